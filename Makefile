@@ -1,0 +1,37 @@
+# Two commands for a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SYSTEM := python3-venv xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 \
+	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libdbus-1-3 libfontconfig1 \
+	libglib2.0-0
+
+.PHONY: demo test lint docs clean
+
+demo: .venv/demo
+	$(BIN)/napari-alibi-seg demo --output demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/demo: .venv/created
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/test: .venv/created
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ .venv/demo
+
+.venv/created: pyproject.toml
+	sh tools/system-packages $(SYSTEM)
+	$(PYTHON) -m venv .venv
+	touch $@
+
+clean:
+	rm -rf .venv demo

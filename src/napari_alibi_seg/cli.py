@@ -1,0 +1,330 @@
+"""The command line: thin over the core.
+
+Exit codes: 0 done, 1 some images of a batch failed, 2 wrong usage, 3 image, 4 scribbles,
+5 model, 6 classifier, 7 output, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import sys
+from contextlib import ExitStack
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_alibi_seg import __version__
+from napari_alibi_seg.core.errors import AlibiSegError, ImageError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+_ABOUT = "Turn a few scribbles on a micrograph into a segmentation."
+_EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
+_DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps (default %(default)s)"
+_INTERRUPTED = 130
+_SCALES = {"auto": None, "1": 1, "2": 2, "3": 3, "4": 4}
+_IMAGE_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        _say("interrupted; nothing unfinished was kept.")
+        return _INTERRUPTED
+    except AlibiSegError as error:
+        if options.verbose:
+            raise
+        _say(f"error: {error}")
+        return error.exit_code
+
+
+def segment(options: argparse.Namespace) -> int:
+    """Train on one image's scribbles and segment it."""
+    from napari_alibi_seg.core.classifier_files import save_classifier
+    from napari_alibi_seg.core.results import read_scribbles
+    from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+
+    image = _read(options.image, options)
+    scribbles = read_scribbles(options.scribbles, image)
+    config = SegmentationConfig(options.model, _SCALES[options.scale], seed=options.seed)
+    with _Bars() as bars:
+        segmenter = Segmenter(config, options.device, progress=bars)
+        classifier = segmenter.fit(image, scribbles)
+        _write(segmenter, classifier, image, options.output, options.probabilities)
+    if options.save_classifier:
+        save_classifier(classifier, options.save_classifier)
+        print(f"classifier: {options.save_classifier}")
+    return 0
+
+
+def apply(options: argparse.Namespace) -> int:
+    """Segment many images with one classifier; report the bad ones and go on."""
+    from napari_alibi_seg.core.classifier_files import load_classifier
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+    classifier = load_classifier(options.classifier)
+    targets = _targets(options.images, options.output)
+    failed = 0
+    with _Bars() as bars:
+        segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
+        for path, target in targets.items():
+            try:
+                _write(segmenter, classifier, _read(path, options), target, None)
+            except (AlibiSegError, MemoryError) as error:
+                failed += 1
+                _say(f"{path} failed: {error or 'out of memory'}")
+    if failed:
+        _say(f"{failed} of {len(targets)} images failed.")
+    return 1 if failed else 0
+
+
+def features(options: argparse.Namespace) -> int:
+    """Write the patch features of an image."""
+    from napari_alibi_seg.core.feature_files import write_features
+    from napari_alibi_seg.core.features import FeatureExtractor
+
+    image = _read(options.image, options)
+    with _Bars() as bars:
+        extractor = FeatureExtractor.load(options.model, options.device)
+        write_features(options.output, image, extractor, _SCALES[options.scale], bars)
+    print(f"features: {options.output}")
+    return 0
+
+
+def models(options: argparse.Namespace) -> int:
+    """List the models a name stands for."""
+    from napari_alibi_seg.core.checkpoints import MODELS
+    from napari_alibi_seg.core.fetch import cache_folder
+
+    for name, entry in MODELS.items():
+        print(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")
+    print(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
+    print(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
+    print(f"Fetched weights are kept in {cache_folder() / 'weights'}.")
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Segment the bundled micrograph from the scribbles a person drew on it."""
+    from napari_alibi_seg.core.images import read_image
+    from napari_alibi_seg.core.overlay import fractions, overlay_picture
+    from napari_alibi_seg.core.results import read_scribbles, stack_writer
+    from napari_alibi_seg.core.segmentation import Segmenter, planes_of
+    from napari_alibi_seg.core.writing import replacing
+
+    with as_file(files("napari_alibi_seg") / "samples") as samples:
+        image = read_image(samples / "superalloy.png")
+        scribbles = read_scribbles(samples / "superalloy_scribbles.png", image)
+    with _Bars() as bars:
+        segmenter = Segmenter(device=options.device, progress=bars)
+        classifier = segmenter.fit(image, scribbles).renamed(_demo_classes())
+        [(index, result)] = segmenter.apply(classifier, image)
+    labels, picture = options.output / "segmentation.tif", options.output / "overlay.png"
+    with stack_writer(labels, image, result.labels.dtype) as write:
+        write(index, result.labels)
+    with replacing(picture) as aside:
+        overlay_picture(planes_of(image)[index], scribbles, result).save(aside)
+    print(f"segmentation: {labels}\noverlay:      {picture}  <- look at this one")
+    for info, share in fractions(result).items():
+        print(f"{info.name:>14}: {100 * share:5.1f} % of the area")
+    return 0
+
+
+def _demo_classes() -> list[ClassInfo]:
+    from napari_alibi_seg.core.classifier import ClassInfo
+
+    return [
+        ClassInfo(1, "matrix", (230, 159, 0)),
+        ClassInfo(2, "large gamma prime", (0, 114, 178)),
+        ClassInfo(3, "small gamma prime", (204, 60, 110)),
+    ]
+
+
+def _write(
+    segmenter: Segmenter,
+    classifier: PixelClassifier,
+    image: Micrograph,
+    labels: Path,
+    probabilities: Path | None,
+) -> None:
+    import numpy as np
+
+    from napari_alibi_seg.core.results import stack_writer
+
+    kinds = len(classifier.classes)
+    with ExitStack() as stack:
+        write_labels = stack.enter_context(
+            stack_writer(labels, image, classifier.label_values.dtype)
+        )
+        write_votes = None
+        if probabilities is not None:
+            writer = stack_writer(probabilities, image, np.dtype(np.float32), channels=kinds)
+            write_votes = stack.enter_context(writer)
+        for index, result in segmenter.apply(classifier, image, write_votes is not None):
+            write_labels(index, result.labels)
+            if write_votes is not None and result.probabilities is not None:
+                write_votes(index, result.probabilities)
+    print(f"segmentation: {labels}")
+    if probabilities is not None:
+        print(f"probabilities: {probabilities}")
+
+
+def _read(path: Path, options: argparse.Namespace) -> Micrograph:
+    from napari_alibi_seg.core.images import read_image
+
+    return read_image(path, axes=options.axes, dataset=options.dataset, channels=options.channels)
+
+
+def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
+    """Return the output file of every image that names, folders and patterns stand for."""
+    found: dict[Path, None] = {}
+    for name in images:
+        path = Path(name)
+        if path.is_dir() and path.suffix != ".zarr":
+            inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in _IMAGE_SUFFIXES]
+            found.update(dict.fromkeys(inside))
+        elif path.exists() or not glob.has_magic(name):
+            found[path] = None  # a missing file is reported when its turn comes
+        else:
+            found.update(dict.fromkeys(Path(p) for p in sorted(glob.glob(name, recursive=True))))
+    if not found:
+        raise ImageError(
+            f"There is no image in {', '.join(images)}; name files, folders or patterns "
+            f"of {', '.join(sorted(_IMAGE_SUFFIXES))}."
+        )
+    targets = {path: folder / f"{path.stem}_labels.tif" for path in found}
+    if len(set(targets.values())) < len(targets):
+        targets = {path: folder / f"{path.name}_labels.tif" for path in found}
+    if len(set(targets.values())) < len(targets):
+        raise OutputError(
+            "Two images have the same name and would be written to one file; "
+            "apply to one folder at a time."
+        )
+    return targets
+
+
+class _Bars:
+    """Progress bars, one per stage, that appear once a stage has taken two seconds."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._bar: Any = None
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or stage != self._stage or done <= self._bar.n:
+            self._close()
+            self._stage, self._bar = stage, tqdm(total=total, desc=stage, delay=2, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _say(message: str) -> None:
+    print(f"napari-alibi-seg: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("napari-alibi-seg", description=_ABOUT, epilog=_EXIT_CODES)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = _command(commands, "segment", segment)
+    one.add_argument("image", type=Path, metavar="IMAGE")
+    one.add_argument(
+        "--scribbles", type=Path, required=True, metavar="FILE", help="0 = not painted"
+    )
+    one.add_argument(
+        "--output", type=Path, required=True, metavar="OUT.tif", help="labels, as painted"
+    )
+    one.add_argument(
+        "--probabilities", type=Path, metavar="P.tif", help="one float32 channel per class"
+    )
+    one.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
+    one.add_argument("--seed", type=int, default=0, metavar="N", help="of the forest (default 0)")
+    _add_image_options(one)
+    _add_model_options(one)
+
+    many = _command(commands, "apply", apply)
+    many.add_argument("classifier", type=Path, metavar="C.skops")
+    many.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders and patterns")
+    many.add_argument("--output", type=Path, required=True, metavar="DIR")
+    many.add_argument(
+        "--model", metavar="M", help="where the classifier's backbone lies, if it moved"
+    )
+    many.add_argument("--device", default="auto", metavar="D", help=_DEVICE_HELP)
+    _add_image_options(many)
+
+    deep = _command(commands, "features", features)
+    deep.add_argument("image", type=Path, metavar="IMAGE")
+    deep.add_argument("--output", type=Path, required=True, metavar="F.zarr")
+    _add_image_options(deep)
+    _add_model_options(deep)
+
+    _command(commands, "models", models)
+
+    show = _command(commands, "demo", demo)
+    show.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
+    show.add_argument("--device", default="auto", metavar="D", help=_DEVICE_HELP)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+    command.add_argument("--verbose", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_image_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--axes", metavar="A", help="names of the image's axes, e.g. ZYX or YXS")
+    command.add_argument("--dataset", metavar="PATH", help="of an HDF5 file")
+    command.add_argument(
+        "--channels",
+        type=_channels,
+        metavar="I[,J,K]",
+        help="channel to use as grey, or three as red, green and blue; counted from 0",
+    )
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        default="alibi-dinov2-s14",
+        metavar="M",
+        help="a name from `models`, a path, or `classical` for no deep features (default %(default)s)",
+    )
+    command.add_argument(
+        "--scale",
+        choices=_SCALES,
+        default="auto",
+        help="magnification before the backbone; auto is 2 up to a megapixel, else 1",
+    )
+    command.add_argument("--device", default="auto", metavar="D", help=_DEVICE_HELP)

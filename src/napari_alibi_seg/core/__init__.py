@@ -1,0 +1,1 @@
+"""The headless core: images and scribbles in, features and segmentations out."""

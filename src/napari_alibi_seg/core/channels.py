@@ -1,0 +1,153 @@
+"""The channels a pixel is classified by: projected deep features beside classical filters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.upsampling import UPSAMPLERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.features import FeatureMap
+    from napari_alibi_seg.core.planes import Plane
+
+_FITTED_TOKENS = 20_000
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class ChannelConfig:
+    """Which channels a pixel has.
+
+    Attributes
+    ----------
+    components : int
+        Principal components kept of the deep features.
+    upsampler : str
+        Key of `UPSAMPLERS`.
+    sigmas : tuple of float
+        Standard deviations of the classical filters, in pixels; empty for no classical channels.
+    """
+
+    components: int = 32
+    upsampler: str = "bilinear"
+    sigmas: tuple[float, ...] = SIGMAS
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear projection of patch features, fitted on the images that were painted.
+
+    Attributes
+    ----------
+    mean : ndarray
+        (C,) float32.
+    components : ndarray
+        (D, C) float32, orthonormal rows, largest variance first.
+    """
+
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, maps: Sequence[FeatureMap], components: int) -> Projection:
+        """Find the principal components of at most 20,000 tokens spread over the maps."""
+        tokens = np.concatenate([m.tokens.reshape(-1, m.tokens.shape[-1]) for m in maps])
+        tokens = tokens[:: -(-len(tokens) // _FITTED_TOKENS)].astype(np.float64)
+        kept = min(components, *tokens.shape)
+        pca = PCA(kept, svd_solver="covariance_eigh").fit(tokens)
+        return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+
+    def __call__(self, tokens: NDArray[np.float16]) -> NDArray[np.float32]:
+        """Project (h, w, C) tokens to (h, w, D), a row at a time so that float16 stays small."""
+        projected = np.empty((*tokens.shape[:2], len(self.components)), np.float32)
+        for row, out in zip(tokens, projected, strict=True):
+            out[:] = (row.astype(np.float32) - self.mean) @ self.components.T
+        return projected
+
+
+class PixelChannels:
+    """Evaluates the channels of one plane where they are needed, and nowhere else.
+
+    Parameters
+    ----------
+    plane : Plane
+        The pixels.
+    config : ChannelConfig
+        Which channels.
+    features : FeatureMap, optional
+        Deep features of the plane; None for classical channels only.
+    projection : Projection, optional
+        Required with `features`.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        config: ChannelConfig,
+        features: FeatureMap | None = None,
+        projection: Projection | None = None,
+    ) -> None:
+        self._plane = plane
+        self._config = config
+        self._upsampler = UPSAMPLERS[config.upsampler]
+        self._tokens = None
+        if features is not None and projection is not None:
+            self._tokens = projection(features.tokens)
+            self._stride = features.stride
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        return self._plane.shape
+
+    def block(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width, F) float32 channels of a window inside the plane."""
+        parts = []
+        if self._tokens is not None:
+            parts.append(self._upsampler.block(self._tokens, self._stride, window, self._plane))
+        if self._config.sigmas:
+            parts.append(classical_channels(self._plane, window, self._config.sigmas))
+        return np.concatenate(parts, axis=-1)
+
+    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (N, F) float32 channels of N pixels, the same as `block` has there."""
+        parts = []
+        if self._tokens is not None:
+            parts.append(
+                self._upsampler.points(self._tokens, self._stride, rows, columns, self._plane)
+            )
+        if self._config.sigmas:
+            parts.append(self._classical_points(rows, columns))
+        return np.concatenate(parts, axis=-1)
+
+    def _classical_points(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        sigmas = self._config.sigmas
+        values = np.empty((len(rows), channel_count(self._plane.colours, sigmas)), np.float32)
+        for here in _by_block(rows, columns):
+            top, left = rows[here].min(), columns[here].min()
+            window = Window(
+                int(top), int(left), int(np.ptp(rows[here])) + 1, int(np.ptp(columns[here])) + 1
+            )
+            block = classical_channels(self._plane, window, sigmas)
+            values[here] = block[rows[here] - top, columns[here] - left]
+        return values
+
+
+def _by_block(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Group pixels that are close together; yields their positions in the arrays."""
+    block = np.stack([rows // _BLOCK, columns // _BLOCK])
+    _, group = np.unique(block, axis=1, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    return iter(np.split(order, np.flatnonzero(np.diff(group[order])) + 1))

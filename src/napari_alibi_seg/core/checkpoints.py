@@ -1,0 +1,315 @@
+"""From a model's name to a backbone with weights: one table, one loader, one file format.
+
+A name is one of `MODELS`, ``timm:<id>`` (a stock model with its own positions, weights from
+the Hugging Face hub), ``timm:<id>:<file>`` (the same from a local file) or the path of a
+checkpoint. Only `load_backbone` with a name that says so goes to the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from pickle import UnpicklingError  # what torch.load raises for a file that holds code
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from timm.models import eva
+from torch import Tensor
+
+from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity, fold_positions
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.fetch import HubFile, cached, fetch
+from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_MODEL = "alibi-dinov2-s14"
+_FORMAT = "napari-alibi-seg backbone 1"
+_NO_BIAS = Geometry(slope=0.0)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row of the table of models.
+
+    Attributes
+    ----------
+    description, licence : str
+        For people.
+    architecture : str
+        timm architecture name.
+    geometry : Geometry
+        ALiBi geometry the weights were trained with.
+    source : str or HubFile
+        Name of a file bundled in ``weights/``, or where to fetch it.
+    """
+
+    description: str
+    licence: str
+    architecture: str
+    geometry: Geometry
+    source: str | HubFile
+
+    @property
+    def where(self) -> str:
+        """``bundled``, ``cached`` or ``to be fetched``."""
+        if isinstance(self.source, str):
+            return "bundled"
+        return "to be fetched" if cached(self.source) is None else "cached"
+
+
+def _dino_saw(file: str) -> HubFile:
+    return HubFile(repository="rmdocherty/dino-saw", file=file)
+
+
+MODELS: Mapping[str, ModelEntry] = {
+    DEFAULT_MODEL: ModelEntry(
+        "DINOv2 ViT-S/14 in ALiBi form, the default",
+        "Apache-2.0",
+        "vit_small_patch14_dinov2",
+        Geometry(),
+        "alibi-dinov2-s14.safetensors",
+    ),
+    "dino-saw-dinov2-s14": ModelEntry(
+        "ALiBi-DINOv2 ViT-S/14 with registers, ImageNet subset (arXiv 2603.16840)",
+        "Apache-2.0",
+        "vit_small_patch14_reg4_dinov2",
+        PUBLISHED,
+        _dino_saw("alibi_dv2_vits14_reg4.pth"),
+    ),
+    "dino-saw-coco-dinov2-s14": ModelEntry(
+        "ALiBi-DINOv2 ViT-S/14 with registers, COCO (arXiv 2603.16840)",
+        "Apache-2.0",
+        "vit_small_patch14_reg4_dinov2",
+        PUBLISHED,
+        _dino_saw("alibi_coco_dv2_vits14_reg4.pth"),
+    ),
+    "dino-saw-nope-dinov2-s14": ModelEntry(
+        "DINOv2 ViT-S/14 with registers and no positions at all, COCO (arXiv 2603.16840)",
+        "Apache-2.0",
+        "vit_small_patch14_reg4_dinov2",
+        _NO_BIAS,
+        _dino_saw("nope_coco_dv2_vits14_reg4.pth"),
+    ),
+    "dino-saw-coco-dinov3-s16plus": ModelEntry(
+        "ALiBi-DINOv3 ViT-S+/16 with registers, COCO (arXiv 2603.16840)",
+        "DINOv3 licence (Meta)",
+        "vit_small_plus_patch16_dinov3_qkvb",
+        PUBLISHED,
+        _dino_saw("alibi_coco_dv3_vits16_plus_reg4.pth"),
+    ),
+}
+
+
+def load_backbone(name: str = DEFAULT_MODEL) -> tuple[Backbone, BackboneIdentity]:
+    """Load a backbone by name or path, on the CPU, in evaluation mode, in float32.
+
+    Parameters
+    ----------
+    name : str
+        A name of `MODELS`, ``timm:<id>``, ``timm:<id>:<file>`` or the path of a checkpoint
+        (`save_backbone`, or a published ``.pth`` under its original file name).
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown, a file is missing or damaged, or a key does not fit.
+    """
+    if name.startswith("timm:"):
+        _, architecture, *file = name.split(":", 2)
+        backbone = _stock(architecture, Path(file[0]) if file else None)
+    elif name in MODELS:
+        backbone = _from_table(MODELS[name])
+    elif Path(name).is_file():
+        architecture, backbone = _from_file(Path(name))
+    else:
+        raise ModelError(
+            f"There is no model called {name!r} and no file of that name; choose one of "
+            f"{', '.join(MODELS)}, timm:<id>, timm:<id>:<file>, or the path of a checkpoint."
+        )
+    if name in MODELS:
+        architecture = MODELS[name].architecture
+    backbone.eval().requires_grad_(False)
+    identity = BackboneIdentity(name, architecture, backbone.geometry, backbone.digest())
+    return backbone, identity
+
+
+def save_backbone(
+    backbone: Backbone,
+    architecture: str,
+    path: Path,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write an ALiBi backbone as safetensors with its architecture and geometry inside.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        A backbone with a geometry.
+    architecture : str
+        timm architecture name of ``backbone.vit``.
+    path : Path
+        Written aside, then renamed.
+    metadata : mapping of str, optional
+        Further entries for the file's header.
+    dtype : torch.dtype
+        Stored precision.
+    """
+    assert backbone.geometry is not None, "a stock model is saved by timm"
+    header = {
+        **(metadata or {}),
+        "format": _FORMAT,
+        "architecture": architecture,
+        "geometry": backbone.geometry.to_json(),
+    }
+    tensors = {
+        key: value.detach().to("cpu", dtype).contiguous()
+        for key, value in backbone.vit.state_dict().items()
+    }
+    with replacing(path) as aside:
+        aside.write_bytes(save(tensors, metadata=header))
+
+
+def build_alibi(architecture: str, geometry: Geometry) -> Backbone:
+    """Return an untrained backbone without positions and with an ALiBi bias."""
+    vit = _create(architecture)
+    fold_positions(vit)
+    return Backbone(vit, geometry)
+
+
+def convert_to_alibi(architecture: str, teacher: Backbone, geometry: Geometry) -> Backbone:
+    """Return an ALiBi backbone that starts from a stock model's weights, positions folded."""
+    vit = _create(architecture)
+    vit.load_state_dict(teacher.vit.state_dict())
+    fold_positions(vit)
+    return Backbone(vit, geometry)
+
+
+def _create(architecture: str, **options: Any) -> Any:
+    if not timm.is_model(architecture):
+        raise ModelError(
+            f"timm {timm.__version__} has no architecture {architecture!r}; "
+            "see timm.list_models('*dino*')."
+        )
+    return timm.create_model(architecture, num_classes=0, dynamic_img_size=True, **options)
+
+
+def _stock(architecture: str, file: Path | None) -> Backbone:
+    if file is None:
+        try:
+            vit = _create(architecture, pretrained=True)
+        except (OSError, RuntimeError) as error:
+            raise ModelError(
+                f"The stock model {architecture!r} could not be fetched ({error}); connect once, "
+                f"or name a local file: timm:{architecture}:<file>."
+            ) from error
+        return Backbone(vit, None)
+    vit = _create(architecture)
+    load_strictly(vit, read_tensors(file)[0], file)
+    return Backbone(vit, None)
+
+
+def _from_table(entry: ModelEntry) -> Backbone:
+    if isinstance(entry.source, str):
+        with as_file(files("napari_alibi_seg") / "weights" / entry.source) as path:
+            return _from_file(path)[1]
+    return _published(fetch(entry.source), entry)
+
+
+def _from_file(path: Path) -> tuple[str, Backbone]:
+    tensors, header = read_tensors(path)
+    if header.get("format") == _FORMAT:
+        geometry = Geometry.from_json(header["geometry"])
+        backbone = build_alibi(header["architecture"], geometry)
+        load_strictly(backbone.vit, tensors, path)
+        return header["architecture"], backbone
+    for entry in MODELS.values():
+        if isinstance(entry.source, HubFile) and entry.source.file == path.name:
+            return entry.architecture, _published(path, entry)
+    published = [e.source.file for e in MODELS.values() if isinstance(e.source, HubFile)]
+    raise ModelError(
+        f"{path} does not say its architecture and geometry; use a checkpoint written by "
+        f"napari_alibi_seg.finetune, a published one under its own name ({', '.join(published)}), "
+        "or timm:<id>:<file> for a stock model."
+    )
+
+
+def _published(path: Path, entry: ModelEntry) -> Backbone:
+    tensors, _ = read_tensors(path)
+    tensors = {key.removeprefix("model."): value for key, value in tensors.items()}
+    if "pos_embed" in tensors:
+        if tensors["pos_embed"].any():
+            raise ModelError(
+                f"{path} has a position embedding that is not zero, so it is no ALiBi model; "
+                f"load it as timm:{entry.architecture}:{path}."
+            )
+        del tensors["pos_embed"]
+    learned = any(key.endswith(".attn.m") for key in tensors)
+    geometry = entry.geometry
+    if learned:
+        geometry = replace(geometry, slopes=Slopes.LEARNED)
+    backbone = build_alibi(entry.architecture, geometry)
+    if "storage_tokens" in tensors:
+        slopes = {key: value for key, value in tensors.items() if key.endswith(".attn.m")}
+        tensors = {**eva.checkpoint_filter_fn(tensors, backbone.vit), **slopes}
+    load_strictly(backbone.vit, tensors, path)
+    return backbone
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors and the header of a safetensors or ``.pth`` file, running no code in it.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, truncated or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise ModelError(f"There is no file {path}; check the path of the weights.")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                names = list(file.keys())
+                return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, OSError, RuntimeError, EOFError) as error:
+        raise ModelError(
+            f"{path} is damaged, truncated or holds code ({str(error).splitlines()[0]}); "
+            "fetch it again, or use a safetensors file."
+        ) from error
+    for key in ("state_dict", "model"):
+        loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise ModelError(f"{path} holds something else than named tensors; fetch it again.")
+    return loaded, {}
+
+
+def load_strictly(vit: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load tensors into a model, in float32, and name every key that does not fit.
+
+    Raises
+    ------
+    ModelError
+        If a key is missing, unexpected or has another shape.
+    """
+    expected = vit.state_dict()
+    problems = [f"missing: {key}" for key in expected.keys() - tensors.keys()]
+    problems += [f"unexpected: {key}" for key in tensors.keys() - expected.keys()]
+    problems += [
+        f"{key} has shape {tuple(tensors[key].shape)}, not {tuple(expected[key].shape)}"
+        for key in expected.keys() & tensors.keys()
+        if tensors[key].shape != expected[key].shape
+    ]
+    if problems:
+        raise ModelError(
+            f"The weights in {path} do not fit the architecture ({'; '.join(sorted(problems))}); "
+            "use the architecture they were trained for."
+        )
+    vit.load_state_dict({key: value.float() for key, value in tensors.items()})

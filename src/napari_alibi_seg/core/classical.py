@@ -1,0 +1,90 @@
+"""Pixel-scale channels: the filters a trainable segmentation classically uses.
+
+The kinds are those of Trainable Weka Segmentation (Arganda-Carreras et al., Bioinformatics
+33, 2424, 2017) that need no histogram; the filters are scipy's and scikit-image's.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, sobel
+from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.planes import Plane, Window
+
+SIGMAS = (0.7, 1.4, 2.8, 5.6, 11.2)
+_TRUNCATE = 3.0
+
+
+def classical_channels(
+    plane: Plane, window: Window, sigmas: tuple[float, ...] = SIGMAS
+) -> NDArray[np.float32]:
+    """Compute the classical channels of a window, as if of the whole mirrored plane.
+
+    For each colour: the pixel itself; for each sigma the Gaussian, its gradient's magnitude, the
+    two eigenvalues of the Hessian and of the structure tensor; and the differences of Gaussians
+    of neighbouring sigmas.
+
+    Parameters
+    ----------
+    plane : Plane
+        Source of the pixels.
+    window : Window
+        Where.
+    sigmas : tuple of float
+        Standard deviations of the Gaussians, in pixels, increasing.
+
+    Returns
+    -------
+    ndarray
+        (height, width, F) float32, ``F = colours * 7 * len(sigmas)``.
+    """
+    margin = _margin(sigmas)
+    pixels = plane.read(window.grown(margin))
+    inner = np.s_[margin : margin + window.height, margin : margin + window.width]
+    channels = [
+        channel[inner]
+        for colour in range(pixels.shape[2])
+        for channel in _of_one_colour(pixels[:, :, colour], sigmas)
+    ]
+    return np.stack(channels, axis=-1)
+
+
+def channel_count(colours: int, sigmas: tuple[float, ...] = SIGMAS) -> int:
+    """Return F, the number of classical channels."""
+    return colours * 7 * len(sigmas)
+
+
+def _of_one_colour(
+    pixels: NDArray[np.float32], sigmas: tuple[float, ...]
+) -> Iterator[NDArray[np.float32]]:
+    yield pixels
+    down, across = sobel(pixels, 0), sobel(pixels, 1)
+    products = (down * down, down * across, across * across)
+    smooth = [_blurred(pixels, sigma) for sigma in sigmas]
+    for sigma, gaussian in zip(sigmas, smooth, strict=True):
+        down, across = np.gradient(gaussian)
+        down_down, down_across = np.gradient(down)
+        yield gaussian
+        yield np.hypot(down, across)
+        yield from hessian_matrix_eigvals((down_down, down_across, np.gradient(across, axis=1)))
+        yield from structure_tensor_eigenvalues([_blurred(product, sigma) for product in products])
+    yield from (fine - coarse for fine, coarse in pairwise(smooth))
+
+
+def _blurred(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    blurred: NDArray[np.float32] = gaussian_filter(pixels, sigma, truncate=_TRUNCATE)
+    return blurred
+
+
+def _margin(sigmas: tuple[float, ...]) -> int:
+    # The Gaussian's radius as scipy rounds it, and two finite differences.
+    return int(_TRUNCATE * max(sigmas) + 0.5) + 2

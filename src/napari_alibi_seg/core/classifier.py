@@ -1,0 +1,228 @@
+"""From labelled pixels to a random forest that knows what it was trained on."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+    from napari_alibi_seg.core.features import FeatureIdentity
+    from napari_alibi_seg.core.planes import Window
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A class as the user knows it.
+
+    Attributes
+    ----------
+    value : int
+        The value painted, and returned; at least 1.
+    name : str
+        The user's name for it.
+    colour : tuple of int
+        Red, green, blue in 0 to 255.
+    """
+
+    value: int
+    name: str
+    colour: tuple[int, int, int]
+
+    @classmethod
+    def default(cls, value: int) -> ClassInfo:
+        """Return a class with a plain name and a colour far from its neighbours'."""
+        hue = (value * 0.618034 + 0.45) % 1  # golden ratio: successive hues never come close
+        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 0.95))
+        return cls(value, f"class {value}", (red, green, blue))
+
+
+@dataclass(frozen=True)
+class PixelSamples:
+    """Labelled pixels.
+
+    Attributes
+    ----------
+    values : ndarray
+        (N, F) float32 channels.
+    labels : ndarray
+        (N,) class values as painted.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The classes of a plane or of a window of it.
+
+    Attributes
+    ----------
+    labels : ndarray
+        (Y, X) class values as painted; uint8, or uint16 if a value needs it.
+    probabilities : ndarray or None
+        (K, Y, X) float32 share of the trees' votes, in the order of `classes`, if asked for.
+    classes : tuple of ClassInfo
+        The K classes.
+    """
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    probabilities: NDArray[np.float32] | None
+    classes: tuple[ClassInfo, ...]
+
+
+def gather_samples(channels: PixelChannels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
+    """Evaluate the channels at every painted pixel.
+
+    Parameters
+    ----------
+    channels : PixelChannels
+        Channels of the plane.
+    scribbles : ndarray
+        (Y, X) integers, 0 = not painted.
+
+    Raises
+    ------
+    ScribbleError
+        If the scribbles have another shape than the plane.
+    """
+    if scribbles.shape != channels.shape:
+        raise ScribbleError(
+            f"The scribbles have shape {scribbles.shape} but the image plane has {channels.shape}; "
+            "paint on a layer of the image's own size."
+        )
+    rows, columns = np.nonzero(scribbles)
+    return PixelSamples(channels.points(rows, columns), scribbles[rows, columns])
+
+
+def require_two_classes(painted: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Return the sorted class values among painted values, or explain why they do not do.
+
+    Raises
+    ------
+    ScribbleError
+        If a value is negative, or fewer than two classes are painted.
+    """
+    values = np.unique(painted[painted != 0])
+    if values.size and values[0] < 0:
+        raise ScribbleError(
+            f"The scribbles hold the negative value {values[0]}; "
+            "use 0 for unpainted pixels and 1 or more for classes."
+        )
+    if values.size < 2:
+        found = f"only class {values[0]} is painted" if values.size else "nothing is painted yet"
+        raise ScribbleError(
+            f"A segmentation needs two classes, but {found}; paint a stroke in each of two or more."
+        )
+    return values
+
+
+@dataclass(frozen=True)
+class PixelClassifier:
+    """A random forest with everything that says which pixels it may be shown.
+
+    Attributes
+    ----------
+    forest : RandomForestClassifier
+        Fitted on `PixelSamples`.
+    classes : tuple of ClassInfo
+        In the order of ``forest.classes_``.
+    channels : ChannelConfig
+        Which channels a pixel has.
+    projection : Projection or None
+        Of the deep features; None for classical channels only.
+    features : FeatureIdentity or None
+        Of the deep features; None for classical channels only.
+    colours : int
+        1 if trained on grey planes, 3 on colour.
+    """
+
+    forest: RandomForestClassifier
+    classes: tuple[ClassInfo, ...]
+    channels: ChannelConfig
+    projection: Projection | None
+    features: FeatureIdentity | None
+    colours: int
+
+    def require(self, features: FeatureIdentity | None, colours: int) -> None:
+        """Refuse features the forest was not trained on.
+
+        Raises
+        ------
+        ClassifierError
+            If backbone, weights, geometry, scale or tiling differ, or grey meets colour.
+        """
+        mine, other = (None if f is None else f.key for f in (self.features, features))
+        if mine != other:
+            raise ClassifierError(
+                f"The classifier was trained on features of {self.features or 'no model'}, but "
+                f"these are of {features or 'no model'}; use that model and scale, or train again."
+            )
+        if self.colours != colours:
+            kinds = {1: "grey", 3: "colour"}
+            raise ClassifierError(
+                f"The classifier was trained on {kinds[self.colours]} images, but this one is "
+                f"{kinds[colours]}; convert the image, or train again."
+            )
+
+    def predict(
+        self, channels: PixelChannels, window: Window, probabilities: bool = False
+    ) -> Segmentation:
+        """Classify a window.
+
+        Parameters
+        ----------
+        channels : PixelChannels
+            Channels of the plane, made with this classifier's configuration.
+        window : Window
+            Rectangle inside the plane.
+        probabilities : bool
+            Whether to return the votes beside the labels.
+        """
+        return self.classify(channels.block(window), probabilities)
+
+    def classify(self, values: NDArray[np.float32], probabilities: bool = False) -> Segmentation:
+        """Classify (Y, X, F) channel values; see `predict`."""
+        votes = self.forest.predict_proba(values.reshape(-1, values.shape[-1]))  # (Y X, K)
+        winner = votes.argmax(axis=1).reshape(values.shape[:2])
+        shares = (
+            votes.T.astype(np.float32).reshape(-1, *values.shape[:2]) if probabilities else None
+        )
+        return Segmentation(self.label_values[winner], shares, self.classes)
+
+    @property
+    def label_values(self) -> NDArray[np.unsignedinteger[Any]]:
+        """(K,) class values, in the smallest unsigned type that holds them."""
+        values = np.array([info.value for info in self.classes])
+        return values.astype(np.uint8 if values.max() <= 255 else np.uint16)
+
+    def renamed(self, classes: Sequence[ClassInfo]) -> PixelClassifier:
+        """Return the classifier with other names and colours for its classes."""
+        given = {info.value: info for info in classes}
+        return replace(self, classes=tuple(given.get(info.value, info) for info in self.classes))
+
+
+def fit_forest(samples: Sequence[PixelSamples], trees: int, seed: int) -> RandomForestClassifier:
+    """Fit a forest with balanced class weights on the samples of one or more planes.
+
+    Raises
+    ------
+    ScribbleError
+        If fewer than two classes are painted.
+    """
+    labels = np.concatenate([some.labels for some in samples])
+    require_two_classes(labels)
+    # One thread: with several, votes are added in another order every time.
+    forest = RandomForestClassifier(trees, class_weight="balanced", random_state=seed, n_jobs=1)
+    return forest.fit(np.concatenate([some.values for some in samples]), labels)

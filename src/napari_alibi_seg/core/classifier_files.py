@@ -1,0 +1,125 @@
+"""Classifiers on disk: skops files, from which nothing can run when they are loaded."""
+
+from __future__ import annotations
+
+import json
+import platform
+import zipfile
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import skops.io
+from sklearn.ensemble import RandomForestClassifier
+
+from napari_alibi_seg.core.backbone import BackboneIdentity
+from napari_alibi_seg.core.channels import ChannelConfig, Projection
+from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+from napari_alibi_seg.core.errors import ClassifierError
+from napari_alibi_seg.core.features import FeatureIdentity
+from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+_FORMAT = "napari-alibi-seg classifier 1"
+_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
+_TREE = "sklearn.tree._tree.Tree"
+_LEAF = -1
+
+
+def save_classifier(classifier: PixelClassifier, path: Path) -> None:
+    """Write a classifier as a skops file, from which nothing can run when it is loaded.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    header = {
+        "format": _FORMAT,
+        "classes": [asdict(info) for info in classifier.classes],
+        "channels": asdict(classifier.channels),
+        "features": None if classifier.features is None else asdict(classifier.features),
+        "colours": classifier.colours,
+        "versions": {"python": platform.python_version(), **{n: version(n) for n in _VERSIONS_OF}},
+    }
+    projection = classifier.projection
+    state = {
+        "header": json.dumps(header, sort_keys=True),
+        "forest": classifier.forest,
+        "projection": None if projection is None else [projection.mean, projection.components],
+    }
+    with replacing(path) as aside:
+        skops.io.dump(state, aside)
+
+
+def load_classifier(path: Path) -> PixelClassifier:
+    """Read what `save_classifier` wrote.
+
+    Raises
+    ------
+    ClassifierError
+        If the file is missing, damaged, of another kind, or holds a type that could run code.
+    """
+    if not path.is_file():
+        raise ClassifierError(f"There is no classifier file {path}; check the path.")
+    try:
+        unsafe = set(skops.io.get_untrusted_types(file=path)) - {_TREE}
+        if unsafe:
+            raise ClassifierError(
+                f"{path} holds {', '.join(sorted(unsafe))}, which a classifier does not need and "
+                "which could run code; it was not loaded, ask its author for another file."
+            )
+        return _from_state(skops.io.load(path, trusted=[_TREE]))
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, TypeError) as error:
+        raise ClassifierError(
+            f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
+            "save it again with --save-classifier."
+        ) from error
+
+
+def _from_state(state: Any) -> PixelClassifier:
+    header = json.loads(state["header"])
+    forest = state["forest"]
+    if header["format"] != _FORMAT or not isinstance(forest, RandomForestClassifier):
+        raise ValueError(f"expected {_FORMAT!r}")
+    for estimator in forest.estimators_:
+        _require_sound(estimator.tree_, forest.n_features_in_, len(forest.classes_))
+    fields = header["channels"]
+    projection = state["projection"]
+    return PixelClassifier(
+        forest=forest,
+        classes=tuple(
+            ClassInfo(c["value"], c["name"], tuple(c["colour"])) for c in header["classes"]
+        ),
+        channels=ChannelConfig(**{**fields, "sigmas": tuple(fields["sigmas"])}),
+        projection=None if projection is None else Projection(*projection),
+        features=None if header["features"] is None else _identity(header["features"]),
+        colours=header["colours"],
+    )
+
+
+def _identity(fields: dict[str, Any]) -> FeatureIdentity:
+    backbone = dict(fields["backbone"])
+    if backbone["geometry"] is not None:
+        backbone["geometry"] = Geometry.from_json(json.dumps(backbone["geometry"]))
+    return FeatureIdentity(**{**fields, "backbone": BackboneIdentity(**backbone)})
+
+
+def _require_sound(tree: Any, features: int, classes: int) -> None:
+    """Refuse a tree that would make scikit-learn, which does not look, read outside its arrays."""
+    sizes = (tree.n_features, tree.n_outputs, tree.max_n_classes)
+    if tree.node_count > tree.capacity or sizes != (features, 1, classes):
+        raise ValueError("a tree does not fit its forest")
+    nodes = np.arange(tree.node_count)
+    inner = tree.children_left != _LEAF
+    for children in (tree.children_left, tree.children_right):
+        # Children come after their parent, so no walk through the tree is endless either.
+        if np.any((children <= nodes) & inner) or np.any((children >= tree.node_count) & inner):
+            raise ValueError("a tree points outside itself")
+    if np.any((tree.feature < 0) & inner) or np.any((tree.feature >= features) & inner):
+        raise ValueError("a tree asks for a channel that is not there")

@@ -1,0 +1,152 @@
+"""Removing positional bias from a backbone's features without training.
+
+Both remedies wrap a backbone and are called as it is. They are the two simple baselines that
+Pawlowsky et al. (arXiv 2603.16840) compare ALiBi with; neither needs weights of its own.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_alibi_seg.core.backbone import Backbone
+
+    TokenModel: TypeAlias = Backbone | "FlipAveraged" | "BlankProjected"
+
+COMPONENTS = 16
+"""Directions taken out of the features by `BlankProjected`, as many as the authors take."""
+
+_GRIDS_KEPT = 4
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
+class Debiasing(StrEnum):
+    """A remedy that needs no training."""
+
+    FLIPS = "flips"
+    BLANK = "blank"
+
+
+def debiased(backbone: Backbone, debiasing: Debiasing) -> FlipAveraged | BlankProjected:
+    """Return the backbone behind a remedy."""
+    if debiasing is Debiasing.FLIPS:
+        return FlipAveraged(backbone)
+    return BlankProjected(backbone)
+
+
+class FlipAveraged(nn.Module):
+    """The mean of the tokens of an image and of its flips, each flipped back first.
+
+    Whatever is antisymmetric in position (left against right, top against bottom) cancels; what
+    only depends on the distance from the centre stays. Costs four times the backbone.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Where the tokens come from.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.patch_size = backbone.patch_size
+        self.channels = backbone.channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the averaged tokens, (B, h, w, C); see `Backbone.forward`."""
+        return self._averaged(images, lambda flipped: [self.backbone(flipped)])[0]
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return the averaged tokens after every block; see `Backbone.layers`."""
+        return self._averaged(images, self.backbone.layers)
+
+    def _averaged(
+        self, images: Tensor, tokens_of: Callable[[Tensor], Sequence[Tensor]]
+    ) -> list[Tensor]:
+        views = [
+            [tokens.flip(_on_tokens(axes)) for tokens in tokens_of(images.flip(axes))]
+            for axes in _FLIPS
+        ]
+        return [torch.stack(layer).mean(dim=0) for layer in zip(*views, strict=True)]
+
+
+class BlankProjected(nn.Module):
+    """Tokens without the directions in which those of a blank image vary.
+
+    A black image has no content, so what differs between its tokens is position. The leading
+    principal directions of its tokens, around their mean over the grid, are projected out of the
+    tokens of every image of that size. They are kept for the last few grid sizes.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Where the tokens come from.
+    components : int
+        Number of directions to remove.
+    """
+
+    def __init__(self, backbone: Backbone, components: int = COMPONENTS) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.patch_size = backbone.patch_size
+        self.channels = backbone.channels
+        self._components = components
+        self._bases: dict[tuple[object, ...], list[Tensor]] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the projected tokens, (B, h, w, C); see `Backbone.forward`."""
+        return project_out(self.backbone(images), self._basis(images)[-1])
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return the projected tokens after every block; see `Backbone.layers`."""
+        layers = zip(self.backbone.layers(images), self._basis(images), strict=True)
+        return [project_out(tokens, basis) for tokens, basis in layers]
+
+    def _basis(self, images: Tensor) -> list[Tensor]:
+        key = (*images.shape[-2:], images.device)
+        if key not in self._bases:
+            if len(self._bases) >= _GRIDS_KEPT:
+                self._bases.pop(next(iter(self._bases)))
+            blank = torch.zeros_like(images[:1])
+            layers = self.backbone.layers(blank)
+            self._bases[key] = [leading_directions(layer, self._components) for layer in layers]
+        return self._bases[key]
+
+
+def leading_directions(tokens: Tensor, components: int) -> Tensor:
+    """Return the leading principal directions of tokens around their mean.
+
+    Parameters
+    ----------
+    tokens : Tensor
+        (..., C).
+    components : int
+        How many; at most C.
+
+    Returns
+    -------
+    Tensor
+        (C, components) float32, orthonormal columns.
+    """
+    rows = tokens.reshape(-1, tokens.shape[-1]).to("cpu", torch.float64)  # (..., C) -> (N, C)
+    centred = rows - rows.mean(dim=0)
+    _, directions = torch.linalg.eigh(centred.T @ centred)  # smallest variance first
+    leading = directions.flip(-1)[:, :components]  # (C, components)
+    return leading.to(tokens.device, torch.float32)
+
+
+def project_out(tokens: Tensor, basis: Tensor) -> Tensor:
+    """Return (..., C) tokens without their parts along the columns of a (C, k) basis."""
+    basis = basis.to(tokens.dtype)
+    return tokens - (tokens @ basis) @ basis.T
+
+
+def _on_tokens(axes: tuple[int, ...]) -> tuple[int, ...]:
+    # Rows and columns are the last axes of (B, 3, H, W) and the middle ones of (B, h, w, C).
+    return tuple(axis - 1 for axis in axes)

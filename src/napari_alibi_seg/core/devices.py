@@ -1,0 +1,46 @@
+"""Which device computes, and in which precision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_alibi_seg.core.errors import AlibiSegError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device to compute on.
+
+    Parameters
+    ----------
+    name : str
+        ``auto`` (CUDA, then MPS, then CPU) or a torch device such as ``cpu`` or ``cuda:1``.
+
+    Raises
+    ------
+    AlibiSegError
+        If the device does not exist on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise AlibiSegError(
+            f"The device {name!r} cannot be used here ({reason}); "
+            "use 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'."
+        ) from error
+    return device
+
+
+def inference_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return the autocast context for inference: half precision on a GPU, float32 on a CPU."""
+    return torch.autocast(device.type, dtype=torch.float16, enabled=device.type != "cpu")

@@ -1,0 +1,43 @@
+"""Errors whose message is meant for the person at the screen.
+
+Every message says what was wrong, what is allowed and what to do. The command line prints
+it as one sentence and leaves with the error's `exit_code`; the window shows it as it is.
+"""
+
+from __future__ import annotations
+
+
+class AlibiSegError(Exception):
+    """Base of all errors this package raises on purpose."""
+
+    exit_code = 1
+
+
+class ImageError(AlibiSegError):
+    """An image cannot be read, or its axes or channels are not settled."""
+
+    exit_code = 3
+
+
+class ScribbleError(AlibiSegError):
+    """The scribbles do not fit the image or do not hold two classes."""
+
+    exit_code = 4
+
+
+class ModelError(AlibiSegError):
+    """A backbone is unknown, incomplete, damaged or cannot be fetched."""
+
+    exit_code = 5
+
+
+class ClassifierError(AlibiSegError):
+    """A classifier file is unsafe or damaged, or expects other features."""
+
+    exit_code = 6
+
+
+class OutputError(AlibiSegError):
+    """A result cannot be written."""
+
+    exit_code = 7

@@ -1,0 +1,235 @@
+"""From a plane to patch features: tiles through a backbone, assembled on the patch grid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from napari_alibi_seg.core.checkpoints import DEFAULT_MODEL, load_backbone
+from napari_alibi_seg.core.devices import choose_device, inference_precision
+from napari_alibi_seg.core.planes import Plane, Window
+from napari_alibi_seg.core.tiling import Tile, tiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.backbone import BackboneIdentity
+    from napari_alibi_seg.core.debiasing import TokenModel
+
+Progress = Callable[[str, int, int], None]
+"""Told the name of a stage, how many steps are done, and of how many."""
+
+TILE, HALO = 28, 2
+_FINE_PIXELS = 1024 * 1024
+_SCALES = (1, 2, 3, 4)
+_TILE_BYTES = 120e6
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def automatic_scale(shape: tuple[int, int]) -> int:
+    """Return 2 for planes up to a megapixel, where it is affordable, else 1.
+
+    At scale 1 a structure thinner than a patch (14 px) is averaged away; scale 2 costs four
+    times the time.
+    """
+    return 2 if shape[0] * shape[1] <= _FINE_PIXELS else 1
+
+
+@dataclass(frozen=True)
+class FeatureIdentity:
+    """What makes two feature maps comparable.
+
+    Attributes
+    ----------
+    backbone : BackboneIdentity
+        Architecture, geometry and weights.
+    scale : int
+        Magnification of the image before the backbone.
+    tile, halo : int
+        Tile size and context, in tokens.
+    """
+
+    backbone: BackboneIdentity
+    scale: int
+    tile: int
+    halo: int
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything that changes the features; the backbone's name does not."""
+        fields = asdict(self)
+        del fields["backbone"]["name"]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.backbone.name} (weights {self.backbone.weights[:12]}), scale {self.scale}, "
+            f"tiles of {self.tile} tokens with {self.halo} of context"
+        )
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Patch features of one plane.
+
+    Attributes
+    ----------
+    tokens : ndarray
+        (h, w, C) float16; token (i, j) is centred on pixel
+        ``(stride * (i + .5) - .5, stride * (j + .5) - .5)``.
+    stride : float
+        Distance of neighbouring tokens, in pixels of the plane.
+    identity : FeatureIdentity
+        How they were made.
+    """
+
+    tokens: NDArray[np.float16]
+    stride: float
+    identity: FeatureIdentity
+
+
+class FeatureExtractor:
+    """Computes patch features of planes of any size with one backbone on one device.
+
+    Parameters
+    ----------
+    backbone : TokenModel
+        Moved to `device`.
+    identity : BackboneIdentity
+        What `load_backbone` said of it.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    tile, halo : int
+        Tile size and context cut off each side, in tokens. Tiles all have this one size, also
+        on small images (which are mirrored), so that a geometry that depends on the canvas gives
+        one answer.
+    """
+
+    def __init__(
+        self,
+        backbone: TokenModel,
+        identity: BackboneIdentity,
+        device: str = "auto",
+        tile: int = TILE,
+        halo: int = HALO,
+    ) -> None:
+        if not 0 <= 2 * halo < tile:
+            raise ValueError(f"halo must be in [0, tile / 2), but is {halo} with tile {tile}.")
+        self.device = choose_device(device)
+        self.backbone = backbone.to(self.device)
+        self._identity = identity
+        self._tile = tile
+        self._halo = halo
+
+    @classmethod
+    def load(cls, model: str = DEFAULT_MODEL, device: str = "auto") -> FeatureExtractor:
+        """Load a model by name or path (`load_backbone`) for a device (`choose_device`)."""
+        return cls(*load_backbone(model), device=device)
+
+    def identity(self, scale: int) -> FeatureIdentity:
+        """Return the identity of features at a scale."""
+        if scale not in _SCALES:
+            raise ValueError(f"scale must be one of {_SCALES}, but is {scale}.")
+        return FeatureIdentity(self._identity, scale, self._tile, self._halo)
+
+    def grid(self, shape: tuple[int, int], scale: int) -> tuple[int, int]:
+        """Return rows and columns of the patch grid that covers a plane."""
+        patch = self.backbone.patch_size
+        return math.ceil(shape[0] * scale / patch), math.ceil(shape[1] * scale / patch)
+
+    def tiles(self, shape: tuple[int, int], scale: int) -> list[Tile]:
+        """Return the tiles of a plane; the same whatever part of it is needed."""
+        return tiles(self.grid(shape, scale), self._tile, self._halo)
+
+    def compute(
+        self, plane: Plane, wanted: Sequence[Tile], scale: int
+    ) -> Iterator[tuple[Tile, NDArray[np.float16]]]:
+        """Compute tiles in the order given, a few at a time.
+
+        Parameters
+        ----------
+        plane : Plane
+            The whole plane.
+        wanted : sequence of Tile
+            Some of `tiles`; what is visible first.
+        scale : int
+            Magnification.
+
+        Yields
+        ------
+        tuple of Tile and ndarray
+            The tile, and the (kept rows, kept columns, C) float16 tokens it contributes.
+        """
+        size = self._batch_size()
+        for some in (wanted[start : start + size] for start in range(0, len(wanted), size)):
+            images = torch.stack([self._pixels(plane, tile, scale) for tile in some])
+            for tile, tokens in zip(some, self._tokens(images), strict=True):
+                rows = slice(tile.rows.keep - tile.rows.start, tile.rows.stop - tile.rows.start)
+                columns = slice(
+                    tile.columns.keep - tile.columns.start, tile.columns.stop - tile.columns.start
+                )
+                yield tile, tokens[rows, columns].numpy()
+
+    def extract(self, plane: Plane, scale: int, progress: Progress = silent) -> FeatureMap:
+        """Compute the features of a whole plane.
+
+        Parameters
+        ----------
+        plane : Plane
+            Any size; planes smaller than a tile are mirrored.
+        scale : int
+            Magnification, 1 to 4 (`automatic_scale`).
+        progress : callable
+            Told after every tile.
+        """
+        wanted = self.tiles(plane.shape, scale)
+        tokens = np.empty((*self.grid(plane.shape, scale), self.backbone.channels), np.float16)
+        for done, (tile, kept) in enumerate(self.compute(plane, wanted, scale), start=1):
+            tokens[tile.rows.keep : tile.rows.stop, tile.columns.keep : tile.columns.stop] = kept
+            progress("features", done, len(wanted))
+        return FeatureMap(tokens, self.backbone.patch_size / scale, self.identity(scale))
+
+    def _pixels(self, plane: Plane, tile: Tile, scale: int) -> Tensor:
+        patch, side = self.backbone.patch_size, self._tile * self.backbone.patch_size
+        top, left = tile.rows.start * patch, tile.columns.start * patch  # in magnified pixels
+        # One pixel more on each side, so that interpolation never sees the tile's border.
+        window = Window(
+            top // scale - 1,
+            left // scale - 1,
+            math.ceil(side / scale) + 3,
+            math.ceil(side / scale) + 3,
+        )
+        pixels = torch.from_numpy(plane.read(window)).clamp_(0, 1)
+        pixels = pixels.permute(2, 0, 1)  # (H, W, colours) -> (colours, H, W)
+        if scale > 1:
+            pixels = interpolate(pixels[None], scale_factor=float(scale), mode="bilinear")[0]
+        top, left = top - window.top * scale, left - window.left * scale
+        return pixels[:, top : top + side, left : left + side].expand(3, -1, -1)
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        try:
+            with torch.inference_mode(), inference_precision(self.device):
+                tokens: Tensor = self.backbone(images.to(self.device))
+                return tokens.to("cpu", torch.float16)
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+            return torch.cat([self._tokens(half) for half in images.tensor_split(2)])
+
+    def _batch_size(self) -> int:
+        if self.device.type != "cuda":
+            return 1  # on a CPU larger batches are slower, on MPS memory is shared
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return max(1, min(64, int(free / 2 / _TILE_BYTES)))

@@ -1,0 +1,150 @@
+"""The geometry of a 2-D ALiBi bias: how far apart two patches are, and what that costs.
+
+The logits of head `i` become ``q.k / sqrt(d) - slope_i * distance`` (Press et al.,
+arXiv 2108.12409; in two dimensions Pawlowsky et al., arXiv 2603.16840). A checkpoint only
+works with the geometry it was trained with, so the geometry is stored beside the weights
+and is part of the identity of every feature.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.core.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Distance(StrEnum):
+    """Metric between the (row, column) positions of two patches."""
+
+    EUCLIDEAN = "euclidean"
+    MANHATTAN = "manhattan"
+
+
+class Slopes(StrEnum):
+    """Where the factor of the distance comes from."""
+
+    CONSTANT = "constant"
+    PER_HEAD = "per-head"
+    LEARNED = "learned"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Everything that turns a patch grid into an attention bias.
+
+    Attributes
+    ----------
+    distance : Distance
+        Metric on the patch grid.
+    wrap : bool
+        Whether opposite borders are neighbours (the grid is a torus).
+    normalise : bool
+        Whether distances are divided by the largest one of the grid. Features then depend
+        on the size of the canvas; without it, on the neighbourhood alone.
+    slopes : Slopes
+        ``constant``: `slope` for every head; ``per-head``: ``slope * 2**(-8 (i+1) / H)`` for
+        head ``i`` of ``H``; ``learned``: one parameter per layer and head, kept with the weights.
+    slope : float
+        Logits per token of distance (per grid if `normalise`). The default, .0884, is what
+        the published models apply on a 16 x 16 grid.
+    """
+
+    distance: Distance = Distance.EUCLIDEAN
+    wrap: bool = False
+    normalise: bool = False
+    slopes: Slopes = Slopes.CONSTANT
+    slope: float = 0.0884
+
+    def to_json(self) -> str:
+        """Return the geometry as a canonical JSON object."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Geometry:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ModelError
+            If a field is unknown or has a value that is not allowed.
+        """
+        try:
+            fields = json.loads(text)
+            fields["distance"] = Distance(fields["distance"])
+            fields["slopes"] = Slopes(fields["slopes"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"The ALiBi geometry {text!r} cannot be read ({error}); "
+                f"expected an object like {cls().to_json()}."
+            ) from error
+
+
+PUBLISHED = Geometry(wrap=True, normalise=True, slope=1.0)
+"""Geometry of the `dino-saw` checkpoints (arXiv 2603.16840)."""
+
+
+def distance_matrix(
+    geometry: Geometry,
+    grid: tuple[int, int],
+    prefix: int,
+    device: torch.device | None = None,
+) -> torch.Tensor:
+    """Return the distances between all tokens of a grid.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Metric, wrapping and normalisation.
+    grid : tuple of int
+        Rows and columns of the patch grid.
+    prefix : int
+        Number of CLS and register tokens in front; they are at distance 0 from everything.
+    device : torch.device, optional
+        Where the result lives.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, N) float32, ``N = prefix + rows * columns``, in tokens (or [0, 1] if normalised).
+    """
+    import torch
+
+    def along(length: int) -> torch.Tensor:
+        position = torch.arange(length, dtype=torch.float32, device=device)
+        delta = (position[:, None] - position[None, :]).abs()
+        return torch.minimum(delta, length - delta) if geometry.wrap else delta
+
+    rows = along(grid[0])[:, None, :, None]
+    columns = along(grid[1])[None, :, None, :]
+    if geometry.distance is Distance.EUCLIDEAN:
+        between = (rows**2 + columns**2).sqrt_()
+    else:
+        between = rows + columns
+    tokens = grid[0] * grid[1]
+    between = between.reshape(tokens, tokens)
+    if geometry.normalise:
+        between = between / between.max().clamp(min=1.0)
+    return torch.nn.functional.pad(between, (prefix, 0, prefix, 0))
+
+
+def fixed_slopes(geometry: Geometry, heads: int) -> torch.Tensor:
+    """Return the slopes of a geometry whose slopes are not learned.
+
+    Returns
+    -------
+    torch.Tensor
+        (1, 1, 1) for constant slopes, (heads, 1, 1) for slopes per head; logits per distance.
+    """
+    import torch
+
+    if geometry.slopes is Slopes.PER_HEAD:
+        head = torch.arange(1, heads + 1, dtype=torch.float32)
+        return (geometry.slope * 2 ** (-8 * head / heads)).reshape(heads, 1, 1)
+    return torch.full((1, 1, 1), geometry.slope)

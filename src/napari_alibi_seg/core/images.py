@@ -1,0 +1,407 @@
+"""Micrographs: an array with named axes and a pixel size, whatever it came from.
+
+One order of axes holds everywhere: a subsequence of TZYXC. Axes are never guessed: they come
+from the file or from the user, and without either an image of more than two dimensions is
+refused.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import dask.array as da
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any] | da.Array
+
+COPIED_BYTES = 2**28
+"""Larger arrays are not copied or read whole to bring them into order, but piece by piece."""
+
+_PIECE_SIDE = 1024
+_LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, green, blue, alpha)"
+_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "µm": 1e-6, "nm": 1e-9, "pm": 1e-12, "Å": 1e-10}
+_SPELLINGS = {
+    "m": ("meter", "metre"),
+    "cm": ("centimeter", "centimetre"),
+    "mm": ("millimeter", "millimetre"),
+    "µm": ("micrometer", "micrometre", "micron", "microns", "um", "\\u00B5m", "\u03bcm"),
+    "nm": ("nanometer", "nanometre"),
+    "pm": ("picometer", "picometre"),
+    "Å": ("angstrom", "\u212b"),
+}
+_SYMBOLS = {name: symbol for symbol, names in _SPELLINGS.items() for name in (symbol, *names)}
+
+
+@dataclass(frozen=True)
+class PixelSize:
+    """Distance between the centres of neighbouring pixels, in `unit`.
+
+    Attributes
+    ----------
+    unit : str
+        m, cm, mm, µm, nm, pm or Å.
+    z : float or None
+        Distance between planes; None if there is one plane or the file does not say.
+    y, x : float
+        Distances between rows and between columns.
+    """
+
+    unit: str
+    z: float | None
+    y: float
+    x: float
+
+    @property
+    def metres_per_unit(self) -> float:
+        """Length of `unit` in metres."""
+        return _METRES[self.unit]
+
+
+def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
+    """Make a pixel size of what a file says, all in the unit of x.
+
+    Parameters
+    ----------
+    lengths : mapping
+        From ``z``, ``y`` and ``x`` to a number and the name of its unit.
+
+    Returns
+    -------
+    PixelSize or None
+        None if x or y is missing, not a positive number, or in a unit that is not a length.
+    """
+    known = {}
+    for axis, (number, name) in lengths.items():
+        length, unit = _positive(number), _SYMBOLS.get(str(name))
+        if length is not None and unit is not None:
+            known[axis] = (length, unit)
+    if not known.keys() >= {"y", "x"}:
+        return None
+    unit = known["x"][1]
+    sizes = {
+        axis: length if own == unit else length * _METRES[own] / _METRES[unit]
+        for axis, (length, own) in known.items()
+    }
+    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"])
+
+
+def _positive(number: object) -> float | None:
+    try:
+        value = float(number)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """An array as its file, or its owner, holds it.
+
+    Attributes
+    ----------
+    data : array
+        In the order of the file.
+    axes : str or None
+        One letter for each dimension, S for colour samples, another than TZYXCS for one without
+        a known name; None if no axis is named.
+    pixel_size : PixelSize or None
+        Spatial calibration.
+    path : Path or None
+        The file.
+    """
+
+    data: Array
+    axes: str | None = None
+    pixel_size: PixelSize | None = None
+    path: Path | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths in the order of the file."""
+        return tuple(int(length) for length in self.data.shape)
+
+    @property
+    def named(self) -> bool:
+        """Whether there is a name for each dimension, Y and X among them."""
+        letters = self.axes or ""
+        return len(letters) == len(set(letters)) == len(self.shape) and {*"YX"} <= {*letters}
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "the array" if self.path is None else str(self.path)
+
+
+@dataclass(frozen=True, eq=False)
+class Micrograph:
+    """An image, or a stack of images, ready to be segmented.
+
+    Attributes
+    ----------
+    data : array
+        numpy (in memory or mapped) or dask, with the dimensions `axes`, native byte order; bool,
+        integer or float, with any values, NaN and inf included.
+    axes : str
+        A subsequence of TZYXC with Y and X; C has length 3 and means red, green, blue.
+    pixel_size : PixelSize or None
+        Spatial calibration; None if unknown.
+    path : Path or None
+        The file, if there is one.
+    """
+
+    data: Array
+    axes: str
+    pixel_size: PixelSize | None = None
+    path: Path | None = None
+
+    @property
+    def colour(self) -> bool:
+        """Whether there is a last axis of red, green and blue."""
+        return self.axes.endswith("C")
+
+    @property
+    def label_axes(self) -> str:
+        """Axes of scribbles and labels: all but C."""
+        return self.axes.removesuffix("C")
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of scribbles and labels, (Y, X) or (Z, Y, X) or (T, Z, Y, X)."""
+        return tuple(int(length) for length in self.data.shape[: len(self.label_axes)])
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Rows and columns of a plane."""
+        rows, columns = self.label_shape[-2:]
+        return rows, columns
+
+    def plane_indices(self) -> list[tuple[int, ...]]:
+        """Return the index of each plane in order; ``[()]`` if there is one plane."""
+        return list(np.ndindex(self.label_shape[:-2]))
+
+    def plane(self, index: tuple[int, ...] = ()) -> Array:
+        """Return a plane, (Y, X) or (Y, X, 3), raw values; lazy if `data` is."""
+        plane: Array = self.data[index]
+        return plane
+
+
+def read_image(
+    path: str | Path,
+    *,
+    axes: str | None = None,
+    dataset: str | None = None,
+    channels: Sequence[int] | None = None,
+) -> Micrograph:
+    """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, OME-Zarr (0.4, 0.5) or HDF5.
+
+    The pixel size comes from OME metadata, ImageJ, the header of an FEI or Zeiss microscope, or
+    the resolution of a TIFF, PNG or JPEG. Usual resolutions of screens and printers, such as 72,
+    96 or 300 dpi, are written by programs that do not know the scale: they are ignored.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the folder of an OME-Zarr image.
+    axes : str, optional
+        A name for each dimension, out of TZYXC and S (samples of a colour image, C that is known
+        to be red, green, blue), in the order of the file; overrides what the file says.
+    dataset : str, optional
+        Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; needed
+        if there are several.
+    channels : sequence of int, optional
+        Of an image with channels: one index, taken as grey, or three, as red, green and blue.
+
+    Returns
+    -------
+    Micrograph
+        Larger than memory if need be: data of TIFF, OME-Zarr and HDF5 is then lazy.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of an unknown kind, holds several arrays, or if its
+        axes or channels are not settled.
+    """
+    # Loaded here because reading.py needs the records above, and because h5py and zarr are slow.
+    from napari_alibi_seg.core.reading import open_stored
+
+    return settle(open_stored(Path(path), dataset), axes, channels)
+
+
+def as_micrograph(
+    array: Any, axes: str | None = None, channels: Sequence[int] | None = None
+) -> Micrograph:
+    """Take an array as a micrograph.
+
+    Parameters
+    ----------
+    array : array-like
+        numpy, dask, zarr or h5py; bool, integer or float.
+    axes : str, optional
+        As for `read_image`; may be left out for (Y, X) only.
+    channels : sequence of int, optional
+        As for `read_image`.
+
+    Raises
+    ------
+    ImageError
+        If the array is empty, its type is no number, or its axes or channels are not settled.
+    """
+    if not isinstance(array, np.ndarray) and not hasattr(array, "dask"):
+        array = lazily(array, array.chunks) if hasattr(array, "chunks") else np.asarray(array)
+    return settle(Stored(array), axes, channels)
+
+
+def settle(stored: Stored, axes: str | None, channels: Sequence[int] | None) -> Micrograph:
+    """Bring a stored array into the one order of axes; see `read_image` for the rules."""
+    ordered = settle_axes(stored, axes)
+    data, letters = ordered.data, ordered.axes or ""
+    if letters[-1] in "CS" or channels is not None:
+        data = _take(ordered, _chosen(ordered, channels))
+        colour = data.ndim == len(letters.rstrip("CS")) + 1
+        letters = letters.rstrip("CS") + ("C" if colour else "")
+    return Micrograph(_native(data), letters, stored.pixel_size, stored.path)
+
+
+def settle_axes(stored: Stored, axes: str | None) -> Stored:
+    """Order the dimensions as TZYX and then C or S, without those of length one but Y and X."""
+    _require_numbers(stored)
+    letters = _require_names(stored, axes)
+    keep = [n for n, letter in enumerate(letters) if letter in "YX" or stored.data.shape[n] > 1]
+    if not {letters[n] for n in keep} <= set("TZYXCS"):
+        raise _unnamed(stored)
+    data = stored.data[tuple(slice(None) if n in keep else 0 for n in range(len(letters)))]
+    left = [letters[n] for n in keep]
+    order = [left.index(letter) for letter in "TZYXCS" if letter in left]
+    return replace(stored, data=data.transpose(order), axes="".join(left[n] for n in order))
+
+
+def _require_numbers(stored: Stored) -> None:
+    shape, dtype = stored.shape, stored.data.dtype
+    if dtype.kind not in "biuf":
+        raise ImageError(
+            f"The values of {stored.name} are of type {dtype}; convert them to integers, floats "
+            "or bool."
+        )
+    if len(shape) < 2 or 0 in shape:
+        raise ImageError(
+            f"The shape of {stored.name} is {shape}; an image has at least two dimensions and one "
+            "pixel, so choose another file or array."
+        )
+
+
+def _require_names(stored: Stored, axes: str | None) -> str:
+    if axes is None:
+        if len(stored.shape) == 2:
+            return "YX"
+        if not stored.named:
+            raise _unnamed(stored)
+        return stored.axes or ""
+    letters = axes.upper()
+    known = set("YX") <= set(letters) <= set("TZYXCS")
+    if not known or len(set(letters)) != len(letters) or len(letters) != len(stored.shape):
+        raise ImageError(
+            f"The axes {axes!r} do not fit {stored.name}, whose shape is {stored.shape}; name "
+            f"each dimension once, Y and X among them: {_LETTERS}."
+        )
+    return letters
+
+
+def _unnamed(stored: Stored) -> ImageError:
+    count = len(stored.shape)
+    likely = "YXS" if count == 3 and stored.shape[-1] in (3, 4) else "TZYXC"[-count - 1 : -1]
+    example = "TZYXC" if count == 5 else likely
+    return ImageError(
+        f"The shape of {stored.name} is {stored.shape} and nothing tells what its dimensions are; "
+        f"name each, for example axes={example!r} (--axes {example}): {_LETTERS}."
+    )
+
+
+def _chosen(ordered: Stored, channels: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the indices to take along the last axis: one for grey, three for colour."""
+    letters = ordered.axes or ""
+    count = ordered.shape[-1] if letters[-1] in "CS" else 1
+    if letters.endswith("CS"):
+        raise ImageError(
+            f"There are both channels and colours in {ordered.name}; name the channels Z or T with "
+            "axes (--axes), or save one of them as an image of its own."
+        )
+    if channels is None:
+        if letters[-1] == "S" and count <= 4:
+            return (0,) if count == 2 else (0, 1, 2)
+        raise _unchosen(ordered, count)
+    if len(channels) not in (1, 3) or not all(0 <= channel < count for channel in channels):
+        raise ImageError(
+            f"The channels {list(channels)} do not fit {ordered.name}, which has {count}; give "
+            f"one index for grey or three for red, green and blue, each from 0 to {count - 1}."
+        )
+    return tuple(channels)
+
+
+def _unchosen(ordered: Stored, count: int) -> ImageError:
+    colour = "; if they are colours, name that axis S instead of C, as in axes='YXS' (--axes YXS)"
+    return ImageError(
+        f"There are {count} channels in {ordered.name}; choose one as grey, as in channels=[0] "
+        "(--channels 0), or three as red, green and blue, as in channels=[0, 1, 2] "
+        f"(--channels 0,1,2){colour if count in (3, 4) else ''}."
+    )
+
+
+def _take(ordered: Stored, chosen: tuple[int, ...]) -> Array:
+    data = ordered.data if (ordered.axes or "")[-1] in "CS" else ordered.data[..., None]
+    if len(chosen) == 1:
+        return data[..., chosen[0]]
+    if chosen == (0, 1, 2):
+        return data[..., :3]
+    return copyable(data)[..., list(chosen)]
+
+
+def _native(data: Array) -> Array:
+    if data.dtype.isnative:
+        return data
+    return copyable(data).astype(data.dtype.newbyteorder("="))
+
+
+def copyable(data: Array) -> Array:
+    """Make a large array in memory or in a mapped file lazy, so that working on it is cheap."""
+    return lazily(data) if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES else data
+
+
+def lazily(array: Any, chunks: tuple[int, ...] | None = None) -> da.Array:
+    """Wrap an array so that it is read, and worked on, piece by piece.
+
+    Parameters
+    ----------
+    array : array-like
+        Has a shape, a dtype and slicing.
+    chunks : tuple of int, optional
+        The pieces it is stored in, if it is not one.
+    """
+    import dask.array as da  # a second at every start, for images that are mostly small
+
+    shape = tuple(array.shape)
+    lead = len(shape) - (3 if len(shape) > 2 and shape[-1] <= 4 else 2)  # colours stay together
+    stored = chunks or (1,) * len(shape)
+    columns = _whole_chunks(stored[lead + 1], _PIECE_SIDE)
+    rows = _whole_chunks(stored[lead], _PIECE_SIDE**2 // columns)
+    wrapped: da.Array = da.from_array(  # type: ignore[no-untyped-call]
+        array,
+        chunks=(*stored[:lead], rows, columns, *shape[lead + 2 :]),
+        name=False,
+        meta=np.empty((0,) * len(shape), array.dtype),
+    )
+    return wrapped
+
+
+def _whole_chunks(chunk: int, wanted: int) -> int:
+    return chunk * max(1, wanted // chunk)

@@ -1,0 +1,165 @@
+"""One plane of an image as every later stage sees it: normalised, and endless by reflection."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_PERCENTILES = (0.1, 99.9)
+_SAMPLED_PIXELS = 4_000_000
+_SAMPLED_PLANES = 16
+_HASHED_ROWS = 512
+_BOUNDS = (-1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The raw values that become 0 and 1."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels, in rows and columns of the plane; it may reach beyond the border."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the window in an array of the plane's size."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def grown(self, margin: int) -> Window:
+        """Return the window with `margin` pixels more on every side."""
+        return Window(
+            self.top - margin,
+            self.left - margin,
+            self.height + 2 * margin,
+            self.width + 2 * margin,
+        )
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A grey or colour plane with the levels that normalise it.
+
+    Attributes
+    ----------
+    data : array-like
+        (Y, X) or (Y, X, 3), any real dtype, in memory or lazy (zarr, dask).
+    levels : Levels
+        Raw values that become 0 and 1; of the whole image, so that tiles agree.
+    """
+
+    data: Any
+    levels: Levels
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.data.shape[0]), int(self.data.shape[1])
+
+    @property
+    def colours(self) -> int:
+        """1 for grey, 3 for colour."""
+        return 1 if self.data.ndim == 2 else 3
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Return normalised pixels, mirrored beyond the border (the border pixel once).
+
+        Parameters
+        ----------
+        window : Window
+            Where; it may lie partly or wholly outside the plane.
+
+        Returns
+        -------
+        ndarray
+            (height, width, colours) float32; 0 and 1 are the levels, outliers are cut at -1 and
+            2, NaN becomes 0.
+        """
+        rows = mirrored(window.top, window.height, self.shape[0])
+        columns = mirrored(window.left, window.width, self.shape[1])
+        top, left = int(rows.min()), int(columns.min())
+        raw = np.asarray(self.data[top : rows.max() + 1, left : columns.max() + 1])
+        raw = raw[np.ix_(rows - top, columns - left)].reshape(window.height, window.width, -1)
+        return _normalised(raw, self.levels)
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 of the raw pixels, their type and the levels, hexadecimal."""
+        digest = hashlib.sha256(repr((self.data.shape, str(self.data.dtype), self.levels)).encode())
+        for top in range(0, self.shape[0], _HASHED_ROWS):
+            digest.update(np.ascontiguousarray(self.data[top : top + _HASHED_ROWS]).tobytes())
+        return digest.hexdigest()
+
+
+def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
+    """Return the indices of a run of pixels after reflection into ``[0, size)``.
+
+    Examples
+    --------
+    >>> mirrored(-2, 6, 3).tolist()
+    [2, 1, 0, 1, 2, 1]
+    """
+    period = max(2 * (size - 1), 1)
+    folded = np.arange(start, start + length) % period
+    return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, dtype=np.intp)
+
+
+def robust_levels(planes: Sequence[Any]) -> Levels:
+    """Return the .1 and 99.9 percentiles of the finite pixels of an image.
+
+    At most 4 million pixels on a regular grid are looked at, in at most 16 planes. If the two
+    percentiles coincide the extremes are taken; a constant image becomes 0 everywhere.
+
+    Parameters
+    ----------
+    planes : sequence of array-like
+        The planes of the image, each (Y, X) or (Y, X, 3).
+
+    Raises
+    ------
+    ImageError
+        If no pixel is finite.
+    """
+    chosen = [
+        planes[i] for i in np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
+    ]
+    step = 1
+    while sum(np.prod(plane.shape) for plane in chosen) / step**2 > _SAMPLED_PIXELS:
+        step += 1
+    values = np.concatenate(
+        [np.asarray(plane[::step, ::step]).astype(np.float64).ravel() for plane in chosen]
+    )
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        raise ImageError(
+            "The image has no finite pixel (all are NaN or infinite); use another one."
+        )
+    low, high = np.percentile(values, _PERCENTILES)
+    if low == high:
+        low, high = values.min(), values.max()
+    return Levels(float(low), float(high))
+
+
+def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
+    # Subtract in double precision: large integers and offsets do not survive float32.
+    extent = levels.high - levels.low
+    scaled = (raw.astype(np.float64) - levels.low) / (extent if extent > 0 else 1.0)
+    scaled = np.where(np.isnan(scaled), 0.0, scaled)
+    return np.clip(scaled, *_BOUNDS).astype(np.float32)

@@ -1,0 +1,178 @@
+"""How well features of some images predict position in an image they were not fitted on.
+
+A probe fitted and tested on one image mistakes smoothness for position: interpolating between
+nearby tokens is enough. Position that carries over to another image is none of its content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+FloatArray = NDArray[np.floating]
+
+_SMALLEST_DEVIATION = 1e-6
+
+
+def ramps(grid: tuple[int, int]) -> dict[str, FloatArray]:
+    """Return the position targets of the authors' protocol (Pawlowsky et al., arXiv 2603.16840).
+
+    Parameters
+    ----------
+    grid : tuple of int
+        Rows and columns of the patch grid.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``lr``, ``ud``, ``diag`` and ``radial``, (h, w, 1), and ``lr+ud``, (h, w, 2); all in [0, 1].
+    """
+    down, right = np.meshgrid(*(np.linspace(0.0, 1.0, length) for length in grid), indexing="ij")
+    radial = np.hypot(down - 0.5, right - 0.5) / np.sqrt(0.5)
+    single = {"lr": right, "ud": down, "diag": (down + right) / 2, "radial": radial}
+    targets: dict[str, FloatArray] = {name: ramp[..., None] for name, ramp in single.items()}
+    return {**targets, "lr+ud": np.stack([right, down], axis=-1)}
+
+
+def leave_one_image_out_r2(
+    features: Sequence[FloatArray], alpha: float = 100.0, target: str = "lr+ud"
+) -> float:
+    """Return how well all channels together predict position in an image left out.
+
+    A ridge regression on standardised channels is fitted to all tokens of all images but one
+    and tested on all tokens of that one; the mean over images and outputs of the target.
+
+    Parameters
+    ----------
+    features : sequence of ndarray
+        (h, w, C) per image, at least two images; grids may differ.
+    alpha : float
+        Ridge penalty, in tokens.
+    target : str
+        A name of `ramps`.
+
+    Returns
+    -------
+    float
+        R^2, at most 1. Zero or less: no position; clip at 0 before comparing.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images.
+    """
+    scores = [fold.r2(fold.predict(alpha)).mean() for fold in _leave_one_out(features, target)]
+    return float(np.mean(scores))
+
+
+def leave_one_image_out_predictions(
+    features: Sequence[FloatArray], alpha: float = 100.0, target: str = "lr+ud"
+) -> Iterator[FloatArray]:
+    """Yield the position that the other images' probe sees in every image.
+
+    Parameters
+    ----------
+    features, alpha, target
+        As in `leave_one_image_out_r2`.
+
+    Yields
+    ------
+    ndarray
+        (h, w, outputs of the target) float64; [0, 1] where the prediction is good.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images.
+    """
+    for image, fold in zip(features, _leave_one_out(features, target), strict=True):
+        aim = ramps((image.shape[0], image.shape[1]))[target]
+        yield aim + (fold.predict(alpha) - fold.y).reshape(aim.shape)
+
+
+def channel_r2(
+    features: Sequence[FloatArray], alpha: float = 100.0, target: str = "lr+ud"
+) -> FloatArray:
+    """Return how well each channel alone predicts position in an image left out.
+
+    Parameters
+    ----------
+    features, alpha, target
+        As in `leave_one_image_out_r2`.
+
+    Returns
+    -------
+    ndarray
+        (C,) R^2, the mean over images and outputs of the target.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images.
+    """
+    scores = []
+    for fold in _leave_one_out(features, target):
+        weights = fold.moment / (np.diag(fold.gram)[:, None] + alpha)  # (C, outputs)
+        per_output = [
+            fold.r2(fold.x * weights[:, output], output) for output in range(weights.shape[1])
+        ]
+        scores.append(np.mean(per_output, axis=0))
+    return np.asarray(np.mean(scores, axis=0))
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """The fit on all images but one, as moments, and the tokens of that one.
+
+    `gram` (C, C) and `moment` (C, outputs) are sums over the standardised training tokens; `x`
+    (N, C) is standardised likewise and `y` (N, outputs) has the training mean removed.
+    """
+
+    gram: FloatArray
+    moment: FloatArray
+    x: FloatArray
+    y: FloatArray
+
+    def predict(self, alpha: float) -> FloatArray:
+        """Return the (N, outputs) positions, around the training mean, that all channels tell."""
+        gram = self.gram + alpha * np.eye(len(self.gram))
+        return np.asarray(self.x @ np.linalg.solve(gram, self.moment))
+
+    def r2(self, predicted: FloatArray, output: int | None = None) -> FloatArray:
+        """Return the R^2 of every column of `predicted`, each of its own output or all of one."""
+        truth = self.y if output is None else self.y[:, [output]]
+        residual = ((truth - predicted) ** 2).sum(axis=0)
+        spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+        return np.asarray(1.0 - residual / spread)
+
+
+def _leave_one_out(features: Sequence[FloatArray], target: str) -> Iterator[_Fold]:
+    if len(features) < 2:
+        raise ValueError(f"Leaving one image out needs at least two images, not {len(features)}.")
+    tokens = [image.reshape(-1, image.shape[-1]).astype(np.float64) for image in features]
+    targets = [ramps((image.shape[0], image.shape[1]))[target] for image in features]
+    aims = [ramp.reshape(-1, ramp.shape[-1]) for ramp in targets]  # (h, w, k) -> (h w, k)
+    moments = [_moments(np.hstack([x, y])) for x, y in zip(tokens, aims, strict=True)]
+    count, total, products = (sum(part) for part in zip(*moments, strict=True))
+    channels = tokens[0].shape[1]
+    for x, y, (n, of_image, products_of_image) in zip(tokens, aims, moments, strict=True):
+        mean = (total - of_image) / (count - n)
+        spread = products - products_of_image - (count - n) * np.outer(mean, mean)
+        deviation = np.sqrt(np.maximum(np.diag(spread)[:channels], 0.0) / (count - n))
+        scale = 1.0 / np.maximum(deviation, _SMALLEST_DEVIATION)
+        yield _Fold(
+            gram=spread[:channels, :channels] * np.outer(scale, scale),
+            moment=spread[:channels, channels:] * scale[:, None],
+            x=(x - mean[:channels]) * scale,
+            y=y - mean[channels:],
+        )
+
+
+def _moments(columns: FloatArray) -> tuple[int, FloatArray, FloatArray]:
+    return len(columns), columns.sum(axis=0), columns.T @ columns

@@ -1,0 +1,327 @@
+"""The whole way: an image and scribbles in, a classifier and segmentations out."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from napari_alibi_seg.core.cache import FeatureCache
+from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.checkpoints import DEFAULT_MODEL
+from napari_alibi_seg.core.classifier import (
+    ClassInfo,
+    PixelClassifier,
+    Segmentation,
+    fit_forest,
+    gather_samples,
+    require_two_classes,
+)
+from napari_alibi_seg.core.errors import ScribbleError
+from napari_alibi_seg.core.features import (
+    FeatureExtractor,
+    FeatureIdentity,
+    FeatureMap,
+    Progress,
+    automatic_scale,
+    silent,
+)
+from napari_alibi_seg.core.planes import Plane, Window, robust_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images import Micrograph
+
+T = TypeVar("T")
+
+CLASSICAL = "classical"
+"""The model name that means: no deep features."""
+
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """Everything that decides what scribbles turn into.
+
+    Attributes
+    ----------
+    model : str
+        Name or path of a backbone (`load_backbone`), or ``classical`` for none.
+    scale : int or None
+        Magnification of the image before the backbone, 1 to 4; None chooses by the size of the
+        first plane painted (`automatic_scale`).
+    channels : ChannelConfig
+        Which channels a pixel has.
+    trees : int
+        Trees of the forest.
+    seed : int
+        Seed of the forest; equal inputs and seed give equal bytes.
+    """
+
+    model: str = DEFAULT_MODEL
+    scale: int | None = None
+    channels: ChannelConfig = field(default_factory=ChannelConfig)
+    trees: int = 100
+    seed: int = 0
+
+
+@dataclass
+class Segmenter:
+    """Trains and applies classifiers; keeps the backbone and the feature maps in between.
+
+    Attributes
+    ----------
+    config : SegmentationConfig
+        What to train with.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    cache : FeatureCache
+        Feature maps already computed.
+    progress : callable
+        Told of every tile and block.
+    block : int
+        Side of the blocks pixels are classified in; changes memory, never the result.
+    """
+
+    config: SegmentationConfig = field(default_factory=SegmentationConfig)
+    device: str = "auto"
+    cache: FeatureCache = field(default_factory=FeatureCache)
+    progress: Progress = silent
+    block: int = BLOCK
+    _extractor: FeatureExtractor | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, classifier: PixelClassifier, model: str | None = None, **options: Any) -> Segmenter:
+        """Return a segmenter that can apply a classifier.
+
+        Parameters
+        ----------
+        classifier : PixelClassifier
+            What to apply.
+        model : str, optional
+            Where its backbone lies, if its name means nothing on this machine.
+        **options
+            `device`, `cache`, `progress`, `block`.
+        """
+        features = classifier.features
+        if features is None:
+            return cls(SegmentationConfig(CLASSICAL, channels=classifier.channels), **options)
+        config = SegmentationConfig(
+            model or features.backbone.name, features.scale, classifier.channels
+        )
+        return cls(config, **options)
+
+    def fit(
+        self,
+        image: Micrograph,
+        scribbles: NDArray[np.integer[Any]],
+        classes: Sequence[ClassInfo] = (),
+    ) -> PixelClassifier:
+        """Train one forest on all painted planes of an image.
+
+        Parameters
+        ----------
+        image : Micrograph
+            A plane or a stack of planes.
+        scribbles : ndarray
+            Integers of the image's shape without its colours; 0 = not painted.
+        classes : sequence of ClassInfo
+            Names and colours; classes without get plain ones.
+
+        Raises
+        ------
+        ScribbleError
+            If the shapes differ or fewer than two classes are painted.
+        """
+        painted = painted_planes(image, scribbles)
+        planes = {index: plane for index, plane in planes_of(image).items() if index in painted}
+        shape = next(iter(planes.values())).shape
+        scale = self.config.scale or automatic_scale(shape)
+        maps = {index: self._features(plane, scale) for index, plane in planes.items()}
+        projection, identity = self._projection([m for m in maps.values() if m is not None])
+        samples = [
+            gather_samples(
+                PixelChannels(plane, self.config.channels, maps[index], projection), painted[index]
+            )
+            for index, plane in planes.items()
+        ]
+        forest = fit_forest(samples, self.config.trees, self.config.seed)
+        named = {info.value: info for info in classes}
+        found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
+        colours = next(iter(planes.values())).colours
+        return PixelClassifier(forest, found, self.config.channels, projection, identity, colours)
+
+    def apply(
+        self, classifier: PixelClassifier, image: Micrograph, probabilities: bool = False
+    ) -> Iterator[tuple[tuple[int, ...], Segmentation]]:
+        """Classify every plane of an image, one after the other.
+
+        Parameters
+        ----------
+        classifier : PixelClassifier
+            Made by `fit` or loaded.
+        image : Micrograph
+            Of the kind the classifier was trained on.
+        probabilities : bool
+            Whether segmentations carry the votes.
+
+        Yields
+        ------
+        tuple
+            Index of the plane (as in ``image.plane_indices()``) and its segmentation.
+
+        Raises
+        ------
+        ClassifierError
+            If the classifier expects other features or another kind of image.
+        """
+        for index, plane in planes_of(image).items():
+            yield index, self.apply_to_plane(classifier, plane, probabilities)
+
+    def apply_to_plane(
+        self, classifier: PixelClassifier, plane: Plane, probabilities: bool = False
+    ) -> Segmentation:
+        """Classify one plane, block by block on all cores."""
+        scale = 1 if classifier.features is None else classifier.features.scale
+        classifier.require(self._identity(scale), plane.colours)
+        features = self._features(plane, scale)
+        channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
+        windows = blocks(plane.shape, self.block)
+        labels = np.empty(plane.shape, classifier.label_values.dtype)
+        shares = None
+        if probabilities:
+            shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
+        parts = in_order(
+            partial(classifier.predict, channels, probabilities=probabilities), windows
+        )
+        for done, (window, part) in enumerate(zip(windows, parts, strict=True), start=1):
+            labels[window.slices] = part.labels
+            if shares is not None and part.probabilities is not None:
+                shares[:, *window.slices] = part.probabilities
+            self.progress("segmentation", done, len(windows))
+        return Segmentation(labels, shares, classifier.classes)
+
+    def _identity(self, scale: int) -> FeatureIdentity | None:
+        return None if self.config.model == CLASSICAL else self._loaded().identity(scale)
+
+    def _features(self, plane: Plane, scale: int) -> FeatureMap | None:
+        if self.config.model == CLASSICAL:
+            return None
+        return self.cache.get(plane, self._loaded(), scale, self.progress)
+
+    def _loaded(self) -> FeatureExtractor:
+        if self._extractor is None:
+            self._extractor = FeatureExtractor.load(self.config.model, self.device)
+        return self._extractor
+
+    def _projection(self, maps: Sequence[FeatureMap]) -> tuple[Projection | None, Any]:
+        if not maps:
+            return None, None
+        return Projection.fit(maps, self.config.channels.components), maps[0].identity
+
+
+def segment(
+    image: Micrograph,
+    scribbles: NDArray[np.integer[Any]],
+    config: SegmentationConfig | None = None,
+    device: str = "auto",
+) -> Segmentation:
+    """Segment an image from scribbles on it.
+
+    Parameters
+    ----------
+    image : Micrograph
+        From `read_image` or `as_micrograph`.
+    scribbles : ndarray
+        Integers of the image's shape without its colours; 0 = not painted.
+    config : SegmentationConfig, optional
+        Model, scale, channels, trees, seed.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Returns
+    -------
+    Segmentation
+        With labels and probabilities of the whole image: (..., Y, X) and (K, ..., Y, X).
+
+    Raises
+    ------
+    ScribbleError
+        If the scribbles do not fit the image or hold fewer than two classes.
+    ModelError
+        If the model is unknown, incomplete or cannot be fetched.
+    """
+    segmenter = Segmenter(config or SegmentationConfig(), device)
+    classifier = segmenter.fit(image, scribbles)
+    planes = [result for _, result in segmenter.apply(classifier, image, probabilities=True)]
+    labels = np.stack([plane.labels for plane in planes]).reshape(scribbles.shape)
+    votes = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
+    votes = votes.reshape(-1, *scribbles.shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
+    return Segmentation(labels, votes, classifier.classes)
+
+
+def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
+    """Return every plane of an image by its index, all normalised by the levels of the whole."""
+    planes = {index: image.plane(index) for index in image.plane_indices()}
+    levels = robust_levels(list(planes.values()))
+    return {index: Plane(data, levels) for index, data in planes.items()}
+
+
+def painted_planes(
+    image: Micrograph, scribbles: NDArray[np.integer[Any]]
+) -> Mapping[tuple[int, ...], NDArray[np.integer[Any]]]:
+    """Return the (Y, X) scribbles of every plane that has any.
+
+    Raises
+    ------
+    ScribbleError
+        If the scribbles' shape is not the image's, they are no integers, or hold fewer than two
+        classes.
+    """
+    expected = image.data.shape[: image.axes.index("X") + 1]
+    if scribbles.shape != expected:
+        raise ScribbleError(
+            f"The scribbles have shape {scribbles.shape} but the image has {expected} "
+            f"({image.axes}); give one value for every pixel of the image, 0 where not painted."
+        )
+    if not np.issubdtype(scribbles.dtype, np.integer):
+        raise ScribbleError(
+            f"The scribbles are of type {scribbles.dtype}; use integers, 0 where not painted."
+        )
+    require_two_classes(scribbles)
+    planes = {index: scribbles[index] for index in image.plane_indices()}
+    return {index: plane for index, plane in planes.items() if plane.any()}
+
+
+def blocks(shape: tuple[int, int], side: int) -> list[Window]:
+    """Cut a plane into windows of at most `side` pixels, row by row."""
+    return [
+        Window(top, left, min(side, shape[0] - top), min(side, shape[1] - left))
+        for top in range(0, shape[0], side)
+        for left in range(0, shape[1], side)
+    ]
+
+
+def in_order(work: Callable[[Window], T], windows: Sequence[Window]) -> Iterator[T]:
+    """Map over windows with one thread per core, holding only a few results at a time."""
+    workers = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(workers)
+    pending: deque[Future[T]] = deque()
+    try:
+        for window in windows:
+            pending.append(pool.submit(work, window))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
+from napari_alibi_seg.core.planes import Levels, Plane, Window
+
+
+@pytest.fixture
+def plane(micrograph_pixels):
+    return Plane(micrograph_pixels, Levels(0, 255))
+
+
+def whole(plane, sigmas=SIGMAS):
+    return classical_channels(plane, Window(0, 0, *plane.shape), sigmas)
+
+
+def test_a_window_equals_its_part_of_the_whole_to_the_bit(plane):
+    part = classical_channels(plane, Window(11, 60, 90, 110))
+    assert np.array_equal(part, whole(plane)[11:101, 60:170])
+
+
+def test_channels_are_counted_right_for_grey_and_colour(plane):
+    colour = Plane(np.dstack([plane.data] * 3), plane.levels)
+    assert whole(plane).shape[-1] == channel_count(1)
+    assert whole(colour).shape[-1] == channel_count(3) == 3 * channel_count(1)
+
+
+def test_sigmas_are_not_rounded(plane):
+    gaussian = whole(plane, (0.7,))[..., 1]
+    expected = gaussian_filter(plane.data / np.float32(255), 0.7, mode="mirror", truncate=3.0)
+    assert np.allclose(gaussian, expected, atol=1e-5)
+    assert not np.allclose(gaussian, whole(plane, (1.0,))[..., 1], atol=1e-3)
+
+
+def test_no_two_channels_are_the_same(plane):
+    channels = whole(plane).reshape(-1, channel_count(1)).T
+    correlation = np.abs(np.corrcoef(channels)) - np.eye(len(channels))
+    assert correlation.max() < 0.9999
+
+
+def test_turning_the_image_turns_the_channels(plane):
+    turned = Plane(np.rot90(plane.data), plane.levels)
+    assert np.allclose(whole(turned), np.rot90(whole(plane)), atol=1e-5)

@@ -1,0 +1,191 @@
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.pipeline import FunctionTransformer
+
+from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.classifier import (
+    ClassInfo,
+    PixelClassifier,
+    PixelSamples,
+    fit_forest,
+    gather_samples,
+)
+from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.planes import Levels, Plane, Window
+
+TREE = "sklearn.tree._tree.Tree"
+CONFIG = ChannelConfig(components=8, sigmas=(1.0, 2.5))
+
+
+@pytest.fixture(scope="module")
+def plane(micrograph_pixels):
+    return Plane(micrograph_pixels, Levels(0, 255))
+
+
+@pytest.fixture(scope="module")
+def features(extractor, plane):
+    return extractor.extract(plane, 1)
+
+
+@pytest.fixture(scope="module")
+def channels(plane, features):
+    return PixelChannels(plane, CONFIG, features, Projection.fit([features], CONFIG.components))
+
+
+@pytest.fixture
+def classifier(channels, features, scribbles):
+    forest = fit_forest([gather_samples(channels, scribbles)], trees=5, seed=0)
+    projection = Projection.fit([features], CONFIG.components)
+    classes = (ClassInfo(1, "matrix", (1, 2, 3)), ClassInfo(3, "pore", (4, 5, 6)))
+    return PixelClassifier(forest, classes, CONFIG, projection, features.identity, 1)
+
+
+def test_points_are_the_blocks_values_to_the_bit(channels, scribbles):
+    rows, columns = np.nonzero(scribbles)
+    block = channels.block(Window(0, 0, *channels.shape))
+    assert np.array_equal(channels.points(rows, columns), block[rows, columns])
+
+
+def test_blocks_are_parts_of_the_whole_to_the_bit(channels):
+    block = channels.block(Window(0, 0, *channels.shape))
+    assert np.array_equal(channels.block(Window(40, 90, 33, 71)), block[40:73, 90:161])
+
+
+def test_a_projection_keeps_the_largest_variance(features):
+    projected = Projection.fit([features], 8)(features.tokens).reshape(-1, 8)
+    variances = projected.var(axis=0)
+    assert np.all(np.diff(variances) <= 1e-3)
+    assert np.allclose(projected.mean(axis=0), 0, atol=1e-2)
+
+
+def test_more_components_than_channels_or_tokens_are_not_invented(features):
+    assert Projection.fit([features], 10_000).components.shape == (143, 384)
+
+
+def test_classes_keep_the_values_that_were_painted(classifier, channels):
+    result = classifier.predict(channels, Window(0, 0, *channels.shape), probabilities=True)
+    assert set(np.unique(result.labels)) == {1, 3}
+    assert result.labels.dtype == np.uint8
+    assert [info.value for info in result.classes] == [1, 3]
+    assert np.allclose(result.probabilities.sum(axis=0), 1)
+    assert np.array_equal(result.labels == 3, result.probabilities[1] > result.probabilities[0])
+
+
+def test_painted_pixels_get_their_own_class(classifier, channels, scribbles):
+    labels = classifier.predict(channels, Window(0, 0, *channels.shape)).labels
+    painted = scribbles > 0
+    assert np.mean(labels[painted] == scribbles[painted]) > 0.95
+
+
+def test_values_beyond_a_byte_are_kept():
+    classes = (ClassInfo.default(2), ClassInfo.default(300))
+    empty = PixelClassifier(None, classes, CONFIG, None, None, 1)
+    assert empty.label_values.dtype == np.uint16
+    assert empty.label_values.tolist() == [2, 300]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([], "nothing is painted"), ([2, 2], "only class 2"), ([1, -1], "negative value -1")],
+)
+def test_scribbles_that_do_not_do_say_why(labels, said):
+    samples = PixelSamples(np.zeros((len(labels), 3), np.float32), np.array(labels, int))
+    with pytest.raises(ScribbleError, match=said):
+        fit_forest([samples], 5, 0)
+
+
+def test_scribbles_of_another_shape_are_refused(channels):
+    with pytest.raises(ScribbleError, match=r"\(3, 3\).*\(150, 170\)"):
+        gather_samples(channels, np.ones((3, 3), int))
+
+
+def test_default_classes_have_colours_that_differ():
+    colours = {ClassInfo.default(value).colour for value in range(1, 10)}
+    assert len(colours) == 9
+
+
+def test_saved_and_loaded_it_predicts_the_same(classifier, channels, tmp_path):
+    path = tmp_path / "c.skops"
+    save_classifier(classifier, path)
+    loaded = load_classifier(path)
+    assert replace(loaded, forest=None, projection=None) == replace(
+        classifier, forest=None, projection=None
+    )
+    window = Window(0, 0, *channels.shape)
+    one = classifier.predict(channels, window, probabilities=True)
+    other = loaded.predict(channels, window, probabilities=True)
+    assert np.array_equal(one.probabilities, other.probabilities)
+
+
+def test_the_file_tells_the_versions_it_was_made_with(classifier, tmp_path):
+    save_classifier(classifier, tmp_path / "c.skops")
+    state = skops.io.load(tmp_path / "c.skops", trusted=[TREE])
+    versions = json.loads(state["header"])["versions"]
+    assert {"python", "napari-alibi-seg", "scikit-learn"} <= versions.keys()
+
+
+def test_a_file_that_could_run_code_is_not_loaded(classifier, tmp_path):
+    path = tmp_path / "c.skops"
+    skops.io.dump({"header": "{}", "forest": FunctionTransformer(Path.unlink)}, path)
+    with pytest.raises(ClassifierError, match="could run code"):
+        load_classifier(path)
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _replace_forest(path):
+    state = skops.io.load(path, trusted=[TREE])
+    skops.io.dump({**state, "forest": {}}, path)
+
+
+def _spoil_tree(path):
+    """Point a node of the first tree far outside it, in the file's own bytes."""
+    state = skops.io.load(path, trusted=[TREE])
+    tree = state["forest"].estimators_[0].tree_
+    fields = tree.__getstate__()
+    fields["nodes"] = fields["nodes"].copy()
+    fields["nodes"]["left_child"][0] = 1_000_000
+    tree.__setstate__(fields)
+    skops.io.dump(state, path)
+
+
+def _no_zip(path):
+    path.write_text("hello")
+
+
+def _other_zip(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a", "b")
+
+
+@pytest.mark.parametrize("spoil", [_truncate, _replace_forest, _spoil_tree, _no_zip, _other_zip])
+def test_a_damaged_file_is_called_so(classifier, tmp_path, spoil):
+    path = tmp_path / "c.skops"
+    save_classifier(classifier, path)
+    spoil(path)
+    with pytest.raises(ClassifierError, match=r"c\.skops"):
+        load_classifier(path)
+
+
+def test_a_missing_file_is_called_so(tmp_path):
+    with pytest.raises(ClassifierError, match="no classifier file"):
+        load_classifier(tmp_path / "c.skops")
+
+
+def test_features_of_another_identity_are_refused_and_both_named(classifier, extractor):
+    classifier.require(extractor.identity(1), 1)
+    with pytest.raises(ClassifierError, match=r"scale 1.*scale 2"):
+        classifier.require(extractor.identity(2), 1)
+    with pytest.raises(ClassifierError, match="no model"):
+        classifier.require(None, 1)
+    with pytest.raises(ClassifierError, match="grey images, but this one is colour"):
+        classifier.require(extractor.identity(1), 3)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.planes import Levels, Plane, Window, mirrored, robust_levels
+
+RAMP = np.arange(12).reshape(3, 4)
+
+
+def whole(plane):
+    return plane.read(Window(0, 0, *plane.shape))
+
+
+def test_reading_beyond_the_border_mirrors_like_numpy():
+    plane = Plane(RAMP, Levels(0, 11))
+    expected = np.pad(RAMP / 11, ((5, 7), (6, 2)), mode="reflect")
+    assert np.allclose(plane.read(Window(-5, -6, 15, 12))[..., 0], expected)
+
+
+def test_windows_are_cut_from_the_same_endless_plane():
+    plane = Plane(RAMP, Levels(0, 11))
+    large = plane.read(Window(-8, -8, 20, 20))
+    assert np.array_equal(plane.read(Window(5, -3, 4, 6)), large[13:17, 5:11])
+
+
+def test_a_single_pixel_is_endless_too():
+    assert mirrored(-3, 7, 1).tolist() == [0] * 7
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "<i4", "i8", "f4", ">f8"])
+def test_normalised_pixels_do_not_depend_on_the_type(micrograph_pixels, dtype):
+    expected = whole(Plane(micrograph_pixels, robust_levels([micrograph_pixels])))
+    other = micrograph_pixels.astype(dtype)
+    assert np.array_equal(whole(Plane(other, robust_levels([other]))), expected)
+
+
+def test_gain_and_offset_do_not_matter(micrograph_pixels):
+    other = micrograph_pixels.astype(np.uint16) * 200 + 9000
+    one = whole(Plane(micrograph_pixels, robust_levels([micrograph_pixels])))
+    assert np.allclose(whole(Plane(other, robust_levels([other]))), one, atol=1e-6)
+
+
+def test_bool_becomes_zero_and_one():
+    data = np.eye(5, dtype=bool)
+    assert set(np.unique(whole(Plane(data, robust_levels([data]))))) == {0.0, 1.0}
+
+
+def test_a_constant_image_is_zero_everywhere():
+    data = np.full((4, 5), 7, np.uint8)
+    assert not whole(Plane(data, robust_levels([data]))).any()
+
+
+def test_outliers_do_not_squeeze_the_rest_and_stay_bounded(micrograph_pixels):
+    data = micrograph_pixels.astype(np.float32)
+    data[0, :3] = np.nan, np.inf, -np.inf
+    data[1, 1] = 1e9
+    pixels = whole(Plane(data, robust_levels([data])))[..., 0]
+    assert pixels[0, :3].tolist() == [0, 2, -1]
+    assert np.isfinite(pixels).all()
+    assert np.ptp(pixels[2:]) > 0.9
+
+
+def test_a_few_bright_pixels_among_zeros_are_seen():
+    data = np.zeros((100, 100), np.uint8)
+    data[50, 50] = 200
+    assert whole(Plane(data, robust_levels([data]))).max() == 1
+
+
+def test_an_image_without_a_finite_pixel_is_refused():
+    with pytest.raises(ImageError, match="no finite pixel"):
+        robust_levels([np.full((3, 3), np.nan)])
+
+
+def test_levels_are_those_of_all_planes_together():
+    dark, bright = np.full((9, 9), 10), np.full((9, 9), 30)
+    assert robust_levels([dark, bright]) == Levels(10, 30)
+
+
+def test_the_content_hash_follows_pixels_type_and_levels():
+    plane = Plane(RAMP, Levels(0, 11))
+    changed = RAMP.copy()
+    changed[2, 3] += 1
+    assert plane.content_hash() == Plane(RAMP.copy(), Levels(0, 11)).content_hash()
+    others = [
+        Plane(changed, Levels(0, 11)),
+        Plane(RAMP.astype("f8"), Levels(0, 11)),
+        Plane(RAMP, Levels(0, 10)),
+        Plane(RAMP.reshape(4, 3), Levels(0, 11)),
+    ]
+    assert len({plane.content_hash(), *(other.content_hash() for other in others)}) == 5

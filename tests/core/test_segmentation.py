@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+
+from napari_alibi_seg.core.channels import ChannelConfig
+from napari_alibi_seg.core.classifier import ClassInfo
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, Segmenter, segment
+
+FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
+QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)
+
+
+def segmented(image, scribbles, config=FAST, **options):
+    segmenter = Segmenter(config, "cpu", **options)
+    classifier = segmenter.fit(image, scribbles)
+    return dict(segmenter.apply(classifier, image, probabilities=True))
+
+
+@pytest.mark.parametrize("config", [FAST, QUICK])
+def test_dark_precipitates_are_told_from_bright_matrix(
+    micrograph, micrograph_pixels, scribbles, cache, config
+):
+    labels = segmented(micrograph, scribbles, config, cache=cache)[()].labels
+    assert np.mean(labels[micrograph_pixels < 50] == 3) > 0.9
+    assert np.mean(labels[micrograph_pixels > 120] == 1) > 0.9
+
+
+def test_the_block_size_changes_nothing(micrograph, scribbles, cache):
+    small = segmented(micrograph, scribbles, cache=cache, block=37)[()]
+    large = segmented(micrograph, scribbles, cache=cache)[()]
+    assert np.array_equal(small.labels, large.labels)
+    assert np.array_equal(small.probabilities, large.probabilities)
+
+
+def test_equal_inputs_and_seed_give_equal_results_another_seed_others(micrograph, scribbles):
+    one, again = (segmented(micrograph, scribbles, QUICK)[()] for _ in range(2))
+    assert np.array_equal(one.probabilities, again.probabilities)
+    other = SegmentationConfig(CLASSICAL, channels=QUICK.channels, trees=10, seed=1)
+    assert not np.array_equal(
+        segmented(micrograph, scribbles, other)[()].probabilities, one.probabilities
+    )
+
+
+@pytest.mark.parametrize("dtype", ["u2", ">i4", "f4", ">f8"])
+def test_the_type_of_the_pixels_changes_nothing(
+    micrograph, micrograph_pixels, scribbles, cache, dtype
+):
+    other = as_micrograph(micrograph_pixels.astype(dtype))
+    one = segmented(micrograph, scribbles, cache=cache)[()]
+    assert np.array_equal(segmented(other, scribbles, cache=cache)[()].labels, one.labels)
+
+
+def test_one_forest_serves_all_planes_of_a_stack(micrograph_pixels, scribbles):
+    stack = as_micrograph(np.stack([micrograph_pixels] * 4).reshape(2, 2, 150, 170), axes="TZYX")
+    painted = np.zeros(stack.label_shape, np.uint8)
+    painted[0, 1] = np.where(scribbles == 1, 1, 0)
+    painted[1, 0] = np.where(scribbles == 3, 3, 0)
+    results = segmented(stack, painted, QUICK)
+    assert list(results) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    first = results[0, 0].labels
+    assert set(np.unique(first)) == {1, 3}
+    assert all(np.array_equal(result.labels, first) for result in results.values())
+
+
+def test_segment_returns_the_shape_of_the_image(micrograph_pixels, scribbles):
+    stack = as_micrograph(np.stack([micrograph_pixels] * 2), axes="ZYX")
+    result = segment(stack, np.stack([scribbles, 0 * scribbles]), QUICK)
+    assert result.labels.shape == (2, 150, 170)
+    assert result.probabilities.shape == (2, 2, 150, 170)
+
+
+def test_colour_and_grey_classifiers_are_not_mixed_up(micrograph, micrograph_pixels, scribbles):
+    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), axes="YXS")
+    segmenter = Segmenter(QUICK)
+    classifier = segmenter.fit(colour, scribbles)
+    assert dict(segmenter.apply(classifier, colour))[()].labels.any()
+    with pytest.raises(ClassifierError, match="colour"):
+        list(segmenter.apply(classifier, micrograph))
+
+
+def test_a_classifier_refuses_a_segmenter_with_another_scale(micrograph, scribbles, cache):
+    classifier = Segmenter(FAST, "cpu", cache).fit(micrograph, scribbles)
+    applied = Segmenter.of(classifier, device="cpu", cache=cache)
+    assert dict(applied.apply(classifier, micrograph))[()].labels.any()
+    with pytest.raises(ClassifierError, match="no model"):
+        list(Segmenter(QUICK).apply(classifier, micrograph))
+
+
+def test_names_and_colours_travel_with_the_classes(micrograph, scribbles):
+    pore = ClassInfo(3, "pore", (9, 8, 7))
+    classifier = Segmenter(QUICK).fit(micrograph, scribbles, [pore])
+    assert classifier.classes == (ClassInfo.default(1), pore)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda s: s[:-1], r"shape \(149, 170\) but the image has \(150, 170\)"),
+        (lambda s: s.astype(float), "type float64"),
+        (lambda s: s * 0, "nothing is painted"),
+        (lambda s: (s == 3) * 3, "only class 3"),
+        (lambda s: -s.astype(int), "negative"),
+    ],
+)
+def test_scribbles_that_do_not_fit_are_explained(micrograph, scribbles, spoil, said):
+    with pytest.raises(ScribbleError, match=said):
+        Segmenter(QUICK).fit(micrograph, spoil(scribbles))
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_work_can_be_stopped_from_the_progress_report(micrograph, scribbles, cache):
+    told = []
+
+    def stop(stage, done, total):
+        told.append((stage, done, total))
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        segmented(micrograph, scribbles, progress=stop, cache=cache)
+    assert told == [("features", 1, 1)]
+
+
+def test_an_unknown_device_is_explained(micrograph, scribbles):
+    with pytest.raises(AlibiSegError, match="'abacus' cannot be used"):
+        Segmenter(FAST, "abacus").fit(micrograph, scribbles)

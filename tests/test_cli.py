@@ -1,0 +1,237 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+from skimage.io import imread, imsave
+
+from napari_alibi_seg.cli import main
+
+SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
+FAST = ("--model", "classical")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small real micrograph, and scribbles of classes 1 and 3 on it."""
+    pixels = imread(SAMPLES / "superalloy.png")[100:200, :120]
+    scribbles = np.zeros_like(pixels)
+    scribbles[::9, ::4] = np.where(pixels > 110, 1, 0)[::9, ::4]
+    scribbles[4::9, ::4] = np.where(pixels < 60, 3, 0)[4::9, ::4]
+    imsave(tmp_path / "image.png", pixels, check_contrast=False)
+    imsave(tmp_path / "scribbles.png", scribbles, check_contrast=False)
+    return tmp_path
+
+
+def segment(folder, *options, image="image.png", output="out.tif"):
+    return main(
+        [
+            "segment",
+            str(folder / image),
+            "--scribbles",
+            str(folder / "scribbles.png"),
+            "--output",
+            str(folder / output),
+            *options,
+        ]
+    )
+
+
+@pytest.fixture
+def classifier(folder):
+    assert segment(folder, *FAST, "--save-classifier", str(folder / "c.skops")) == 0
+    return folder / "c.skops"
+
+
+def test_segment_writes_labels_as_painted_probabilities_and_a_classifier(folder):
+    votes, saved = folder / "votes.tif", folder / "c.skops"
+    options = ("--probabilities", str(votes), "--save-classifier", str(saved), "--scale", "1")
+    assert segment(folder, *options) == 0
+    labels = tifffile.imread(folder / "out.tif")
+    assert set(np.unique(labels)) == {1, 3}
+    assert tifffile.imread(votes).shape == (2, *labels.shape)
+    assert main(["apply", str(saved), str(folder / "image.png"), "--output", str(folder)]) == 0
+    assert np.array_equal(tifffile.imread(folder / "image_labels.tif"), labels)
+
+
+def test_equal_inputs_and_seed_give_equal_bytes(folder):
+    for name in ("one.tif", "other.tif"):
+        assert segment(folder, *FAST, "--probabilities", str(folder / f"p-{name}"), output=name) == 0
+    for prefix in ("", "p-"):
+        one, other = folder / f"{prefix}one.tif", folder / f"{prefix}other.tif"
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_result_keeps_the_pixel_size(folder):
+    pixels = imread(folder / "image.png")
+    tifffile.imwrite(
+        folder / "image.ome.tif",
+        pixels,
+        metadata={"axes": "YX", "PhysicalSizeX": 5.0, "PhysicalSizeXUnit": "nm",
+                  "PhysicalSizeY": 5.0, "PhysicalSizeYUnit": "nm"},
+    )  # fmt: skip
+    assert segment(folder, *FAST, image="image.ome.tif") == 0
+    from napari_alibi_seg import read_image
+
+    assert read_image(folder / "out.tif").pixel_size == read_image(
+        folder / "image.ome.tif"
+    ).pixel_size
+
+
+def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classifier, capsys):
+    batch = folder / "batch"
+    batch.mkdir()
+    for name in ("a.png", "c.png"):
+        shutil.copy(folder / "image.png", batch / name)
+    (batch / "b.png").write_text("no image")
+    code = main(["apply", str(classifier), str(batch), "--output", str(folder / "results")])
+    assert code == 1
+    assert sorted(p.name for p in (folder / "results").iterdir()) == ["a_labels.tif", "c_labels.tif"]
+    said = capsys.readouterr().err
+    assert "b.png" in said
+    assert "Traceback" not in said
+
+
+def test_apply_takes_patterns_and_files_and_keeps_equal_stems_apart(folder, classifier):
+    imsave(folder / "image.tif", imread(folder / "image.png"), check_contrast=False)
+    pattern = str(folder / "image.*")
+    assert main(["apply", str(classifier), pattern, "--output", str(folder / "r")]) == 0
+    names = sorted(p.name for p in (folder / "r").iterdir())
+    assert names == ["image.png_labels.tif", "image.tif_labels.tif"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "code", "said"),
+    [
+        ("image.png", FAST, 3, "image.png"),
+        ("scribbles.png", FAST, 3, "scribbles.png"),
+        (None, ("--model", "nonsense"), 5, "nonsense"),
+        (None, (*FAST, "--output", "out.jpg"), 7, "out.jpg"),
+    ],
+)
+def test_errors_are_one_sentence_with_their_own_code(folder, capsys, spoil, options, code, said):
+    if spoil:
+        (folder / spoil).unlink()
+    assert segment(folder, *options) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (folder / "out.tif").exists()
+
+
+def test_scribbles_of_one_class_have_their_own_code_too(folder, capsys):
+    scribbles = imread(folder / "scribbles.png")
+    imsave(folder / "scribbles.png", scribbles // 3, check_contrast=False)
+    assert segment(folder, *FAST) == 4
+    assert "only class 1" in capsys.readouterr().err
+
+
+def test_a_damaged_classifier_has_code_6(folder, capsys):
+    (folder / "c.skops").write_text("no classifier")
+    arguments = ["apply", str(folder / "c.skops"), str(folder / "image.png"), "--output", "x"]
+    assert main(arguments) == 6
+    assert "c.skops" in capsys.readouterr().err
+
+
+def test_verbose_shows_the_traceback(folder):
+    from napari_alibi_seg import AlibiSegError
+
+    with pytest.raises(AlibiSegError):
+        segment(folder, "--model", "nonsense", "--verbose")
+
+
+def test_features_are_a_zarr_array_that_says_what_it_is(folder):
+    path = folder / "f.zarr"
+    assert main(["features", str(folder / "image.png"), "--output", str(path), "--scale", "1"]) == 0
+    array = zarr.open_array(path, mode="r")
+    assert array.shape == (8, 9, 384)
+    assert array.dtype == np.float16
+    assert array.attrs["stride"] == 14
+    assert array.attrs["identity"]["backbone"]["geometry"]["wrap"] is False
+
+
+def test_models_lists_every_name_without_a_network(capsys):
+    assert main(["models"]) == 0
+    listed = capsys.readouterr().out
+    assert "alibi-dinov2-s14" in listed
+    assert "dino-saw" in listed
+    assert "bundled" in listed
+
+
+def test_the_demo_shows_its_three_classes(tmp_path, capsys):
+    assert main(["demo", "--output", str(tmp_path / "demo")]) == 0
+    labels = tifffile.imread(tmp_path / "demo/segmentation.tif")
+    assert set(np.unique(labels)) == {1, 2, 3}
+    with Image.open(tmp_path / "demo/overlay.png") as picture:
+        assert picture.width > 2 * labels.shape[1]
+    assert "overlay.png" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_leaves_nothing_half_written(folder):
+    rng = np.random.default_rng(0)
+    big = rng.integers(0, 256, (3000, 3000), np.uint8)
+    painted = np.zeros_like(big)
+    painted[0, :50], painted[9, :50] = 1, 2
+    imsave(folder / "image.tif", big, check_contrast=False)
+    imsave(folder / "scribbles.png", painted, check_contrast=False)
+    (folder / "out").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_alibi_seg", "segment", folder / "image.tif", *FAST,
+         "--scribbles", folder / "scribbles.png", "--output", folder / "out/o.tif"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    while process.poll() is None and not any((folder / "out").iterdir()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not any((folder / "out").iterdir())
+
+
+def imported_by(code):
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys, json; print(json.dumps(list(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NAPARI_ALIBI_SEG_CACHE": "unused"},
+    )
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+QT = {"napari", "qtpy", "PyQt6", "PySide6", "superqt"}
+
+
+def test_importing_the_package_imports_neither_qt_nor_torch():
+    assert not imported_by("import napari_alibi_seg") & {*QT, "torch", "timm", "sklearn"}
+
+
+def test_the_core_and_the_command_line_import_no_qt():
+    core = "import napari_alibi_seg.cli, napari_alibi_seg.core.segmentation"
+    assert not imported_by(core) & QT
+
+
+def test_every_public_name_is_there():
+    import napari_alibi_seg
+
+    for name in napari_alibi_seg.__all__:
+        assert getattr(napari_alibi_seg, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = napari_alibi_seg.nonsense
