@@ -20,6 +20,13 @@ lint: .venv/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/docs
+	$(BIN)/mkdocs build --strict --quiet
+
+.venv/docs: .venv/created
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
 .venv/demo: .venv/created
 	$(BIN)/pip install --quiet --editable .
 	touch $@
@@ -34,4 +41,4 @@ lint: .venv/test
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

@@ -70,7 +70,9 @@ def test_segment_writes_labels_as_painted_probabilities_and_a_classifier(folder)
 
 def test_equal_inputs_and_seed_give_equal_bytes(folder):
     for name in ("one.tif", "other.tif"):
-        assert segment(folder, *FAST, "--probabilities", str(folder / f"p-{name}"), output=name) == 0
+        assert (
+            segment(folder, *FAST, "--probabilities", str(folder / f"p-{name}"), output=name) == 0
+        )
     for prefix in ("", "p-"):
         one, other = folder / f"{prefix}one.tif", folder / f"{prefix}other.tif"
         assert one.read_bytes() == other.read_bytes()
@@ -87,9 +89,9 @@ def test_the_result_keeps_the_pixel_size(folder):
     assert segment(folder, *FAST, image="image.ome.tif") == 0
     from napari_alibi_seg import read_image
 
-    assert read_image(folder / "out.tif").pixel_size == read_image(
-        folder / "image.ome.tif"
-    ).pixel_size
+    assert (
+        read_image(folder / "out.tif").pixel_size == read_image(folder / "image.ome.tif").pixel_size
+    )
 
 
 def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classifier, capsys):
@@ -100,7 +102,10 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     (batch / "b.png").write_text("no image")
     code = main(["apply", str(classifier), str(batch), "--output", str(folder / "results")])
     assert code == 1
-    assert sorted(p.name for p in (folder / "results").iterdir()) == ["a_labels.tif", "c_labels.tif"]
+    assert sorted(p.name for p in (folder / "results").iterdir()) == [
+        "a_labels.tif",
+        "c_labels.tif",
+    ]
     said = capsys.readouterr().err
     assert "b.png" in said
     assert "Traceback" not in said

@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted; nothing unfinished was kept.")
         return _INTERRUPTED
+    except MemoryError:
+        _say("error: there is too little memory; use --scale 1, or a part of the image.")
+        return AlibiSegError.exit_code
     except AlibiSegError as error:
         if options.verbose:
             raise
@@ -135,7 +138,11 @@ def demo(options: argparse.Namespace) -> int:
         overlay_picture(planes_of(image)[index], scribbles, result).save(aside)
     print(f"segmentation: {labels}\noverlay:      {picture}  <- look at this one")
     for info, share in fractions(result).items():
-        print(f"{info.name:>14}: {100 * share:5.1f} % of the area")
+        print(f"{info.name:>17}: {100 * share:4.1f} % of the area")
+    if options.show:
+        from napari_alibi_seg.gui.show import show
+
+        show(image.data, scribbles, result)
     return 0
 
 
@@ -289,6 +296,7 @@ def _parser() -> argparse.ArgumentParser:
     show = _command(commands, "demo", demo)
     show.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
     show.add_argument("--device", default="auto", metavar="D", help=_DEVICE_HELP)
+    show.add_argument("--show", action="store_true", help="open the result in napari")
     return parser
 
 
@@ -319,7 +327,7 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--model",
         default="alibi-dinov2-s14",
         metavar="M",
-        help="a name from `models`, a path, or `classical` for no deep features (default %(default)s)",
+        help="from `models`, a path, or `classical` for no deep features (default %(default)s)",
     )
     command.add_argument(
         "--scale",

@@ -134,11 +134,11 @@ def leading_directions(tokens: Tensor, components: int) -> Tensor:
     Tensor
         (C, components) float32, orthonormal columns.
     """
-    rows = tokens.reshape(-1, tokens.shape[-1]).to("cpu", torch.float64)  # (..., C) -> (N, C)
+    rows = tokens.reshape(-1, tokens.shape[-1]).cpu().double()  # (..., C) -> (N, C)
     centred = rows - rows.mean(dim=0)
     _, directions = torch.linalg.eigh(centred.T @ centred)  # smallest variance first
-    leading = directions.flip(-1)[:, :components]  # (C, components)
-    return leading.to(tokens.device, torch.float32)
+    leading: Tensor = directions.flip(-1)[:, :components]  # (C, components)
+    return leading.float().to(tokens.device)
 
 
 def project_out(tokens: Tensor, basis: Tensor) -> Tensor:

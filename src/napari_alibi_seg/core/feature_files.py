@@ -47,13 +47,13 @@ def write_features(
     planes = planes_of(image)
     shape = next(iter(planes.values())).shape
     scale = scale or automatic_scale(shape)
-    leading = image.data.shape[: image.axes.index("Y")]
+    leading = image.label_shape[:-2]
     grid = (*extractor.grid(shape, scale), extractor.backbone.channels)
     with replacing(path) as aside:
         array = zarr.create_array(
             aside, shape=(*leading, *grid), chunks=(*[1] * len(leading), *grid), dtype="float16"
         )
-        array.attrs["axes"] = [*image.axes[: len(leading)].lower(), "y", "x", "channel"]
+        array.attrs["axes"] = [*image.label_axes.lower(), "channel"]
         array.attrs["stride"] = extractor.backbone.patch_size / scale
         array.attrs["identity"] = json.loads(json.dumps(asdict(extractor.identity(scale))))
         for index, plane in planes.items():

@@ -7,139 +7,22 @@ refused.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.stored import Stored, copyable, lazily
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    import dask.array as da
-    from numpy.typing import NDArray
+    from napari_alibi_seg.core.calibration import PixelSize
+    from napari_alibi_seg.core.stored import Array
 
-    Array: TypeAlias = NDArray[Any] | da.Array
-
-COPIED_BYTES = 2**28
-"""Larger arrays are not copied or read whole to bring them into order, but piece by piece."""
-
-_PIECE_SIDE = 1024
 _LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, green, blue, alpha)"
-_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "µm": 1e-6, "nm": 1e-9, "pm": 1e-12, "Å": 1e-10}
-_SPELLINGS = {
-    "m": ("meter", "metre"),
-    "cm": ("centimeter", "centimetre"),
-    "mm": ("millimeter", "millimetre"),
-    "µm": ("micrometer", "micrometre", "micron", "microns", "um", "\\u00B5m", "\u03bcm"),
-    "nm": ("nanometer", "nanometre"),
-    "pm": ("picometer", "picometre"),
-    "Å": ("angstrom", "\u212b"),
-}
-_SYMBOLS = {name: symbol for symbol, names in _SPELLINGS.items() for name in (symbol, *names)}
-
-
-@dataclass(frozen=True)
-class PixelSize:
-    """Distance between the centres of neighbouring pixels, in `unit`.
-
-    Attributes
-    ----------
-    unit : str
-        m, cm, mm, µm, nm, pm or Å.
-    z : float or None
-        Distance between planes; None if there is one plane or the file does not say.
-    y, x : float
-        Distances between rows and between columns.
-    """
-
-    unit: str
-    z: float | None
-    y: float
-    x: float
-
-    @property
-    def metres_per_unit(self) -> float:
-        """Length of `unit` in metres."""
-        return _METRES[self.unit]
-
-
-def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
-    """Make a pixel size of what a file says, all in the unit of x.
-
-    Parameters
-    ----------
-    lengths : mapping
-        From ``z``, ``y`` and ``x`` to a number and the name of its unit.
-
-    Returns
-    -------
-    PixelSize or None
-        None if x or y is missing, not a positive number, or in a unit that is not a length.
-    """
-    known = {}
-    for axis, (number, name) in lengths.items():
-        length, unit = _positive(number), _SYMBOLS.get(str(name))
-        if length is not None and unit is not None:
-            known[axis] = (length, unit)
-    if not known.keys() >= {"y", "x"}:
-        return None
-    unit = known["x"][1]
-    sizes = {
-        axis: length if own == unit else length * _METRES[own] / _METRES[unit]
-        for axis, (length, own) in known.items()
-    }
-    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"])
-
-
-def _positive(number: object) -> float | None:
-    try:
-        value = float(number)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) and value > 0 else None
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """An array as its file, or its owner, holds it.
-
-    Attributes
-    ----------
-    data : array
-        In the order of the file.
-    axes : str or None
-        One letter for each dimension, S for colour samples, another than TZYXCS for one without
-        a known name; None if no axis is named.
-    pixel_size : PixelSize or None
-        Spatial calibration.
-    path : Path or None
-        The file.
-    """
-
-    data: Array
-    axes: str | None = None
-    pixel_size: PixelSize | None = None
-    path: Path | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths in the order of the file."""
-        return tuple(int(length) for length in self.data.shape)
-
-    @property
-    def named(self) -> bool:
-        """Whether there is a name for each dimension, Y and X among them."""
-        letters = self.axes or ""
-        return len(letters) == len(set(letters)) == len(self.shape) and {*"YX"} <= {*letters}
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return "the array" if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +100,7 @@ def read_image(
         to be red, green, blue), in the order of the file; overrides what the file says.
     dataset : str, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; needed
-        if there are several.
+        if there are several, without meaning for PNG and JPEG.
     channels : sequence of int, optional
         Of an image with channels: one index, taken as grey, or three, as red, green and blue.
 
@@ -232,7 +115,7 @@ def read_image(
         If the file is missing, damaged or of an unknown kind, holds several arrays, or if its
         axes or channels are not settled.
     """
-    # Loaded here because reading.py needs the records above, and because h5py and zarr are slow.
+    # Loaded here because h5py and zarr take long to load.
     from napari_alibi_seg.core.reading import open_stored
 
     return settle(open_stored(Path(path), dataset), axes, channels)
@@ -258,7 +141,8 @@ def as_micrograph(
         If the array is empty, its type is no number, or its axes or channels are not settled.
     """
     if not isinstance(array, np.ndarray) and not hasattr(array, "dask"):
-        array = lazily(array, array.chunks) if hasattr(array, "chunks") else np.asarray(array)
+        in_pieces = hasattr(array, "chunks") and len(array.shape) >= 2
+        array = lazily(array, array.chunks) if in_pieces else np.asarray(array)
     return settle(Stored(array), axes, channels)
 
 
@@ -370,38 +254,3 @@ def _native(data: Array) -> Array:
     if data.dtype.isnative:
         return data
     return copyable(data).astype(data.dtype.newbyteorder("="))
-
-
-def copyable(data: Array) -> Array:
-    """Make a large array in memory or in a mapped file lazy, so that working on it is cheap."""
-    return lazily(data) if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES else data
-
-
-def lazily(array: Any, chunks: tuple[int, ...] | None = None) -> da.Array:
-    """Wrap an array so that it is read, and worked on, piece by piece.
-
-    Parameters
-    ----------
-    array : array-like
-        Has a shape, a dtype and slicing.
-    chunks : tuple of int, optional
-        The pieces it is stored in, if it is not one.
-    """
-    import dask.array as da  # a second at every start, for images that are mostly small
-
-    shape = tuple(array.shape)
-    lead = len(shape) - (3 if len(shape) > 2 and shape[-1] <= 4 else 2)  # colours stay together
-    stored = chunks or (1,) * len(shape)
-    columns = _whole_chunks(stored[lead + 1], _PIECE_SIDE)
-    rows = _whole_chunks(stored[lead], _PIECE_SIDE**2 // columns)
-    wrapped: da.Array = da.from_array(  # type: ignore[no-untyped-call]
-        array,
-        chunks=(*stored[:lead], rows, columns, *shape[lead + 2 :]),
-        name=False,
-        meta=np.empty((0,) * len(shape), array.dtype),
-    )
-    return wrapped
-
-
-def _whole_chunks(chunk: int, wanted: int) -> int:
-    return chunk * max(1, wanted // chunk)

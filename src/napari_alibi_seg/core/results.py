@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from napari_alibi_seg.core.images import Array, Micrograph, Stored
+    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.stored import Array, Stored
 
     WritePlane = Callable[[tuple[int, ...], NDArray[Any]], None]
 
+_LARGEST_CLASS = 65535
 _CLASSIC_BYTES = 2**32 - 2**25
 _LARGEST_RATIONAL = 2**32 - 1
+_PAGE: dict[str, Any] = {
+    "photometric": "minisblack",
+    "compression": "zlib",
+    "software": "napari-alibi-seg",
+    "metadata": None,
+}
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _OME_TYPES = {
     "uint8": "uint8",
@@ -71,7 +79,7 @@ def read_scribbles(
     Raises
     ------
     ScribbleError
-        If the shape is another one, or a value is negative or no whole number.
+        If the shape is another one, or a value is no whole number from 0 to 65535.
     ImageError
         If the file cannot be read.
     """
@@ -79,10 +87,9 @@ def read_scribbles(
     data = _fitted(stored, micrograph, axes)
     if data is None or data.shape != micrograph.label_shape:
         raise ScribbleError(
-            f"The scribbles {stored.name} have shape {tuple(stored.data.shape)}"
-            f"{f' (axes {stored.axes})' if stored.axes else ''} and the image needs "
-            f"{micrograph.label_shape} (axes {micrograph.label_axes}); draw them on this image, "
-            "as class numbers without colour channels."
+            f"The scribbles {stored.name} have shape {stored.shape} and the image needs "
+            f"{micrograph.label_shape} (axes {micrograph.label_axes}); draw them on this image and "
+            "save class numbers, without colours."
         )
     return _class_numbers(stored.name, np.asanyarray(data))
 
@@ -103,23 +110,18 @@ def _without_ones(shape: tuple[int, ...]) -> list[int]:
 
 
 def _class_numbers(name: str, data: NDArray[Any]) -> NDArray[Any]:
-    if data.dtype.kind == "f":
-        whole = np.nan_to_num(data, nan=-1, posinf=-1, neginf=-1).astype(np.int32)
-        if not np.array_equal(whole, data):
-            raise _not_classes(name)
-        data = whole
     if data.dtype.kind == "b":
         return data.astype(np.uint8)
-    if data.dtype.kind not in "iu" or data.min() < 0:
-        raise _not_classes(name)
-    return data.astype(data.dtype.newbyteorder("="), copy=False)
-
-
-def _not_classes(name: str) -> ScribbleError:
-    return ScribbleError(
-        f"The scribbles {name} hold negative or fractional values; use 0 where nothing is painted "
-        "and whole class numbers from 1."
-    )
+    whole = data
+    if data.dtype.kind == "f":
+        whole = np.clip(np.nan_to_num(data, nan=-1), -1, _LARGEST_CLASS).astype(np.int32)
+    fractional = whole is not data and not np.array_equal(whole, data)
+    if fractional or whole.min() < 0 or whole.max() > _LARGEST_CLASS:
+        raise ScribbleError(
+            f"The scribbles {name} hold values that are no classes; use 0 where nothing is painted "
+            f"and whole class numbers from 1 to {_LARGEST_CLASS}."
+        )
+    return whole.astype(whole.dtype.newbyteorder("="), copy=False)
 
 
 @contextmanager
@@ -151,16 +153,14 @@ def stack_writer(
     Raises
     ------
     OutputError
-        If the file cannot be written, has another extension or lacks planes at the end.
+        If the file cannot be written, has another extension or type, or lacks planes at the end.
     """
     path, dtype = Path(path), np.dtype(dtype)
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
+    _require_writable(path, dtype)
     waiting = micrograph.plane_indices()
     plane_shape = (channels or 1, *micrograph.shape_yx)
     size = len(waiting) * int(np.prod(plane_shape)) * dtype.itemsize
-    description: bytes | None = _ome_xml(micrograph, dtype, channels)
-    resolution = _resolution(micrograph)
+    tags = _resolution(micrograph) | {"description": _ome_xml(micrograph, dtype, channels)}
 
     with (
         replacing(path) as aside,
@@ -168,25 +168,23 @@ def stack_writer(
     ):
 
         def write(index: tuple[int, ...], plane: NDArray[Any]) -> None:
-            nonlocal description
             assert index == waiting.pop(0)
             pages = plane[None] if channels is None else plane
             assert pages.shape == plane_shape
             for page in pages.astype(dtype, copy=False):
-                tiff.write(
-                    page,
-                    photometric="minisblack",
-                    compression="zlib",
-                    description=description,
-                    software="napari-alibi-seg",
-                    metadata=None,
-                    **resolution,
-                )
-                description = None
+                tiff.write(page, **_PAGE, **tags)
+                tags["description"] = None  # the first page speaks for all
 
         yield write
         if waiting:
             raise OutputError(f"{path} was not written: {len(waiting)} planes are missing.")
+
+
+def _require_writable(path: Path, dtype: np.dtype[Any]) -> None:
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
+    if dtype.name not in _OME_TYPES:
+        raise OutputError(f"{path} cannot hold {dtype}; use one of {', '.join(_OME_TYPES)}.")
 
 
 def _resolution(micrograph: Micrograph) -> dict[str, Any]:

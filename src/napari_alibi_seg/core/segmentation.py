@@ -287,11 +287,10 @@ def painted_planes(
         If the scribbles' shape is not the image's, they are no integers, or hold fewer than two
         classes.
     """
-    expected = image.data.shape[: image.axes.index("X") + 1]
-    if scribbles.shape != expected:
+    if scribbles.shape != image.label_shape:
         raise ScribbleError(
-            f"The scribbles have shape {scribbles.shape} but the image has {expected} "
-            f"({image.axes}); give one value for every pixel of the image, 0 where not painted."
+            f"The scribbles have shape {scribbles.shape} but the image has {image.label_shape} "
+            f"({image.label_axes}); give one value per pixel, 0 where not painted."
         )
     if not np.issubdtype(scribbles.dtype, np.integer):
         raise ScribbleError(

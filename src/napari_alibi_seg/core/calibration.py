@@ -1,0 +1,96 @@
+"""The size of a pixel, from the many ways in which files tell it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "µm": 1e-6, "nm": 1e-9, "pm": 1e-12, "Å": 1e-10}
+_SPELLINGS = {
+    "m": ("meter", "metre"),
+    "cm": ("centimeter", "centimetre"),
+    "mm": ("millimeter", "millimetre"),
+    "µm": ("micrometer", "micrometre", "micron", "microns", "um", "\\u00B5m", "\u03bcm"),
+    "nm": ("nanometer", "nanometre"),
+    "pm": ("picometer", "picometre"),
+    "Å": ("angstrom", "\u212b"),
+}
+_SYMBOLS = {name: symbol for symbol, names in _SPELLINGS.items() for name in (symbol, *names)}
+_PRINTED_DPI = (72, 75, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 720, 1200)
+
+
+@dataclass(frozen=True)
+class PixelSize:
+    """Distance between the centres of neighbouring pixels, in `unit`.
+
+    Attributes
+    ----------
+    unit : str
+        m, cm, mm, µm, nm, pm or Å.
+    z : float or None
+        Distance between planes; None if there is one plane or the file does not say.
+    y, x : float
+        Distances between rows and between columns.
+    """
+
+    unit: str
+    z: float | None
+    y: float
+    x: float
+
+    @property
+    def metres_per_unit(self) -> float:
+        """Length of `unit` in metres."""
+        return _METRES[self.unit]
+
+
+def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
+    """Make a pixel size of what a file says, all in the unit of x.
+
+    Parameters
+    ----------
+    lengths : mapping
+        From ``z``, ``y`` and ``x`` to a number and the name of its unit.
+
+    Returns
+    -------
+    PixelSize or None
+        None if x or y is missing, not a positive number, or in a unit that is not a length.
+    """
+    known = {}
+    for axis, (number, name) in lengths.items():
+        length, unit = _positive(number), _SYMBOLS.get(str(name))
+        if length is not None and unit is not None:
+            known[axis] = (length, unit)
+    if not known.keys() >= {"y", "x"}:
+        return None
+    unit = known["x"][1]
+    sizes = {
+        axis: length if own == unit else length * _METRES[own] / _METRES[unit]
+        for axis, (length, own) in known.items()
+    }
+    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"])
+
+
+def _positive(number: object) -> float | None:
+    try:
+        value = float(number)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def resolution_size(dots_y: float, dots_x: float) -> PixelSize | None:
+    """Make a pixel size in µm of dots per inch, unless they are a printer's or a screen's.
+
+    Programs that do not know the scale write 1 per inch or cm or one of the usual resolutions,
+    often rounded to whole dots per cm.
+    """
+    for dots in (dots_y, dots_x):
+        if dots < 3 or any(abs(dots - usual) < 1.3 for usual in _PRINTED_DPI):
+            return None
+    return calibrate({"y": (25400 / dots_y, "µm"), "x": (25400 / dots_x, "µm")})

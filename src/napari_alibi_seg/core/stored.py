@@ -1,0 +1,179 @@
+"""Arrays as files hold them: named as the file names them, and read no sooner than needed."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    import dask.array as da
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.calibration import PixelSize
+
+    Array: TypeAlias = NDArray[Any] | da.Array
+
+COPIED_BYTES = 2**28
+"""Larger arrays are not copied or read whole to bring them into order, but piece by piece."""
+
+_PIECE_SIDE = 1024
+# What the readers raise on damaged files, collected by changing bytes of good ones at random.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """An array as its file, or its owner, holds it.
+
+    Attributes
+    ----------
+    data : array
+        In the order of the file.
+    axes : str or None
+        One letter for each dimension, S for colour samples, another than TZYXCS for one without
+        a known name; None if no axis is named.
+    pixel_size : PixelSize or None
+        Spatial calibration.
+    path : Path or None
+        The file.
+    """
+
+    data: Array
+    axes: str | None = None
+    pixel_size: PixelSize | None = None
+    path: Path | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths in the order of the file."""
+        return tuple(int(length) for length in self.data.shape)
+
+    @property
+    def named(self) -> bool:
+        """Whether there is a name for each dimension, Y and X among them."""
+        letters = self.axes or ""
+        return len(letters) == len(set(letters)) == len(self.shape) and {*"YX"} <= {*letters}
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "the array" if self.path is None else str(self.path)
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Array in a file that is opened anew for each piece: no handle stays open."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[Any], Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        with reading(self.path):
+            return np.asarray(self.read(key))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever a reader raises on a damaged file into an `ImageError`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise damaged(path, reason) from error
+
+
+def damaged(path: Path, reason: str) -> ImageError:
+    """Return the error for a file that cannot be read."""
+    return ImageError(
+        f"{path} cannot be read and is probably damaged, incomplete or of another kind than its "
+        f"name says ({reason}); copy it again, or save it as TIFF from a program that opens it."
+    )
+
+
+def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None) -> str:
+    """Return the name of the array asked for, or of the only one there is."""
+    if dataset is not None and dataset.strip("/") in found:
+        return dataset.strip("/")
+    if dataset is None and len(found) == 1:
+        return next(iter(found))
+    if not found:
+        raise nothing_in(path)
+    held = ", ".join(f"{name} {shape}" for name, shape in found.items())
+    trouble = "holds several arrays" if dataset is None else f"holds no {dataset!r}"
+    raise ImageError(f"{path} {trouble}; choose a dataset (--dataset NAME) among: {held}.")
+
+
+def nothing_in(path: Path) -> ImageError:
+    """Return the error for a file without an image."""
+    return ImageError(
+        f"{path} holds no array of numbers with two or more dimensions; choose another file."
+    )
+
+
+def copyable(data: Array) -> Array:
+    """Make a large array in memory or in a mapped file lazy, so that working on it is cheap."""
+    return lazily(data) if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES else data
+
+
+def lazily(array: Any, chunks: tuple[int, ...] | None = None) -> da.Array:
+    """Wrap an array so that it is read, and worked on, piece by piece.
+
+    Parameters
+    ----------
+    array : array-like
+        Has a shape of two or more dimensions, a dtype and slicing.
+    chunks : tuple of int, optional
+        The pieces it is stored in, if it is not one.
+    """
+    import dask.array as da  # a second at every start, for images that are mostly small
+
+    shape = tuple(array.shape)
+    lead = len(shape) - (3 if len(shape) > 2 and shape[-1] <= 4 else 2)  # colours stay together
+    stored = chunks or (1,) * len(shape)
+    columns = _whole_chunks(stored[lead + 1], _PIECE_SIDE)
+    rows = _whole_chunks(stored[lead], _PIECE_SIDE**2 // columns)
+    wrapped: da.Array = da.from_array(  # type: ignore[no-untyped-call]
+        array,
+        chunks=(*stored[:lead], rows, columns, *shape[lead + 2 :]),
+        name=False,
+        meta=np.empty((0,) * len(shape), array.dtype),
+    )
+    return wrapped
+
+
+def _whole_chunks(chunk: int, wanted: int) -> int:
+    return chunk * max(1, wanted // chunk)
+
+
+def greys(colours: NDArray[Any]) -> NDArray[Any]:
+    """Return (..., 3), or (...) if all three are equal everywhere."""
+    return colours[..., 0] if (colours == colours[..., :1]).all() else colours

@@ -1,0 +1,37 @@
+"""A finished segmentation in a napari window of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import napari
+from napari.utils import DirectLabelColormap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.classifier import Segmentation
+    from napari_alibi_seg.core.stored import Array
+
+
+def show(image: Array, scribbles: NDArray[Any], segmentation: Segmentation) -> None:
+    """Open napari with an image, its scribbles and its classes; return when it is closed.
+
+    Parameters
+    ----------
+    image : array
+        (Y, X) or (Y, X, 3).
+    scribbles : ndarray
+        (Y, X) integers, 0 = not painted.
+    segmentation : Segmentation
+        Of the same image.
+    """
+    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+    for info in segmentation.classes:
+        colours[info.value] = [part / 255 for part in info.colour]
+    colormap = DirectLabelColormap(color_dict=colours)
+    viewer = napari.Viewer(title="napari-alibi-seg")
+    viewer.add_image(image, name="micrograph")
+    viewer.add_labels(segmentation.labels, name="segmentation", opacity=0.4, colormap=colormap)
+    viewer.add_labels(scribbles, name="scribbles", opacity=1, colormap=colormap)
+    napari.run()
