@@ -39,7 +39,7 @@ def cosine(one: FeatureMap, other: FeatureMap) -> float:
 def same_class(plane: Plane, painted: np.ndarray, one: FeatureMap, other: FeatureMap) -> float:
     """Return the share of pixels that one forest gives the same class from both maps."""
     config, pipeline = ChannelConfig(), SegmentationConfig()
-    projection = Projection.fit([one], config.components)
+    projection = Projection.fit([one], config)
     channels = [PixelChannels(plane, config, features, projection) for features in (one, other)]
     forest = fit_forest([gather_samples(channels[0], painted)], pipeline.trees, pipeline.seed)
 

@@ -8,7 +8,7 @@ import pytest
 import skops.io
 from sklearn.pipeline import FunctionTransformer
 
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection, local_contrast
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
@@ -36,13 +36,13 @@ def features(extractor, plane):
 
 @pytest.fixture(scope="module")
 def channels(plane, features):
-    return PixelChannels(plane, CONFIG, features, Projection.fit([features], CONFIG.components))
+    return PixelChannels(plane, CONFIG, features, Projection.fit([features], CONFIG))
 
 
 @pytest.fixture
 def classifier(channels, features, scribbles):
     forest = fit_forest([gather_samples(channels, scribbles)], trees=5, seed=0)
-    projection = Projection.fit([features], CONFIG.components)
+    projection = Projection.fit([features], CONFIG)
     classes = (ClassInfo(1, "matrix", (1, 2, 3)), ClassInfo(3, "pore", (4, 5, 6)))
     return PixelClassifier(forest, classes, CONFIG, projection, features.identity, 1)
 
@@ -59,14 +59,27 @@ def test_blocks_are_parts_of_the_whole_to_the_bit(channels):
 
 
 def test_a_projection_keeps_the_largest_variance(features):
-    projected = Projection.fit([features], 8)(features.tokens).reshape(-1, 8)
+    raw = ChannelConfig(components=8, contrast=0)
+    projected = Projection.fit([features], raw)(features.tokens).reshape(-1, 8)
     variances = projected.var(axis=0)
     assert np.all(np.diff(variances) <= 1e-3)
     assert np.allclose(projected.mean(axis=0), 0, atol=1e-2)
 
 
+def test_local_contrast_removes_what_changes_slowly_and_commutes_with_projection():
+    slope = np.linspace(0, 1, 40, dtype=np.float32)[:, None, None] * np.ones((1, 40, 2), np.float32)
+    spot = np.zeros((40, 40, 2), np.float32)
+    spot[20, 20] = 1
+    contrast = local_contrast(slope + spot, 3.0)
+    assert contrast[20, 20, 0] > 0.9
+    assert abs(contrast[10, 20, 0]) < 0.02
+    matrix = np.array([[1, 2], [3, 5]], np.float32)
+    assert np.allclose(local_contrast((slope + spot) @ matrix, 3.0), contrast @ matrix, atol=1e-5)
+    assert local_contrast(slope, 0) is slope
+
+
 def test_more_components_than_channels_or_tokens_are_not_invented(features):
-    assert Projection.fit([features], 10_000).components.shape == (143, 384)
+    assert Projection.fit([features], ChannelConfig(10_000)).components.shape == (143, 384)
 
 
 def test_classes_keep_the_values_that_were_painted(classifier, channels):

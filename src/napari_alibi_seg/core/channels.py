@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
 from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _FITTED_TOKENS = 20_000
 _BLOCK = 256
+_CHANNELS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class ChannelConfig:
     ----------
     components : int
         Principal components kept of the deep features.
+    contrast : float
+        Sigma, in tokens, of the Gaussian mean of the surroundings that is subtracted from the deep
+        features, so that few strokes teach phases and not regions; 0 keeps them as they are.
     upsampler : str
         Key of `UPSAMPLERS`.
     sigmas : tuple of float
@@ -39,6 +44,7 @@ class ChannelConfig:
     """
 
     components: int = 32
+    contrast: float = 3.0
     upsampler: str = "bilinear"
     sigmas: tuple[float, ...] = SIGMAS
 
@@ -59,11 +65,11 @@ class Projection:
     components: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, maps: Sequence[FeatureMap], components: int) -> Projection:
+    def fit(cls, maps: Sequence[FeatureMap], config: ChannelConfig) -> Projection:
         """Find the principal components of at most 20,000 tokens spread over the maps."""
-        tokens = np.concatenate([m.tokens.reshape(-1, m.tokens.shape[-1]) for m in maps])
-        tokens = tokens[:: -(-len(tokens) // _FITTED_TOKENS)].astype(np.float64)
-        kept = min(components, *tokens.shape)
+        every = -(-sum(m.tokens.shape[0] * m.tokens.shape[1] for m in maps) // _FITTED_TOKENS)
+        tokens = np.concatenate([_sampled(m.tokens, config.contrast, every) for m in maps])
+        kept = min(config.components, *tokens.shape)
         pca = PCA(kept, svd_solver="covariance_eigh").fit(tokens)
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
@@ -102,7 +108,7 @@ class PixelChannels:
         self._upsampler = UPSAMPLERS[config.upsampler]
         self._tokens = None
         if features is not None and projection is not None:
-            self._tokens = projection(features.tokens)
+            self._tokens = local_contrast(projection(features.tokens), config.contrast)
             self._stride = features.stride
 
     @property
@@ -143,6 +149,24 @@ class PixelChannels:
             block = classical_channels(self._plane, window, sigmas)
             values[here] = block[rows[here] - top, columns[here] - left]
         return values
+
+
+def local_contrast(tokens: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Subtract from (h, w, D) tokens their Gaussian mean, `sigma` in tokens; 0 changes nothing."""
+    if sigma == 0:
+        return tokens
+    surroundings = gaussian_filter(tokens, sigma, axes=(0, 1), mode="mirror")
+    contrast: NDArray[np.float32] = tokens - surroundings
+    return contrast
+
+
+def _sampled(tokens: NDArray[np.float16], contrast: float, every: int) -> NDArray[np.float64]:
+    """Return every n-th token, (N, C), a few channels at a time so that float16 stays small."""
+    sampled = [
+        local_contrast(some.astype(np.float32), contrast).reshape(-1, some.shape[-1])[::every]
+        for some in np.array_split(tokens, tokens.shape[-1] // _CHANNELS_AT_ONCE + 1, axis=-1)
+    ]
+    return np.concatenate(sampled, axis=-1).astype(np.float64)
 
 
 def _by_block(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

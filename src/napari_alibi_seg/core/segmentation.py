@@ -226,7 +226,7 @@ class Segmenter:
     def _projection(self, maps: Sequence[FeatureMap]) -> tuple[Projection | None, Any]:
         if not maps:
             return None, None
-        return Projection.fit(maps, self.config.channels.components), maps[0].identity
+        return Projection.fit(maps, self.config.channels), maps[0].identity
 
 
 def segment(
