@@ -1,0 +1,108 @@
+"""Command line of the finetuning; see ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from dataclasses import replace
+from enum import EnumType
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.finetune.config import (
+    CONFIG_FILE,
+    ConfigError,
+    FinetuneConfig,
+    options,
+    read_config,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_alibi_seg.finetune.config import Option
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the command line says; return the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; the default is that of the process.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    given = vars(parser().parse_args(arguments))
+    output, resume, config = given.pop("output"), given.pop("resume"), given.pop("config")
+    try:
+        from napari_alibi_seg.finetune.session import finetune
+
+        finetune(_config(given, config, output if resume else None), output, resume)
+    except AlibiSegError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser: one option for every field of `FinetuneConfig`."""
+    made = argparse.ArgumentParser(
+        prog="python -m napari_alibi_seg.finetune",
+        description="Distil a vision transformer into its ALiBi form.",
+        argument_default=argparse.SUPPRESS,
+    )
+    made.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
+    made.add_argument(
+        "--resume", action="store_true", default=False, help="go on with the run in RUN"
+    )
+    made.add_argument(
+        "--config",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help=f"options saved by a run ({CONFIG_FILE}); options given besides take precedence",
+    )
+    for name, (kind, option) in options().items():
+        default = getattr(FinetuneConfig(), name)
+        flag = name if name == "images" else f"--{name.replace('_', '-')}"
+        made.add_argument(flag, help=_help(option, kind, default), **_reading(name, kind))
+    return made
+
+
+def _reading(name: str, kind: Any) -> dict[str, Any]:
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(kind) is tuple:
+        return {"type": get_args(kind)[0], "nargs": "*" if name == "images" else "+"}
+    if isinstance(kind, EnumType):
+        return {"type": kind, "choices": list(kind)}
+    return {"type": kind}
+
+
+def _help(option: Option, kind: Any, default: Any) -> str:
+    unit = f" [{option.unit}]" if option.unit else ""
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f"{option.text}{unit} (default: {shown or 'none'})".replace("%", "%%")
+
+
+def _config(given: dict[str, Any], file: Path | None, resumed: Path | None) -> FinetuneConfig:
+    if file is None and resumed is not None and (resumed / CONFIG_FILE).exists():
+        file = resumed / CONFIG_FILE
+    config = FinetuneConfig() if file is None else read_config(file)
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value != []
+    }
+    config = replace(config, **values)
+    if not config.images:
+        raise ConfigError("No images were given; name image files or folders with images.")
+    return config
+
+
+if __name__ == "__main__":
+    sys.exit(main())

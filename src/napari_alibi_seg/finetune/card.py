@@ -1,0 +1,128 @@
+"""The model card: what a student was made from, how, and how good it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_alibi_seg.core.backbone import BackboneIdentity
+    from napari_alibi_seg.finetune.config import FinetuneConfig
+    from napari_alibi_seg.finetune.data import Corpus
+    from napari_alibi_seg.finetune.state import State
+    from napari_alibi_seg.finetune.validation import Scores
+
+_SOFTWARE = ("napari-alibi-seg", "torch", "timm")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model card.
+
+    Attributes
+    ----------
+    licence : str
+        Of the weights.
+    student : dict
+        File name, its SHA-256, weights hash, architecture and geometry.
+    teacher : dict
+        Name and weights hash.
+    data : dict
+        Number of pictures per folder and part, hash of the list, files skipped.
+    training : dict
+        Steps and crops done, and whether the schedule is complete.
+    figures : dict
+        The last validation (`Scores`); empty if there was none yet.
+    config : dict
+        All options.
+    software : dict
+        Versions.
+    """
+
+    licence: str
+    student: dict[str, Any]
+    teacher: dict[str, Any]
+    data: dict[str, Any]
+    training: dict[str, Any]
+    figures: dict[str, Any]
+    config: dict[str, Any]
+    software: dict[str, str]
+
+    def write(self, folder: Path) -> None:
+        """Write ``card.json`` and ``card.md``."""
+        texts = {"card.json": json.dumps(asdict(self), indent=1) + "\n", "card.md": self.markdown()}
+        for name, text in texts.items():
+            with replacing(folder / name) as aside:
+                aside.write_text(text, encoding="utf-8")
+
+    def markdown(self) -> str:
+        """Return the card for people: one table per part."""
+        parts = [f"# {self.student['file']}", ""]
+        parts += [f"Licence of the weights: {self.licence}", ""]
+        for title, rows in asdict(self).items():
+            if isinstance(rows, dict):
+                parts += [f"## {title.capitalize()}", "", "| | |", "|---|---|"]
+                parts += [f"| {key} | {_cell(value)} |" for key, value in rows.items()] + [""]
+        return "\n".join(parts)
+
+
+def make_card(
+    config: FinetuneConfig,
+    state: State,
+    teacher: BackboneIdentity,
+    corpus: Corpus,
+    scores: Scores | None,
+    student: Path,
+) -> Card:
+    """Return the card of an exported student."""
+    return Card(
+        licence=config.licence,
+        student={
+            "file": student.name,
+            "sha256": hashlib.sha256(student.read_bytes()).hexdigest(),
+            "architecture": teacher.architecture,
+            "geometry": json.loads(config.geometry.to_json()),
+        },
+        teacher={
+            "name": teacher.name,
+            "architecture": teacher.architecture,
+            "weights": teacher.weights,
+        },
+        data=_data(corpus),
+        training={
+            "steps": state.step,
+            "crops": state.crops,
+            "complete": state.step == config.steps,
+        },
+        figures={} if scores is None else asdict(scores),
+        config=json.loads(config.to_json()),
+        software={name: version(name) for name in _SOFTWARE},
+    )
+
+
+def _data(corpus: Corpus) -> dict[str, Any]:
+    pictures = corpus.training + corpus.validation
+    folders = Counter(picture.name.rpartition("/")[0] or "." for picture in pictures)
+    return {
+        "training": len(corpus.training),
+        "validation": len(corpus.validation),
+        "folders": dict(sorted(folders.items())),
+        "sha256": corpus.digest(),
+        "skipped": corpus.skipped,
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(item)}" for key, item in value.items()) or "none"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,237 @@
+"""One typed record of every option of a run: it makes ``--help`` and is saved with the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import EnumType, StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.geometry import Distance, Geometry, Slopes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG_FILE = "config.json"
+"""Name of the saved options in a run's folder."""
+
+
+class ConfigError(AlibiSegError):
+    """An option is unknown, out of range or does not fit another one."""
+
+    exit_code = 2
+
+
+class Target(StrEnum):
+    """What the student is to reproduce of the teacher's normalised patch tokens."""
+
+    CENTRED = "centred"
+    PLAIN = "plain"
+    BLANKED = "blanked"
+
+
+class Precision(StrEnum):
+    """Number format of the forward and backward pass."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What `--help` says of an option, its unit, and whether a resumed run must keep it."""
+
+    text: str
+    unit: str = ""
+    fixed: bool = True
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Every option of a run; each says for itself what it means."""
+
+    images: Annotated[
+        tuple[str, ...], Option("image files, and folders to search through", fixed=False)
+    ] = ()
+    teacher: Annotated[
+        str, Option("frozen model to imitate: timm:<id> from the hub, or timm:<id>:<file>")
+    ] = "timm:vit_small_patch14_dinov2"
+    init: Annotated[
+        str, Option("checkpoint the student starts from; none: the teacher, positions folded")
+    ] = ""
+    distance: Annotated[Distance, Option("metric on the patch grid")] = Distance.EUCLIDEAN
+    wrap: Annotated[bool, Option("whether opposite borders of the grid are neighbours")] = False
+    normalise: Annotated[
+        bool, Option("whether distances are divided by the largest of the grid")
+    ] = False
+    slopes: Annotated[Slopes, Option("where the factor of the distance comes from")] = (
+        Slopes.CONSTANT
+    )
+    slope: Annotated[float, Option("attention bias per distance", "logits per token")] = 0.0884
+    target: Annotated[
+        Target,
+        Option(
+            "teacher tokens minus their mean per grid position (centred), as they are (plain), "
+            "or without the channels that predict position in images left out (blanked)"
+        ),
+    ] = Target.CENTRED
+    target_crops: Annotated[
+        int, Option("crops of each size that show what position adds to the target", "crops")
+    ] = 256
+    blank_above: Annotated[
+        float, Option("R^2 of position in images left out above which a channel is blanked")
+    ] = 0.3
+    crop_sizes: Annotated[
+        tuple[int, ...], Option("sides of the square crops; a batch has one of them", "px")
+    ] = (112, 168, 224, 336, 392)
+    crop_shares: Annotated[
+        tuple[float, ...], Option("relative number of batches of each crop size, in their order")
+    ] = (0.2, 0.25, 0.25, 0.1, 0.2)
+    magnification: Annotated[
+        tuple[float, ...], Option("smallest and largest magnification before cropping", "times")
+    ] = (0.5, 2.0)
+    grey: Annotated[float, Option("share of colour crops turned grey", "0 to 1")] = 0.5
+    brightness: Annotated[float, Option("largest shift of brightness", "of the range")] = 0.1
+    contrast: Annotated[float, Option("largest relative change of contrast and of gamma")] = 0.25
+    noise: Annotated[float, Option("largest deviation of added noise", "of the range")] = 0.04
+    steps: Annotated[int, Option("length of the whole schedule", "optimiser steps")] = 5000
+    batch_tokens: Annotated[
+        int, Option("size of a batch over all processes, each of which gets a crop", "tokens")
+    ] = 1024
+    accumulate: Annotated[int, Option("batches whose gradients make one step", "batches")] = 1
+    train_patches: Annotated[
+        bool, Option("whether the patch projection's weights learn; they make the loss very steep")
+    ] = False
+    learning_rate: Annotated[float, Option("highest learning rate, after the warm-up")] = 1.5e-5
+    warmup: Annotated[
+        int, Option("linear warm-up, before a cosine decay to zero", "optimiser steps")
+    ] = 100
+    weight_decay: Annotated[float, Option("AdamW weight decay of the matrices")] = 0.02
+    clip: Annotated[float, Option("largest norm of the gradient")] = 1.0
+    ema: Annotated[float, Option("decay per step of the weights' mean that is exported")] = 0.999
+    equivariance: Annotated[
+        float, Option("weight of agreement between a crop and its rolled, flipped, turned copy")
+    ] = 0.0
+    held_out: Annotated[
+        float, Option("share of images kept for validation, by hash of their name", "0 to 1")
+    ] = 0.05
+    validation_crops: Annotated[int, Option("size of the validation set", "crops")] = 48
+    validate_every: Annotated[int, Option("time between validations", "optimiser steps")] = 500
+    licence: Annotated[
+        str, Option("licence of the teacher's weights, which the student inherits")
+    ] = "Apache-2.0"
+    seed: Annotated[int, Option("seed of every random choice")] = 0
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps", fixed=False)] = "auto"
+    precision: Annotated[
+        Precision, Option("number format; auto: half precision on CUDA, else float32")
+    ] = Precision.AUTO
+    threads: Annotated[int, Option("CPU threads; 0: torch decides", fixed=False)] = 0
+    memory: Annotated[float, Option("decoded images kept in memory", "GiB", fixed=False)] = 4.0
+    checkpoint_minutes: Annotated[
+        float, Option("time between checkpoints", "minutes", fixed=False)
+    ] = 10.0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "crop_sizes and crop_shares must be of one length, not empty, the shares positive": (
+                len(self.crop_sizes) == len(self.crop_shares) > 0 and min(self.crop_shares) > 0
+            ),
+            "magnification must be two positive factors, the smaller first": (
+                len(self.magnification) == 2 and 0 < self.magnification[0] <= self.magnification[1]
+            ),
+            "steps, batch_tokens, accumulate and validate_every must be 1 or more, target_crops "
+            "and validation_crops 2 or more": (
+                min(self.steps, self.batch_tokens, self.accumulate, self.validate_every) >= 1
+                and min(self.target_crops, self.validation_crops) >= 2
+            ),
+            "learning_rate, clip and memory must be above 0": (
+                min(self.learning_rate, self.clip, self.memory) > 0
+            ),
+            "grey must be in [0, 1], held_out in (0, 1) and ema in [0, 1)": (
+                0 <= self.grey <= 1 and 0 < self.held_out < 1 and 0 <= self.ema < 1
+            ),
+            "warmup, weight_decay, equivariance, brightness, contrast and noise must not be "
+            "negative, contrast below 1": (
+                min(self.warmup, self.weight_decay, self.equivariance) >= 0
+                and min(self.brightness, self.contrast, self.noise) >= 0
+                and self.contrast < 1
+            ),
+        }
+        for rule, kept in checks.items():
+            if not kept:
+                raise ConfigError(f"The options cannot be used: {rule}; change them.")
+
+    @property
+    def geometry(self) -> Geometry:
+        """The student's ALiBi geometry."""
+        return Geometry(self.distance, self.wrap, self.normalise, self.slopes, self.slope)
+
+    def to_json(self) -> str:
+        """Return the options as an indented JSON object."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> FinetuneConfig:
+        """Read what `to_json` wrote; options that are missing take their default.
+
+        Raises
+        ------
+        ConfigError
+            If the text is no JSON object, or an option is unknown or has a value not allowed.
+        """
+        try:
+            loaded = json.loads(text)
+            return cls(**{name: _parsed(name, value) for name, value in loaded.items()})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(
+                f"The config cannot be read ({error!r}); use one that a run has saved, or see "
+                "--help for the options and their values."
+            ) from error
+
+    def differences(self, other: FinetuneConfig) -> list[str]:
+        """Return the names of the options that decide a run's result and differ."""
+        return [
+            name
+            for name, (_, option) in options().items()
+            if option.fixed and getattr(self, name) != getattr(other, name)
+        ]
+
+
+def options() -> dict[str, tuple[Any, Option]]:
+    """Return the type and the description of every option, by name."""
+    hints = get_type_hints(FinetuneConfig, include_extras=True)
+    return {name: (hint.__origin__, hint.__metadata__[0]) for name, hint in hints.items()}
+
+
+def read_config(path: Path) -> FinetuneConfig:
+    """Read a saved config.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file or it holds something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The config {path} cannot be read ({error}); give the config.json of a run."
+        ) from error
+    return FinetuneConfig.from_json(text)
+
+
+def _parsed(name: str, value: Any) -> Any:
+    kind = options()[name][0]
+    if get_origin(kind) is tuple:
+        of = get_args(kind)[0]
+        return tuple(of(item) for item in value)
+    if isinstance(kind, EnumType):
+        return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r}")
+    return value

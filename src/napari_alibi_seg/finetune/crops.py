@@ -1,0 +1,133 @@
+"""Endless random crops; every crop is a function of the seed and its key alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.finetune.config import FinetuneConfig
+    from napari_alibi_seg.finetune.data import Corpus, Picture
+
+
+class Stream(IntEnum):
+    """First part of every key, so that no two uses of the seed share random numbers."""
+
+    SIZES, TRAINING, TARGETS, VALIDATION, EQUIVARIANCE = range(5)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Size, px, and keys of the crops of one batch."""
+
+    size: int
+    keys: list[tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The random crops of a run; a pure function of the seed and of what is asked for.
+
+    Attributes
+    ----------
+    corpus : Corpus
+        Where the pixels come from.
+    pictures : list of Picture
+        Which of them.
+    config : FinetuneConfig
+        Seed, magnification and augmentation.
+    augmented : bool
+        Whether grey values are changed at random.
+    """
+
+    corpus: Corpus
+    pictures: list[Picture]
+    config: FinetuneConfig
+    augmented: bool = True
+
+    def batch(self, size: int, keys: Iterable[tuple[int, ...]]) -> Tensor:
+        """Return one crop per key.
+
+        Parameters
+        ----------
+        size : int
+            Side of the crops, px.
+        keys : iterable of tuple of int
+            Names of the crops; equal keys give equal crops.
+
+        Returns
+        -------
+        Tensor
+            (B, 3, size, size) float32, about [0, 1].
+        """
+        crops = [self._crop(size, np.random.default_rng((self.config.seed, *key))) for key in keys]
+        if not crops:
+            return torch.empty(0, 3, size, size)
+        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
+
+    def _crop(self, size: int, random: np.random.Generator) -> NDArray[np.float32]:
+        picture = self.pictures[random.integers(len(self.pictures))]
+        pixels = self.corpus.pixels(picture)
+        low, high = np.log(self.config.magnification)
+        side = round(size / np.exp(random.uniform(low, high)))
+        side = max(1, min(side, *pixels.shape[:2]))
+        top, left = (int(random.integers(length - side + 1)) for length in pixels.shape[:2])
+        crop = _resized(pixels[top : top + side, left : left + side], size)
+        crop = np.rot90(crop, int(random.integers(4)))
+        crop = crop[::-1] if random.random() < 0.5 else crop
+        if random.random() < self.config.grey:
+            crop = crop.mean(axis=-1, keepdims=True)
+        if self.augmented:
+            crop = _changed(crop, self.config, random)
+        return np.broadcast_to(crop, (size, size, 3))
+
+
+def training_batches(config: FinetuneConfig, step: int, patch: int, processes: int) -> list[Batch]:
+    """Return what the batches of one step hold, over all processes.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+        Crop sizes, shares, tokens and seed.
+    step : int
+        Number of the optimiser step.
+    patch : int
+        Side of a patch, px.
+    processes : int
+        Each gets at least one crop.
+    """
+    random = np.random.default_rng((config.seed, Stream.SIZES, step))
+    shares = np.array(config.crop_shares) / sum(config.crop_shares)
+    size = int(random.choice(config.crop_sizes, p=shares))
+    count = max(processes, round(config.batch_tokens / (size // patch) ** 2))
+    return [
+        Batch(size, [(Stream.TRAINING, step, part, crop) for crop in range(count)])
+        for part in range(config.accumulate)
+    ]
+
+
+def _resized(crop: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    image = Image.fromarray(crop[..., 0] if crop.shape[-1] == 1 else crop)
+    resized = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
+    return resized.reshape(size, size, -1) / np.float32(255)
+
+
+def _changed(
+    crop: NDArray[np.float32], config: FinetuneConfig, random: np.random.Generator
+) -> NDArray[np.float32]:
+    gamma, factor = 1 + random.uniform(-config.contrast, config.contrast, size=2)
+    shift = random.uniform(-config.brightness, config.brightness)
+    deviation = random.uniform(0, config.noise)
+    changed = (crop**gamma - 0.5) * factor + 0.5 + shift
+    changed += deviation * random.standard_normal(crop.shape, dtype=np.float32)
+    return np.asarray(changed, dtype=np.float32)

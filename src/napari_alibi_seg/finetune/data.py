@@ -1,0 +1,222 @@
+"""Images below any folders: which can be used, which are held out, and their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.planes import Levels, Plane, Window, robust_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.finetune.config import FinetuneConfig
+
+LOG = logging.getLogger(__name__)
+
+_SMALLEST_SIDE = 32
+_BUCKETS = 10_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One plane of an image file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    name : str
+        Path below the folder that was given; decides whether the picture is held out.
+    index : tuple of int
+        Which plane.
+    levels : Levels
+        Raw values of the whole image that become 0 and 1.
+    """
+
+    path: Path
+    name: str
+    index: tuple[int, ...]
+    levels: Levels
+
+
+@dataclass
+class Corpus:
+    """Pictures for training and validation, decoded on first use.
+
+    Attributes
+    ----------
+    training, validation : list of Picture
+        The split.
+    skipped : dict of str to str
+        Files that cannot be used, and why.
+    memory : float
+        Decoded pixels to keep, GiB; pictures beyond are decoded anew each time.
+    """
+
+    training: list[Picture]
+    validation: list[Picture]
+    skipped: dict[str, str]
+    memory: float
+    _kept: dict[Picture, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _bytes: int = 0
+
+    def pixels(self, picture: Picture) -> NDArray[np.uint8]:
+        """Return a picture's pixels, (Y, X, 1 or 3), its levels stretched to 0 and 255."""
+        if picture in self._kept:
+            return self._kept[picture]
+        return self._decode(picture, _micrograph(picture.path))
+
+    def add(self, path: Path, name: str, held_out: bool) -> None:
+        """Look into a file and take all its planes.
+
+        Raises
+        ------
+        ImageError
+            If it is no image, damaged, of no finite pixel, or too small.
+        """
+        micrograph = _micrograph(path)
+        if min(micrograph.shape_yx) < _SMALLEST_SIDE:
+            raise ImageError(
+                f"{path} is {min(micrograph.shape_yx)} px at its shortest; training needs "
+                f"{_SMALLEST_SIDE} px or more, so leave it out."
+            )
+        indices = micrograph.plane_indices()
+        levels = robust_levels([micrograph.plane(index) for index in indices])
+        pictures = [Picture(path, name, index, levels) for index in indices]
+        for picture in pictures:
+            self._decode(picture, micrograph)
+            if self._full:
+                break
+        (self.validation if held_out else self.training).extend(pictures)
+
+    @property
+    def _full(self) -> bool:
+        return self._bytes >= self.memory * 2**30
+
+    def _decode(self, picture: Picture, micrograph: Micrograph) -> NDArray[np.uint8]:
+        plane = Plane(micrograph.plane(picture.index), picture.levels)
+        values = plane.read(Window(0, 0, *plane.shape))  # (Y, X, 1 or 3) float32
+        pixels = np.round(255 * values.clip(0, 1)).astype(np.uint8)
+        if not self._full:
+            self._kept[picture] = pixels
+            self._bytes += pixels.nbytes
+        return pixels
+
+    def digest(self) -> str:
+        """Return the SHA-256 over names, planes, levels and split, hexadecimal."""
+        split = [
+            [(p.name, p.index, p.levels) for p in part] for part in (self.training, self.validation)
+        ]
+        return hashlib.sha256(repr(split).encode()).hexdigest()
+
+
+def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return every file below the given folders and files, with its name below its source.
+
+    Raises
+    ------
+    ImageError
+        If a source does not exist or a folder cannot be read.
+    """
+    found: list[tuple[Path, str]] = []
+    for source in sources:
+        if source.is_dir() and source.suffix != ".zarr":
+            found += [(path, path.relative_to(source).as_posix()) for path in _files(source)]
+        elif source.exists():
+            found.append((source, source.name))
+        else:
+            raise ImageError(f"There is no file or folder {source}; check the path of the images.")
+    return found
+
+
+def read_corpus(
+    sources: Sequence[Path],
+    config: FinetuneConfig,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> Corpus:
+    """Look into every file once, skip and name what cannot be used, and split the rest.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files and folders; folders are searched with all below; an OME-Zarr
+        folder (``.zarr``) is one image.
+    config : FinetuneConfig
+        For `held_out` and `memory`.
+    progress : callable
+        Wraps the iteration over files, as tqdm does.
+
+    Raises
+    ------
+    ImageError
+        If a source cannot be read, or fewer than two pictures can be used.
+    """
+    corpus = Corpus([], [], {}, config.memory)
+    for path, name in progress(find_images(sources)):
+        try:
+            corpus.add(path, name, _held_out(name, config.held_out))
+        except ImageError as error:
+            LOG.warning("skipped: %s", error)
+            corpus.skipped[name] = str(error)
+    if not corpus.training and not corpus.validation:
+        raise ImageError(
+            f"No image was found in {', '.join(map(str, sources))} "
+            f"({len(corpus.skipped)} files skipped); give folders with images."
+        )
+    if not corpus.validation or not corpus.training:
+        _split_by_order(corpus)
+    return corpus
+
+
+def _files(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise ImageError(
+            f"The folder {error.filename} cannot be read ({error.strerror}); "
+            "change its permissions or leave it out."
+        ) from error
+
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        images = [name for name in folders if name.endswith(".zarr")]
+        folders[:] = [name for name in folders if name not in images]
+        found += [Path(parent, name) for name in files + images]
+    return sorted(found)
+
+
+def _micrograph(path: Path) -> Micrograph:
+    try:
+        return read_image(path)
+    except ImageError:
+        # Whether unnamed pages are planes or times makes no difference here.
+        with suppress(ImageError):
+            return read_image(path, axes="ZYX")
+        raise
+
+
+def _held_out(name: str, share: float) -> bool:
+    bucket = int(hashlib.sha256(name.encode()).hexdigest(), 16) % _BUCKETS
+    return bucket < share * _BUCKETS
+
+
+def _split_by_order(corpus: Corpus) -> None:
+    # A handful of images may all fall on one side of the hash; validation then takes the last.
+    pictures = corpus.training + corpus.validation
+    if len(pictures) < 2:
+        raise ImageError(
+            "Only one picture can be used, but one is needed to train and one to validate; "
+            "give more images."
+        )
+    corpus.training, corpus.validation = pictures[:-1], pictures[-1:]

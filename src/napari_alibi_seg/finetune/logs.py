@@ -1,0 +1,96 @@
+"""Figures of a run as CSV, and for TensorBoard where that is installed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+LOG = logging.getLogger(__name__)
+
+
+class RunLog:
+    """Adds rows to ``steps.csv`` and ``validation.csv`` of a run's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    step : int
+        Rows of later steps, left by a run that was killed, are removed.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._folder = folder
+        self._board: Any = None
+        if find_spec("tensorboard") is None:
+            LOG.info("TensorBoard is not installed (extra 'train'); figures go to CSV only.")
+        else:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(folder / "tensorboard", purge_step=step)
+        for name in ("steps", "validation"):
+            _forget_after(folder / f"{name}.csv", step)
+
+    def add(self, name: str, step: int, figures: Mapping[str, float]) -> None:
+        """Add one row to ``<name>.csv``.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or the folder is gone.
+        """
+        path = self._folder / f"{name}.csv"
+        with _disk_errors(path):
+            new = not path.exists()
+            with path.open("a", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                if new:
+                    writer.writerow(["step", *figures])
+                writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
+            for key, value in figures.items() if self._board else ():
+                self._board.add_scalar(f"{name}/{key}", value, step)
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        if self._board:
+            self._board.close()
+
+
+@contextmanager
+def run_log(folder: Path, step: int) -> Iterator[RunLog]:
+    """Give a `RunLog` that is closed at the end."""
+    with ExitStack() as stack:
+        log = RunLog(folder, step)
+        stack.callback(log.close)
+        yield log
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path} could not be written ({error.strerror or error}); free space on the disk, "
+            "then continue with --resume."
+        ) from error
+
+
+def _forget_after(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+    kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
+    with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *kept])

@@ -1,0 +1,240 @@
+"""A run from its first check to its model card: the folder, the checkpoints, the logs."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from threading import Event
+from time import monotonic as clock
+from typing import TYPE_CHECKING, Any
+
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.errors import ModelError, OutputError
+from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.finetune.card import make_card
+from napari_alibi_seg.finetune.config import CONFIG_FILE, ConfigError, FinetuneConfig, read_config
+from napari_alibi_seg.finetune.crops import Crops
+from napari_alibi_seg.finetune.data import Corpus, read_corpus
+from napari_alibi_seg.finetune.logs import run_log
+from napari_alibi_seg.finetune.processes import Processes, joined_processes
+from napari_alibi_seg.finetune.state import export, start
+from napari_alibi_seg.finetune.targets import TargetTable, make_table
+from napari_alibi_seg.finetune.training import Trainer
+from napari_alibi_seg.finetune.validation import Scores, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
+
+LOG = logging.getLogger(__name__)
+
+CHECKPOINT, STUDENT = "checkpoint.safetensors", "student.safetensors"
+_TARGETS, _LOCK = "targets.safetensors", ".lock"
+BAR: dict[str, Any] = {
+    "mininterval": 0.5 if sys.stderr.isatty() else 60.0,
+    "dynamic_ncols": True,
+}
+
+
+def finetune(config: FinetuneConfig, output: Path, resume: bool) -> None:
+    """Train, or go on training, in a folder.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+        All options; its `images` must be given.
+    output : Path
+        Gets ``config.json``, ``student.safetensors`` (float16, to be used by its path),
+        ``checkpoint.safetensors`` (to resume), ``card.json``, ``card.md``, the logs.
+    resume : bool
+        Go on with the run in `output`; else the folder must be new or empty.
+
+    Raises
+    ------
+    AlibiSegError
+        Of the kind that fits: images, model, config, output or a loss that is not finite.
+    """
+    with joined_processes(config.device) as processes:
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        if processes.first:
+            _check_folder(output, config, resume)
+        teacher, identity = _teacher(config, processes.device)
+        files = partial(tqdm, desc="images", disable=not processes.first, **BAR)
+        corpus = read_corpus([Path(image) for image in config.images], config, files)
+        state = start(config, teacher, identity)
+        with _claimed(output, config, processes):
+            crops = Crops(corpus, corpus.training, config)
+            table = _table(output, teacher, crops, config, processes)
+            if resume and (output / CHECKPOINT).exists():
+                state.load(output / CHECKPOINT, corpus.digest())
+            trainer = Trainer(config, processes, teacher, table, crops, state)
+            Session(output, trainer, corpus, identity).run()
+
+
+class Session:
+    """Runs a trainer and writes what it reaches.
+
+    Parameters
+    ----------
+    output : Path
+        The run's folder.
+    trainer : Trainer
+        Ready to go.
+    corpus : Corpus
+        All pictures.
+    identity : BackboneIdentity
+        The teacher's.
+    """
+
+    def __init__(
+        self, output: Path, trainer: Trainer, corpus: Corpus, identity: BackboneIdentity
+    ) -> None:
+        self._output = output
+        self._trainer = trainer
+        self._corpus = corpus
+        self._identity = identity
+        self._scores: Scores | None = None
+
+    def run(self) -> None:
+        """Train until the schedule is complete or a signal asks to stop; write the files."""
+        if not self._trainer.processes.first:
+            self._follow()
+            return
+        config, state = self._trainer.config, self._trainer.state
+        held_out = Crops(self._corpus, self._corpus.validation, config, augmented=False)
+        validation = Validation(self._trainer.teacher, self._trainer.table, held_out)
+        saved = started = clock()
+        bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
+        with _stop_wish() as stop, bar, run_log(self._output, state.step) as log:
+            for report in self._trainer.steps(stop):
+                bar.set_postfix(loss=f"{report.loss:.4f}", refresh=False)
+                bar.update()
+                log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
+                if state.step % config.validate_every == 0 or state.step == config.steps:
+                    self._scores = validation.score(state.mean)
+                    log.add("validation", state.step, asdict(self._scores))
+                if clock() - saved >= 60 * config.checkpoint_minutes:
+                    self.save()
+                    saved = clock()
+                if report.stop:
+                    break
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, the student and its card."""
+        state, config = self._trainer.state, self._trainer.config
+        state.save(self._output / CHECKPOINT, self._corpus.digest())
+        header = {"teacher": self._identity.weights, "licence": config.licence}
+        export(state, self._identity.architecture, self._output / STUDENT, header)
+        card = make_card(
+            config, state, self._identity, self._corpus, self._scores, self._output / STUDENT
+        )
+        card.write(self._output)
+
+    def _follow(self) -> None:
+        with _stop_wish() as stop:
+            for report in self._trainer.steps(stop):
+                if report.stop:
+                    break
+
+
+def _check_folder(output: Path, config: FinetuneConfig, resume: bool) -> None:
+    saved = output / CONFIG_FILE
+    if not resume:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise OutputError(
+                f"The output folder {output} is in use; give a new or empty one, or continue the "
+                "run in it with --resume."
+            )
+        return
+    if not saved.exists():
+        raise OutputError(f"There is no run to resume in {output}; start one without --resume.")
+    changed = read_config(saved).differences(config)
+    if changed:
+        raise ConfigError(
+            f"The run in {output} was started with other values of {', '.join(changed)}; resume "
+            "it without them, or start a new run with --init in another folder."
+        )
+
+
+def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, BackboneIdentity]:
+    teacher, identity = load_backbone(config.teacher)
+    odd = [size for size in config.crop_sizes if size % teacher.patch_size or size <= 0]
+    if odd:
+        raise ConfigError(
+            f"Crop sizes must be multiples of the teacher's patches of {teacher.patch_size} px, "
+            f"but {', '.join(map(str, odd))} are not; change --crop-sizes."
+        )
+    if teacher.geometry is not None:
+        raise ModelError(
+            f"The teacher {config.teacher} already is an ALiBi model; give a stock one as "
+            "timm:<id> or timm:<id>:<file>, and this one as --init."
+        )
+    return teacher.to(device), identity
+
+
+@contextmanager
+def _claimed(output: Path, config: FinetuneConfig, processes: Processes) -> Iterator[None]:
+    """Keep other runs out of the folder until the end, also until a violent one."""
+    if not processes.first:
+        processes.wait()
+        yield
+        return
+    lock = FileLock(output / _LOCK, timeout=0)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"Another run is at work in {output}; wait for it or give another --output."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {output} cannot be written to ({error.strerror or error}); "
+            "give another --output."
+        ) from error
+    try:
+        with replacing(output / CONFIG_FILE) as aside:
+            aside.write_text(config.to_json() + "\n", encoding="utf-8")
+        processes.wait()
+        yield
+    finally:
+        lock.release()
+
+
+def _table(
+    output: Path, teacher: Backbone, crops: Crops, config: FinetuneConfig, processes: Processes
+) -> TargetTable:
+    path = output / _TARGETS
+    if processes.first and not path.exists():
+        LOG.info("finding out what position adds to the teacher's tokens")
+        make_table(teacher, crops, config).save(path)
+    processes.wait()
+    return TargetTable.load(path).to(processes.device)
+
+
+@contextmanager
+def _stop_wish() -> Iterator[Event]:
+    """Turn SIGINT and SIGTERM into a wish to stop after the step and its checkpoint."""
+    stop = Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,191 @@
+"""What a run has reached: weights, their mean, optimiser and step, and their files.
+
+There are no random states to keep: every random choice is a function of the seed and the step.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from safetensors.torch import save
+
+from napari_alibi_seg.core.checkpoints import (
+    convert_to_alibi,
+    load_backbone,
+    load_strictly,
+    read_tensors,
+    save_backbone,
+)
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.finetune.config import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
+    from napari_alibi_seg.finetune.config import FinetuneConfig
+
+_STUDENT, _MEAN, _ADAM = "student.", "mean.", "adam."
+
+
+@dataclass
+class State:
+    """A student in training; changed in place by every step.
+
+    Attributes
+    ----------
+    student : Backbone
+        The weights that learn.
+    mean : Backbone
+        Their exponential moving average, which is exported.
+    optimiser : AdamW
+        Over the student's parameters.
+    scaler : GradScaler
+        Scale of the loss in float16; does nothing in other formats.
+    step, crops : int
+        Steps taken and crops seen.
+    """
+
+    student: Backbone
+    mean: Backbone
+    optimiser: torch.optim.AdamW
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    crops: int = 0
+
+    def save(self, path: Path, corpus: str) -> None:
+        """Write everything needed to go on, as safetensors."""
+        tensors = {_STUDENT + name: value for name, value in self.student.vit.state_dict().items()}
+        tensors |= {_MEAN + name: value for name, value in self.mean.vit.state_dict().items()}
+        for name, parameter in _learning(self.student):
+            for key, value in self.optimiser.state[parameter].items():
+                tensors[f"{_ADAM}{key}.{name}"] = value
+        header = {"step": str(self.step), "crops": str(self.crops), "corpus": corpus}
+        header["scaler"] = json.dumps(self.scaler.state_dict())
+        stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        with replacing(path) as aside:
+            aside.write_bytes(save(stored, metadata=header))
+
+    def load(self, path: Path, corpus: str) -> None:
+        """Go on from what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged, of another architecture, or of a run on other images.
+        """
+        tensors, header = read_tensors(path)
+        if header.get("corpus") != corpus:
+            raise ModelError(
+                f"{path} was trained on other images than those given; give the same ones, or "
+                "start a new run with --init."
+            )
+        load_strictly(self.student.vit, _below(_STUDENT, tensors), path)
+        load_strictly(self.mean.vit, _below(_MEAN, tensors), path)
+        moments = _below(_ADAM, tensors)
+        for name, parameter in _learning(self.student):
+            self.optimiser.state[parameter] = {
+                key: moments[f"{key}.{name}"].to(parameter.device)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+        self.scaler.load_state_dict(json.loads(header["scaler"]))
+        self.step, self.crops = int(header["step"]), int(header["crops"])
+
+    @torch.no_grad()
+    def update_mean(self, decay: float) -> None:
+        """Move the mean towards the student; early on faster, as there is little to remember."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        for kept, new in zip(self.mean.parameters(), self.student.parameters(), strict=True):
+            kept.lerp_(new, 1 - decay)
+
+
+def start(config: FinetuneConfig, teacher: Backbone, identity: BackboneIdentity) -> State:
+    """Return the state before the first step, on the teacher's device.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint to start from does not fit the teacher or the geometry of the config.
+    """
+    device = next(teacher.parameters()).device
+    if config.init:
+        student = _student_from(config, teacher)
+    else:
+        student = convert_to_alibi(identity.architecture, teacher, config.geometry)
+    student = student.to(device).train().requires_grad_(True)
+    student.vit.patch_embed.proj.weight.requires_grad_(config.train_patches)
+    optimiser = torch.optim.AdamW(
+        list(_groups(student, config.weight_decay)), lr=config.learning_rate, fused=True
+    )
+    half = number_format(config.precision, device) is torch.float16
+    scaler = torch.amp.GradScaler(device.type, enabled=half)
+    mean = deepcopy(student).eval().requires_grad_(False)
+    return State(student, mean, optimiser, scaler)
+
+
+def number_format(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the number format of forward and backward passes on a device."""
+    if precision is not Precision.AUTO:
+        return cast("torch.dtype", getattr(torch, precision))
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def export(state: State, architecture: str, path: Path, metadata: dict[str, str]) -> None:
+    """Write the mean student in float16, loadable everywhere by its path."""
+    save_backbone(
+        state.mean,
+        architecture,
+        path,
+        {**metadata, "step": str(state.step), "crops": str(state.crops)},
+    )
+
+
+def _student_from(config: FinetuneConfig, teacher: Backbone) -> Backbone:
+    student, _ = load_backbone(config.init)
+    if student.geometry != config.geometry:
+        raise ModelError(
+            f"The checkpoint {config.init} has the geometry {student.geometry}, but the options "
+            f"say {config.geometry}; give the checkpoint's geometry or start from the teacher."
+        )
+    if (student.channels, student.patch_size) != (teacher.channels, teacher.patch_size):
+        raise ModelError(
+            f"The checkpoint {config.init} has {student.channels} channels and patches of "
+            f"{student.patch_size} px, the teacher {teacher.channels} and {teacher.patch_size}; "
+            "student and teacher must agree, so choose another one of them."
+        )
+    return student
+
+
+def _groups(student: Backbone, weight_decay: float) -> Iterator[dict[str, Any]]:
+    def parameters(matrices: bool) -> list[Parameter]:
+        return [
+            parameter
+            for name, parameter in _learning(student)
+            if (parameter.ndim >= 2 and not name.endswith("_token")) is matrices
+        ]
+
+    yield {"params": parameters(True), "weight_decay": weight_decay}
+    yield {"params": parameters(False), "weight_decay": 0.0}
+
+
+def _learning(student: Backbone) -> list[tuple[str, Parameter]]:
+    return [(name, p) for name, p in student.vit.named_parameters() if p.requires_grad]
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

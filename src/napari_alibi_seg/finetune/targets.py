@@ -1,0 +1,117 @@
+"""What the student is to reproduce: the teacher's tokens, less what position adds to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from napari_alibi_seg.core.checkpoints import read_tensors
+from napari_alibi_seg.core.position import channel_r2
+from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.finetune.config import Target
+from napari_alibi_seg.finetune.crops import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.finetune.config import FinetuneConfig
+    from napari_alibi_seg.finetune.crops import Crops
+
+_KEPT = "kept"
+_PROBED_CROPS = 64
+_PROBED_RAMPS = ("lr", "ud", "radial")
+
+
+@dataclass(frozen=True)
+class TargetTable:
+    """Turns teacher tokens into targets.
+
+    Attributes
+    ----------
+    offsets : mapping of int to Tensor
+        Per side of the grid, (side, side, C): what to subtract. Grids not named are left alone.
+    kept : Tensor
+        (C,), 0 for channels that are blanked and 1 for all others.
+    """
+
+    offsets: Mapping[int, Tensor]
+    kept: Tensor
+
+    def apply(self, tokens: Tensor) -> Tensor:
+        """Return the targets for teacher tokens, both (B, h, w, C)."""
+        if tokens.shape[1] in self.offsets:
+            tokens = tokens - self.offsets[tokens.shape[1]]
+        return tokens * self.kept
+
+    def to(self, device: torch.device) -> TargetTable:
+        """Return the table on a device."""
+        offsets = {side: offset.to(device) for side, offset in self.offsets.items()}
+        return TargetTable(offsets, self.kept.to(device))
+
+    def save(self, path: Path) -> None:
+        """Write the table as safetensors."""
+        tensors = {str(side): offset.cpu() for side, offset in self.offsets.items()}
+        with replacing(path) as aside:
+            aside.write_bytes(save({**tensors, _KEPT: self.kept.cpu()}))
+
+    @classmethod
+    def load(cls, path: Path) -> TargetTable:
+        """Read what `save` wrote."""
+        tensors, _ = read_tensors(path)
+        kept = tensors.pop(_KEPT)
+        return cls({int(side): offset for side, offset in tensors.items()}, kept)
+
+
+def make_table(teacher: Backbone, crops: Crops, config: FinetuneConfig) -> TargetTable:
+    """Find out on random crops what position adds to the teacher's tokens.
+
+    ``centred`` subtracts, per crop size, the mean token of every grid position less the mean of
+    all; content has the same mean everywhere, as crops lie and turn at random. ``blanked`` drops
+    every channel that alone predicts a ramp in images left out.
+    """
+    kept = torch.ones(teacher.channels)
+    if config.target is Target.CENTRED:
+        return TargetTable(
+            {s // teacher.patch_size: _offset(teacher, crops, s) for s in set(config.crop_sizes)},
+            kept,
+        )
+    if config.target is Target.BLANKED:
+        kept[position_channels(teacher, crops, config.blank_above)] = 0.0
+    return TargetTable({}, kept)
+
+
+def position_channels(teacher: Backbone, crops: Crops, above: float) -> list[int]:
+    """Return the channels whose R^2 of a ramp, in images left out, is above a threshold."""
+    size = sorted(crops.config.crop_sizes)[len(crops.config.crop_sizes) // 2]
+    count = min(_PROBED_CROPS, crops.config.target_crops)
+    features = [
+        image.numpy() for tokens in _tokens(teacher, crops, size, count) for image in tokens
+    ]
+    r2 = np.max([channel_r2(features, target=ramp) for ramp in _PROBED_RAMPS], axis=0)
+    return [int(channel) for channel in np.flatnonzero(r2 > above)]
+
+
+def _offset(teacher: Backbone, crops: Crops, size: int) -> Tensor:
+    total = torch.zeros((), dtype=torch.float64)
+    for tokens in _tokens(teacher, crops, size, crops.config.target_crops):
+        total = total + tokens.sum(dim=0, dtype=torch.float64)
+    mean = total / crops.config.target_crops  # (h, w, C)
+    return (mean - mean.mean(dim=(0, 1))).float()
+
+
+def _tokens(teacher: Backbone, crops: Crops, size: int, count: int) -> Iterator[Tensor]:
+    """Yield teacher tokens, (B, h, w, C) on the CPU, of `count` crops."""
+    together = max(1, crops.config.batch_tokens // (size // teacher.patch_size) ** 2)
+    device = next(teacher.parameters()).device
+    for start in range(0, count, together):
+        numbers = range(start, min(start + together, count))
+        images = crops.batch(size, [(Stream.TARGETS, size, number) for number in numbers])
+        with torch.no_grad():
+            yield teacher(images.to(device)).cpu()

@@ -1,0 +1,219 @@
+"""The loop: crops, targets, loss, gradient, step; on one process or on several."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
+
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.finetune.crops import Batch, training_batches
+from napari_alibi_seg.finetune.equivariance import Motion, random_motion
+from napari_alibi_seg.finetune.state import number_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from threading import Event
+
+    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.finetune.config import FinetuneConfig
+    from napari_alibi_seg.finetune.crops import Crops
+    from napari_alibi_seg.finetune.processes import Processes
+    from napari_alibi_seg.finetune.state import State
+    from napari_alibi_seg.finetune.targets import TargetTable
+
+
+class TrainingError(AlibiSegError):
+    """The loss or its gradient is no number any more."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did.
+
+    Attributes
+    ----------
+    crop_size : int
+        Side of its crops, px.
+    crops : int
+        How many, over all processes.
+    loss : float
+        Mean of 1 - cosine, plus the equivariance term if there is one.
+    gradient_norm, learning_rate : float
+        Before clipping; as used.
+    stop : bool
+        Whether some process was asked to stop.
+    """
+
+    crop_size: int
+    crops: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    stop: bool
+
+
+class Distillation(nn.Module):
+    """The loss of a student on crops whose targets are known.
+
+    Parameters
+    ----------
+    student : Backbone
+        In training.
+    equivariance : float
+        Weight of the agreement between a crop and its moved copy.
+    """
+
+    def __init__(self, student: Backbone, equivariance: float) -> None:
+        super().__init__()
+        self.student = student
+        self._equivariance = equivariance
+
+    def forward(self, images: Tensor, targets: Tensor, motion: Motion) -> Tensor:
+        """Return, per crop, the mean of 1 - cosine over its tokens; (B,).
+
+        Parameters
+        ----------
+        images : Tensor
+            (B, 3, S, S) in [0, 1].
+        targets : Tensor
+            (B, h, w, C).
+        motion : Motion
+            How the copy is moved; only used if `equivariance` is not zero.
+        """
+        tokens = self.student(images)
+        loss = _distance(tokens, targets)
+        if self._equivariance:
+            moved = self.student(motion.of_images(images, self.student.patch_size))
+            loss = loss + self._equivariance * _distance(moved, motion.of_tokens(tokens.detach()))
+        return loss
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Everything the steps of a run need.
+
+    Attributes
+    ----------
+    config : FinetuneConfig
+        All options.
+    processes : Processes
+        This process among all.
+    teacher : Backbone
+        Frozen, on the device.
+    table : TargetTable
+        Turns its tokens into targets, on the device.
+    crops : Crops
+        Of the training pictures.
+    state : State
+        Changed in place.
+    """
+
+    config: FinetuneConfig
+    processes: Processes
+    teacher: Backbone
+    table: TargetTable
+    crops: Crops
+    state: State
+
+    def steps(self, stop: Event) -> Iterator[StepReport]:
+        """Take step after step until the schedule is complete; the caller may leave earlier.
+
+        Parameters
+        ----------
+        stop : Event
+            Reported, over all processes, with every step.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or its gradient is not finite; the weights are then as before.
+        """
+        model: nn.Module = Distillation(self.state.student, self.config.equivariance)
+        if self.processes.count > 1:
+            model = DistributedDataParallel(model, broadcast_buffers=False)
+        for batches in self._prefetched():
+            yield self._step(model, batches, stop)
+
+    def _step(
+        self, model: nn.Module, batches: list[tuple[Batch, Tensor]], stop: Event
+    ) -> StepReport:
+        state, optimiser = self.state, self.state.optimiser
+        rate = learning_rate(self.config, state.step)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad()
+        own = sum(self._backward(model, *batch, last=batch is batches[-1]) for batch in batches)
+        loss, stops = self.processes.summed(own / self.processes.count, stop.is_set())
+        state.scaler.unscale_(optimiser)
+        norm = float(clip_grad_norm_(state.student.parameters(), self.config.clip))
+        self._check(loss, norm)
+        state.scaler.step(optimiser)
+        state.scaler.update()
+        crops = sum(len(batch.keys) for batch, _ in batches)
+        state.step, state.crops = state.step + 1, state.crops + crops
+        state.update_mean(self.config.ema)
+        return StepReport(batches[0][0].size, crops, loss, norm, rate, stops > 0)
+
+    def _backward(self, model: Any, batch: Batch, images: Tensor, last: bool) -> float:
+        """Add the gradient of this process's crops; return their part of the loss."""
+        device = self.processes.device
+        images = images.to(device)
+        number = number_format(self.config.precision, device)
+        half = torch.autocast(device.type, number, enabled=number is not torch.float32)
+        with torch.no_grad(), half:
+            targets = self.table.apply(self.teacher(images).float())
+        motion = random_motion(self.config.seed, self.state.step, targets.shape[1])
+        waits = nullcontext() if last or self.processes.count == 1 else model.no_sync()
+        with waits:
+            with half:
+                losses = model(images, targets, motion)
+            # DDP averages over processes; their parts of a batch may differ by one crop.
+            share = self.processes.count / (len(batch.keys) * self.config.accumulate)
+            loss = losses.sum() * share
+            self.state.scaler.scale(loss).backward()
+        return float(loss.detach())
+
+    def _check(self, loss: float, norm: float) -> None:
+        # In float16 the scaler skips steps whose gradient overflows, and lowers its scale.
+        if math.isfinite(loss) and (math.isfinite(norm) or self.state.scaler.is_enabled()):
+            return
+        raise TrainingError(
+            f"The loss ({loss}) or its gradient ({norm}) is not finite in step "
+            f"{self.state.step + 1}, so the run stopped and its last checkpoint was kept; start "
+            "again with a lower --learning-rate or a longer --warmup."
+        )
+
+    def _prefetched(self) -> Iterator[list[tuple[Batch, Tensor]]]:
+        """Yield the batches of every step left; the next are made while one is used."""
+        with ThreadPoolExecutor(1) as executor:
+            coming = executor.submit(self._batches, self.state.step)
+            for step in range(self.state.step, self.config.steps):
+                batches = coming.result()
+                coming = executor.submit(self._batches, step + 1)
+                yield batches
+
+    def _batches(self, step: int) -> list[tuple[Batch, Tensor]]:
+        rank, count = self.processes.rank, self.processes.count
+        batches = training_batches(self.config, step, self.teacher.patch_size, count)
+        return [(batch, self.crops.batch(batch.size, batch.keys[rank::count])) for batch in batches]
+
+
+def learning_rate(config: FinetuneConfig, step: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then a cosine down to zero."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def _distance(tokens: Tensor, targets: Tensor) -> Tensor:
+    return (1 - cosine_similarity(tokens.float(), targets, dim=-1)).mean(dim=(1, 2))

@@ -1,0 +1,139 @@
+"""How near the student is to its teacher on images it was not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import cosine_similarity, normalize
+
+from napari_alibi_seg.core.position import leave_one_image_out_r2
+from napari_alibi_seg.finetune.crops import Stream
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.finetune.crops import Crops
+    from napari_alibi_seg.finetune.targets import TargetTable
+
+_SIDE = 16
+_TILED_CROPS = 8
+_NEIGHBOURS = 10_000
+_QUERIES = 2_000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of one validation.
+
+    Attributes
+    ----------
+    cosine_distance : float
+        Mean of 1 - cosine between student and teacher tokens, 16 x 16 grids.
+    target_distance : float
+        The same to the targets (the teacher's tokens without their position part).
+    nearest_agreement : float
+        Share of patches whose nearest patch among 10,000 of other images is the teacher's choice.
+    target_nearest_agreement : float
+        The same with the targets in the teacher's place.
+    tile_cosine : float
+        Mean cosine of the shared tokens of a 32 x 32 grid and its middle 16 x 16 alone.
+    loio_r2 : float
+        Leave-one-image-out R^2 of position (`leave_one_image_out_r2`).
+    teacher_loio_r2 : float
+        The teacher's.
+    """
+
+    cosine_distance: float
+    target_distance: float
+    nearest_agreement: float
+    target_nearest_agreement: float
+    tile_cosine: float
+    loio_r2: float
+    teacher_loio_r2: float
+
+
+class Validation:
+    """A fixed set of validation crops and what the teacher says of them.
+
+    Parameters
+    ----------
+    teacher : Backbone
+        On the device to compute on.
+    table : TargetTable
+        On the same device.
+    crops : Crops
+        Of the pictures held out; `validation_crops` of them are used.
+    """
+
+    def __init__(self, teacher: Backbone, table: TargetTable, crops: Crops) -> None:
+        patch, count = teacher.patch_size, crops.config.validation_crops
+        keys = [(Stream.VALIDATION, number) for number in range(count)]
+        self._images = crops.batch(_SIDE * patch, keys)
+        self._large = crops.batch(2 * _SIDE * patch, keys[:_TILED_CROPS])
+        self._teacher = _tokens(teacher, self._images)
+        device = next(teacher.parameters()).device
+        self._targets = table.apply(self._teacher.to(device)).cpu()
+        self._teacher_loio = leave_one_image_out_r2([*self._teacher.numpy()])
+
+    def score(self, student: Backbone) -> Scores:
+        """Compare a student with the teacher."""
+        tokens = _tokens(student, self._images)
+        return Scores(
+            cosine_distance=_distance(tokens, self._teacher),
+            target_distance=_distance(tokens, self._targets),
+            nearest_agreement=nearest_agreement(tokens, self._teacher),
+            target_nearest_agreement=nearest_agreement(tokens, self._targets),
+            tile_cosine=tile_cosine(student, self._large),
+            loio_r2=leave_one_image_out_r2([*tokens.numpy()]),
+            teacher_loio_r2=self._teacher_loio,
+        )
+
+
+def tile_cosine(backbone: Backbone, images: Tensor) -> float:
+    """Return the mean cosine between tokens of images and of their middle, half as wide.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Any backbone.
+    images : Tensor
+        (B, 3, S, S), S an even number of patches, a multiple of four patches.
+    """
+    quarter = images.shape[-1] // 4
+    inner = images[..., quarter:-quarter, quarter:-quarter]
+    whole, part = _tokens(backbone, images), _tokens(backbone, inner)
+    margin = part.shape[1] // 2
+    return 1 - _distance(whole[:, margin:-margin, margin:-margin], part)
+
+
+def nearest_agreement(student: Tensor, teacher: Tensor) -> float:
+    """Return how often the nearest patch of another image is the same to student and teacher.
+
+    Parameters
+    ----------
+    student, teacher : Tensor
+        (B, h, w, C) tokens of the same images; nearest by cosine, at most 10,000 patches.
+    """
+    image = torch.arange(len(student)).repeat_interleave(student.shape[1] * student.shape[2])
+    chosen = torch.linspace(0, len(image) - 1, min(len(image), _NEIGHBOURS)).long()
+    asked = torch.linspace(0, len(chosen) - 1, min(len(chosen), _QUERIES)).long()
+    same = image[chosen][asked, None] == image[chosen][None]
+
+    def nearest(tokens: Tensor) -> Tensor:
+        patches = normalize(tokens.flatten(0, 2)[chosen], dim=-1)  # (B, h, w, C) -> (N, C)
+        return (patches[asked] @ patches.T).masked_fill(same, -2.0).argmax(dim=1)
+
+    return float((nearest(student) == nearest(teacher)).float().mean())
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((1 - cosine_similarity(one, other, dim=-1)).mean())
+
+
+@torch.no_grad()
+def _tokens(backbone: Backbone, images: Tensor) -> Tensor:
+    device = next(backbone.parameters()).device
+    return torch.cat([backbone(part.to(device)).cpu() for part in images.split(4)])

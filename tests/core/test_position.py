@@ -1,0 +1,73 @@
+"""The probe sees position that carries over to other images, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_alibi_seg.core.position import channel_r2, leave_one_image_out_r2, ramps
+
+GRID = (12, 14)
+
+
+def stationary(images, channels, smoothness=0.0, seed=0):
+    noise = np.random.default_rng(seed).normal(size=(images, *GRID, channels))
+    return list(gaussian_filter(noise, (0, smoothness, smoothness, 0)))
+
+
+def test_ramps_lie_between_0_and_1_and_follow_their_names():
+    targets = ramps(GRID)
+    for ramp in targets.values():
+        assert ramp.shape[:2] == GRID
+        assert ramp.min() >= 0
+        assert ramp.max() <= 1
+    assert (np.diff(targets["lr"][..., 0], axis=1) > 0).all()
+    assert (np.diff(targets["ud"][..., 0], axis=0) > 0).all()
+    np.testing.assert_array_equal(targets["lr+ud"][..., 1], targets["ud"][..., 0])
+    np.testing.assert_allclose(targets["radial"], targets["radial"][::-1, ::-1])
+
+
+@pytest.mark.parametrize("smoothness", [0.0, 2.0])
+def test_stationary_features_hold_no_position(smoothness):
+    assert leave_one_image_out_r2(stationary(8, 6, smoothness)) < 0.05
+
+
+@pytest.mark.parametrize("target", ["lr", "ud", "diag", "radial", "lr+ud"])
+def test_a_planted_ramp_is_found_in_its_channel_alone(target):
+    features = stationary(8, 6)
+    ramp = ramps(GRID)[target]
+    for image in features:
+        image[..., 2 : 2 + ramp.shape[-1]] += 12 * ramp
+
+    assert leave_one_image_out_r2(features, target=target) > 0.8
+    single = channel_r2(features, target=target)
+    planted = list(range(2, 2 + ramp.shape[-1]))
+    assert set(np.argsort(single)[-len(planted) :]) == set(planted)
+    assert np.delete(single, planted).max() < 0.05
+
+
+def test_one_channel_alone_is_the_probe_of_that_channel():
+    features = stationary(5, 3, smoothness=1.0)
+    for image in features:
+        image[..., 1] += 3 * ramps(GRID)["lr"][..., 0]
+    for channel in range(3):
+        alone = [image[..., [channel]] for image in features]
+        assert channel_r2(features)[channel] == pytest.approx(leave_one_image_out_r2(alone))
+
+
+def test_scale_and_offset_of_a_channel_do_not_matter():
+    features = stationary(4, 5, smoothness=1.0)
+    scaled = [1e-3 * image + 7 for image in features]
+    assert leave_one_image_out_r2(scaled) == pytest.approx(leave_one_image_out_r2(features))
+
+
+def test_constant_channels_are_harmless():
+    features = stationary(4, 5)
+    with_constant = [np.concatenate([image, np.ones((*GRID, 1))], axis=-1) for image in features]
+    assert leave_one_image_out_r2(with_constant) == pytest.approx(leave_one_image_out_r2(features))
+
+
+def test_one_image_is_refused():
+    with pytest.raises(ValueError, match="at least two images, not 1"):
+        leave_one_image_out_r2(stationary(1, 2))

@@ -1,0 +1,149 @@
+"""Every mistake ends in one sentence and leaves no run behind."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import timm
+from safetensors.torch import save_file
+
+from napari_alibi_seg.core.checkpoints import build_alibi, save_backbone
+from napari_alibi_seg.core.geometry import PUBLISHED, Geometry
+from napari_alibi_seg.finetune.__main__ import main
+from napari_alibi_seg.finetune.config import ConfigError, FinetuneConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def assert_refused(
+    command: list[str], run: Path, code: int, reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--output", str(run)]) == code
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Error: ")]
+    assert len(said) == 1
+    assert reason in said[0]
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("sources", "code", "reason"),
+    [
+        ([], 2, "No images were given"),
+        (["missing"], 3, "There is no file or folder"),
+        (["empty"], 3, "No image was found"),
+        (["text"], 3, "No image was found"),
+    ],
+)
+def test_no_images(
+    sources: list[str],
+    code: int,
+    reason: str,
+    tmp_path: Path,
+    arguments: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no picture")
+    paths = [str(tmp_path / source) for source in sources]
+    assert_refused([*paths, *arguments[1:]], tmp_path / "run", code, reason, capfd)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder"
+)
+def test_unreadable_folder(
+    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    command = [str(closed), *arguments[1:]]
+    assert_refused(command, tmp_path / "run", 3, "cannot be read", capfd)
+
+
+def test_output_below_a_file(
+    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    run = tmp_path / "file" / "run"
+    assert_refused(arguments, run, 7, "cannot be written to", capfd)
+
+
+def test_nothing_to_resume(
+    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused([*arguments, "--resume"], tmp_path / "run", 7, "no run to resume", capfd)
+
+
+def test_teacher_of_another_architecture(
+    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "other.safetensors"
+    save_file(timm.create_model("test_vit3", num_classes=0).state_dict(), weights)
+    command = [*arguments, "--teacher", f"timm:test_vit:{weights}"]
+    assert_refused(command, tmp_path / "run", 5, "do not fit the architecture", capfd)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "geometry", "reason"),
+    [
+        ("test_vit3", Geometry(), "96 channels"),
+        ("test_vit", PUBLISHED, "has the geometry"),
+    ],
+)
+def test_start_that_does_not_fit(
+    architecture: str,
+    geometry: Geometry,
+    reason: str,
+    tmp_path: Path,
+    arguments: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_backbone(build_alibi(architecture, geometry), architecture, start)
+    command = [*arguments, "--init", str(start)]
+    assert_refused(command, tmp_path / "run", 5, reason, capfd)
+
+
+def test_teacher_that_is_an_alibi_model(
+    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "alibi.safetensors"
+    save_backbone(build_alibi("test_vit", Geometry()), "test_vit", weights)
+    command = [*arguments, "--teacher", str(weights)]
+    assert_refused(command, tmp_path / "run", 5, "already is an ALiBi model", capfd)
+
+
+def test_crops_that_are_no_whole_patches(
+    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = [*arguments, "--crop-sizes", "32", "50"]
+    assert_refused(command, tmp_path / "run", 2, "multiples of the teacher's patches", capfd)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"stepz": 3}', '{"steps": "3"}', '{"target": "other"}', '{"steps": true}']
+)
+def test_config_that_is_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="config cannot be read"):
+        FinetuneConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"crop_sizes": (112,)},
+        {"magnification": (2.0, 0.5)},
+        {"steps": 0},
+        {"validation_crops": 1},
+        {"learning_rate": 0.0},
+        {"held_out": 1.0},
+        {"noise": -1.0},
+    ],
+)
+def test_options_out_of_range(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="cannot be used"):
+        FinetuneConfig(**options)

@@ -1,0 +1,139 @@
+"""Which files become pictures, and what random crops of them look like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+from PIL import Image
+
+from napari_alibi_seg.finetune.config import FinetuneConfig
+from napari_alibi_seg.finetune.crops import Crops, training_batches
+from napari_alibi_seg.finetune.data import read_corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Texture = Callable[..., NDArray[np.uint8]]
+
+CONFIG = FinetuneConfig(crop_sizes=(28, 56), crop_shares=(1.0, 3.0), held_out=0.3)
+PLAIN = replace(CONFIG, grey=0.0, brightness=0.0, contrast=0.0, noise=0.0)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, texture: Texture) -> Path:
+    """One file of each kind that is read, in folders, and four that are not."""
+    deeper = tmp_path / "a" / "b"
+    deeper.mkdir(parents=True)
+    Image.fromarray(texture(0)).save(tmp_path / "grey.png")
+    Image.fromarray(texture(1, (64, 64, 3))).save(deeper / "colour.jpg")
+    tifffile.imwrite(deeper / "deep.tif", texture(2).astype(np.uint16) * 150 + 4000)
+    pages = np.stack([texture(seed) for seed in range(3)])
+    tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack")
+    zarr.save_array(str(tmp_path / "a" / "lazy.zarr"), texture(5))
+    (tmp_path / "truncated.png").write_bytes((tmp_path / "grey.png").read_bytes()[:200])
+    (tmp_path / "notes.txt").write_text("no picture")
+    Image.fromarray(texture(3, (20, 90))).save(tmp_path / "narrow.png")
+    tifffile.imwrite(tmp_path / "blank.tif", np.full((64, 64), np.nan, np.float32))
+    return tmp_path
+
+
+def test_every_kind_is_read_and_the_rest_is_skipped_by_name(mixed: Path) -> None:
+    corpus = read_corpus([mixed], CONFIG)
+    pictures = corpus.training + corpus.validation
+
+    planes = sorted((picture.name, picture.index) for picture in pictures)
+    assert planes == [
+        ("a/b/colour.jpg", ()),
+        ("a/b/deep.tif", ()),
+        ("a/lazy.zarr", ()),
+        ("grey.png", ()),
+        ("pages.tif", (0,)),
+        ("pages.tif", (1,)),
+        ("pages.tif", (2,)),
+    ]
+    assert set(corpus.skipped) == {"truncated.png", "notes.txt", "narrow.png", "blank.tif"}
+
+
+def test_sixteen_bits_are_stretched_like_eight(mixed: Path, texture: Texture) -> None:
+    corpus = read_corpus([mixed], CONFIG)
+    (deep,) = [p for p in corpus.training + corpus.validation if p.name == "a/b/deep.tif"]
+    pixels = corpus.pixels(deep)[..., 0].astype(float)
+    assert pixels.min() == 0
+    assert pixels.max() == 255
+    assert np.corrcoef(pixels.ravel(), texture(2).ravel())[0, 1] > 0.999
+
+
+def test_split_depends_on_names_alone(images: Path, tmp_path: Path) -> None:
+    one = read_corpus([images], CONFIG)
+    for path in images.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "3.png").unlink()
+    other = read_corpus([tmp_path], CONFIG)
+
+    def names(pictures):
+        return {picture.name for picture in pictures}
+
+    assert names(one.training) - {"3.png"} == names(other.training)
+    assert names(one.validation) - {"3.png"} == names(other.validation)
+    assert one.digest() != other.digest()
+
+
+def test_pictures_beyond_memory_are_the_same_when_read_anew(images: Path) -> None:
+    kept = read_corpus([images], CONFIG)
+    anew = read_corpus([images], replace(CONFIG, memory=1e-9))
+    for picture, other in zip(kept.training, anew.training, strict=True):
+        np.testing.assert_array_equal(kept.pixels(picture), anew.pixels(other))
+
+
+def test_crops_are_functions_of_seed_and_key(images: Path) -> None:
+    corpus = read_corpus([images], CONFIG)
+    crops = Crops(corpus, corpus.training, CONFIG)
+    keys = [(1, 0, 0, number) for number in range(8)]
+    batch = crops.batch(56, keys)
+
+    assert batch.shape == (8, 3, 56, 56)
+    torch.testing.assert_close(crops.batch(56, keys[3:5]), batch[3:5], rtol=0, atol=0)
+    assert len({crop.sum().item() for crop in batch}) == 8
+    other = Crops(corpus, corpus.training, replace(CONFIG, seed=1)).batch(56, keys)
+    assert not torch.equal(other, batch)
+
+
+def test_crops_without_changes_keep_the_range(images: Path) -> None:
+    corpus = read_corpus([images], PLAIN)
+    batch = Crops(corpus, corpus.training, PLAIN).batch(56, [(1, 0, 0, n) for n in range(16)])
+    assert batch.min() >= 0
+    assert batch.max() <= 1
+    assert batch.std(dim=(1, 2, 3)).min() > 0.05
+
+
+def test_grey_share_decides_which_crops_have_colour(images: Path) -> None:
+    for grey, coloured in ((0.0, True), (1.0, False)):
+        config = replace(PLAIN, grey=grey)
+        corpus = read_corpus([images], config)
+        batch = Crops(corpus, corpus.training, config).batch(28, [(1, 0, 0, n) for n in range(20)])
+        assert bool((batch.std(dim=1) > 1e-3).any()) is coloured
+
+
+def test_batches_follow_shares_and_have_about_equal_tokens() -> None:
+    config = replace(CONFIG, batch_tokens=64)
+    batches = [training_batches(config, step, 14, 1)[0] for step in range(400)]
+
+    assert {len(batch.keys) * (batch.size // 14) ** 2 for batch in batches} == {64}
+    share = sum(batch.size == 56 for batch in batches) / len(batches)
+    assert share == pytest.approx(0.75, abs=0.08)
+    keys = [key for batch in batches for key in batch.keys]
+    assert len(set(keys)) == len(keys)
+
+
+def test_every_process_gets_a_crop() -> None:
+    config = replace(CONFIG, crop_sizes=(56,), crop_shares=(1.0,), batch_tokens=16)
+    assert len(training_batches(config, 0, 14, 4)[0].keys) == 4

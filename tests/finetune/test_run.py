@@ -1,0 +1,215 @@
+"""Whole runs through the command line: resumed, killed, split over processes, out of disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+
+from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.finetune.__main__ import main
+from napari_alibi_seg.finetune.config import read_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODULE = [sys.executable, "-m", "napari_alibi_seg.finetune"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoint.safetensors")
+
+
+def assert_equal_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name], rtol=0, atol=tolerance, msg=name)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
+    run = tmp_path / "uninterrupted"
+    assert main([*arguments, "--steps", "8", "--output", str(run)]) == 0
+    return run
+
+
+def test_run_leaves_a_loadable_student_that_agrees_with_its_card(
+    uninterrupted: Path, arguments: list[str]
+) -> None:
+    student, identity = load_backbone(str(uninterrupted / "student.safetensors"))
+    card = json.loads((uninterrupted / "card.json").read_text())
+
+    assert identity.architecture == card["student"]["architecture"] == "test_vit"
+    assert student.geometry == Geometry(**card["student"]["geometry"])
+    assert card["training"] == {"steps": 8, "crops": card["training"]["crops"], "complete": True}
+    assert card["training"]["crops"] == sum(
+        int(row["crops"]) for row in rows(uninterrupted / "steps.csv")
+    )
+    assert card["data"]["training"] + card["data"]["validation"] == 6
+    assert float(rows(uninterrupted / "validation.csv")[-1]["cosine_distance"]) == pytest.approx(
+        card["figures"]["cosine_distance"], rel=1e-4
+    )
+    assert "Apache-2.0" in (uninterrupted / "card.md").read_text()
+    assert any((uninterrupted / "tensorboard").iterdir())
+
+
+def test_saved_config_repeats_the_run(uninterrupted: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    config = uninterrupted / "config.json"
+
+    assert main(["--config", str(config), "--output", str(again)]) == 0
+
+    assert_equal_weights(uninterrupted, again)
+
+
+def test_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
+    uninterrupted: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "killed"
+    command = [*MODULE, *arguments, "--steps", "8", "--checkpoint-minutes", "0"]
+    process = subprocess.Popen([*command, "--output", str(run)], env=ONE_THREAD)
+    while not (run / "steps.csv").exists() or len(rows(run / "steps.csv")) < 3:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+    assert main(["--resume", "--output", str(run)]) == 0
+
+    assert_equal_weights(uninterrupted, run)
+    assert [row["step"] for row in rows(run / "steps.csv")] == [str(n) for n in range(1, 9)]
+
+
+def test_two_processes_reach_the_weights_of_one(
+    uninterrupted: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "two"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, *MODULE[1:], *arguments, "--steps", "8", "--output", str(run)]
+
+    subprocess.run(command, check=True, env=ONE_THREAD)
+
+    assert_equal_weights(uninterrupted, run, tolerance=2e-5)
+
+
+def test_accumulated_batches_see_as_many_crops_more(arguments: list[str], tmp_path: Path) -> None:
+    crops = {}
+    for times in ("1", "3"):
+        run = tmp_path / times
+        command = [*arguments, "--steps", "2", "--accumulate", times, "--output", str(run)]
+        assert main(command) == 0
+        crops[times] = json.loads((run / "card.json").read_text())["training"]["crops"]
+    assert crops["3"] == 3 * crops["1"]
+
+
+def test_student_comes_nearer_to_its_target(arguments: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [*arguments, "--steps", "60", "--ema", "0.9", "--validate-every", "30"]
+    assert main([*command, "--output", str(run)]) == 0
+
+    losses = [float(row["loss"]) for row in rows(run / "steps.csv")]
+
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    assert [row["step"] for row in rows(run / "validation.csv")] == ["30", "60"]
+
+
+def test_interrupt_stops_after_a_step_and_keeps_it(arguments: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "stopped"
+    command = [*MODULE, *arguments, "--steps", "100000", "--output", str(run)]
+    process = subprocess.Popen(command, env=ONE_THREAD)
+    while not (run / "steps.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait() == 0
+    card = json.loads((run / "card.json").read_text())
+    assert card["training"]["steps"] == len(rows(run / "steps.csv"))
+    assert card["training"]["complete"] is False
+
+
+def test_full_disk_keeps_the_last_checkpoint(
+    uninterrupted: Path, arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    resource = pytest.importorskip("resource")
+    run = tmp_path / "full"
+    assert main([*arguments, "--steps", "4", "--output", str(run)]) == 0
+    before = (run / "checkpoint.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        code = main(["--resume", "--output", str(run)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert code == 7
+    assert "free space" in capfd.readouterr().err
+    assert (run / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_loss_that_is_no_number_stops_the_run(
+    arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "diverged"
+    steep = ["--learning-rate", "1e30", "--warmup", "0", "--clip", "1e30"]
+
+    assert main([*arguments, *steep, "--steps", "8", "--output", str(run)]) == 1
+
+    assert "is not finite in step" in capfd.readouterr().err
+    assert not (run / "student.safetensors").exists()
+
+
+def test_resume_refuses_a_changed_config(
+    uninterrupted: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.iterdir()}
+
+    code = main(["--resume", "--output", str(uninterrupted), "--learning-rate", "1e-5"])
+
+    assert code == 2
+    assert "learning_rate" in capfd.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.iterdir()} == before
+
+
+def test_resume_takes_options_that_do_not_change_the_result(uninterrupted: Path) -> None:
+    again = ["--resume", "--output", str(uninterrupted), "--checkpoint-minutes", "3"]
+    assert main(again) == 0
+    assert read_config(uninterrupted / "config.json").checkpoint_minutes == 3
+
+
+def test_resume_refuses_other_images(
+    uninterrupted: Path, images: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fewer = [str(path) for path in sorted(images.iterdir())[:4]]
+    assert main([*fewer, "--resume", "--output", str(uninterrupted)]) == 5
+    assert "other images" in capfd.readouterr().err
+
+
+def test_folder_in_use_is_refused(
+    uninterrupted: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = weights(uninterrupted)
+    assert main([*arguments, "--steps", "8", "--output", str(uninterrupted)]) == 7
+    assert "in use" in capfd.readouterr().err
+    with FileLock(uninterrupted / ".lock"):
+        assert main(["--resume", "--output", str(uninterrupted)]) == 7
+    assert "Another run is at work" in capfd.readouterr().err
+    assert before.keys() == weights(uninterrupted).keys()

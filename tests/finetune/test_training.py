@@ -1,0 +1,131 @@
+"""The schedule, the moved copies, the options, and a step that must not be taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.finetune.__main__ import parser
+from napari_alibi_seg.finetune.config import FinetuneConfig, Precision, Target, options
+from napari_alibi_seg.finetune.crops import Crops
+from napari_alibi_seg.finetune.data import read_corpus
+from napari_alibi_seg.finetune.equivariance import Motion, random_motion
+from napari_alibi_seg.finetune.processes import Processes
+from napari_alibi_seg.finetune.state import start
+from napari_alibi_seg.finetune.targets import TargetTable
+from napari_alibi_seg.finetune.training import Trainer, TrainingError, learning_rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = FinetuneConfig(
+    crop_sizes=(64,), crop_shares=(1.0,), batch_tokens=32, steps=3, warmup=0, learning_rate=1e-3
+)
+
+
+@pytest.fixture
+def make_trainer(teacher_name: str, images: Path):
+    def make(config: FinetuneConfig) -> Trainer:
+        teacher, identity = load_backbone(teacher_name)
+        corpus = read_corpus([images], config)
+        return Trainer(
+            config,
+            Processes(0, 1, torch.device("cpu")),
+            teacher,
+            TargetTable({}, torch.ones(teacher.channels)),
+            Crops(corpus, corpus.training, config),
+            start(config, teacher, identity),
+        )
+
+    return make
+
+
+def copied(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.state.student.state_dict().items()}
+
+
+def test_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
+    config = replace(CONFIG, steps=100, warmup=10, learning_rate=1.0)
+    rates = [learning_rate(config, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] < 1e-3
+
+
+def test_loss_of_no_number_leaves_the_weights(make_trainer) -> None:
+    trainer = make_trainer(CONFIG)
+    trainer.table.kept.fill_(torch.nan)
+    before = copied(trainer)
+
+    with pytest.raises(TrainingError, match="not finite in step 1"):
+        list(trainer.steps(Event()))
+
+    for name, value in copied(trainer).items():
+        assert torch.equal(value, before[name]), name
+    assert trainer.state.step == 0
+
+
+def test_patch_projection_learns_only_when_asked(make_trainer) -> None:
+    for asked in (False, True):
+        trainer = make_trainer(replace(CONFIG, train_patches=asked))
+        before = trainer.state.student.vit.patch_embed.proj.weight.clone()
+        list(trainer.steps(Event()))
+        after = trainer.state.student.vit.patch_embed.proj.weight
+        assert torch.equal(before, after) is not asked
+
+
+def test_mean_lags_behind_the_student(make_trainer) -> None:
+    trainer = make_trainer(CONFIG)
+    start_weight, *_ = (p.clone() for p in trainer.state.mean.vit.blocks.parameters())
+    list(trainer.steps(Event()))
+    mean = next(trainer.state.mean.vit.blocks.parameters())
+    student = next(trainer.state.student.vit.blocks.parameters())
+    assert 0 < (mean - start_weight).norm() < (student - start_weight).norm()
+
+
+def test_equivariance_adds_to_the_loss(make_trainer) -> None:
+    alone, *_ = make_trainer(CONFIG).steps(Event())
+    both, *_ = make_trainer(replace(CONFIG, equivariance=1e3)).steps(Event())
+    assert both.loss > alone.loss + 1e-3
+
+
+def test_half_precision_stays_near_full_precision(make_trainer) -> None:
+    full, *_ = make_trainer(CONFIG).steps(Event())
+    half, *_ = make_trainer(replace(CONFIG, precision=Precision.BFLOAT16)).steps(Event())
+    assert half.loss == pytest.approx(full.loss, rel=0.05)
+    assert half.loss != full.loss
+
+
+def test_tokens_of_a_patchwise_model_follow_every_motion() -> None:
+    images = torch.rand(2, 3, 64, 64)
+
+    def tokens(pixels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(pixels, 16).permute(0, 2, 3, 1)  # (B, h, w, 3)
+
+    motions = {random_motion(0, step, 4) for step in range(20)}
+    assert len(motions) > 10
+    for motion in motions:
+        torch.testing.assert_close(
+            tokens(motion.of_images(images, 16)), motion.of_tokens(tokens(images))
+        )
+    assert torch.equal(Motion((0, 0), False, 0).of_images(images, 16), images)
+
+
+def test_config_survives_json() -> None:
+    config = replace(CONFIG, target=Target.BLANKED, wrap=True, slope=1.0, images=("a", "b"))
+    assert FinetuneConfig.from_json(config.to_json()) == config
+    assert FinetuneConfig.from_json("{}").geometry == Geometry()
+
+
+def test_help_explains_every_option_with_its_default() -> None:
+    text = " ".join(parser().format_help().split())
+    for name, (_, option) in options().items():
+        assert name == "images" or f"--{name.replace('_', '-')}" in text
+        assert option.text in text
+    assert "[logits per token] (default: 0.0884)" in text
