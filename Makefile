@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SYSTEM := python3-venv xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 \
+SYSTEM := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 \
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libdbus-1-3 libfontconfig1 \
 	libglib2.0-0
 
@@ -32,11 +32,12 @@ docs: .venv/docs
 	touch $@
 
 .venv/test: .venv/created
+	sh tools/system-packages $(SYSTEM)
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@ .venv/demo
 
 .venv/created: pyproject.toml
-	sh tools/system-packages $(SYSTEM)
+	$(PYTHON) -c 'import ensurepip' || sh tools/system-packages python3-venv
 	$(PYTHON) -m venv .venv
 	touch $@
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -136,6 +137,63 @@ def test_errors_are_one_sentence_with_their_own_code(folder, capsys, spoil, opti
     assert len(lines) == 1
     assert said in lines[0]
     assert not (folder / "out.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "more"),
+    [("image.png", ()), ("scribbles.png", ()), ("o.tif", ("--probabilities", "o.tif"))],
+)
+def test_an_output_never_replaces_an_input_or_another_output(folder, monkeypatch, output, more):
+    monkeypatch.chdir(folder)
+    for name in ("image", "scribbles"):
+        imsave(f"{name}.tif", imread(f"{name}.png"), check_contrast=False)
+    output = output.replace("png", "tif")
+    arguments = ["segment", "image.tif", "--scribbles", "scribbles.tif", "--output", output, *more]
+    assert main([*arguments, *FAST]) == 7
+    assert np.array_equal(imread("image.tif"), imread("image.png"))
+
+
+def test_an_output_that_cannot_be_written_is_known_before_the_work(folder, capsys):
+    (folder / "taken").mkdir()
+    (folder / "taken/notes.txt").touch()
+    assert segment(folder, *FAST, "--save-classifier", str(folder / "taken")) == 7
+    assert not (folder / "out.tif").exists()
+    assert (folder / "taken/notes.txt").exists()
+
+
+def test_scribbles_may_lie_in_one_hdf5_file_with_the_image(folder):
+    with h5py.File(folder / "both.h5", "w") as file:
+        file["raw"] = imread(folder / "image.png")
+        file["strokes"] = imread(folder / "scribbles.png")
+    both, out = str(folder / "both.h5"), str(folder / "out.tif")
+    arguments = ["segment", both, "--dataset", "raw", "--scribbles", both, "--output", out]
+    assert main([*arguments, "--scribbles-dataset", "strokes", *FAST]) == 0
+
+
+@pytest.mark.parametrize("option", [("--seed", "-1"), ("--seed", "1e3"), ("--channels", "red")])
+def test_rubbish_in_an_option_is_wrong_usage(folder, capsys, option):
+    with pytest.raises(SystemExit) as caught:
+        segment(folder, *option)
+    assert caught.value.code == 2
+    assert option[1] in capsys.readouterr().err
+
+
+def test_apply_passes_over_earlier_results_but_over_no_empty_folder(folder, classifier):
+    batch = folder / "batch"
+    batch.mkdir()
+    command = ["apply", str(classifier), str(batch), "--output", str(batch)]
+    assert main(command) == 3
+    shutil.copy(folder / "image.png", batch / "a.png")
+    assert main(command) == main(command) == 0
+    assert sorted(path.name for path in batch.iterdir()) == ["a.png", "a_labels.tif"]
+
+
+def test_apply_without_the_classifiers_model_stops_at_once(folder, capsys):
+    saved = ("--scale", "1", "--save-classifier", str(folder / "c.skops"))
+    assert segment(folder, *saved) == 0
+    arguments = ["apply", str(folder / "c.skops"), str(folder / "image.png")]
+    assert main([*arguments, "--output", str(folder / "r"), "--model", "nowhere"]) == 5
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_scribbles_of_one_class_have_their_own_code_too(folder, capsys):

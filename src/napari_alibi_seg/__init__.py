@@ -21,6 +21,7 @@ _HOMES = {
     "load_backbone": "checkpoints",
     "load_classifier": "classifier_files",
     "read_image": "images",
+    "read_scribbles": "results",
     "save_classifier": "classifier_files",
     "segment": "segmentation",
 }

@@ -1,7 +1,7 @@
 """The command line: thin over the core.
 
 Exit codes: 0 done, 1 some images of a batch failed, 2 wrong usage, 3 image, 4 scribbles,
-5 model, 6 classifier, 7 output, 130 interrupted.
+5 model, 6 classifier, 7 output, 8 device or memory, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg import __version__
-from napari_alibi_seg.core.errors import AlibiSegError, ImageError, OutputError
+from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, ImageError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +28,8 @@ _ABOUT = "Turn a few scribbles on a micrograph into a segmentation."
 _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
 _DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps (default %(default)s)"
 _INTERRUPTED = 130
+_LARGEST_SEED = 2**32 - 1
+_LABELS = "_labels.tif"
 _SCALES = {"auto": None, "1": 1, "2": 2, "3": 3, "4": 4}
 _IMAGE_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5"}
 
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except MemoryError:
         _say("error: there is too little memory; use --scale 1, or a part of the image.")
-        return AlibiSegError.exit_code
+        return DeviceError.exit_code
     except AlibiSegError as error:
         if options.verbose:
             raise
@@ -53,11 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
-    from napari_alibi_seg.core.results import read_scribbles
+    from napari_alibi_seg.core.results import read_scribbles, require_tiff_name
     from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
 
+    tiffs = [path for path in (options.output, options.probabilities) if path]
+    for path in tiffs:
+        require_tiff_name(path)
+    saved = [options.save_classifier] if options.save_classifier else []
+    _require_free([options.image, options.scribbles], [*tiffs, *saved])
     image = _read(options.image, options)
-    scribbles = read_scribbles(options.scribbles, image)
+    scribbles = read_scribbles(
+        options.scribbles, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
+    )
     config = SegmentationConfig(options.model, _SCALES[options.scale], seed=options.seed)
     with _Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
@@ -76,9 +85,11 @@ def apply(options: argparse.Namespace) -> int:
 
     classifier = load_classifier(options.classifier)
     targets = _targets(options.images, options.output)
+    _require_free([options.classifier, *targets], list(targets.values()))
     failed = 0
     with _Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
+        segmenter.load()
         for path, target in targets.items():
             try:
                 _write(segmenter, classifier, _read(path, options), target, None)
@@ -95,6 +106,7 @@ def features(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.feature_files import write_features
     from napari_alibi_seg.core.features import FeatureExtractor
 
+    _require_free([options.image], [options.output])
     image = _read(options.image, options)
     with _Bars() as bars:
         extractor = FeatureExtractor.load(options.model, options.device)
@@ -112,7 +124,7 @@ def models(options: argparse.Namespace) -> int:
         print(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")
     print(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
     print(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
-    print(f"Fetched weights are kept in {cache_folder() / 'weights'}.")
+    print(f"Fetched weights and features of large images are kept in {cache_folder()}.")
     return 0
 
 
@@ -193,30 +205,52 @@ def _read(path: Path, options: argparse.Namespace) -> Micrograph:
 
 def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
     """Return the output file of every image that names, folders and patterns stand for."""
-    found: dict[Path, None] = {}
-    for name in images:
-        path = Path(name)
-        if path.is_dir() and path.suffix != ".zarr":
-            inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in _IMAGE_SUFFIXES]
-            found.update(dict.fromkeys(inside))
-        elif path.exists() or not glob.has_magic(name):
-            found[path] = None  # a missing file is reported when its turn comes
-        else:
-            found.update(dict.fromkeys(Path(p) for p in sorted(glob.glob(name, recursive=True))))
-    if not found:
+    found = dict.fromkeys(path for name in images for path in _images_of(name))
+    for part in ("stem", "name"):
+        targets = {path: folder / f"{getattr(path, part)}{_LABELS}" for path in found}
+        if len({target.name.casefold() for target in targets.values()}) == len(targets):
+            return targets
+    raise OutputError(
+        "Two images have the same name and would be written to one file; "
+        "apply to one folder at a time."
+    )
+
+
+def _images_of(name: str) -> list[Path]:
+    """Return the images that a name, folder or pattern stands for; earlier results are none."""
+    path = Path(name)
+    if path.is_file() or _is_zarr(path) or not (path.exists() or glob.has_magic(name)):
+        return [path]  # a missing file is reported when its turn comes
+    inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+    images = [
+        path
+        for path in sorted(inside)
+        if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.endswith(_LABELS)
+    ]
+    if not images:
         raise ImageError(
-            f"There is no image in {', '.join(images)}; name files, folders or patterns "
+            f"There is no image in {name}; name files, folders or patterns "
             f"of {', '.join(sorted(_IMAGE_SUFFIXES))}."
         )
-    targets = {path: folder / f"{path.stem}_labels.tif" for path in found}
-    if len(set(targets.values())) < len(targets):
-        targets = {path: folder / f"{path.name}_labels.tif" for path in found}
-    if len(set(targets.values())) < len(targets):
-        raise OutputError(
-            "Two images have the same name and would be written to one file; "
-            "apply to one folder at a time."
-        )
-    return targets
+    return images
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def _require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Refuse, before any work, outputs that would replace an input or each other."""
+    from napari_alibi_seg.core.writing import require_writable
+
+    taken = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise OutputError(
+                f"{path} would be written twice or over an input; choose another name."
+            )
+        taken.add(path.resolve())
+        require_writable(path)
 
 
 class _Bars:
@@ -247,7 +281,17 @@ class _Bars:
 
 
 def _channels(text: str) -> tuple[int, ...]:
+    if not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0 or 0,1,2")
     return tuple(int(part) for part in text.split(","))
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LARGEST_SEED:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from 0 to {_LARGEST_SEED}"
+        )
+    return int(text)
 
 
 def _say(message: str) -> None:
@@ -271,7 +315,9 @@ def _parser() -> argparse.ArgumentParser:
         "--probabilities", type=Path, metavar="P.tif", help="one float32 channel per class"
     )
     one.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
-    one.add_argument("--seed", type=int, default=0, metavar="N", help="of the forest (default 0)")
+    one.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the forest (default 0)")
+    one.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
+    one.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
     _add_image_options(one)
     _add_model_options(one)
 

@@ -107,6 +107,14 @@ def test_constant_slopes_written_as_learned_ones_change_nothing(bundled, picture
         assert torch.allclose(learned.eval()(picture), bundled(picture), atol=1e-4)
 
 
+def test_a_backbone_can_be_trained_after_it_was_used(picture):
+    backbone = build_alibi("vit_small_patch14_dinov2", Geometry())
+    with torch.inference_mode():
+        backbone(picture)
+    backbone(picture).mean().backward()
+    assert backbone.vit.norm.weight.grad is not None
+
+
 def test_slopes_per_head_reach_the_heads(bundled, picture):
     per_head = Backbone(bundled.vit, Geometry(slopes=Slopes.PER_HEAD)).eval()
     with torch.no_grad():

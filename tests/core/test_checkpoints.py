@@ -154,6 +154,7 @@ def test_positions_in_an_alibi_checkpoint_are_refused(tmp_path, published):
     [
         ("alibi-dinov2-s15", "alibi-dinov2-s14"),
         ("timm:vit_nonexistent_patch14", "vit_nonexistent_patch14"),
+        ("timm:resnet18:weights.safetensors", "no vision transformer"),
         ("timm:vit_small_patch14_dinov2:nowhere.safetensors", "nowhere.safetensors"),
     ],
 )
@@ -173,6 +174,16 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="code"):
         load_backbone(REG4)
     assert not Path("harm").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02."])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_of_another_kind_is_called_damaged(tmp_path, content, suffix):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="damaged") as caught:
+        load_backbone(str(path))
+    assert "weights_only" not in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

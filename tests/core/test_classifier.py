@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
-from sklearn.pipeline import FunctionTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.preprocessing import FunctionTransformer
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection, local_contrast
 from napari_alibi_seg.core.classifier import (
@@ -97,6 +98,14 @@ def test_painted_pixels_get_their_own_class(classifier, channels, scribbles):
     assert np.mean(labels[painted] == scribbles[painted]) > 0.95
 
 
+def test_votes_are_those_of_scikit_learn_to_the_bit(classifier, channels):
+    window = Window(0, 0, *channels.shape)
+    values = channels.block(window).reshape(150 * 170, -1)
+    expected = classifier.forest.predict_proba(values).astype(np.float32)
+    votes = classifier.predict(channels, window, probabilities=True).probabilities
+    assert np.array_equal(votes.reshape(2, -1).T, expected)
+
+
 def test_values_beyond_a_byte_are_kept():
     classes = (ClassInfo.default(2), ClassInfo.default(300))
     empty = PixelClassifier(None, classes, CONFIG, None, None, 1)
@@ -171,6 +180,22 @@ def _spoil_tree(path):
     skops.io.dump(state, path)
 
 
+def _change_header(**changes):
+    def change(path):
+        state = skops.io.load(path, trusted=[TREE])
+        header = json.loads(state["header"])
+        for key, value in changes.items():
+            header[key] = value(header[key])
+        skops.io.dump({**state, "header": json.dumps(header)}, path)
+
+    return change
+
+
+def _unfit(path):
+    state = skops.io.load(path, trusted=[TREE])
+    skops.io.dump({**state, "forest": RandomForestClassifier()}, path)
+
+
 def _no_zip(path):
     path.write_text("hello")
 
@@ -180,7 +205,24 @@ def _other_zip(path):
         file.writestr("a", "b")
 
 
-@pytest.mark.parametrize("spoil", [_truncate, _replace_forest, _spoil_tree, _no_zip, _other_zip])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _truncate,
+        _replace_forest,
+        _spoil_tree,
+        _unfit,
+        _change_header(classes=lambda classes: classes[::-1]),
+        _change_header(classes=lambda classes: classes[:1]),
+        _change_header(channels=lambda channels: {**channels, "upsampler": "magic"}),
+        _change_header(channels=lambda channels: {**channels, "sigmas": [1.0]}),
+        _change_header(channels=lambda channels: {**channels, "sigmas": [1e9, 1.0]}),
+        _change_header(features=lambda features: None),
+        _change_header(colours=lambda colours: 2),
+        _no_zip,
+        _other_zip,
+    ],
+)
 def test_a_damaged_file_is_called_so(classifier, tmp_path, spoil):
     path = tmp_path / "c.skops"
     save_classifier(classifier, path)

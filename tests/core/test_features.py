@@ -166,6 +166,16 @@ def test_features_of_large_planes_outlive_the_program(counting, tmp_path, monkey
     assert again.stride == first.stride
 
 
+def test_a_damaged_file_in_the_cache_is_made_again(counting, tmp_path, monkeypatch, plane):
+    monkeypatch.setattr("napari_alibi_seg.core.cache._LARGE_PIXELS", 1000)
+    FeatureCache(folder=tmp_path).get(plane, counting, 1)
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:200])
+    FeatureCache(folder=tmp_path).get(plane, counting, 1)
+    assert counting.extracted == 2
+    assert np.load(path).any()
+
+
 def test_the_disk_limit_removes_the_oldest(counting, tmp_path, monkeypatch, plane):
     monkeypatch.setattr("napari_alibi_seg.core.cache._LARGE_PIXELS", 1000)
     cache = FeatureCache(disk_limit=1, folder=tmp_path)

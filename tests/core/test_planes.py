@@ -71,6 +71,11 @@ def test_an_image_without_a_finite_pixel_is_refused():
         robust_levels([np.full((3, 3), np.nan)])
 
 
+def test_values_too_far_apart_are_refused():
+    with pytest.raises(ImageError, match="too far apart"):
+        robust_levels([np.array([[-1e308, 1e308]])])
+
+
 def test_levels_are_those_of_all_planes_together():
     dark, bright = np.full((9, 9), 10), np.full((9, 9), 30)
     assert robust_levels([dark, bright]) == Levels(10, 30)

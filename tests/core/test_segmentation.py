@@ -3,7 +3,7 @@ import pytest
 
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.classifier import ClassInfo
-from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
+from napari_alibi_seg.core.errors import ClassifierError, DeviceError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, Segmenter, segment
 
@@ -124,6 +124,7 @@ def test_work_can_be_stopped_from_the_progress_report(micrograph, scribbles, cac
     assert told == [("features", 1, 1)]
 
 
-def test_an_unknown_device_is_explained(micrograph, scribbles):
-    with pytest.raises(AlibiSegError, match="'abacus' cannot be used"):
-        Segmenter(FAST, "abacus").fit(micrograph, scribbles)
+@pytest.mark.parametrize("device", ["abacus", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_explained(micrograph, scribbles, device):
+    with pytest.raises(DeviceError, match=f"{device!r} cannot be used"):
+        Segmenter(FAST, device).fit(micrograph, scribbles)

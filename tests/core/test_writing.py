@@ -3,7 +3,7 @@ import os
 import pytest
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.writing import replacing, require_writable
 
 
 def test_a_file_appears_whole_and_nothing_else_is_left(tmp_path):
@@ -29,8 +29,37 @@ def test_folders_are_replaced_as_well(tmp_path):
     for content in ("old", "new"):
         with replacing(path) as aside:
             aside.mkdir()
-            (aside / content).touch()
-    assert [p.name for p in path.iterdir()] == ["new"]
+            (aside / "zarr.json").write_text(content)
+    assert (path / "zarr.json").read_text() == "new"
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.txt").touch()
+    with pytest.raises(OutputError, match="left as it is"), replacing(tmp_path / "thesis"):
+        pass
+    assert (tmp_path / "thesis/chapter.txt").exists()
+
+
+def test_a_zarr_is_not_replaced_by_a_file(tmp_path):
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr/zarr.json").touch()
+    with pytest.raises(OutputError, match="is a folder"), replacing(tmp_path / "a.zarr") as aside:
+        aside.touch()
+    assert (tmp_path / "a.zarr/zarr.json").exists()
+
+
+def test_trying_out_leaves_nothing_behind(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    require_writable(tmp_path / "a.txt")
+    require_writable(tmp_path / "b.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_other_errors_keep_their_own_message(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a.txt"):
+        (tmp_path / "somewhere else").read_text()
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path):

@@ -137,12 +137,13 @@ class Backbone(nn.Module):
         learned = getattr(block.attn, "m", None)
         key = (*grid, x.device, x.dtype)
         if key not in self._biases:
-            between = distance_matrix(self.geometry, grid, self.prefix, x.device)
-            if learned is None:
-                between = fixed_slopes(self.geometry, self.heads).to(x.device) * between
             if len(self._biases) >= _GRIDS_KEPT:
                 self._biases.pop(next(iter(self._biases)))
-            self._biases[key] = -between[None].to(x.dtype)  # (1, 1 or heads, N, N)
+            with torch.inference_mode(False):  # kept for training, too
+                between = distance_matrix(self.geometry, grid, self.prefix, x.device)
+                if learned is None:
+                    between = fixed_slopes(self.geometry, self.heads).to(x.device) * between
+                self._biases[key] = -between[None].to(x.dtype)  # (1, 1 or heads, N, N)
         bias = self._biases[key]
         return bias if learned is None else bias * learned
 

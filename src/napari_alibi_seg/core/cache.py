@@ -38,13 +38,15 @@ class FeatureCache:
     memory_limit: float = 1e9
     disk_limit: float = 20e9
     folder: Path = field(default_factory=lambda: cache_folder() / "features")
-    _maps: OrderedDict[str, FeatureMap] = field(default_factory=OrderedDict, repr=False)
+    _maps: OrderedDict[str, FeatureMap] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def get(
         self, plane: Plane, extractor: FeatureExtractor, scale: int, progress: Progress = silent
     ) -> FeatureMap:
         """Return the features of a plane, computed only if they are not kept."""
-        key = f"{plane.content_hash()}-{extractor.identity(scale).key}"
+        # A GPU computes in half precision: close enough to compare, not to the bit.
+        kind = "cpu" if extractor.device.type == "cpu" else "gpu"
+        key = f"{plane.content_hash()}-{extractor.identity(scale).key}-{kind}"
         if key not in self._maps:
             large = plane.shape[0] * plane.shape[1] >= _LARGE_PIXELS
             self._maps[key] = (
@@ -64,12 +66,13 @@ class FeatureCache:
         self, key: str, plane: Plane, extractor: FeatureExtractor, scale: int, progress: Progress
     ) -> FeatureMap:
         path = self.folder / f"{key}.npy"
-        if path.is_file():
+        with suppress(OSError, ValueError):  # absent, damaged, or just evicted by another process
+            tokens = np.load(path)
             os.utime(path)
             stride = extractor.backbone.patch_size / scale
-            return FeatureMap(np.load(path), stride, extractor.identity(scale))
+            return FeatureMap(tokens, stride, extractor.identity(scale))
         made = extractor.extract(plane, scale, progress)
-        with suppress(OutputError):  # a full disk costs time later, not this result
+        with suppress(OutputError, OSError):  # a full disk costs time later, not this result
             with replacing(path) as aside, aside.open("wb") as file:
                 np.save(file, made.tokens)
             self._forget_oldest(path)

@@ -173,5 +173,6 @@ def _by_block(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Iterator[NDA
     """Group pixels that are close together; yields their positions in the arrays."""
     block = np.stack([rows // _BLOCK, columns // _BLOCK])
     _, group = np.unique(block, axis=1, return_inverse=True)
+    group = group.ravel()
     order = np.argsort(group, kind="stable")
     return iter(np.split(order, np.flatnonzero(np.diff(group[order])) + 1))

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "alibi-dinov2-s14"
 _FORMAT = "napari-alibi-seg backbone 1"
+_DAMAGE = (
+    SafetensorError,
+    UnpicklingError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 _NO_BIAS = Geometry(slope=0.0)
 
 
@@ -198,7 +209,13 @@ def _create(architecture: str, **options: Any) -> Any:
             f"timm {timm.__version__} has no architecture {architecture!r}; "
             "see timm.list_models('*dino*')."
         )
-    return timm.create_model(architecture, num_classes=0, dynamic_img_size=True, **options)
+    try:
+        return timm.create_model(architecture, num_classes=0, dynamic_img_size=True, **options)
+    except TypeError as error:
+        raise ModelError(
+            f"{architecture!r} is no vision transformer for images of any size; use one of the "
+            "DINOv2 or DINOv3 kind, see timm.list_models('*dino*')."
+        ) from error
 
 
 def _stock(architecture: str, file: Path | None) -> Backbone:
@@ -279,10 +296,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 names = list(file.keys())
                 return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, OSError, RuntimeError, EOFError) as error:
+    except _DAMAGE as error:
         raise ModelError(
-            f"{path} is damaged, truncated or holds code ({str(error).splitlines()[0]}); "
-            "fetch it again, or use a safetensors file."
+            f"{path} is damaged, truncated or holds code, so it was not loaded; fetch it again, "
+            "or use a safetensors file."
         ) from error
     for key in ("state_dict", "model"):
         loaded = loaded.get(key, loaded) if isinstance(loaded, dict) else loaded

@@ -194,7 +194,10 @@ class PixelClassifier:
 
     def classify(self, values: NDArray[np.float32], probabilities: bool = False) -> Segmentation:
         """Classify (Y, X, F) channel values; see `predict`."""
-        votes = self.forest.predict_proba(values.reshape(-1, values.shape[-1]))  # (Y X, K)
+        # Not predict_proba: it changes Python's warning filters, and blocks share the process.
+        pixels = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), np.float32)
+        trees = self.forest.estimators_
+        votes = sum(tree.tree_.predict(pixels) for tree in trees) / len(trees)  # (Y X, K)
         winner = votes.argmax(axis=1).reshape(values.shape[:2])
         shares = (
             votes.T.astype(np.float32).reshape(-1, *values.shape[:2]) if probabilities else None

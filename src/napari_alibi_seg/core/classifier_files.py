@@ -15,10 +15,12 @@ from sklearn.ensemble import RandomForestClassifier
 
 from napari_alibi_seg.core.backbone import BackboneIdentity
 from napari_alibi_seg.core.channels import ChannelConfig, Projection
+from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
 from napari_alibi_seg.core.errors import ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
 from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.core.upsampling import UPSAMPLERS
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -29,6 +31,16 @@ _FORMAT = "napari-alibi-seg classifier 1"
 _VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
 _TREE = "sklearn.tree._tree.Tree"
 _LEAF = -1
+_LARGEST_SIGMA = 1000.0
+_DAMAGE = (
+    zipfile.BadZipFile,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 
 
 def save_classifier(classifier: PixelClassifier, path: Path) -> None:
@@ -75,7 +87,7 @@ def load_classifier(path: Path) -> PixelClassifier:
                 "which could run code; it was not loaded, ask its author for another file."
             )
         return _from_state(skops.io.load(path, trusted=[_TREE]))
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, TypeError) as error:
+    except _DAMAGE as error:
         raise ClassifierError(
             f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
             "save it again with --save-classifier."
@@ -87,11 +99,9 @@ def _from_state(state: Any) -> PixelClassifier:
     forest = state["forest"]
     if header["format"] != _FORMAT or not isinstance(forest, RandomForestClassifier):
         raise ValueError(f"expected {_FORMAT!r}")
-    for estimator in forest.estimators_:
-        _require_sound(estimator.tree_, forest.n_features_in_, len(forest.classes_))
     fields = header["channels"]
     projection = state["projection"]
-    return PixelClassifier(
+    classifier = PixelClassifier(
         forest=forest,
         classes=tuple(
             ClassInfo(c["value"], c["name"], tuple(c["colour"])) for c in header["classes"]
@@ -101,6 +111,10 @@ def _from_state(state: Any) -> PixelClassifier:
         features=None if header["features"] is None else _identity(header["features"]),
         colours=header["colours"],
     )
+    _require_consistent(classifier)
+    for estimator in forest.estimators_:
+        _require_sound(estimator.tree_, forest.n_features_in_, len(forest.classes_))
+    return classifier
 
 
 def _identity(fields: dict[str, Any]) -> FeatureIdentity:
@@ -110,10 +124,27 @@ def _identity(fields: dict[str, Any]) -> FeatureIdentity:
     return FeatureIdentity(**{**fields, "backbone": BackboneIdentity(**backbone)})
 
 
+def _require_consistent(classifier: PixelClassifier) -> None:
+    """Refuse a header that does not describe its forest: the labels would be silently wrong."""
+    config, projection = classifier.channels, classifier.projection
+    if [info.value for info in classifier.classes] != classifier.forest.classes_.tolist():
+        raise ValueError("the classes are not those of the forest")
+    if config.upsampler not in UPSAMPLERS:
+        raise ValueError(f"the upsampler {config.upsampler!r} is unknown")
+    if not all(0 < sigma <= _LARGEST_SIGMA for sigma in config.sigmas) or config.contrast < 0:
+        raise ValueError("a filter's sigma is out of range")
+    if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
+        raise ValueError("features, projection and colours do not belong together")
+    deep = 0 if projection is None else len(projection.components)
+    classical = channel_count(classifier.colours, config.sigmas)
+    if deep + classical != classifier.forest.n_features_in_:
+        raise ValueError("the channels are not those of the forest")
+
+
 def _require_sound(tree: Any, features: int, classes: int) -> None:
     """Refuse a tree that would make scikit-learn, which does not look, read outside its arrays."""
     sizes = (tree.n_features, tree.n_outputs, tree.max_n_classes)
-    if tree.node_count > tree.capacity or sizes != (features, 1, classes):
+    if not 1 <= tree.node_count <= tree.capacity or sizes != (features, 1, classes):
         raise ValueError("a tree does not fit its forest")
     nodes = np.arange(tree.node_count)
     inner = tree.children_left != _LEAF

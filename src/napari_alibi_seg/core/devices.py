@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import DeviceError
+
+_TYPES = ("cpu", "cuda", "mps")
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -22,7 +24,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Raises
     ------
-    AlibiSegError
+    DeviceError
         If the device does not exist on this machine.
     """
     if name == "auto":
@@ -31,10 +33,12 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in _TYPES:
+            raise RuntimeError("it is of another type")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise AlibiSegError(
+        raise DeviceError(
             f"The device {name!r} cannot be used here ({reason}); "
             "use 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'."
         ) from error

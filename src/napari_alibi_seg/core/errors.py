@@ -37,6 +37,12 @@ class ClassifierError(AlibiSegError):
     exit_code = 6
 
 
+class DeviceError(AlibiSegError):
+    """A device does not exist here, or its memory does not suffice."""
+
+    exit_code = 8
+
+
 class OutputError(AlibiSegError):
     """A result cannot be written."""
 

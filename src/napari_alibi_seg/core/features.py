@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from napari_alibi_seg.core.checkpoints import DEFAULT_MODEL, load_backbone
 from napari_alibi_seg.core.devices import choose_device, inference_precision
+from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.planes import Plane, Window
 from napari_alibi_seg.core.tiling import Tile, tiles
 
@@ -29,6 +30,7 @@ Progress = Callable[[str, int, int], None]
 """Told the name of a stage, how many steps are done, and of how many."""
 
 TILE, HALO = 28, 2
+_VERSION = 1
 _FINE_PIXELS = 1024 * 1024
 _SCALES = (1, 2, 3, 4)
 _TILE_BYTES = 120e6
@@ -59,12 +61,15 @@ class FeatureIdentity:
         Magnification of the image before the backbone.
     tile, halo : int
         Tile size and context, in tokens.
+    version : int
+        Of the code between a plane and its features.
     """
 
     backbone: BackboneIdentity
     scale: int
     tile: int
     halo: int
+    version: int = _VERSION
 
     @property
     def key(self) -> str:
@@ -223,9 +228,12 @@ class FeatureExtractor:
             with torch.inference_mode(), inference_precision(self.device):
                 tokens: Tensor = self.backbone(images.to(self.device))
                 return tokens.to("cpu", torch.float16)
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
             if len(images) == 1:
-                raise
+                raise DeviceError(
+                    f"The memory of {self.device} does not suffice for one tile; close other "
+                    "programs that use it, or compute with --device cpu."
+                ) from error
             return torch.cat([self._tokens(half) for half in images.tensor_split(2)])
 
     def _batch_size(self) -> int:

@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 
 
 def cached(source: HubFile) -> Path | None:
-    """Return the verified local copy of a file, or None."""
+    """Return the local copy of a file, or None."""
     path = _place(source)
     return path if path.is_file() else None
 
@@ -47,7 +47,7 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
     """Return the local copy of a file; download it first if there is none.
 
     Shows progress, resumes an interrupted download, and only lets a file in whose SHA-256 is
-    the one the hub announces.
+    the one the hub announces. A file that a person put in its place is taken as it is.
 
     Parameters
     ----------
@@ -81,11 +81,11 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
             f"{source.file} could not be fetched from {source.repository} ({error}); connect and "
             f"try again (what is there is kept), or put the file at {place} yourself."
         ) from error
-    if len(announced) == _SHA256_DIGITS and sha256(partial) != announced:
+    if len(announced) != _SHA256_DIGITS or sha256(partial) != announced:
         partial.unlink()
         raise ModelError(
-            f"{source.file} from {source.repository} arrived damaged: its SHA-256 is not "
-            f"{announced}; it was removed, try again."
+            f"{source.file} from {source.repository} is not what its hub announces (SHA-256 "
+            f"{announced or 'none'}); it was removed, try again."
         )
     os.replace(partial, place)
     return place

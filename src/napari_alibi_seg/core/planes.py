@@ -154,6 +154,11 @@ def robust_levels(planes: Sequence[Any]) -> Levels:
     low, high = np.percentile(values, _PERCENTILES)
     if low == high:
         low, high = values.min(), values.max()
+    if not np.isfinite(high - low):
+        raise ImageError(
+            f"The values of the image go from {low:g} to {high:g}, which is too far apart to "
+            "compute with; rescale them."
+        )
     return Levels(float(low), float(high))
 
 

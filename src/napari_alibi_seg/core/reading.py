@@ -69,7 +69,13 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
 def _open_picture(path: Path, indices: bool) -> Stored:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        picture = Image.open(path, formats=("PNG", "JPEG"))
+        try:
+            picture = Image.open(path, formats=("PNG", "JPEG"))
+        except Image.DecompressionBombError as error:
+            raise ImageError(
+                f"{path} is too large for a PNG or JPEG, which are read whole; save it as TIFF, "
+                "which is read piece by piece."
+            ) from error
     with picture:
         data = _samples(path, picture, indices)
         dots = picture.info.get("dpi")

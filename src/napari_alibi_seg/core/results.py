@@ -181,10 +181,15 @@ def stack_writer(
 
 
 def _require_writable(path: Path, dtype: np.dtype[Any]) -> None:
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
+    require_tiff_name(path)
     if dtype.name not in _OME_TYPES:
         raise OutputError(f"{path} cannot hold {dtype}; use one of {', '.join(_OME_TYPES)}.")
+
+
+def require_tiff_name(path: Path) -> None:
+    """Raise an `OutputError` unless a name ends as a TIFF's does."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
 
 
 def _resolution(micrograph: Micrograph) -> dict[str, Any]:

@@ -46,6 +46,8 @@ CLASSICAL = "classical"
 """The model name that means: no deep features."""
 
 BLOCK = 512
+_BLOCKS_BYTES = 1e9
+_COPIES = 3  # a block's channels, their concatenation, and what the filters need meanwhile
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Segmenter:
     cache: FeatureCache = field(default_factory=FeatureCache)
     progress: Progress = silent
     block: int = BLOCK
-    _extractor: FeatureExtractor | None = field(default=None, repr=False)
+    _extractor: FeatureExtractor | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, classifier: PixelClassifier, model: str | None = None, **options: Any) -> Segmenter:
@@ -200,15 +202,20 @@ class Segmenter:
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
-        parts = in_order(
-            partial(classifier.predict, channels, probabilities=probabilities), windows
-        )
+        work = partial(classifier.predict, channels, probabilities=probabilities)
+        block_bytes = _COPIES * 4 * self.block**2 * classifier.forest.n_features_in_
+        parts = in_order(work, windows, max(1, int(_BLOCKS_BYTES / block_bytes)))
         for done, (window, part) in enumerate(zip(windows, parts, strict=True), start=1):
             labels[window.slices] = part.labels
             if shares is not None and part.probabilities is not None:
                 shares[:, *window.slices] = part.probabilities
             self.progress("segmentation", done, len(windows))
         return Segmentation(labels, shares, classifier.classes)
+
+    def load(self) -> None:
+        """Load the model now, so that what is wrong with it is known before the first image."""
+        if self.config.model != CLASSICAL:
+            self._loaded()
 
     def _identity(self, scale: int) -> FeatureIdentity | None:
         return None if self.config.model == CLASSICAL else self._loaded().identity(scale)
@@ -310,9 +317,16 @@ def blocks(shape: tuple[int, int], side: int) -> list[Window]:
     ]
 
 
-def in_order(work: Callable[[Window], T], windows: Sequence[Window]) -> Iterator[T]:
-    """Map over windows with one thread per core, holding only a few results at a time."""
-    workers = os.cpu_count() or 1
+def available_cores() -> int:
+    """Return how many cores this process may use, which in a container is not all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order(work: Callable[[Window], T], windows: Sequence[Window], most: int = 64) -> Iterator[T]:
+    """Map over windows with a thread per core, at most `most`, holding only a few results."""
+    workers = min(available_cores(), most)
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[T]] = deque()
     try:

@@ -2,45 +2,97 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write a file or folder to; rename it when all went well.
+    """Give a path beside `path` to write a file or Zarr folder to; rename it when all went well.
 
     Whatever stood at `path` stays untouched until then, also after an error or Ctrl-C.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written to, or the disk is full.
+        If the folder cannot be written to, the disk is full, or `path` is a folder that is no
+        Zarr and not empty, which is never replaced.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    _require_replaceable(path)
+    folder = _folder_beside(path)
     try:
         aside = folder / path.name
         yield aside
-        if path.is_dir() and not path.is_symlink():
-            os.replace(path, folder / "replaced")
-        os.replace(aside, path)
+        if path.is_dir() and not aside.is_dir():
+            raise OutputError(f"{path} is a folder; choose another name for the file.")
+        _move(aside, path, folder / "replaced")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        if error.errno in _DISK_ERRORS or _is_inside(error.filename, folder):
+            raise _unwritable(path, error) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_writable(path: Path) -> None:
+    """Find out, before long work, whether a file could be written.
+
+    Raises
+    ------
+    OutputError
+        As from `replacing`.
+    """
+    with replacing(path.with_name(f"{path.name}.try")) as aside:
+        aside.touch()
+    path.with_name(aside.name).unlink()
+    _require_replaceable(path)
+
+
+def _require_replaceable(path: Path) -> None:
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not any((path / mark).exists() for mark in _ZARR_MARKS):
+        raise OutputError(
+            f"{path} is a folder of something else and was left as it is; choose another name."
+        )
+
+
+def _folder_beside(path: Path) -> Path:
+    # Not tempfile's: on Windows its folders, and all that is moved from there, are private.
+    folder = path.parent / f".{path.name}.{uuid4().hex[:8]}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return folder
+
+
+def _move(aside: Path, path: Path, replaced: Path) -> None:
+    if path.is_dir():
+        os.replace(path, replaced)
+    try:
+        os.replace(aside, path)
+    except BaseException:
+        if replaced.exists():
+            os.replace(replaced, path)
+        raise
+
+
+def _is_inside(name: object, folder: Path) -> bool:
+    return isinstance(name, str | Path) and folder in (Path(name), *Path(name).parents)
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
