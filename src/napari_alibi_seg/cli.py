@@ -31,7 +31,6 @@ _INTERRUPTED = 130
 _LARGEST_SEED = 2**32 - 1
 _LABELS = "_labels.tif"
 _SCALES = {"auto": None, "1": 1, "2": 2, "3": 3, "4": 4}
-_IMAGE_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -218,6 +217,8 @@ def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
 
 def _images_of(name: str) -> list[Path]:
     """Return the images that a name, folder or pattern stands for; earlier results are none."""
+    from napari_alibi_seg.core.images import IMAGE_SUFFIXES
+
     path = Path(name)
     if path.is_file() or _is_zarr(path) or not (path.exists() or glob.has_magic(name)):
         return [path]  # a missing file is reported when its turn comes
@@ -225,12 +226,12 @@ def _images_of(name: str) -> list[Path]:
     images = [
         path
         for path in sorted(inside)
-        if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.endswith(_LABELS)
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(_LABELS)
     ]
     if not images:
         raise ImageError(
             f"There is no image in {name}; name files, folders or patterns "
-            f"of {', '.join(sorted(_IMAGE_SUFFIXES))}."
+            f"of {', '.join(IMAGE_SUFFIXES)}."
         )
     return images
 

@@ -151,14 +151,14 @@ def robust_levels(planes: Sequence[Any]) -> Levels:
         raise ImageError(
             "The image has no finite pixel (all are NaN or infinite); use another one."
         )
+    if values.max() / 2 - values.min() / 2 > np.finfo(np.float64).max / 2:
+        raise ImageError(
+            f"The values of the image go from {values.min():g} to {values.max():g}, which is too "
+            "far apart to compute with; rescale them."
+        )
     low, high = np.percentile(values, _PERCENTILES)
     if low == high:
         low, high = values.min(), values.max()
-    if not np.isfinite(high - low):
-        raise ImageError(
-            f"The values of the image go from {low:g} to {high:g}, which is too far apart to "
-            "compute with; rescale them."
-        )
     return Levels(float(low), float(high))
 
 

@@ -1,0 +1,146 @@
+"""Command line of the probing; see ``--help``.
+
+Exit codes: 0 done, 1 done but some images could not be read, 2 wrong usage, 3 image, 5 model,
+7 output, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from napari_alibi_seg.core.errors import AlibiSegError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_INTERRUPTED = 130
+_SMALLEST_GRID = 12
+_EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Probe as the command line says; return the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; the default is that of the process.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        _say("interrupted; nothing was written.")
+        return _INTERRUPTED
+    except AlibiSegError as error:
+        _say(f"error: {error}")
+        return error.exit_code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    made = argparse.ArgumentParser(
+        prog="python -m napari_alibi_seg.probing",
+        description="Measure how much of a patch's position is in the features of your images, "
+        "and report it.",
+        epilog=_EXIT_CODES,
+    )
+    made.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGES",
+        help="image files, or folders of image files; eight or more of one kind settle most",
+    )
+    made.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="a model by name, timm:<id>, timm:<id>:<file> or a checkpoint; give it again for "
+        "another model to compare; a name may end in +flips or +blank for a remedy that needs "
+        "no training",
+    )
+    made.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="a new or empty folder"
+    )
+    made.add_argument(
+        "--grid",
+        type=_grid,
+        default=37,
+        help="patches along a side of the view probed (default %(default)s: 518 px for patches "
+        "of 14 px)",
+    )
+    made.add_argument(
+        "--tile-grid",
+        type=_tile_grid,
+        default=64,
+        help="patches along a side of the view for the tile test, a multiple of 4; the tile is "
+        "half as wide (default %(default)s)",
+    )
+    made.add_argument(
+        "--stability-images",
+        type=_count,
+        default=16,
+        metavar="N",
+        help="images for the slow tile, flip and shift tests (default %(default)s)",
+    )
+    made.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default %(default)s)"
+    )
+    made.add_argument("--seed", type=_count, default=0, help="of random choices (default 0)")
+    return made
+
+
+def _run(options: argparse.Namespace) -> int:
+    from napari_alibi_seg.probing.records import ProbingConfig
+    from napari_alibi_seg.probing.session import probe
+
+    config = ProbingConfig(
+        options.grid, options.tile_grid, options.stability_images, options.device, options.seed
+    )
+    probing = probe(
+        options.images,
+        options.model,
+        options.output,
+        config,
+        lambda paths: tqdm(paths, desc="probing", unit="image"),
+    )
+    for name, reason in probing.failed.items():
+        _say(f"{name} was left out: {reason}")
+    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+    return 1 if probing.failed else 0
+
+
+def _grid(text: str) -> int:
+    grid = int(text)
+    if grid < _SMALLEST_GRID:
+        raise argparse.ArgumentTypeError(f"must be {_SMALLEST_GRID} or more, but is {grid}")
+    return grid
+
+
+def _tile_grid(text: str) -> int:
+    grid = int(text)
+    if grid < 4 or grid % 4:
+        raise argparse.ArgumentTypeError(f"must be a multiple of 4, but is {grid}")
+    return grid
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, but is {count}")
+    return count
+
+
+def _say(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What is probed: image files as square views, and models by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import interpolate
+
+from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.debiasing import Debiasing, debiased
+from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images import IMAGE_SUFFIXES, read_image
+from napari_alibi_seg.core.planes import Plane, Window, robust_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.backbone import BackboneIdentity
+    from napari_alibi_seg.core.debiasing import TokenModel
+
+LARGEST_SQUARE = 1024
+
+
+@dataclass(frozen=True)
+class Square:
+    """The middle of an image.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        (S, S, colours) float32 in [0, 1].
+    shape : tuple of int
+        Rows and columns of the whole image.
+    """
+
+    pixels: NDArray[np.float32]
+    shape: tuple[int, int]
+
+    def view(self, side: int) -> torch.Tensor:
+        """Return the square magnified or reduced to (1, 3, side, side), in [0, 1]."""
+        image = torch.from_numpy(self.pixels).permute(2, 0, 1)[None]  # (1, colours, S, S)
+        image = interpolate(image, size=(side, side), mode="bicubic", antialias=True)
+        return image.clamp_(0, 1).expand(-1, 3, -1, -1)
+
+
+@dataclass(frozen=True)
+class ProbedModel:
+    """A model as it was asked for.
+
+    Attributes
+    ----------
+    name : str
+        As given: a name or path for `load_backbone`, and perhaps a remedy, as in ``+flips``.
+    backbone : TokenModel
+        In evaluation mode.
+    identity : BackboneIdentity
+        Of the backbone inside.
+    """
+
+    name: str
+    backbone: TokenModel
+    identity: BackboneIdentity
+
+    @property
+    def label(self) -> str:
+        """The name without folders, for figures."""
+        kind, _, rest = self.name.partition(":")
+        if kind == "timm":
+            architecture, _, file = rest.partition(":")
+            remedy = file[file.rfind("+") :] if file.endswith(_REMEDIES) else ""
+            return f"{architecture} (stock){remedy}"
+        return Path(self.name).name.removesuffix(".safetensors")
+
+
+_REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
+
+
+def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
+    """Return the files given and the image files of the folders given, without repetitions.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files are taken as they are; folders are not searched any deeper.
+
+    Returns
+    -------
+    tuple of list and dict
+        The files, and for every folder that cannot be read why.
+
+    Raises
+    ------
+    ImageError
+        If nothing was found.
+    """
+    found: list[Path] = []
+    unreadable: dict[str, str] = {}
+    for source in sources:
+        try:
+            found += _images_of(source)
+        except OSError as error:
+            unreadable[str(source)] = f"the folder cannot be read ({error.strerror})"
+    if not found:
+        raise ImageError(
+            f"No image was found in {', '.join(map(str, sources))}; give image files, or folders "
+            f"that hold some ({', '.join(IMAGE_SUFFIXES)}) and may be read."
+        )
+    return list(dict.fromkeys(found)), unreadable
+
+
+def unique_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return a short name for every file: without its folder, unless two would be called alike."""
+    often = Counter(path.name for path in paths)
+    return {path: path.name if often[path.name] == 1 else str(path) for path in paths}
+
+
+def read_square(path: Path) -> Square:
+    """Read the middle plane of a file and cut out its middle, at most 1024 pixels wide.
+
+    One plane of a stack, because neighbouring planes show the same content at the same place,
+    and leaving one of them out would prove nothing.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    """
+    image = read_image(path)
+    indices = image.plane_indices()
+    data = image.plane(indices[len(indices) // 2])
+    plane = Plane(data, robust_levels([data]))
+    rows, columns = plane.shape
+    side = min(rows, columns, LARGEST_SQUARE)
+    window = Window((rows - side) // 2, (columns - side) // 2, side, side)
+    return Square(plane.read(window).clip(0, 1), plane.shape)
+
+
+def load_model(name: str) -> ProbedModel:
+    """Load a backbone by name or path; behind a remedy if the name ends in +flips or +blank.
+
+    Raises
+    ------
+    ModelError
+        See `load_backbone`.
+    """
+    bare, _, remedy = name.rpartition("+")
+    if not name.endswith(_REMEDIES):
+        backbone, identity = load_backbone(name)
+        return ProbedModel(name, backbone, identity)
+    backbone, identity = load_backbone(bare)
+    return ProbedModel(
+        name,
+        debiased(backbone, Debiasing(remedy)).eval(),
+        replace(identity, name=name, weights=f"{identity.weights}+{remedy}"),
+    )
+
+
+def _images_of(source: Path) -> list[Path]:
+    if not source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES:
+        return [source]
+    return sorted(
+        path
+        for path in source.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )

@@ -1,0 +1,225 @@
+"""The figures, from arrays alone; how features are made is no matter here.
+
+Two probes ask how well features predict position, and are never mixed up: the authors' own
+(Pawlowsky et al., arXiv 2603.16840), fitted and tested on one image, and the one of
+`napari_alibi_seg.core.position`, fitted on all images but one and tested on that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FloatArray = NDArray[np.floating]
+
+REPEATS = 6
+AUTHORS_ALPHA = 1.0
+LEFT_OUT_ALPHA = 100.0
+TOKENS_PER_SAMPLE = 36
+
+_SMALLEST_DEVIATION = 1e-6
+
+
+def authors_r2(tokens: FloatArray, targets: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return the authors' probe of one image: all channels, fitted and tested on that image.
+
+    A ridge regression (alpha 1) on standardised channels of ``h w // 36`` random tokens, scored
+    on all tokens. Interpolation between neighbouring tokens counts as position here, so smooth
+    features without any position score well above 0, and rough ones below.
+
+    Parameters
+    ----------
+    tokens : ndarray
+        (h, w, C).
+    targets : ndarray
+        (h, w, K).
+    rng : Generator
+        Draws the tokens.
+
+    Returns
+    -------
+    ndarray
+        (REPEATS, K) R^2, at most 1.
+    """
+    x, y = _rows(tokens).astype(np.float64), _rows(targets)
+    scores = []
+    for sample in _samples(len(x), rng):
+        scaler = StandardScaler().fit(x[sample])
+        ridge = Ridge(alpha=AUTHORS_ALPHA).fit(scaler.transform(x[sample]), y[sample])
+        predicted = ridge.predict(scaler.transform(x)).reshape(y.shape)
+        scores.append(r2_score(y, predicted, multioutput="raw_values"))
+    return np.array(scores)
+
+
+def authors_channel_r2(
+    tokens: FloatArray, targets: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Return the authors' probe of each channel alone, the mean over the repeats.
+
+    The ridge regression of one standardised channel in closed form, for all channels at once.
+
+    Parameters
+    ----------
+    tokens, targets, rng
+        As in `authors_r2`.
+
+    Returns
+    -------
+    ndarray
+        (C, K) R^2.
+    """
+    x, y = _rows(tokens).astype(np.float64), _rows(targets)
+    scores = [_channel_r2(x, y, sample) for sample in _samples(len(x), rng)]
+    return np.asarray(np.mean(scores, axis=0))
+
+
+@dataclass(frozen=True)
+class ChannelMoments:
+    """Sums over the tokens of an image (or of several, added) for every layer and channel.
+
+    Attributes
+    ----------
+    count : int
+        Number of tokens.
+    x, xx : ndarray
+        (L, C) sums of the channels and of their squares.
+    xy : ndarray
+        (L, C, K) sums of channel times target.
+    y, yy : ndarray
+        (K,) sums of the targets and of their squares.
+    """
+
+    count: int
+    x: FloatArray
+    xx: FloatArray
+    xy: FloatArray
+    y: FloatArray
+    yy: FloatArray
+
+    @classmethod
+    def of(cls, layers: Sequence[FloatArray], targets: FloatArray) -> ChannelMoments:
+        """Sum over one image.
+
+        Parameters
+        ----------
+        layers : sequence of ndarray
+            L times (h, w, C).
+        targets : ndarray
+            (h, w, K).
+        """
+        y = _rows(targets)
+        columns = [_rows(layer).astype(np.float64) for layer in layers]
+        return cls(
+            count=len(y),
+            x=np.array([layer.sum(axis=0) for layer in columns]),
+            xx=np.array([(layer**2).sum(axis=0) for layer in columns]),
+            xy=np.array([layer.T @ y for layer in columns]),
+            y=y.sum(axis=0),
+            yy=(y**2).sum(axis=0),
+        )
+
+    def __add__(self, other: ChannelMoments) -> ChannelMoments:
+        return self._combined(other, 1)
+
+    def __sub__(self, other: ChannelMoments) -> ChannelMoments:
+        return self._combined(other, -1)
+
+    def _combined(self, other: ChannelMoments, sign: int) -> ChannelMoments:
+        return ChannelMoments(
+            count=self.count + sign * other.count,
+            x=self.x + sign * other.x,
+            xx=self.xx + sign * other.xx,
+            xy=self.xy + sign * other.xy,
+            y=self.y + sign * other.y,
+            yy=self.yy + sign * other.yy,
+        )
+
+
+def left_out_channel_r2(images: Sequence[ChannelMoments]) -> FloatArray:
+    """Return how well each channel of each layer predicts position in an image left out.
+
+    The same as `napari_alibi_seg.core.position.channel_r2`, from sums: the features of all layers
+    of all images need not be kept.
+
+    Parameters
+    ----------
+    images : sequence of ChannelMoments
+        At least two.
+
+    Returns
+    -------
+    ndarray
+        (L, C, K) R^2, the mean over the images.
+    """
+    total = reduce(add, images)
+    return np.asarray(np.mean([_tested(total - image, image) for image in images], axis=0))
+
+
+def rolled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return (h, w, C) tokens shifted circularly by a random amount along both axes.
+
+    Keeps what neighbouring tokens have in common and destroys where they are.
+    """
+    shift = [int(rng.integers(length)) for length in tokens.shape[:2]]
+    return np.roll(tokens, shift, axis=(0, 1))
+
+
+def shuffled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return (h, w, C) tokens in random order."""
+    return rng.permutation(_rows(tokens)).reshape(tokens.shape)
+
+
+def _tested(training: ChannelMoments, test: ChannelMoments) -> FloatArray:
+    """Return the (L, C, K) R^2 of single-channel ridges fitted on one and tested on the other."""
+    n = training.count
+    mean, target_mean = training.x / n, training.y / n
+    deviation = np.sqrt(np.maximum(training.xx / n - mean**2, 0.0))
+    scale = 1.0 / np.maximum(deviation, _SMALLEST_DEVIATION)  # (L, C)
+    covariance = training.xy - n * mean[..., None] * target_mean  # (L, C, K)
+    power = n * (deviation * scale) ** 2 + LEFT_OUT_ALPHA  # (L, C)
+    slope = covariance * (scale**2 / power)[..., None]
+    offset = target_mean - slope * mean[..., None]
+    # The sum of (y - offset - slope x)^2, multiplied out.
+    residual = (
+        test.yy
+        - 2 * (offset * test.y + slope * test.xy)
+        + test.count * offset**2
+        + 2 * offset * slope * test.x[..., None]
+        + slope**2 * test.xx[..., None]
+    )
+    return np.asarray(1.0 - residual / (test.yy - test.y**2 / test.count))
+
+
+def _channel_r2(x: FloatArray, y: FloatArray, sample: NDArray[np.intp]) -> FloatArray:
+    fitted = x[sample]
+    mean, target_mean = fitted.mean(axis=0), y[sample].mean(axis=0)
+    deviation = fitted.std(axis=0)
+    z = (x - mean) / np.where(deviation > 0, deviation, 1.0)
+    weights = z[sample].T @ (y[sample] - target_mean)
+    weights /= (z[sample] ** 2).sum(axis=0)[:, None] + AUTHORS_ALPHA  # (C, K)
+    aim = y - target_mean
+    # The sum of (aim - weight z)^2, multiplied out.
+    residual = (
+        (aim**2).sum(axis=0) - 2 * weights * (z.T @ aim) + weights**2 * (z**2).sum(axis=0)[:, None]
+    )
+    return np.asarray(1.0 - residual / ((y - y.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def _samples(tokens: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
+    count = tokens // TOKENS_PER_SAMPLE
+    return [rng.choice(tokens, count, replace=False) for _ in range(REPEATS)]
+
+
+def _rows(array: FloatArray) -> FloatArray:
+    return array.reshape(-1, array.shape[-1])  # (h, w, C) -> (h w, C)

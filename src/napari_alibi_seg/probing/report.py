@@ -1,0 +1,264 @@
+"""One HTML page, with its pictures inside, for people who look at materials and not at networks."""
+
+from __future__ import annotations
+
+import base64
+import math
+from html import escape
+from importlib.resources import files
+from io import BytesIO
+from string import Template
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.probing.inputs import LARGEST_SQUARE
+from napari_alibi_seg.probing.records import CONTROL, RAMPS
+from napari_alibi_seg.probing.summary import ENOUGH_IMAGES, Level, judge, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from napari_alibi_seg.probing.records import ModelProbe, Probing
+    from napari_alibi_seg.probing.summary import ModelSummary
+
+_DPI = 150
+_RAMP_NAMES = {
+    "lr": "left to right",
+    "ud": "top to bottom",
+    "diag": "along the diagonal",
+    "radial": "from the centre",
+    CONTROL: "random numbers (control)",
+}
+_COLOURS = {
+    Level.STRONG: "bad",
+    Level.CLEAR: "bad",
+    Level.SLIGHT: "fair",
+    Level.NONE: "good",
+    Level.OPEN: "open",
+}
+
+_CAPTIONS: Mapping[str, tuple[str, str]] = {
+    "position": (
+        "Can position be read from the features?",
+        "Blue is the figure to trust: a straight-line fit learns, on all images but one, to tell "
+        "where a patch lies from its features, and is then tested on the image left out. 1 means "
+        "it can always tell, 0 means it cannot. Grey is the same after the patches of every image "
+        "were moved by a random amount, so that there is nothing to find: blue has to stand out "
+        "from grey. Orange is the probe of the original paper, fitted and tested on one and the "
+        "same image; it also counts smooth changes of the material as position and is shown for "
+        "comparison with the literature. Circles are single images; negative values are drawn "
+        "at 0, and are kept as they are in the tables.",
+    ),
+    "seen_position": (
+        "Where the model believes each patch lies",
+        "For every patch of the first image: its left-to-right position, as read from its features "
+        "by the fit to the other images. If the picture of a model runs smoothly from dark to "
+        "bright like the true one, its features carry position. Speckle, or the structure of the "
+        "material itself, means they do not. All pictures are set to the same mean.",
+    ),
+    "fingerprint": (
+        "Where in the network position lives",
+        "Each pixel is one channel of one layer; bright ones alone tell left from right within an "
+        "image (the authors' probe). Vertical bright lines are channels that carry position "
+        "through the whole network; a dark picture has none. A few faintly lit channels appear "
+        "by chance and from gradients in the image.",
+    ),
+    "channels": (
+        "The most positional channels",
+        "Left: how well single channels of the last layer tell position, the best first. Right: "
+        "those channels in the first image. A clean gradient from border to border is position; a "
+        "picture of the microstructure is content.",
+    ),
+    "tiles": (
+        "Does a piece of the image look the same as the whole?",
+        "Large images are processed in tiles. Here the middle of an image was processed once as "
+        "part of the whole and once as a tile of its own; 1 means that each patch gets the same "
+        "features both times. Context is a rim around the tile that is computed and cut off again. "
+        "What is missing at 1 can show up as seams between tiles. Small dots are single images.",
+    ),
+    "segmentation": (
+        "Does a segmentation change when the image is flipped or shifted?",
+        "A small random forest was trained on a few made-up dabs of paint (dark against bright "
+        "pixels), on the deep features alone, and then applied to the same image flipped, and seen "
+        "half a patch further. Nothing in the material changes, so no pixel should. Some always "
+        "do, at phase boundaries; what matters is the difference between models. On the right each "
+        "class was painted in its own half of the image, as people tend to do: a model that knows "
+        "places can mistake the place for the class. Flipping shows that; a small shift hardly "
+        "disturbs a model that goes by place, so read the flips first.",
+    ),
+    "segmentation_example": (
+        "The same in a picture",
+        "Top: the first image segmented after training on the dabs of paint below it (blue: dark, "
+        "orange: bright). Bottom: the same image flipped, segmented, and flipped back; pixels "
+        "whose class changed are red. Straight edges are seams of the tiles.",
+    ),
+}
+
+
+def write_report(probing: Probing, figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write ``report.html`` into a folder; it needs no other file and no network."""
+    template = Template(
+        (files("napari_alibi_seg.probing") / "report.html").read_text(encoding="utf-8")
+    )
+    page = template.substitute(
+        images=_count(len(probing.shapes), "image"),
+        models=_count(len(probing.models), "model"),
+        verdicts="\n".join(_verdict(model, len(probing.shapes)) for model in probing.models),
+        caution=_caution(len(probing.shapes)),
+        table=_overview(probing.models),
+        ramps=_ramp_table(probing.models),
+        figures="\n".join(_figure(name, figures[name]) for name in _CAPTIONS if name in figures),
+        method=_method(probing),
+        failed=_failures(probing.failed),
+        image_list=_image_list(probing.shapes),
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _verdict(model: ModelProbe, images: int) -> str:
+    verdict = judge(summarise(model), images)
+    return (
+        f'<div class="verdict {_COLOURS[verdict.level]}"><h3>{escape(model.model.label)}</h3>'
+        f"<p><strong>Positional bias: {verdict.level}.</strong> "
+        f"{escape(verdict.sentence)}</p></div>"
+    )
+
+
+def _caution(images: int) -> str:
+    if images >= ENOUGH_IMAGES:
+        return ""
+    if images == 1:
+        return (
+            '<p class="caution"><strong>There is one image only.</strong> Whether features tell '
+            "position in an image they were not fitted on cannot be asked; within one image, a "
+            "gradient of grey value, of focus or of the material looks just like position. The "
+            "rows and figures that need a second image are missing.</p>"
+        )
+    return (
+        f'<p class="caution"><strong>There are {images} images only.</strong> A bias that is found '
+        "is real, but one that is not found may still be there: with fewer than "
+        f"{ENOUGH_IMAGES} images of different kinds the probe misses even strong ones.</p>"
+    )
+
+
+def _overview(models: Sequence[ModelProbe]) -> str:
+    rows: dict[str, Callable[[ModelSummary], str]] = {
+        "Position told in unseen images, R² (0 is best)": lambda s: _clipped(s.loio_r2),
+        "… with position destroyed (null)": lambda s: _clipped(s.null_r2),
+        "… by the best single channel": lambda s: _clipped(s.best_channel_r2),
+        "Authors' probe, same image, R²": lambda s: _number(s.authors_r2),
+        "Tile against whole, no context (1 is best)": lambda s: _number(s.tile_cosine, 4),
+        "… 2 patches of context": lambda s: _number(s.tile_cosine_halo_2, 4),
+        "… 4 patches of context": lambda s: _number(s.tile_cosine_halo_4, 4),
+        "Pixels that change class, flipped, strokes anywhere": lambda s: _share(
+            s.flip_disagreement
+        ),
+        "… flipped, strokes one-sided": lambda s: _share(s.flip_disagreement_one_sided),
+        "… shifted, strokes anywhere": lambda s: _share(s.shift_disagreement),
+        "… shifted, strokes one-sided": lambda s: _share(s.shift_disagreement_one_sided),
+        "Channels that alone tell position": _channel_names,
+    }
+    summaries = [summarise(model) for model in models]
+    return _table(models, {name: [show(s) for s in summaries] for name, show in rows.items()})
+
+
+def _ramp_table(models: Sequence[ModelProbe]) -> str:
+    summaries = [summarise(model) for model in models]
+    probes = {
+        "Unseen image": (RAMPS, [s.loio_r2_by_target for s in summaries]),
+        "Null": (RAMPS, [s.null_r2_by_target for s in summaries]),
+        "Authors' probe": ((*RAMPS, CONTROL), [s.authors_r2_by_target for s in summaries]),
+    }
+    rows = {
+        f"{name}, {_RAMP_NAMES[ramp]}": [_number(scores[ramp]) for scores in by_model]
+        for name, (targets, by_model) in probes.items()
+        for ramp in targets
+    }
+    return _table(models, rows)
+
+
+def _table(models: Sequence[ModelProbe], rows: Mapping[str, Sequence[str]]) -> str:
+    header = "".join(f'<th scope="col">{_breakable(model.model.label)}</th>' for model in models)
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{"</td><td>".join(cells)}</td></tr>'
+        for name, cells in rows.items()
+    )
+    return f"<table><thead><tr><td></td>{header}</tr></thead><tbody>\n{body}\n</tbody></table>"
+
+
+def _breakable(label: str) -> str:
+    return escape(label).replace("_", "_<wbr>")
+
+
+def _figure(name: str, figure: Figure) -> str:
+    title, caption = _CAPTIONS[name]
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f"<section><h2>{escape(title)}</h2><figure>"
+        f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure></section>"
+    )
+
+
+def _method(probing: Probing) -> str:
+    config = probing.config
+    models = "".join(
+        f"<li><strong>{escape(model.model.label)}</strong>: {escape(model.model.name)}; "
+        f"{escape(model.model.identity.architecture)}, "
+        f"{'ALiBi' if model.model.identity.geometry else 'its own positions'}, "
+        f"weights {model.model.identity.weights[:12]}</li>"
+        for model in probing.models
+    )
+    tested = len(probing.models[0].stability)
+    return (
+        "<p>Of each file the middle plane was taken, and of that the largest square in the "
+        f"middle, at most {LARGEST_SQUARE} px wide. The square was magnified or reduced to "
+        f"{_by(config.grid, config.grid)} patches for the probes and to "
+        f"{_by(config.tile_grid, config.tile_grid)} for the tile test (tile: "
+        f"{_by(config.tile_grid // 2, config.tile_grid // 2)}). The tile, flip and shift tests "
+        f"were made on {_count(tested, 'image')}. Seed {config.seed}.</p>"
+        f"<ul>{models}</ul>"
+    )
+
+
+def _failures(failed: Mapping[str, str]) -> str:
+    if not failed:
+        return ""
+    items = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in failed.items())
+    return f"<h3>Left out because they could not be read</h3><ul>{items}</ul>"
+
+
+def _image_list(shapes: Mapping[str, tuple[int, int]]) -> str:
+    return "; ".join(
+        f"{escape(name)} ({rows} &times; {cols})" for name, (rows, cols) in shapes.items()
+    )
+
+
+def _channel_names(summary: ModelSummary) -> str:
+    names = summary.positional_channels
+    shown = ", ".join(map(str, names[:8]))
+    return f"{shown}, …" if len(names) > 8 else shown or "none"
+
+
+def _clipped(value: float) -> str:
+    return _number(max(0.0, value) if math.isfinite(value) else value)
+
+
+def _number(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("-", "&minus;") if math.isfinite(value) else "not measured"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %" if math.isfinite(value) else "not measured"
+
+
+def _by(rows: int, columns: int) -> str:
+    return f"{rows} &times; {columns}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

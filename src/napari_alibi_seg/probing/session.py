@@ -1,0 +1,129 @@
+"""A whole run: images and models in, a folder of tables, figures and a report out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError, OutputError
+from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.probing.figures import draw
+from napari_alibi_seg.probing.inputs import find_images, load_model, read_square, unique_names
+from napari_alibi_seg.probing.measure import Measurement
+from napari_alibi_seg.probing.records import Probing
+from napari_alibi_seg.probing.report import write_report
+from napari_alibi_seg.probing.summary import summary_json
+from napari_alibi_seg.probing.tables import write_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from napari_alibi_seg.probing.inputs import Square
+    from napari_alibi_seg.probing.records import ProbingConfig
+
+
+def probe(
+    sources: Sequence[Path],
+    models: Sequence[str],
+    output: Path,
+    config: ProbingConfig,
+    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+) -> Probing:
+    """Probe models on images and write what was found.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Image files and folders.
+    models : sequence of str
+        See `load_model`.
+    output : Path
+        A folder that does not exist yet or is empty; it appears when all is done.
+    config : ProbingConfig
+        How to probe.
+    progress : callable
+        Wraps the iteration over images, as tqdm does.
+
+    Returns
+    -------
+    Probing
+        What was measured; `failed` names what could not be read.
+
+    Raises
+    ------
+    OutputError
+        If the output folder is in use or cannot be written.
+    ImageError
+        If no image can be read.
+    ModelError
+        If a model is unknown or damaged.
+    """
+    require_free(output)
+    paths, unreadable = find_images(sources)
+    measurements = [Measurement(load_model(name), config) for name in dict.fromkeys(models)]
+    with replacing(output) as folder:
+        folder.mkdir()
+        probing = _measured(paths, unreadable, measurements, config, progress)
+        (folder / "summary.json").write_text(summary_json(probing), encoding="utf-8")
+        write_tables(probing, folder)
+        figures = draw(probing)
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{name}.png", dpi=160)
+            figure.savefig(folder / f"{name}.svg")
+        write_report(probing, figures, folder)
+    return probing
+
+
+def require_free(output: Path) -> None:
+    """Refuse an output folder that holds anything.
+
+    Raises
+    ------
+    OutputError
+        If it does, or is a file.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise OutputError(
+            f"The output folder {output} is in use; name a new or empty folder, "
+            "or move away what is there."
+        )
+
+
+def _measured(
+    paths: Sequence[Path],
+    unreadable: dict[str, str],
+    measurements: Sequence[Measurement],
+    config: ProbingConfig,
+    progress: Callable[[Sequence[Path]], Iterable[Path]],
+) -> Probing:
+    names, failed = unique_names(paths), dict(unreadable)
+    tested = _spread(paths, config.stability_images)
+    shapes: dict[str, tuple[int, int]] = {}
+    first: Square | None = None
+    for path in progress(paths):
+        try:
+            square = read_square(path)
+        except ImageError as error:
+            failed[names[path]] = str(error)
+            continue
+        for measurement in measurements:
+            measurement.add(square)
+            # The first image that can be read is the one the figures show.
+            if path in tested or (tested and first is None):
+                measurement.add_stability(names[path], square)
+        shapes[names[path]] = square.shape
+        first = first or square
+    if first is None:
+        raise ImageError(
+            f"None of {len(paths)} images can be read, the first because: "
+            f"{next(iter(failed.values()))}"
+        )
+    models = tuple(measurement.result() for measurement in measurements)
+    return Probing(config, shapes, failed, first, models)
+
+
+def _spread(paths: Sequence[Path], count: int) -> set[Path]:
+    chosen = np.linspace(0, len(paths) - 1, min(count, len(paths)), dtype=int)
+    return {paths[number] for number in chosen}

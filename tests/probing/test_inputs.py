@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_alibi_seg.core.debiasing import BlankProjected, FlipAveraged
+from napari_alibi_seg.core.errors import ImageError, ModelError
+from napari_alibi_seg.probing.inputs import find_images, load_model, read_square, unique_names
+
+
+def save(path, pixels):
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def gradient():
+    return np.arange(60 * 100, dtype=np.float64).reshape(60, 100)
+
+
+def test_folders_give_their_images_and_files_are_taken_as_they_are(tmp_path, gradient):
+    pixels = gradient.astype(np.uint8)
+    inside = [save(tmp_path / name, pixels) for name in ("a.png", "b.PNG")]
+    save(tmp_path / ".hidden.png", pixels)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "deeper").mkdir()
+    save(tmp_path / "deeper" / "c.png", pixels)
+    assert find_images([tmp_path, inside[0]]) == (inside, {})
+
+
+def test_an_empty_folder_is_an_error_that_says_what_to_give(tmp_path):
+    with pytest.raises(ImageError, match=r"No image was found in .*\.png"):
+        find_images([tmp_path])
+
+
+def test_the_square_is_the_middle_of_the_image_stretched_to_its_levels(tmp_path, gradient):
+    tifffile.imwrite(tmp_path / "wide.tif", gradient.astype(np.uint16))
+    square = read_square(tmp_path / "wide.tif")
+    assert square.shape == (60, 100)
+    expected = (gradient[:, 20:80] / gradient.max()).clip(0, 1)
+    assert square.pixels[..., 0] == pytest.approx(expected, abs=0.01)
+
+
+def test_of_a_stack_the_middle_plane_is_taken(tmp_path, gradient):
+    stack = np.stack([gradient * (plane == 2) for plane in range(5)]).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    assert np.ptp(read_square(tmp_path / "stack.tif").pixels) > 0.9
+
+
+def test_a_view_covers_any_side_in_three_channels(tmp_path, gradient):
+    view = read_square(save(tmp_path / "a.png", gradient.astype(np.uint8))).view(84)
+    assert view.shape == (1, 3, 84, 84)
+    assert 0 <= view.min() <= view.max() <= 1
+
+
+def test_a_remedy_is_part_of_a_models_name():
+    with pytest.raises(ModelError, match="no architecture 'nonsense'"):
+        load_model("timm:nonsense:weights.safetensors+flips")
+    flips, blank = (load_model(f"alibi-dinov2-s14+{remedy}") for remedy in ("flips", "blank"))
+    assert isinstance(flips.backbone, FlipAveraged)
+    assert isinstance(blank.backbone, BlankProjected)
+    assert flips.label == "alibi-dinov2-s14+flips"
+    assert flips.identity != blank.identity
+
+
+def test_files_of_the_same_name_are_told_apart():
+    paths = [Path("x/a.png"), Path("y/a.png"), Path("y/b.png")]
+    assert [*unique_names(paths).values()] == [str(Path("x/a.png")), str(Path("y/a.png")), "b.png"]

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import r2_score
+
+from napari_alibi_seg.core.position import (
+    leave_one_image_out_predictions,
+    leave_one_image_out_r2,
+    ramps,
+)
+from napari_alibi_seg.probing.inputs import Square
+from napari_alibi_seg.probing.measure import Measurement
+from napari_alibi_seg.probing.records import RAMPS, ProbingConfig
+
+GRID = 12
+CONFIG = ProbingConfig(grid=GRID, device="cpu")
+
+
+def grains(seed):
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=(GRID * 16,) * 2), 5)
+    pixels = np.clip(0.5 + 0.3 * noise / noise.std(), 0, 1)
+    return Square(pixels[..., None].astype(np.float32), pixels.shape)
+
+
+def measured(model, images):
+    measurement = Measurement(model, CONFIG)
+    for seed in range(images):
+        measurement.add(grains(seed))
+    return measurement.result()
+
+
+@pytest.fixture(scope="module")
+def biased(place_bound):
+    return measured(place_bound, 4)
+
+
+def test_a_model_with_strong_positions_is_found_out_and_its_null_is_not(biased):
+    assert biased.left_out.r2.shape == (4, len(RAMPS))
+    assert biased.left_out.r2[:, 0].mean() > 0.5
+    assert biased.left_out.rolled[:, 0].mean() < 0
+    assert biased.left_out.shuffled[:, 0].mean() <= 0.05
+
+
+def test_what_is_seen_in_the_first_image_is_what_is_scored(biased):
+    truth = ramps((GRID, GRID))["lr"][..., 0]
+    scored = biased.left_out.r2[0, RAMPS.index("lr")]
+    assert r2_score(truth.ravel(), biased.left_out.seen.ravel()) == pytest.approx(scored)
+
+
+def test_a_model_without_positions_is_not_accused(placeless):
+    probe = measured(placeless, 8)
+    assert probe.left_out.r2.mean(axis=0).max() < 0.02
+    assert probe.left_out_fingerprint.max() < 0.1
+
+
+def test_one_image_leaves_nothing_to_leave_out(placeless):
+    probe = measured(placeless, 1)
+    assert probe.left_out is None
+    assert probe.left_out_fingerprint is None
+    assert probe.authors.shape == (1, 6, 5)
+    assert np.array_equal(probe.channel_r2, probe.fingerprint[-1])
+
+
+def test_every_model_is_probed_with_the_same_random_numbers(placeless):
+    first, second = measured(placeless, 2), measured(placeless, 2)
+    assert np.array_equal(first.authors, second.authors)
+    assert np.array_equal(first.left_out.rolled, second.left_out.rolled)
+
+
+@pytest.mark.parametrize("target", ["lr", "diag", "radial"])
+def test_predictions_of_images_left_out_give_their_r2(target):
+    features = [*np.random.default_rng(0).normal(size=(3, 9, 11, 5))]
+    features[0][..., 2] += ramps((9, 11))[target][..., 0]
+    truth = ramps((9, 11))[target].ravel()
+    scores = [
+        r2_score(truth, seen.ravel())
+        for seen in leave_one_image_out_predictions(features, target=target)
+    ]
+    assert np.mean(scores) == pytest.approx(leave_one_image_out_r2(features, target=target))
+
+
+def test_the_diagonal_is_half_of_both_axes():
+    """What the measurement relies on to save a fit."""
+    features = [*np.random.default_rng(0).normal(size=(3, 9, 9, 5))]
+    both = leave_one_image_out_predictions(features, target="lr+ud")
+    diagonal = leave_one_image_out_predictions(features, target="diag")
+    for plane, seen in zip(both, diagonal, strict=True):
+        assert plane.mean(axis=-1) == pytest.approx(seen[..., 0])
