@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--sides 1024 2048 4096]
 
 The image is the bundled micrograph, mirrored to the size asked for; every run is a process of its
-own, so that its peak memory is its own.
+own, so that its peak memory is its own. Linux only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def measure(folder: Path, scale: int) -> tuple[float, float]:
     command += ["--scribbles", "scribbles.tif", "--output", "labels.tif", "--scale", str(scale)]
     started = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, "NAPARI_ALIBI_SEG_CACHE": str(folder)}
+        command,
+        cwd=folder,
+        env={**os.environ, "NAPARI_ALIBI_SEG_CACHE": str(folder)},
+        stdout=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)
     if status:

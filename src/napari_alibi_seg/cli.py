@@ -140,7 +140,7 @@ def demo(options: argparse.Namespace) -> int:
         scribbles = read_scribbles(samples / "superalloy_scribbles.png", image)
     with _Bars() as bars:
         segmenter = Segmenter(device=options.device, progress=bars)
-        classifier = segmenter.fit(image, scribbles).renamed(_demo_classes())
+        classifier = segmenter.fit(image, scribbles, _demo_classes())
         [(index, result)] = segmenter.apply(classifier, image)
     labels, picture = options.output / "segmentation.tif", options.output / "overlay.png"
     with stack_writer(labels, image, result.labels.dtype) as write:
