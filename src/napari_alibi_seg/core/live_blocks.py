@@ -1,0 +1,55 @@
+"""Which blocks of a plane come first, and what is painted into them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_alibi_seg.core.segmentation import blocks
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.core.classifier import Segmentation
+    from napari_alibi_seg.core.live_records import Index, LiveRequest
+    from napari_alibi_seg.core.planes import Plane, Window
+
+STEP = 4
+"""A coarse result looks at every STEP-th pixel in rows and columns."""
+
+
+def visible_blocks(plane: Plane, visible: Window, side: int) -> list[Window]:
+    """Return the blocks that touch what is visible, the middle ones first."""
+    touching = [
+        window
+        for window in blocks(plane.shape, side)
+        if window.top < visible.top + visible.height
+        and visible.top < window.top + window.height
+        and window.left < visible.left + visible.width
+        and visible.left < window.left + window.width
+    ]
+    return sorted(touching, key=partial(distance, visible=visible))
+
+
+def distance(window: Window, visible: Window) -> float:
+    """Return how far apart the middles of two windows are, in pixels."""
+    down = window.top + window.height / 2 - visible.top - visible.height / 2
+    across = window.left + window.width / 2 - visible.left - visible.width / 2
+    return float(np.hypot(down, across))
+
+
+def magnified(result: Segmentation, window: Window) -> Segmentation:
+    """Paint each pixel of a coarse result as a square, to fill a window."""
+    labels = result.labels.repeat(STEP, axis=0).repeat(STEP, axis=1)
+    return replace(result, labels=labels[: window.height, : window.width])
+
+
+def without_ignored(
+    request: LiveRequest, index: Index, window: Window, result: Segmentation
+) -> Segmentation:
+    """Set the pixels to 0 that are painted with an ignored class."""
+    if not request.ignored:
+        return result
+    ignored = np.isin(request.scribbles[index][window.slices], list(request.ignored))
+    return replace(result, labels=np.where(ignored, 0, result.labels).astype(result.labels.dtype))

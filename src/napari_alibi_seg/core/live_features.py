@@ -1,0 +1,157 @@
+"""Feature maps that grow tile by tile, can be left at any time, and are gone on with later."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap, automatic_scale
+from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.features import FeatureIdentity
+    from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.core.planes import Plane, Window
+    from napari_alibi_seg.core.segmentation import SegmentationConfig
+    from napari_alibi_seg.core.tiling import Tile
+
+_LIMIT = 1e9
+
+_Key: TypeAlias = "tuple[str, int, Index]"
+
+
+@dataclass
+class _Tokens:
+    """A feature map in the making."""
+
+    values: NDArray[np.float16]
+    waiting: list[Tile]
+
+
+class GrowingFeatures:
+    """The features of the planes of one image.
+
+    Parameters
+    ----------
+    planes : mapping
+        Planes by index.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._planes: Mapping[Index, Plane] = {}
+        self._extractors: dict[str, FeatureExtractor] = {}
+        self._tokens: dict[_Key, _Tokens] = {}
+
+    def open(self, planes: Mapping[Index, Plane]) -> None:
+        """Turn to another image and forget the features of the last one."""
+        self._planes = planes
+        self._tokens.clear()
+
+    def load(self, model: str) -> Iterator[ModelReady]:
+        """Load a model, unless it is the one already loaded."""
+        if model not in self._extractors:
+            self._extractors.clear()
+            self._extractors[model] = FeatureExtractor.load(model, self._device)
+        yield ModelReady(self._extractors[model].device.type)
+
+    def identity(self, config: SegmentationConfig) -> FeatureIdentity:
+        """Return what these features are."""
+        return self._extractors[config.model].identity(self._scale(config))
+
+    def ready(self, config: SegmentationConfig, index: Index) -> bool:
+        """Whether every tile of a plane is there."""
+        kept = self._tokens.get(self._key(config, index))
+        return kept is not None and not kept.waiting
+
+    def map(self, config: SegmentationConfig, index: Index) -> FeatureMap:
+        """Return the features of a plane that is ready."""
+        tokens = self._tokens[self._key(config, index)].values
+        return FeatureMap(tokens, self._stride(config), self.identity(config))
+
+    def compute(
+        self,
+        config: SegmentationConfig,
+        index: Index,
+        visible: Window,
+        needed: Collection[Index],
+    ) -> Iterator[FeatureProgress]:
+        """Compute the tiles a plane still lacks.
+
+        Parameters
+        ----------
+        config : SegmentationConfig
+            Model (loaded) and scale.
+        index : Index
+            Which plane.
+        visible : Window
+            Tiles near its centre come first.
+        needed : collection of Index
+            Planes whose features must not make way for these.
+
+        Yields
+        ------
+        FeatureProgress
+            Before the first tile and after each.
+        """
+        extractor, scale = self._extractors[config.model], self._scale(config)
+        kept = self._begun(config, index, needed)
+        total = len(extractor.tiles(self._planes[index].shape, scale))
+        megabytes = kept.values.nbytes / 1e6
+        started, first = time.monotonic(), len(kept.waiting)
+        order = partial(_distance, stride=self._stride(config), visible=visible)
+        yield FeatureProgress(index, total - first, total, None if first else 0.0, megabytes)
+        todo = sorted(kept.waiting, key=order)
+        for tile, tokens in extractor.compute(self._planes[index], todo, scale):
+            rows, columns = tile.rows, tile.columns
+            kept.values[rows.keep : rows.stop, columns.keep : columns.stop] = tokens
+            kept.waiting.remove(tile)
+            left = len(kept.waiting)
+            seconds = (time.monotonic() - started) / (first - left) * left
+            yield FeatureProgress(index, total - left, total, seconds, megabytes)
+
+    def _begun(
+        self, config: SegmentationConfig, index: Index, needed: Collection[Index]
+    ) -> _Tokens:
+        key = self._key(config, index)
+        kept = self._tokens.pop(key, None)
+        if kept is None:
+            extractor, scale = self._extractors[config.model], self._scale(config)
+            shape = self._planes[index].shape
+            size = (*extractor.grid(shape, scale), extractor.backbone.channels)
+            kept = _Tokens(np.empty(size, np.float16), extractor.tiles(shape, scale))
+            self._make_room(kept.values.nbytes, needed)
+        self._tokens[key] = kept  # the youngest is last
+        return kept
+
+    def _make_room(self, size: int, needed: Collection[Index]) -> None:
+        taken = size + sum(kept.values.nbytes for kept in self._tokens.values())
+        for key in [key for key in self._tokens if key[2] not in needed]:
+            if taken > _LIMIT:
+                taken -= self._tokens.pop(key).values.nbytes
+
+    def _key(self, config: SegmentationConfig, index: Index) -> _Key:
+        return config.model, self._scale(config), index
+
+    def _scale(self, config: SegmentationConfig) -> int:
+        return config.scale or automatic_scale(next(iter(self._planes.values())).shape)
+
+    def _stride(self, config: SegmentationConfig) -> float:
+        return self._extractors[config.model].backbone.patch_size / self._scale(config)
+
+
+def _distance(tile: Tile, stride: float, visible: Window) -> float:
+    """Return how far a tile is from the middle of what is visible, in pixels."""
+    row = stride * (tile.rows.keep + tile.rows.stop) / 2 - visible.top - visible.height / 2
+    column = stride * (tile.columns.keep + tile.columns.stop) / 2 - visible.left - visible.width / 2
+    return float(np.hypot(row, column))

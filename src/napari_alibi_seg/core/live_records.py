@@ -1,0 +1,186 @@
+"""What a window asks of the live engine, and what it is told; importing this imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, Segmentation
+    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.planes import Window
+    from napari_alibi_seg.core.segmentation import SegmentationConfig
+
+Index: TypeAlias = tuple[int, ...]
+"""Which plane of an image, as in `Micrograph.plane_indices`."""
+
+
+@dataclass(frozen=True, eq=False)
+class LiveRequest:
+    """What should be on the screen.
+
+    Attributes
+    ----------
+    image : Micrograph
+        The image; another object means other pixels.
+    scribbles : ndarray
+        Integers of shape ``image.label_shape``, 0 = not painted. Read while the request runs.
+    config : SegmentationConfig
+        What to train with.
+    planes : tuple of Index
+        Planes to classify; the first is on the screen and comes first.
+    visible : Window
+        The part of that plane on the screen; it comes before the rest.
+    classes : tuple of ClassInfo
+        Names and colours.
+    ignored : frozenset of int
+        Painted values that are neither trained on nor classified: their pixels become 0.
+    classifier : PixelClassifier or None
+        Apply this one; None trains on the scribbles.
+    predict : bool
+        False stops once the features are there.
+    votes : bool
+        Whether blocks carry probabilities.
+    generation : int
+        Grows with every change of anything but `planes` and `visible`.
+    """
+
+    image: Micrograph
+    scribbles: NDArray[np.integer[Any]]
+    config: SegmentationConfig
+    planes: tuple[Index, ...]
+    visible: Window
+    classes: tuple[ClassInfo, ...] = ()
+    ignored: frozenset[int] = frozenset()
+    classifier: PixelClassifier | None = None
+    predict: bool = True
+    votes: bool = False
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Painted:
+    """How much is painted.
+
+    Attributes
+    ----------
+    pixels : mapping
+        Painted pixels by class value.
+    strokes : int
+        Connected pieces of one class, over all planes.
+    """
+
+    pixels: Mapping[int, int]
+    strokes: int
+
+
+@dataclass(frozen=True)
+class ModelReady:
+    """The backbone is loaded.
+
+    Attributes
+    ----------
+    device : str
+        Where it computes: ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    device: str
+
+
+@dataclass(frozen=True)
+class FeatureProgress:
+    """The state of one plane's features; told before the first tile and after each.
+
+    Attributes
+    ----------
+    plane : Index
+        Which plane.
+    done, total : int
+        Tiles; the features are ready when they are equal.
+    seconds_left : float or None
+        Estimate; None before the first tile.
+    megabytes : float
+        What the finished features take.
+    """
+
+    plane: Index
+    done: int
+    total: int
+    seconds_left: float | None
+    megabytes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A classifier that is about to be applied.
+
+    Attributes
+    ----------
+    classifier : PixelClassifier
+        Equal to what `Segmenter.fit` makes of the same scribbles.
+    """
+
+    classifier: PixelClassifier
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A piece of a result.
+
+    Attributes
+    ----------
+    plane : Index
+        Which plane.
+    window : Window
+        Where.
+    result : Segmentation
+        Of the window, at full size.
+    final : bool
+        False for a coarse or preliminary piece that a later one replaces.
+    """
+
+    plane: Index
+    window: Window
+    result: Segmentation
+    final: bool
+
+
+@dataclass(frozen=True)
+class PlaneDone:
+    """Every pixel of a plane has its final class.
+
+    Attributes
+    ----------
+    plane : Index
+        Which plane.
+    pixels : mapping
+        Pixels by class value; ignored ones are not counted.
+    """
+
+    plane: Index
+    pixels: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Warmed:
+    """The pixel filters of some of what is visible are ready for the first stroke.
+
+    Attributes
+    ----------
+    plane : Index
+        Which plane.
+    done, total : int
+        Blocks.
+    """
+
+    plane: Index
+    done: int
+    total: int
+
+
+LiveEvent: TypeAlias = Painted | ModelReady | FeatureProgress | Warmed | Fitted | Block | PlaneDone

@@ -1,0 +1,202 @@
+"""The list of classes: colour, name, painted pixels, and the key of each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QAction, QColor
+from qtpy.QtWidgets import (
+    QColorDialog,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_alibi_seg.gui.painting import ERASER_KEY, KEYS
+from napari_alibi_seg.gui.parts import Block, row, side_by_side, swatch
+from napari_alibi_seg.gui.records import PaintClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari.layers import Labels
+
+_MOST = 255
+
+
+class ClassPanel(Block):
+    """Shows the classes and what is painted of each; tells what the person wants of them."""
+
+    chosen = Signal(int)
+    erase_wanted = Signal()
+    changed = Signal()
+    removed = Signal(int)
+    layer_chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__("Classes")
+        self._rows: list[_Row] = []
+        self.layers = QComboBox()
+        self.layers.activated.connect(lambda _: self.layer_chosen.emit(self.layers.currentData()))
+        self._layers_label = self.add("Paint on", self.layers)
+        self._list = QWidget()
+        self._column = QVBoxLayout(self._list)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(3)
+        self.add_wide(self._list)
+        self.add_button = QPushButton("Add class")
+        self.add_button.clicked.connect(self.add_class)
+        self.eraser = QPushButton(f"Erase  [{ERASER_KEY}]")
+        self.eraser.setCheckable(True)
+        self.eraser.clicked.connect(self.erase_wanted)
+        self.add_wide(side_by_side(self.add_button, self.eraser))
+        self.offer_layers([], None)
+        self.show_classes([PaintClass.default(1), PaintClass.default(2)])
+
+    @property
+    def classes(self) -> tuple[PaintClass, ...]:
+        """The classes, in the order shown."""
+        return tuple(row.known for row in self._rows)
+
+    def show_classes(self, classes: Sequence[PaintClass]) -> None:
+        """Show other classes instead."""
+        for old in self._rows:
+            self._column.removeWidget(old)
+            old.hide()
+            old.deleteLater()
+        self._rows = [self._row(known, place) for place, known in enumerate(classes)]
+
+    def ensure(self, values: Sequence[int]) -> None:
+        """Add a class for each painted value that has none."""
+        known = {shown.value for shown in self.classes}
+        missing = [PaintClass.default(int(value)) for value in values if value not in known]
+        if missing:
+            self.show_classes(sorted((*self.classes, *missing), key=lambda shown: shown.value))
+            self.changed.emit()
+
+    def show_counts(self, pixels: Mapping[int, int]) -> None:
+        """Show how many pixels of each class are painted."""
+        for shown in self._rows:
+            shown.show_count(pixels.get(shown.known.value, 0))
+
+    def show_chosen(self, value: int | None) -> None:
+        """Mark the class that is painted; None marks the eraser."""
+        for shown in self._rows:
+            shown.key.setChecked(shown.known.value == value)
+        self.eraser.setChecked(value is None)
+
+    def offer_layers(self, layers: Sequence[Labels], chosen: Labels | None) -> None:
+        """Offer layers to paint on; hidden where there is nothing to choose."""
+        self.layers.clear()
+        for layer in layers:
+            self.layers.addItem(layer.name, layer)
+        matches = [place for place, layer in enumerate(layers) if layer == chosen]
+        self.layers.setCurrentIndex(matches[0] if matches else -1)
+        for widget in (self._layers_label, self.layers):
+            widget.setVisible(len(layers) > 1)
+
+    def add_class(self) -> None:
+        """Add a class with the smallest value that is free, and paint it."""
+        taken = {shown.value for shown in self.classes}
+        value = next((value for value in range(1, _MOST + 1) if value not in taken), None)
+        if value is not None:
+            self._rows.append(self._row(PaintClass.default(value), len(self._rows)))
+            self.changed.emit()
+            self.chosen.emit(value)
+
+    def _row(self, known: PaintClass, place: int) -> _Row:
+        made = _Row(known, KEYS[place] if place < len(KEYS) else "")
+        made.chosen.connect(self.chosen)
+        made.changed.connect(self.changed)
+        made.removal_wanted.connect(self._remove)
+        self._column.addWidget(made)
+        return made
+
+    def _remove(self, value: int) -> None:
+        self.show_classes([known for known in self.classes if known.value != value])
+        self.removed.emit(value)
+
+
+class _Row(QWidget):
+    """One class."""
+
+    chosen = Signal(int)
+    changed = Signal()
+    removal_wanted = Signal(int)
+
+    def __init__(self, known: PaintClass, key: str) -> None:
+        super().__init__()
+        self.known = known
+        self.key = QPushButton(key)
+        self.key.setCheckable(True)
+        self.key.setFixedWidth(28)
+        self.key.setToolTip(f"Paint this class (key {key})" if key else "Paint this class")
+        self.key.clicked.connect(lambda: self.chosen.emit(self.known.value))
+        self._colour = QToolButton()
+        self._colour.setToolTip("Change the colour")
+        self._colour.clicked.connect(self._recolour)
+        self._name = QLineEdit(known.name)
+        self._name.setToolTip("The name of the class; click to change it")
+        self._name.editingFinished.connect(self._rename)
+        self._count = QLabel("0 px")
+        self._count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._count.setFixedWidth(70)
+        self._menu = self._options()
+        row(self, self.key, self._colour, self._name, self._count, self._menu, stretch=2)
+        self._show()
+
+    def show_count(self, pixels: int) -> None:
+        self._count.setText(f"{pixels:,} px".replace(",", " "))
+
+    def _options(self) -> QToolButton:
+        button = QToolButton()
+        button.setText("⋯")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        button.setToolTip("Ignore or delete this class")
+        button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        menu = QMenu(button)
+        self.ignore = QAction("Ignore: counts nowhere (databar, cracks, holder)", menu)
+        self.ignore.setCheckable(True)
+        self.ignore.setChecked(self.known.ignored)
+        self.ignore.toggled.connect(self._ignore)
+        delete = QAction("Delete this class and its strokes", menu)
+        delete.triggered.connect(lambda: self.removal_wanted.emit(self.known.value))
+        menu.addActions([self.ignore, delete])
+        button.setMenu(menu)
+        return button
+
+    def _recolour(self) -> None:
+        colour = QColorDialog.getColor(QColor(*self.known.colour), self, "Colour of the class")
+        if colour.isValid():
+            self.recolour((colour.red(), colour.green(), colour.blue()))
+
+    def recolour(self, colour: tuple[int, int, int]) -> None:
+        self._change(replace(self.known, colour=colour))
+
+    def _rename(self) -> None:
+        name = self._name.text().strip()
+        if name and name != self.known.name:
+            self._change(replace(self.known, name=name))
+        self._name.setText(self.known.name)
+        self._name.clearFocus()  # so that keys choose classes again
+
+    def _ignore(self, ignored: bool) -> None:
+        self._change(replace(self.known, ignored=ignored))
+
+    def _change(self, known: PaintClass) -> None:
+        self.known = known
+        self._show()
+        self.changed.emit()
+
+    def _show(self) -> None:
+        self._colour.setIcon(swatch(self.known.colour))
+        font = self._name.font()
+        font.setStrikeOut(self.known.ignored)
+        self._name.setFont(font)

@@ -1,0 +1,131 @@
+"""Shows in panels and layers what the engine tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.core.live_records import (
+    Block,
+    FeatureProgress,
+    Fitted,
+    ModelReady,
+    Painted,
+    PlaneDone,
+)
+from napari_alibi_seg.gui.parts import ChipState
+from napari_alibi_seg.gui.records import CLASSICAL
+from napari_alibi_seg.gui.words import WELCOME, facts, features_words
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.core.live_records import Index, LiveEvent
+    from napari_alibi_seg.gui.dock import Panels
+    from napari_alibi_seg.gui.painting import Keys
+    from napari_alibi_seg.gui.work import Work
+
+_STOPPED = "Results use pixel filters only until the features are started again."
+
+
+class Display:
+    """Remembers what was told last, and shows it.
+
+    Parameters
+    ----------
+    panels : Panels
+        Where to show.
+    keys : Keys
+        Bound on the layers that are made.
+    """
+
+    def __init__(self, panels: Panels, keys: Keys) -> None:
+        self._panels = panels
+        self._keys = keys
+        self._painted = Painted({}, 0)
+        self._done: PlaneDone | None = None
+        self._device = ""
+        self._preliminary = False
+
+    def show_no_image(self) -> None:
+        """Show that there is nothing to work on."""
+        self._panels.image.chip.show_state(ChipState.NONE, "No image")
+        self._panels.image.offer_readings([], None)
+        self._panels.reuse.enable(image=False, classifier=False, stack=False)
+        self._panels.result.facts.setText(WELCOME)
+
+    def show_work(self, work: Work) -> None:
+        """Show an image that work has begun on."""
+        self._painted, self._done = Painted({}, 0), None
+        self._panels.classes.show_counts({})
+        self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Cancel")
+        self._enable(work)
+        self._show_facts()
+
+    def show_stopped(self) -> None:
+        """Show that the features are stopped."""
+        self._panels.image.chip.show_state(ChipState.NONE, "Stopped", "Start", _STOPPED)
+
+    def hear(self, event: LiveEvent, work: Work, shown: Index, stopped: bool) -> None:
+        """Show an event.
+
+        Parameters
+        ----------
+        event : LiveEvent
+            What the engine tells.
+        work : Work
+            What it is about.
+        shown : Index
+            The plane on the screen.
+        stopped : bool
+            Whether the person has stopped the features.
+        """
+        match event:
+            case Painted():
+                self._on_painted(event, stopped)
+            case ModelReady():
+                self._on_model(event)
+            case FeatureProgress():
+                self._on_features(event)
+            case Fitted():
+                work.fitted = event.classifier
+                self._enable(work)
+            case Block():
+                self._on_block(event, work)
+            case PlaneDone() if event.plane == shown:
+                self._done = event
+                self._show_facts()
+
+    def _on_painted(self, event: Painted, stopped: bool) -> None:
+        self._painted = event
+        self._panels.classes.ensure(list(event.pixels))
+        self._panels.classes.show_counts(event.pixels)
+        self._show_facts()
+        if self._panels.image.model == CLASSICAL and not stopped:
+            self._panels.image.chip.show_state(ChipState.READY, "None needed")
+
+    def _on_model(self, event: ModelReady) -> None:
+        self._device = event.device
+        from napari_alibi_seg.core.checkpoints import MODELS  # torch is there by now
+
+        self._panels.image.offer_models([*MODELS, CLASSICAL])
+
+    def _on_features(self, event: FeatureProgress) -> None:
+        words, tip = features_words(event, self._device)
+        self._preliminary = event.done < event.total
+        if self._preliminary:
+            self._panels.image.chip.show_state(ChipState.WORKING, words, "Cancel", tip)
+        else:
+            self._panels.image.chip.show_state(ChipState.READY, words, tip=tip)
+
+    def _on_block(self, event: Block, work: Work) -> None:
+        box = self._panels.result
+        work.result.place(event, box.uncertainty.isChecked(), box.probabilities.isChecked())
+        for layer in work.result.layers:
+            self._keys.bind(layer)
+
+    def _enable(self, work: Work) -> None:
+        fitted = work.fitted is not None
+        self._panels.reuse.enable(image=True, classifier=fitted, stack=work.stack)
+
+    def _show_facts(self) -> None:
+        known = self._panels.classes.classes
+        words = facts(known, self._painted, self._done, self._preliminary)
+        self._panels.result.facts.setText(words)

@@ -1,0 +1,132 @@
+"""The dock: lays the panels out, and hands what they ask for to the controller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_alibi_seg.gui.actions import Actions
+from napari_alibi_seg.gui.classes import ClassPanel
+from napari_alibi_seg.gui.controller import Controller
+from napari_alibi_seg.gui.more import ReusePanel, TrainingPanel, folded
+from napari_alibi_seg.gui.panels import ImagePanel, ResultPanel
+from napari_alibi_seg.gui.parts import Strip
+from napari_alibi_seg.gui.preferences import preferred_settings
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from qtpy.QtGui import QCloseEvent
+
+_SCROLL_BAR = 18
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
+    """All parts of the dock."""
+
+    strip: Strip
+    image: ImagePanel
+    classes: ClassPanel
+    result: ResultPanel
+    training: TrainingPanel
+    reuse: ReusePanel
+
+
+class SegmentationDock(QWidget):
+    """Segment the image by painting a few strokes.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.panels = Panels(
+            Strip(), ImagePanel(), ClassPanel(), ResultPanel(), TrainingPanel(), ReusePanel()
+        )
+        settings = preferred_settings()
+        self.panels.training.show_settings(settings)
+        self.panels.image.choose_model(settings.model)
+        self._lay_out()
+        self.controller = Controller(napari_viewer, self.panels)
+        self.tasks = Actions(self.controller, self)
+        self._wire()
+        self._released = False
+
+    def release(self) -> None:
+        """Stop all work and let go of the viewer; the layers stay."""
+        if not self._released:
+            self._released = True
+            self.tasks.release()
+            self.controller.release()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Release everything when napari takes the dock away: it then has no parent."""
+        if event and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        super().changeEvent(event)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Release everything."""
+        self.release()
+        super().closeEvent(event)
+
+    def _wire(self) -> None:
+        panels, controller = self.panels, self.controller
+        panels.image.layer_chosen.connect(controller.choose_image)
+        panels.image.reading_chosen.connect(controller.choose_reading)
+        panels.image.channel_chosen.connect(controller.choose_channel)
+        panels.image.model_chosen.connect(controller.change_settings)
+        panels.image.chip.pressed.connect(controller.toggle_features)
+        panels.classes.chosen.connect(controller.brush.choose)
+        panels.classes.erase_wanted.connect(controller.brush.erase)
+        panels.classes.changed.connect(controller.change_classes)
+        panels.classes.removed.connect(controller.remove_class)
+        panels.classes.layer_chosen.connect(controller.choose_scribbles)
+        panels.result.update_wanted.connect(controller.update_once)
+        panels.result.live_changed.connect(lambda _: controller.ask())
+        panels.result.outputs_changed.connect(controller.change_outputs)
+        panels.result.opacity_changed.connect(controller.set_opacity)
+        panels.training.changed.connect(controller.change_settings)
+        self.tasks.wire(panels.reuse)
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.setSpacing(8)
+        column.addWidget(self.panels.strip)
+        for panel in (self.panels.image, self.panels.classes, self.panels.result):
+            column.addWidget(panel)
+            column.addWidget(_line())
+        column.addWidget(folded("Training", self.panels.training))
+        column.addWidget(folded("Save, apply and reuse", self.panels.reuse))
+        column.addStretch()
+        area = QScrollArea()
+        area.setWidget(content)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        widest = max(
+            part.minimumSizeHint().width()
+            for part in (content, self.panels.training, self.panels.reuse)
+        )
+        self.setMinimumWidth(widest + _SCROLL_BAR)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.area = area
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    line.setFixedHeight(1)
+    line.setStyleSheet("background: rgba(128, 128, 128, 90); border: none;")
+    return line

@@ -1,0 +1,72 @@
+"""Work on files that takes a while: generators for a worker; importing this imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_alibi_seg.core.errors import AlibiSegError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.images import Micrograph
+
+
+def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]) -> Iterator[str]:
+    """Write labels or scribbles as an OME-TIFF with the image's axes and pixel size."""
+    from napari_alibi_seg.core.results import stack_writer
+
+    with stack_writer(path, image, labels.dtype) as write:
+        for index in image.plane_indices():
+            write(index, labels[index])
+    yield f"Written: {path}"
+
+
+def write_classifier(path: Path, classifier: PixelClassifier) -> Iterator[str]:
+    """Write a classifier as a skops file."""
+    from napari_alibi_seg import save_classifier
+
+    save_classifier(classifier, path)
+    yield f"Written: {path}"
+
+
+def read_classifier(path: Path) -> Iterator[PixelClassifier]:
+    """Read a classifier from a skops file."""
+    from napari_alibi_seg import load_classifier
+
+    yield load_classifier(path)
+
+
+def segment_files(
+    classifier: PixelClassifier, paths: Sequence[Path], folder: Path, device: str
+) -> Iterator[str]:
+    """Segment files one after the other; a bad one is told of, and the rest go on.
+
+    Yields
+    ------
+    str
+        What happens, in words.
+    """
+    from napari_alibi_seg.core.images import read_image
+    from napari_alibi_seg.core.results import stack_writer
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+    segmenter = Segmenter.of(classifier, device=device)
+    failed = []
+    for number, path in enumerate(paths, start=1):
+        yield f"Segmenting {path.name} ({number} of {len(paths)})"
+        target = folder / f"{path.stem}_labels.tif"
+        try:
+            image = read_image(path)
+            with stack_writer(target, image, classifier.label_values.dtype) as write:
+                for index, result in segmenter.apply(classifier, image):
+                    write(index, result.labels)
+        except (AlibiSegError, MemoryError) as error:
+            failed.append(f"{path.name}: {str(error) or 'out of memory'}")
+    done = len(paths) - len(failed)
+    yield " ".join([f"{done} of {len(paths)} images are segmented in {folder}.", *failed])

@@ -1,0 +1,131 @@
+"""The folded blocks: how to train, and what to do with the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QSpinBox, QWidget
+from superqt import QCollapsible
+
+from napari_alibi_seg.gui.parts import GAP, Block
+from napari_alibi_seg.gui.records import Settings
+
+_SCALES = {"automatic": None, "1": 1, "2": 2, "3": 3, "4": 4}
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class TrainingPanel(Block):
+    """Shows and asks for `Settings`, all but the model."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings = Settings()
+        self.scale, self.device = QComboBox(), QComboBox()
+        self.scale.addItems(list(_SCALES))
+        self.scale.setToolTip("Magnification before the model; automatic is 2 up to a megapixel")
+        self.device.addItems(_DEVICES)
+        self.components = _number(4, 256, "Principal components kept of the deep features")
+        self.trees = _number(10, 1000, "Trees of the random forest")
+        self.seed = _number(0, 9999, "Equal scribbles and seed give an equal result")
+        self.filters = QCheckBox("pixel filters too")
+        self.add("Scale", self.scale)
+        self.add("Parts", self.components)
+        self.add("Filters", self.filters)
+        self.add("Trees", self.trees)
+        self.add("Seed", self.seed)
+        self.add("Device", self.device)
+        self.show_settings(self._settings)
+        for box in (self.scale, self.device):
+            box.activated.connect(self.changed)
+        for spin in (self.components, self.trees, self.seed):
+            spin.valueChanged.connect(self.changed)
+        self.filters.toggled.connect(self.changed)
+
+    def settings(self, model: str) -> Settings:
+        """Return what is set, with a model."""
+        return replace(
+            self._settings,
+            model=model,
+            scale=_SCALES[self.scale.currentText()],
+            components=self.components.value(),
+            filters=self.filters.isChecked(),
+            trees=self.trees.value(),
+            seed=self.seed.value(),
+            device=self.device.currentText(),
+        )
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show other settings, without telling of a change."""
+        self._settings = settings
+        blocked = self.blockSignals(True)
+        self.scale.setCurrentIndex(list(_SCALES.values()).index(settings.scale))
+        self.components.setValue(settings.components)
+        self.filters.setChecked(settings.filters)
+        self.trees.setValue(settings.trees)
+        self.seed.setValue(settings.seed)
+        if self.device.findText(settings.device) < 0:
+            self.device.addItem(settings.device)
+        self.device.setCurrentText(settings.device)
+        self.blockSignals(blocked)
+
+
+class ReusePanel(QWidget):
+    """Buttons for what a classifier and a result can be used for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(GAP)
+        self.buttons: dict[str, QPushButton] = {}
+        words = {
+            "apply_stack": ("Apply to stack", "Segment every plane of this image"),
+            "apply_files": ("Apply to files…", "Segment other images with this classifier"),
+            "save": ("Save classifier…", "Keep the forest for other images"),
+            "load": ("Load classifier…", "Use a saved forest on this image"),
+            "export": ("Export result…", "Write the segmentation as an OME-TIFF"),
+            "scribbles": ("Export scribbles…", "Write the scribbles as an OME-TIFF"),
+            "python": ("Copy as Python", "Put a script that gives this result on the clipboard"),
+            "command": ("Copy as command", "Put a command that gives this result on the clipboard"),
+        }
+        for place, (name, (text, tip)) in enumerate(words.items()):
+            self.buttons[name] = QPushButton(text)
+            self.buttons[name].setToolTip(tip)
+            grid.addWidget(self.buttons[name], place // 2, place % 2)
+
+    def enable(self, *, image: bool, classifier: bool, stack: bool) -> None:
+        """Allow what is possible."""
+        needed = {
+            "apply_stack": image and classifier and stack,
+            "apply_files": classifier,
+            "save": classifier,
+            "load": image,
+            "export": image and classifier,
+            "scribbles": image,
+            "python": image,
+            "command": image,
+        }
+        for name, possible in needed.items():
+            self.buttons[name].setEnabled(possible)
+
+
+def folded(title: str, content: QWidget) -> QCollapsible:
+    """Return a block that is closed until it is clicked."""
+    block = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+    for layout in (block.layout(), block.content().layout()):
+        if layout is not None:
+            layout.setContentsMargins(0, 0, 0, 0)
+    block.addWidget(content)
+    block.collapse(animate=False)
+    return block
+
+
+def _number(low: int, high: int, tip: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(low, high)
+    box.setKeyboardTracking(False)
+    box.setToolTip(tip)
+    return box

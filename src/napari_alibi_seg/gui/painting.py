@@ -1,0 +1,200 @@
+"""The layer strokes are painted on, and the keys that choose what is painted."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, QTimer, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.gui.records import PaintClass
+    from napari_alibi_seg.gui.source import ImageSource
+
+DEBOUNCE_MS = 300
+BRUSH = 5
+KEYS = tuple("123456789")
+ERASER_KEY = "E"
+OPACITY = 0.85
+_MARK = "napari-alibi-seg"
+SCRIBBLES = {_MARK: "scribbles"}
+"""Metadata of a layer made to be painted on."""
+
+
+class Scribbles(QObject):
+    """Follows one Labels layer: sets what is painted, and tells when that was changed.
+
+    Parameters
+    ----------
+    layer : Labels
+        Of the shape of the image's planes.
+    """
+
+    touched = Signal()
+    """The person painted, erased or filled."""
+    settled = Signal()
+    """What is painted, or the view of it, may have changed and has been still for a moment."""
+
+    def __init__(self, layer: Labels, parent: QObject) -> None:
+        super().__init__(parent)
+        self.layer = layer
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DEBOUNCE_MS)
+        self._timer.timeout.connect(self.settled)
+        layer.events.paint.connect(self._touch)
+        layer.events.data.connect(self._touch)
+        layer.events.set_data.connect(self._settle)
+        layer.events.labels_update.connect(self._wait)
+
+    def release(self) -> None:
+        """Stop following the layer."""
+        self._timer.stop()
+        self.layer.events.paint.disconnect(self._touch)
+        self.layer.events.data.disconnect(self._touch)
+        self.layer.events.set_data.disconnect(self._settle)
+        self.layer.events.labels_update.disconnect(self._wait)
+
+    @property
+    def data(self) -> NDArray[np.integer[Any]]:
+        """The painted values, as the layer holds them."""
+        return self.layer.data  # type: ignore[no-any-return]
+
+    def choose(self, value: int) -> None:
+        """Paint a class from now on."""
+        self.layer.selected_label = value
+        self.layer.mode = "paint"
+
+    def erase(self) -> None:
+        """Erase from now on."""
+        self.layer.mode = "erase"
+
+    def show(self, classes: Sequence[PaintClass]) -> None:
+        """Show classes in their colours."""
+        self.layer.colormap = colormap(classes)
+
+    def remove(self, value: int) -> None:
+        """Erase every stroke of a class."""
+        self.layer.data[self.data == value] = 0
+        self.layer.refresh()
+        self._touch()
+
+    def restore(self, positions: NDArray[np.int32], values: NDArray[np.uint8]) -> None:
+        """Paint pixels of an earlier session."""
+        self.layer.data[tuple(positions.T)] = values
+        self.layer.refresh()
+        self._touch()
+
+    def _touch(self) -> None:
+        self.touched.emit()
+        self._timer.start()
+
+    def _settle(self) -> None:
+        self._timer.start()
+
+    def _wait(self) -> None:
+        """Put off what is due while a stroke is being drawn."""
+        if self._timer.isActive():
+            self._timer.start()
+
+
+def new_scribbles(source: ImageSource) -> Labels:
+    """Return an empty layer to paint on, lying exactly on the image."""
+    layer = Labels(
+        np.zeros(source.micrograph.label_shape, np.uint8),
+        name=f"scribbles on {source.layer.name}",
+        metadata=dict(SCRIBBLES),
+        opacity=OPACITY,
+        **source.placement(),
+    )
+    layer.brush_size = BRUSH
+    return layer
+
+
+def fitting_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
+    """Return the Labels layers that can be painted on for an image, marked ones first."""
+    fitting = [
+        layer
+        for layer in layers
+        if isinstance(layer, Labels)
+        and not layer.multiscale
+        and layer.data.shape == source.micrograph.label_shape
+        and not is_result(layer)
+    ]
+    return sorted(fitting, key=lambda layer: not is_scribbles(layer))
+
+
+def is_scribbles(layer: Layer) -> bool:
+    """Whether a layer was made, or chosen, to be painted on."""
+    return bool(layer.metadata.get(_MARK) == "scribbles")
+
+
+def is_result(layer: Layer) -> bool:
+    """Whether this plugin made a layer to show a result in."""
+    return bool(layer.metadata.get(_MARK) == "result")
+
+
+def mark_result(layer: Layer) -> None:
+    """Remember that a layer is a result, so that it is never offered to be painted on."""
+    layer.metadata[_MARK] = "result"
+
+
+def colormap(classes: Sequence[PaintClass]) -> DirectLabelColormap:
+    """Return the colours of classes; what is no class is grey, what is ignored dark."""
+    colours: dict[int | None, Any] = {None: (0.5, 0.5, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0)}
+    for known in classes:
+        colours[known.value] = (*(part / 255 for part in known.colour), 1.0)
+    return DirectLabelColormap(color_dict=colours)
+
+
+class Keys:
+    """Binds the keys 1 to 9 and E on layers, and unbinds them again.
+
+    A layer's own keys come before the viewer's, so they are bound on every layer that may be
+    active while the person paints.
+
+    Parameters
+    ----------
+    choose : callable
+        Told the number of a key, 1 to 9.
+    erase : callable
+        Called by E.
+    """
+
+    def __init__(self, choose: Callable[[int], None], erase: Callable[[], None]) -> None:
+        self._actions: dict[str, Callable[[Any], None]] = {
+            ERASER_KEY: lambda _: erase(),
+            **{key: _choosing(choose, int(key)) for key in KEYS},
+        }
+        self._bound: list[Any] = []
+
+    def bind(self, target: Any) -> None:
+        """Bind the keys on a layer or the viewer."""
+        if any(target is bound for bound in self._bound):
+            return
+        self._bound.append(target)
+        for key, action in self._actions.items():
+            target.bind_key(key, action, overwrite=True)
+
+    def release(self) -> None:
+        """Unbind the keys everywhere."""
+        for target in self._bound:
+            for key in self._actions:
+                with suppress(RuntimeError):  # the viewer may be closing
+                    target.bind_key(key, None)
+        self._bound.clear()
+
+
+def _choosing(choose: Callable[[int], None], number: int) -> Callable[[Any], None]:
+    def choose_by_key(_: Any) -> None:  # napari asks an action for its name
+        choose(number)
+
+    return choose_by_key

@@ -1,0 +1,137 @@
+"""The blocks for the image and the result: they show and ask, and decide nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QSizePolicy, QSlider
+
+from napari_alibi_seg.gui.parts import Block, Chip, side_by_side
+from napari_alibi_seg.gui.records import CLASSICAL, DEFAULT_MODEL
+from napari_alibi_seg.gui.result import OPACITY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+
+    from napari_alibi_seg.gui.source import ImageSource, Reading
+
+_WORDS = {DEFAULT_MODEL: "ALiBi-DINOv2 S/14", CLASSICAL: "pixel filters only"}
+
+
+class ImagePanel(Block):
+    """Which image, how it is read, which model, and how far its features are."""
+
+    layer_chosen = Signal(object)
+    reading_chosen = Signal(object)
+    channel_chosen = Signal(int)
+    model_chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__("Image")
+        self.layers, self.readings, self.channels, self.models = (QComboBox() for _ in range(4))
+        for combo in (self.layers, self.readings, self.channels, self.models):
+            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.layers.activated.connect(lambda _: self.layer_chosen.emit(self.layers.currentData()))
+        self.readings.activated.connect(
+            lambda _: self.reading_chosen.emit(self.readings.currentData())
+        )
+        self.channels.activated.connect(self.channel_chosen)
+        self.models.activated.connect(lambda _: self.model_chosen.emit(self.model))
+        self.chip = Chip()
+        self.add("Layer", self.layers)
+        self._readings_label = self.add("Read as", self.readings)
+        self._channels_label = self.add("Channel", self.channels)
+        self.add("Model", self.models)
+        self.add("Features", self.chip)
+        self.offer_models([DEFAULT_MODEL, CLASSICAL])
+        self.offer_readings([], None)
+
+    @property
+    def model(self) -> str:
+        """The model chosen."""
+        return str(self.models.currentData())
+
+    def offer_layers(self, layers: Sequence[Image], chosen: Image | None) -> None:
+        """List the image layers."""
+        self.layers.clear()
+        for layer in layers:
+            self.layers.addItem(layer.name, layer)
+        matches = [place for place, layer in enumerate(layers) if layer == chosen]
+        self.layers.setCurrentIndex(matches[0] if matches else -1)
+        self.layers.setEnabled(bool(layers))
+        self.layers.setPlaceholderText("open an image (File, Open)")
+
+    def offer_readings(self, readings: Sequence[Reading], source: ImageSource | None) -> None:
+        """List the ways to read the axes; hidden where there is one."""
+        self.readings.clear()
+        for reading in readings:
+            self.readings.addItem(reading.words, reading)
+        count = 0
+        if source is not None:
+            self.readings.setCurrentIndex(list(readings).index(source.reading))
+            count = source.channels
+        self.channels.clear()
+        self.channels.addItems([f"channel {number}" for number in range(count)])
+        self.channels.setCurrentIndex((source and source.channel) or 0)
+        for widget in (self._readings_label, self.readings):
+            widget.setVisible(len(readings) > 1)
+        for widget in (self._channels_label, self.channels):
+            widget.setVisible(count > 0)
+
+    def offer_models(self, names: Sequence[str]) -> None:
+        """List models; the one chosen stays."""
+        chosen = self.model if self.models.count() else DEFAULT_MODEL
+        self.models.clear()
+        for name in names:
+            self.models.addItem(_WORDS.get(name, name), name)
+        self.choose_model(chosen)
+
+    def choose_model(self, name: str) -> None:
+        """Choose a model, also one that is not listed."""
+        if self.models.findData(name) < 0:
+            self.models.addItem(name, name)
+        self.models.setCurrentIndex(self.models.findData(name))
+        self.models.setToolTip(name)
+
+
+class ResultPanel(Block):
+    """When to update, what to show, and what came out."""
+
+    update_wanted = Signal()
+    live_changed = Signal(bool)
+    opacity_changed = Signal(float)
+    outputs_changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__("Result")
+        self.live = QCheckBox("Live")
+        self.live.setChecked(True)
+        self.live.setToolTip("Follow every stroke")
+        self.live.toggled.connect(self.live_changed)
+        self.update_button = QPushButton("Update once")
+        self.update_button.setToolTip("Bring the result up to date now")
+        self.update_button.clicked.connect(self.update_wanted)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(round(100 * OPACITY))
+        self.opacity.valueChanged.connect(lambda percent: self.opacity_changed.emit(percent / 100))
+        self.uncertainty = QCheckBox("Uncertainty")
+        self.probabilities = QCheckBox("Probabilities")
+        for box in (self.uncertainty, self.probabilities):
+            box.toggled.connect(self.outputs_changed)
+        self.uncertainty.setToolTip(
+            "A map: 1 - (largest - second largest share of the trees' votes)"
+        )
+        self.probabilities.setToolTip("The share of the trees' votes for each class")
+        self.facts = QLabel()
+        self.facts.setWordWrap(True)
+        self.facts.setTextFormat(Qt.TextFormat.RichText)
+        self.facts.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.facts.setMinimumHeight(3 * self.facts.fontMetrics().height() + 4)
+        self.add_wide(side_by_side(self.live, self.update_button, stretch=1))
+        self.add("Opacity", self.opacity)
+        self.add("Show", side_by_side(self.uncertainty, self.probabilities))
+        self.add_wide(self.facts)

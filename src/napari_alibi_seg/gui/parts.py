@@ -1,0 +1,179 @@
+"""Small widgets that the panels are made of."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_alibi_seg.gui.records import Colour
+
+GAP = 6
+LABEL_WIDTH = 56
+
+
+class ChipState(Enum):
+    """How far the features are."""
+
+    NONE = "#8a8f98"
+    WORKING = "#e69f00"
+    READY = "#2fa572"
+
+
+class Chip(QFrame):
+    """A coloured dot with words, and a button to stop or start what they tell of."""
+
+    pressed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = ChipState.NONE
+        self._dot = QLabel()
+        self._words = QLabel()
+        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.button = QPushButton()
+        self.button.clicked.connect(self.pressed)
+        row(self, self._dot, self._words, self.button, stretch=1)
+        self.setFixedHeight(self.button.sizeHint().height() + 4)
+        self.show_state(ChipState.NONE, "No image")
+
+    @property
+    def words(self) -> str:
+        """What the chip says."""
+        return self._words.text()
+
+    def show_state(self, state: ChipState, words: str, button: str = "", tip: str = "") -> None:
+        """Show a state; without a word for it the button is hidden."""
+        self.state = state
+        self._dot.setPixmap(_disc(state.value))
+        self._words.setText(words)
+        self.setToolTip(tip or words)
+        self.button.setText(button)
+        self.button.setVisible(bool(button))
+
+
+class Strip(QFrame):
+    """A message with at most two things to do about it; hidden while there is nothing to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = QLabel()
+        self._words.setWordWrap(True)
+        self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.buttons: list[QPushButton] = []
+        self._row = QHBoxLayout()
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.addStretch()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.addWidget(self._words)
+        column.addLayout(self._row)
+        self.setObjectName("strip")
+        self.hide()
+
+    @property
+    def words(self) -> str:
+        """What the strip says; empty if nothing."""
+        return "" if self.isHidden() else self._words.text()
+
+    def say(self, words: str, *actions: tuple[str, Callable[[], None]], warn: bool = False) -> None:
+        """Say something; each action is a button, after which the strip is hidden."""
+        self._clear()
+        edge = "#d55e00" if warn else "#0072b2"
+        self.setStyleSheet(f"#strip {{ border-left: 3px solid {edge}; }}")
+        self._words.setText(words)
+        for text, act in (*actions, ("Dismiss", lambda: None)):
+            button = QPushButton(text)
+            button.clicked.connect(self.hide)
+            button.clicked.connect(lambda _=False, act=act: act())
+            self._row.addWidget(button)
+            self.buttons.append(button)
+        self.show()
+
+    def _clear(self) -> None:
+        for button in self.buttons:
+            self._row.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self.buttons = []
+
+
+def row(owner: QWidget, *widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    """Lay widgets out side by side; the one at `stretch` takes the space."""
+    layout = QHBoxLayout(owner)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(GAP)
+    for position, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if position == stretch else 0)
+    return layout
+
+
+def side_by_side(*widgets: QWidget, stretch: int | None = None) -> QWidget:
+    """Return a widget that holds others in a row."""
+    holder = QWidget()
+    row(holder, *widgets, stretch=stretch)
+    return holder
+
+
+class Block(QFrame):
+    """A part of the dock with labelled rows, under a title if it has one."""
+
+    def __init__(self, title: str = "") -> None:
+        super().__init__()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(GAP)
+        self._grid.setVerticalSpacing(GAP)
+        self._grid.setColumnStretch(1, 1)
+        if title:
+            heading = QLabel(title)
+            heading.setStyleSheet("font-weight: bold; font-size: 13px;")
+            self.add_wide(heading)
+
+    def add(self, label: str, widget: QWidget) -> QLabel:
+        """Add a row with a label before the widget; returns the label."""
+        words = QLabel(label)
+        words.setMinimumWidth(LABEL_WIDTH)
+        words.setBuddy(widget)
+        place = self._grid.rowCount()
+        self._grid.addWidget(words, place, 0)
+        self._grid.addWidget(widget, place, 1)
+        return words
+
+    def add_wide(self, widget: QWidget) -> None:
+        """Add a row that one widget takes alone."""
+        self._grid.addWidget(widget, self._grid.rowCount(), 0, 1, 2)
+
+
+def swatch(colour: Colour, side: int = 16) -> QIcon:
+    """Return a square of a colour."""
+    pixmap = QPixmap(side, side)
+    pixmap.fill(QColor(*colour))
+    return QIcon(pixmap)
+
+
+def _disc(colour: str, side: int = 12) -> QPixmap:
+    pixmap = QPixmap(side, side)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    painter.drawEllipse(1, 1, side - 2, side - 2)
+    painter.end()
+    return pixmap

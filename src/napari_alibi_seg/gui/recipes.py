@@ -1,0 +1,104 @@
+"""A result as a command or a script that gives it again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.gui.records import CLASSICAL, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_alibi_seg.gui.records import PaintClass
+    from napari_alibi_seg.gui.source import ImageSource
+
+
+def image_name(source: ImageSource) -> str:
+    """Return the image's file, or the name it should be saved under."""
+    path = source.micrograph.path
+    return f"{source.layer.name}.tif" if path is None else str(path)
+
+
+def scribbles_name(source: ImageSource) -> str:
+    """Return the name scribbles are exported under."""
+    return f"{source.layer.name}_scribbles.tif"
+
+
+def command(source: ImageSource, settings: Settings) -> str:
+    """Return the shell command that trains and segments as the window did."""
+    parts = ["napari-alibi-seg", "segment", image_name(source)]
+    parts += ["--scribbles", scribbles_name(source)]
+    parts += ["--output", f"{source.layer.name}_labels.tif"]
+    parts += _reading(source)
+    if settings.model != Settings.model:
+        parts += ["--model", settings.model]
+    if settings.scale is not None:
+        parts += ["--scale", str(settings.scale)]
+    if settings.seed:
+        parts += ["--seed", str(settings.seed)]
+    return shlex.join(parts)
+
+
+def unsaid(settings: Settings) -> list[str]:
+    """Return the settings a command cannot say, in words."""
+    plain = Settings()
+    differ = {
+        "parts": settings.components != plain.components,
+        "filters": settings.filters != plain.filters and settings.model != CLASSICAL,
+        "trees": settings.trees != plain.trees,
+    }
+    return [name for name, differs in differ.items() if differs]
+
+
+def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
+    """Return the Python script that trains and segments as the window did."""
+    ignored = [known.value for known in classes if known.ignored]
+    lines = [
+        "import numpy as np",
+        "",
+        "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
+        "from napari_alibi_seg import read_image, save_classifier",
+        "from napari_alibi_seg.core.results import read_scribbles",
+        "",
+        f"image = read_image({_arguments(source)})",
+        f"scribbles = np.array(read_scribbles({scribbles_name(source)!r}, image))",
+        *([f"scribbles[np.isin(scribbles, {ignored})] = 0  # ignored"] if ignored else []),
+        "classes = [",
+        *(
+            f"    ClassInfo({known.value}, {known.name!r}, {known.colour}),"
+            for known in classes
+            if not known.ignored
+        ),
+        "]",
+        f"channels = ChannelConfig({_channels(settings)})",
+        f"config = SegmentationConfig(model={settings.model!r}, scale={settings.scale}, "
+        f"channels=channels, trees={settings.trees}, seed={settings.seed})",
+        f"segmenter = Segmenter(config, device={settings.device!r})",
+        "classifier = segmenter.fit(image, scribbles, classes)",
+        "labels = np.empty(image.label_shape, np.uint8)",
+        "for index, result in segmenter.apply(classifier, image):",
+        "    labels[index] = result.labels",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _reading(source: ImageSource) -> list[str]:
+    if len(source.reading.axes) == 2:
+        return []
+    said = ["--axes", source.reading.axes]
+    return said if source.channel is None else [*said, "--channels", str(source.channel)]
+
+
+def _arguments(source: ImageSource) -> str:
+    said = [repr(image_name(source))]
+    if len(source.reading.axes) > 2:
+        said.append(f"axes={source.reading.axes!r}")
+    if source.channel is not None:
+        said.append(f"channels=[{source.channel}]")
+    return ", ".join(said)
+
+
+def _channels(settings: Settings) -> str:
+    without = not settings.filters and settings.model != CLASSICAL
+    return f"components={settings.components}" + (", sigmas=()" if without else "")

@@ -1,0 +1,177 @@
+"""What the window knows, in plain records; importing this imports neither Qt nor torch."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.live_records import Index, LiveRequest
+    from napari_alibi_seg.core.planes import Window
+    from napari_alibi_seg.core.segmentation import SegmentationConfig
+
+DEFAULT_MODEL = "alibi-dinov2-s14"
+CLASSICAL = "classical"
+"""The model name that means: no deep features."""
+
+Colour: TypeAlias = tuple[int, int, int]
+
+# Okabe and Ito's colours, which people with any colour vision tell apart on grey.
+_PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (0, 114, 178),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (213, 94, 0),
+    (240, 228, 66),
+)
+
+
+@dataclass(frozen=True)
+class PaintClass:
+    """A class as the person paints it.
+
+    Attributes
+    ----------
+    value : int
+        The value painted, 1 to 255.
+    name : str
+        The person's name for it.
+    colour : tuple of int
+        Red, green, blue in 0 to 255.
+    ignored : bool
+        Whether its pixels count nowhere (databar, cracks, holder).
+    """
+
+    value: int
+    name: str
+    colour: Colour
+    ignored: bool = False
+
+    @classmethod
+    def default(cls, value: int) -> PaintClass:
+        """Return a class with a plain name and a colour of its own."""
+        if value <= len(_PALETTE):
+            return cls(value, f"class {value}", _PALETTE[value - 1])
+        hue = value * 0.618034 % 1  # golden ratio: successive hues never come close
+        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 0.9))
+        return cls(value, f"class {value}", (red, green, blue))
+
+    def info(self) -> ClassInfo:
+        """Return the class as the core knows it."""
+        from napari_alibi_seg.core.classifier import ClassInfo
+
+        return ClassInfo(self.value, self.name, self.colour)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person can set about training.
+
+    Attributes
+    ----------
+    model : str
+        Name or path of a backbone, or ``classical``.
+    scale : int or None
+        Magnification, 1 to 4; None chooses by the size of the image.
+    components : int
+        Principal components of the deep features.
+    filters : bool
+        Whether pixels also have classical channels.
+    trees, seed : int
+        Of the forest.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    threads : int
+        Processor threads for deep features; 0 leaves the choice to torch.
+    """
+
+    model: str = DEFAULT_MODEL
+    scale: int | None = None
+    components: int = 32
+    filters: bool = True
+    trees: int = 100
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+
+    def config(self) -> SegmentationConfig:
+        """Return the settings as the core knows them."""
+        from napari_alibi_seg.core.channels import ChannelConfig
+        from napari_alibi_seg.core.segmentation import SegmentationConfig
+
+        filters = self.filters or self.model == CLASSICAL  # pixels need at least one channel
+        channels = ChannelConfig(self.components)
+        if not filters:
+            channels = ChannelConfig(self.components, sigmas=())
+        return SegmentationConfig(self.model, self.scale, channels, self.trees, self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Everything the worker needs to bring the screen up to date; see `LiveRequest`.
+
+    Attributes
+    ----------
+    touched : bool
+        Whether the person has painted, so that the session is worth keeping.
+    owner : str
+        Token of this sitting with this image; a session of another is never overwritten.
+    """
+
+    image: Micrograph
+    scribbles: NDArray[np.integer[Any]]
+    settings: Settings
+    planes: tuple[Index, ...]
+    visible: Window
+    classes: tuple[PaintClass, ...]
+    classifier: PixelClassifier | None = None
+    predict: bool = True
+    votes: bool = False
+    generation: int = 0
+    touched: bool = False
+    owner: str = ""
+
+    def request(self) -> LiveRequest:
+        """Return the order as the engine understands it; imports torch."""
+        from napari_alibi_seg.core.live_records import LiveRequest
+
+        return LiveRequest(
+            self.image,
+            self.scribbles,
+            self.settings.config(),
+            self.planes,
+            self.visible,
+            tuple(known.info() for known in self.classes if not known.ignored),
+            frozenset(known.value for known in self.classes if known.ignored),
+            self.classifier,
+            self.predict,
+            self.votes,
+            self.generation,
+        )
+
+
+@dataclass(frozen=True)
+class SessionFound:
+    """There are scribbles of an earlier session on this image.
+
+    Attributes
+    ----------
+    path : str
+        The session file.
+    pixels : int
+        How many are painted.
+    saved : str
+        Local date and time.
+    """
+
+    path: str
+    pixels: int
+    saved: str

@@ -1,0 +1,201 @@
+"""The layers a result is shown in: made once, then updated in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.colormaps import Colormap
+from qtpy.QtCore import QObject, QTimer
+
+from napari_alibi_seg.gui.painting import colormap, mark_result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.live_records import Block
+    from napari_alibi_seg.gui.records import PaintClass
+    from napari_alibi_seg.gui.source import ImageSource
+
+OPACITY = 0.45
+_REDRAW_MS = 80
+
+
+class ResultLayers(QObject):
+    """Paints blocks into layers that lie on the image.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where layers are added. A layer the person removed is made anew by the next block.
+    source : ImageSource
+        What is segmented.
+    parent : QObject
+        Owner.
+    """
+
+    def __init__(self, viewer: Viewer, source: ImageSource, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._source = source
+        self._classes: tuple[PaintClass, ...] = ()
+        self._opacity = OPACITY
+        self._stale: set[Layer] = set()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REDRAW_MS)
+        self._timer.timeout.connect(self._redraw)
+        self.labels: Labels | None = None
+        self.uncertainty: Image | None = None
+        self.probabilities: dict[int, Image] = {}
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that are in the viewer."""
+        made = [self.labels, *self.probabilities.values(), self.uncertainty]
+        return [layer for layer in made if layer is not None and layer in self._viewer.layers]
+
+    def adopt(self, other: ResultLayers) -> None:
+        """Go on with the layers of an earlier result of the same shape."""
+        self.labels, self.uncertainty = other.labels, other.uncertainty
+        self.probabilities = other.probabilities
+
+    def show(self, classes: Sequence[PaintClass]) -> None:
+        """Show classes in their colours and under their names."""
+        self._classes = tuple(classes)
+        if self.labels is not None:
+            self.labels.colormap = colormap(classes)
+            self.labels.features = _features(classes)
+        for known in classes:
+            layer = self.probabilities.get(known.value)
+            if layer is not None:
+                layer.name = _probability_name(known)
+                layer.colormap = _ramp(known)
+
+    def set_opacity(self, opacity: float) -> None:
+        """Set the opacity of the labels, 0 to 1."""
+        self._opacity = opacity
+        if self.labels is not None:
+            self.labels.opacity = opacity
+
+    def show_outputs(self, uncertainty: bool, probabilities: bool) -> None:
+        """Show or hide the layers beside the labels."""
+        if self.uncertainty is not None:
+            self.uncertainty.visible = uncertainty
+        for layer in self.probabilities.values():
+            layer.visible = probabilities
+
+    def place(self, block: Block, uncertainty: bool, probabilities: bool) -> None:
+        """Paint a block into the layers it belongs to."""
+        where = (*block.plane, *block.window.slices)
+        labels = self._labels_layer()
+        labels.data[where] = block.result.labels
+        self._mark(labels)
+        votes = block.result.probabilities  # (K, Y, X)
+        if votes is None:
+            return
+        if uncertainty:
+            layer = self._uncertainty_layer()
+            layer.data[where] = margin_uncertainty(votes)
+            self._mark(layer)
+        if probabilities:
+            for info, share in zip(block.result.classes, votes, strict=True):
+                layer = self._probability_layer(info.value)
+                layer.data[where] = share
+                self._mark(layer)
+
+    def release(self) -> None:
+        """Stop touching the layers; they stay in the viewer."""
+        self._timer.stop()
+        self._stale.clear()
+
+    def _mark(self, layer: Layer) -> None:
+        self._stale.add(layer)
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _redraw(self) -> None:
+        for layer in self._stale:
+            if layer in self._viewer.layers and layer.visible:
+                layer.refresh(extent=False, thumbnail=False)
+        self._stale.clear()
+
+    def _labels_layer(self) -> Labels:
+        if self.labels is None or self.labels not in self._viewer.layers:
+            self.labels = Labels(
+                np.zeros(self._source.micrograph.label_shape, np.uint8),
+                name=f"segmentation of {self._source.layer.name}",
+                opacity=self._opacity,
+                colormap=colormap(self._classes),
+                features=_features(self._classes),
+                **self._source.placement(),
+            )
+            self._add(self.labels)
+        return self.labels
+
+    def _uncertainty_layer(self) -> Image:
+        if self.uncertainty is None or self.uncertainty not in self._viewer.layers:
+            self.uncertainty = self._image(
+                f"uncertainty of {self._source.layer.name}", "inferno", "translucent", 0.75
+            )
+            self._add(self.uncertainty)
+        return self.uncertainty
+
+    def _probability_layer(self, value: int) -> Image:
+        layer = self.probabilities.get(value)
+        if layer is None or layer not in self._viewer.layers:
+            known = next(known for known in self._classes if known.value == value)
+            layer = self._image(_probability_name(known), _ramp(known), "additive", 0.35)
+            self.probabilities[value] = layer
+            self._add(layer)
+        return layer
+
+    def _image(self, name: str, colours: str | Colormap, blending: str, opacity: float) -> Image:
+        return Image(
+            np.zeros(self._source.micrograph.label_shape, np.float32),
+            name=name,
+            colormap=colours,
+            blending=blending,
+            contrast_limits=(0, 1),
+            opacity=opacity,
+            **self._source.placement(),
+        )
+
+    def _add(self, layer: Layer) -> None:
+        """Add a layer just above those it belongs to; what was active stays so."""
+        mark_result(layer)
+        layers = self._viewer.layers
+        active = layers.selection.active
+        below = [layers.index(other) for other in (self._source.layer, *self.layers)]
+        layers.insert(max(below) + 1, layer)
+        layers.selection.active = active
+
+
+def margin_uncertainty(votes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 1 - (largest - second largest share of votes), (Y, X) in [0, 1]."""
+    second, first = np.partition(votes, -2, axis=0)[-2:]
+    uncertainty: NDArray[np.float32] = 1 - (first - second)
+    return uncertainty
+
+
+def _features(classes: Sequence[PaintClass]) -> dict[str, list[object]]:
+    """Return the names napari shows under the pointer."""
+    return {
+        "index": [0, *(known.value for known in classes)],
+        "class": ["", *(known.name for known in classes)],
+    }
+
+
+def _ramp(known: PaintClass) -> Colormap:
+    return Colormap(
+        [(0, 0, 0), tuple(part / 255 for part in known.colour)], name=f"to {known.name}"
+    )
+
+
+def _probability_name(known: PaintClass) -> str:
+    return f"probability of {known.name}"

@@ -1,0 +1,168 @@
+"""From an image layer to a micrograph, and from the viewer to what of it is on the screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images import Micrograph, settle
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.stored import Stored
+
+if TYPE_CHECKING:
+    from napari.components import Dims
+    from napari.layers import Image
+
+    from napari_alibi_seg.core.live_records import Index
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read the dimensions of a layer.
+
+    Attributes
+    ----------
+    axes : str
+        A letter for each dimension of the data, as for `read_image`.
+    words : str
+        What the person chooses by.
+    """
+
+    axes: str
+    words: str
+
+
+def readings(layer: Image) -> list[Reading]:
+    """Return the ways a layer can be read, the likeliest first; one if there is no doubt.
+
+    Raises
+    ------
+    ImageError
+        If it has more dimensions than time, depth, rows and columns.
+    """
+    colour = "S" if layer.rgb else ""
+    found = {
+        2: [Reading("YX", "one plane")],
+        3: [Reading("ZYX", "planes (Z, Y, X)"), Reading("CYX", "channels (C, Y, X)")],
+        4: [
+            Reading("TZYX", "times and planes (T, Z, Y, X)"),
+            Reading("ZCYX", "planes with channels (Z, C, Y, X)"),
+            Reading("CZYX", "channels of planes (C, Z, Y, X)"),
+        ],
+    }.get(layer.ndim, [])
+    if not found:
+        raise ImageError(
+            f"The layer {layer.name!r} has {layer.ndim} dimensions, but at most four (time, depth, "
+            "rows, columns) can be segmented; split it first (right-click, Split Stack)."
+        )
+    if colour:
+        return [Reading(found[0].axes + colour, found[0].words)]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """An image layer, read in one way.
+
+    Attributes
+    ----------
+    layer : Image
+        The layer.
+    reading : Reading
+        How its dimensions are read.
+    channel : int or None
+        The channel taken as grey, if there are channels.
+    micrograph : Micrograph
+        The pixels; lazy if the layer's are.
+    pixels : array-like
+        The layer's data as it was when it was read.
+    """
+
+    layer: Image
+    reading: Reading
+    channel: int | None
+    micrograph: Micrograph
+    pixels: Any
+
+    @classmethod
+    def of(cls, layer: Image, reading: Reading, channel: int | None = None) -> ImageSource:
+        """Read a layer.
+
+        Raises
+        ------
+        ImageError
+            If its values are no numbers or its axes do not fit.
+        """
+        data = layer.data[0] if layer.multiscale else layer.data
+        path = layer.source.path
+        chosen = None if channel is None else (channel,)
+        stored = Stored(data, path=None if path is None else Path(path))
+        micrograph = settle(_arrayed(stored), reading.axes, chosen)
+        return cls(layer, reading, channel, micrograph, layer.data)
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are to choose from; 0 if none."""
+        if "C" not in self.reading.axes:
+            return 0
+        data = self.layer.data[0] if self.layer.multiscale else self.layer.data
+        return int(data.shape[self.reading.axes.index("C")])
+
+    @property
+    def dims(self) -> list[int]:
+        """Which of the layer's dimensions scribbles and labels have."""
+        return [self.reading.axes.index(letter) for letter in self.micrograph.label_axes]
+
+    def placement(self) -> dict[str, Any]:
+        """Return scale, translation and affine that put a label layer onto the image."""
+        dims, layer = self.dims, self.layer
+        ends = [*dims, layer.ndim]
+        placed = {
+            "scale": np.asarray(layer.scale)[dims],
+            "translate": np.asarray(layer.translate)[dims],
+            "affine": np.asarray(layer.affine.affine_matrix)[np.ix_(ends, ends)],
+        }
+        if len(dims) == layer.ndim:
+            placed |= {"rotate": layer.rotate, "shear": layer.shear, "units": layer.units}
+        return placed
+
+    def index(self, dims: Dims) -> Index:
+        """Return the plane the viewer's sliders point at."""
+        offset = dims.ndim - self.layer.ndim
+        point = [0.0] * self.layer.ndim
+        point[max(-offset, 0) :] = dims.point[max(offset, 0) :]
+        position = self.layer.world_to_data(point)
+        shape = self.micrograph.label_shape[:-2]
+        steps = [round(position[dim]) for dim in self.dims[:-2]]
+        return tuple(
+            int(np.clip(step, 0, size - 1)) for step, size in zip(steps, shape, strict=True)
+        )
+
+    def visible(self) -> Window:
+        """Return the part of the plane on the screen; all of it while nothing is drawn."""
+        rows, columns = self.micrograph.shape_yx
+        corners = np.asarray(self.layer.corner_pixels, float)[:, self.dims[-2:]]
+        if self.layer.multiscale:
+            factors = np.asarray(self.layer.downsample_factors)[self.layer.data_level]
+            corners = corners * factors[self.dims[-2:]]
+        (top, left), (bottom, right) = np.clip(corners.astype(int), 0, (rows, columns))
+        if bottom - top < 2 or right - left < 2:
+            return Window(0, 0, rows, columns)
+        return Window(int(top), int(left), int(bottom - top), int(right - left))
+
+
+def _arrayed(stored: Stored) -> Stored:
+    """Wrap what is neither numpy nor dask, such as zarr, so that it is read piece by piece."""
+    import dask.array as da
+
+    from napari_alibi_seg.core.stored import lazily
+
+    data: Any = stored.data
+    if isinstance(data, np.ndarray | da.Array):
+        return stored
+    wrapped = lazily(data, data.chunks) if hasattr(data, "chunks") else np.asarray(data)
+    return Stored(wrapped, path=stored.path)

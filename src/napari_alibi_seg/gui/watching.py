@@ -1,0 +1,81 @@
+"""What happens in the viewer: layers come and go, and other parts come into view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+_VIEW_MS = 150
+
+
+class Watch(QObject):
+    """Tells of changes once they are over.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        The viewer.
+    parent : QObject
+        Owner.
+    """
+
+    layers_changed = Signal()
+    """Layers were added, removed or renamed, and napari is done with it."""
+    plane_changed = Signal()
+    """The sliders or the display have changed."""
+    region_changed = Signal()
+    """The person has panned or zoomed."""
+
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+        super().__init__(parent)
+        self._timers = {
+            signal: self._timer(milliseconds, signal)
+            for signal, milliseconds in (
+                ("layers_changed", 0),
+                ("plane_changed", _VIEW_MS),
+                ("region_changed", _VIEW_MS),
+            )
+        }
+        layers, dims = viewer.layers.events, viewer.dims.events
+        camera = getattr(viewer, "scene", viewer).camera.events  # napari 0.9, and before
+        self._emitters: tuple[tuple[Any, Any], ...] = (
+            *((emitter, self._layers) for emitter in (layers.inserted, layers.removed)),
+            (layers.renamed, self._layers),
+            *((emitter, self._plane) for emitter in (dims.current_step, dims.order)),
+            (dims.ndisplay, self._plane),
+            *((emitter, self._region) for emitter in (camera.zoom, camera.center)),
+        )
+        for emitter, slot in self._emitters:
+            emitter.connect(slot)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is about to be told."""
+        return any(timer.isActive() for timer in self._timers.values())
+
+    def release(self) -> None:
+        """Watch no more."""
+        for emitter, slot in self._emitters:
+            emitter.disconnect(slot)
+        for timer in self._timers.values():
+            timer.stop()
+
+    def _timer(self, milliseconds: int, signal: str) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(getattr(self, signal))
+        return timer
+
+    def _layers(self) -> None:
+        self._timers["layers_changed"].start()
+
+    def _plane(self) -> None:
+        self._timers["plane_changed"].start()
+
+    def _region(self) -> None:
+        self._timers["region_changed"].start()

@@ -1,0 +1,73 @@
+"""One image at work: what is painted on it, and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from napari_alibi_seg.gui.records import PaintClass
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.gui.painting import Scribbles
+    from napari_alibi_seg.gui.result import ResultLayers
+    from napari_alibi_seg.gui.source import ImageSource
+
+
+@dataclass(eq=False)
+class Work:
+    """One image with what is painted on it and what came out.
+
+    Attributes
+    ----------
+    source : ImageSource
+        The image.
+    scribbles : Scribbles
+        The layer painted on.
+    result : ResultLayers
+        What came out.
+    classes : tuple of PaintClass
+        Shown while this is not the image chosen.
+    loaded : PixelClassifier or None
+        A classifier from a file, applied instead of training.
+    fitted : PixelClassifier or None
+        The one last applied.
+    touched : bool
+        Whether the person has painted.
+    second_offered : bool
+        Whether the second class was chosen for the person after the first stroke.
+    owner : str
+        Token of this sitting, kept in the session file.
+    """
+
+    source: ImageSource
+    scribbles: Scribbles
+    result: ResultLayers
+    classes: tuple[PaintClass, ...]
+    loaded: PixelClassifier | None = None
+    fitted: PixelClassifier | None = None
+    touched: bool = False
+    second_offered: bool = False
+    owner: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def stack(self) -> bool:
+        """Whether there is more than one plane."""
+        return len(self.source.micrograph.label_shape) > 2
+
+    def is_of(self, source: ImageSource) -> bool:
+        """Whether this is work on the same pixels, read in the same way."""
+        mine = self.source
+        same_reading = (mine.reading, mine.channel) == (source.reading, source.channel)
+        return same_reading and mine.layer == source.layer and mine.pixels is source.pixels
+
+
+def classes_of(layer: Labels) -> tuple[PaintClass, ...]:
+    """Return the classes a sample names, or two plain ones."""
+    names = layer.metadata.get("classes", ())
+    plain = [PaintClass.default(value) for value in range(1, max(len(names), 2) + 1)]
+    named = [replace(known, name=name) for known, name in zip(plain, names, strict=False)]
+    return (*named, *plain[len(named) :])

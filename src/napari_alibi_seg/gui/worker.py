@@ -1,0 +1,158 @@
+"""The bridge between the window and the engine: one order at a time, the newest wins."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker
+
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.gui.sessions import keep_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_alibi_seg.core.live import LiveEngine
+    from napari_alibi_seg.core.live_records import LiveEvent
+    from napari_alibi_seg.gui.records import Order, SessionFound
+
+
+class Bridge(QObject):
+    """Runs orders in a thread and hands on what they tell, on the main thread.
+
+    An order that is superseded stops at its next event. What it still tells is handed on only
+    if nothing but the view has changed since, so nothing stale is ever shown.
+    """
+
+    told = Signal(object)
+    failed = Signal(str)
+    busy_changed = Signal(bool)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._engines: dict[str, LiveEngine] = {}
+        self._waiting: Order | None = None
+        self._running: _Run | None = None
+        self._generation = -1
+
+    @property
+    def busy(self) -> bool:
+        """Whether an order is running or waits."""
+        return self._running is not None
+
+    def ask(self, order: Order) -> None:
+        """Run an order as soon as the one that runs has stopped; it replaces one that waits."""
+        self._generation = order.generation
+        self._waiting = order
+        if self._running is None:
+            self._start()
+        else:
+            self._running.stopped.set()
+
+    def outdate(self, generation: int) -> None:
+        """Show nothing more of older generations; an order of this one will follow."""
+        self._generation = generation
+        if self._running is not None:
+            self._running.stopped.set()
+
+    def stop(self) -> None:
+        """Stop what runs, forget what waits, and hand on nothing more."""
+        self._generation = -1
+        self._waiting = None
+        if self._running is not None:
+            self._running.stopped.set()
+
+    def forget(self) -> None:
+        """Stop, and let go of everything that was computed."""
+        self.stop()
+        self._engines = {}
+
+    def _start(self) -> None:
+        order, self._waiting = self._waiting, None
+        if order is None:
+            return
+        self._running = _Run(order)
+        worker = create_worker(
+            _serve, self._engines, self._running, _start_thread=False, _ignore_errors=True
+        )
+        worker.yielded.connect(self._hand_on)
+        worker.errored.connect(self._fail)
+        worker.finished.connect(self._finish)
+        self.busy_changed.emit(True)
+        worker.start()
+
+    def _hand_on(self, told: tuple[int, LiveEvent]) -> None:
+        generation, event = told
+        if generation == self._generation:
+            self.told.emit(event)
+
+    def _fail(self, error: Exception) -> None:
+        if self._running is not None and self._running.order.generation == self._generation:
+            self.failed.emit(str(error) if isinstance(error, AlibiSegError) else _unexpected(error))
+
+    def _finish(self, _: None = None) -> None:
+        self._running = None
+        self._start()
+        if self._running is None:
+            self.busy_changed.emit(False)
+
+
+class _Run:
+    """An order that runs, and the flag that stops it."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.stopped = Event()
+
+
+def _serve(
+    engines: dict[str, LiveEngine], run: _Run
+) -> Iterator[tuple[int, LiveEvent | SessionFound]]:
+    """Keep the session, then let the engine work; in a thread, so torch is imported here."""
+    order = run.order
+    try:
+        found = keep_session(order)
+        if found is not None:
+            yield order.generation, found
+        torch, LiveEngine = _imported()
+        if order.settings.threads:
+            torch.set_num_threads(order.settings.threads)
+        engine = engines.setdefault(order.settings.device, LiveEngine(order.settings.device))
+        with closing(engine.update(order.request())) as events:
+            for event in events:
+                if run.stopped.is_set():
+                    return
+                yield order.generation, event
+    except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
+        raise AlibiSegError(_unexpected(error)) from error
+
+
+def _imported() -> tuple[Any, type[LiveEngine]]:
+    """Import torch without triton, which it uses only to compile.
+
+    Triton brings an LLVM of its own; loading it into a process in which Mesa draws by its LLVM
+    ends in a segmentation fault.
+    """
+    hidden = "triton" not in sys.modules
+    if hidden:
+        sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
+    try:
+        import torch
+
+        from napari_alibi_seg.core.live import LiveEngine
+    finally:
+        if hidden:
+            del sys.modules["triton"]
+    return torch, LiveEngine
+
+
+def _unexpected(error: Exception) -> str:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return (
+        f"Something unexpected happened ({type(error).__name__}: {reason}); your scribbles are "
+        "kept, so paint on or press Update, and please report this if it comes again."
+    )

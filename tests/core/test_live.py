@@ -1,0 +1,177 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.live import LiveEngine
+from napari_alibi_seg.core.live_records import (
+    Block,
+    FeatureProgress,
+    Fitted,
+    LiveRequest,
+    Painted,
+    PlaneDone,
+)
+from napari_alibi_seg.core.planes import Levels, Plane, Window
+from napari_alibi_seg.core.remembered import RememberedClassical
+from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, segment
+
+DEEP = SegmentationConfig(scale=1, trees=20)
+QUICK = SegmentationConfig(CLASSICAL, trees=20)
+
+
+@pytest.fixture
+def request_of(micrograph, scribbles):
+    def made(config=QUICK, **changes):
+        rows, columns = micrograph.shape_yx
+        plain = LiveRequest(micrograph, scribbles, config, ((),), Window(0, 0, rows, columns))
+        return replace(plain, **changes)
+
+    return made
+
+
+def painted_by(events, shape):
+    labels = np.zeros(shape, np.uint8)
+    for event in events:
+        if isinstance(event, Block):
+            labels[(*event.plane, *event.window.slices)] = event.result.labels
+    return labels
+
+
+@pytest.mark.parametrize("config", [DEEP, QUICK])
+def test_the_engine_gives_what_segment_gives(request_of, micrograph, scribbles, config):
+    events = LiveEngine("cpu").update(request_of(config))
+
+    expected = segment(micrograph, scribbles, config, "cpu")
+
+    np.testing.assert_array_equal(painted_by(events, scribbles.shape), expected.labels)
+
+
+def test_one_more_stroke_gives_what_a_new_engine_gives(request_of, scribbles):
+    engine = LiveEngine("cpu")
+    list(engine.update(request_of()))
+    more = scribbles.copy()
+    more[70, 20:60] = 3
+
+    followed = painted_by(engine.update(request_of(scribbles=more)), scribbles.shape)
+
+    anew = painted_by(LiveEngine("cpu").update(request_of(scribbles=more)), scribbles.shape)
+    np.testing.assert_array_equal(followed, anew)
+
+
+def test_coarse_comes_before_fine_and_what_is_visible_before_the_rest():
+    rng = np.random.default_rng(0)
+    image = as_micrograph(rng.random((600, 600), np.float32))
+    painted = np.zeros((600, 600), np.uint8)
+    painted[5, :20], painted[300, :20] = 1, 2
+    visible = Window(400, 400, 100, 100)
+    config = replace(QUICK, channels=ChannelConfig(sigmas=(1.4,)))
+
+    events = list(LiveEngine("cpu").update(LiveRequest(image, painted, config, ((),), visible)))
+
+    shown = [event for event in events if isinstance(event, Block)]
+    assert [block.final for block in shown] == sorted(block.final for block in shown)
+    fine = [block for block in shown if block.final]
+    assert fine[0].window == Window(256, 256, 256, 256)
+    assert sum(block.result.labels.size for block in fine) == 600 * 600
+    assert [block.window for block in shown if not block.final] == [fine[0].window]
+
+
+def test_without_two_classes_there_are_features_and_no_result(request_of, scribbles):
+    one = np.where(scribbles == 1, scribbles, 0)
+
+    events = list(LiveEngine("cpu").update(request_of(DEEP, scribbles=one)))
+
+    assert not any(isinstance(event, Block | Fitted) for event in events)
+    progress = [event for event in events if isinstance(event, FeatureProgress)]
+    assert progress[-1].done == progress[-1].total
+
+
+def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
+    engine = LiveEngine("cpu")
+    wide = replace(DEEP, scale=3)
+    begun = engine.update(request_of(wide, predict=False))
+    for event in begun:
+        if isinstance(event, FeatureProgress) and event.done == 1:
+            break
+    begun.close()
+
+    events = list(engine.update(request_of(wide)))
+
+    progress = [event for event in events if isinstance(event, FeatureProgress)]
+    assert progress[0].done == 1
+    assert progress[0].total > 1
+    assert isinstance(events[-1], PlaneDone)
+    preliminary = next(event for event in events if isinstance(event, Block))
+    assert not preliminary.final
+
+
+def test_a_change_of_view_classifies_nothing_twice(request_of):
+    engine = LiveEngine("cpu")
+    first = list(engine.update(request_of()))
+
+    again = list(engine.update(request_of(visible=Window(0, 0, 20, 20))))
+
+    assert any(isinstance(event, Block) for event in first)
+    assert not any(isinstance(event, Block) for event in again)
+    assert again[-1] == first[-1]
+
+
+def test_ignored_pixels_become_zero_and_are_not_counted(request_of, scribbles):
+    ignoring = scribbles.copy()
+    ignoring[:10] = 7
+
+    events = list(LiveEngine("cpu").update(request_of(scribbles=ignoring, ignored=frozenset({7}))))
+
+    labels = painted_by(events, scribbles.shape)
+    np.testing.assert_array_equal(labels == 0, ignoring == 7)
+    assert events[-1].pixels.keys() == {1, 3}
+    assert sum(events[-1].pixels.values()) == (ignoring != 7).sum()
+
+
+def test_strokes_are_counted_by_class_and_plane(micrograph_pixels):
+    image = as_micrograph(np.stack([micrograph_pixels] * 2), "ZYX")
+    painted = np.zeros(image.label_shape, np.uint8)
+    painted[0, 5, 5:9], painted[0, 9, 5:9], painted[1, 5, 5:9] = 1, 1, 2
+    window = Window(0, 0, *image.shape_yx)
+
+    told = next(LiveEngine("cpu").update(LiveRequest(image, painted, QUICK, ((0,),), window)))
+
+    assert told == Painted({1: 8, 2: 4}, 3)
+
+
+def test_classifiers_are_applied_to_features_of_their_own_only(request_of, micrograph):
+    engine = LiveEngine("cpu")
+    events = list(engine.update(request_of()))
+    classifier = next(event for event in events if isinstance(event, Fitted)).classifier
+
+    with pytest.raises(AlibiSegError, match="trained on features"):
+        list(LiveEngine("cpu").update(request_of(DEEP, classifier=classifier)))
+
+
+def test_remembered_channels_are_the_channels(micrograph_pixels):
+    plane = Plane(micrograph_pixels, Levels(0, 255))
+    sigmas = (0.7, 2.8)
+    channels = PixelChannels(plane, ChannelConfig(sigmas=sigmas))
+    remembered = RememberedClassical(plane, sigmas, limit=1e9)
+    rng = np.random.default_rng(1)
+    some, more = (np.sort(rng.choice(plane.data.size, n, replace=False)) for n in (30, 90))
+    window = Window(0, 0, 100, 100)
+
+    for flat in (some, np.union1d(some, more)):
+        rows, columns = np.divmod(flat, plane.shape[1])
+        expected = channels.points(rows, columns)
+        np.testing.assert_array_equal(remembered.points(rows, columns), expected)
+        np.testing.assert_array_equal(remembered.block(window), channels.block(window))
+
+
+def test_no_more_blocks_are_remembered_than_fit(micrograph_pixels):
+    plane = Plane(micrograph_pixels, Levels(0, 255))
+    one = PixelChannels(plane, ChannelConfig(sigmas=(0.7,))).block(Window(0, 0, 50, 50))
+    remembered = RememberedClassical(plane, (0.7,), limit=2.5 * one.nbytes)
+    for left in (0, 50, 100):
+        remembered.block(Window(0, left, 50, 50))
+    assert len(remembered._blocks) == 2

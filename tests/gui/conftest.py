@@ -1,0 +1,130 @@
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QApplication
+from skimage.io import imread
+
+from napari_alibi_seg.gui.records import CLASSICAL
+
+SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
+LONG = 60_000
+"""Milliseconds a busy machine may take to load torch and the model."""
+
+
+@pytest.fixture(scope="session")
+def pixels():
+    """A real 140 x 180 micrograph: bright matrix, dark precipitates."""
+    return imread(SAMPLES / "superalloy.png")[100:240, 40:220]
+
+
+@pytest.fixture(autouse=True)
+def own_sessions(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_ALIBI_SEG_DATA", str(tmp_path / "data"))
+
+
+@dataclass
+class Desk:
+    """A viewer with the dock open, and hands to use them."""
+
+    viewer: object
+    dock: object
+    qtbot: object
+
+    @property
+    def controller(self):
+        return self.dock.controller
+
+    @property
+    def work(self):
+        return self.dock.controller.work
+
+    @property
+    def panels(self):
+        return self.dock.panels
+
+    @property
+    def painted(self):
+        return self.work.scribbles.data
+
+    @property
+    def segmented(self):
+        labels = self.work.result.labels
+        return None if labels is None else np.asarray(labels.data)
+
+    def open(self, data, **options):
+        before = self.work
+        self.viewer.add_image(data, **options)
+        if before is None:
+            self.until(lambda: self.work is not None)
+        return self.viewer.layers[-1]
+
+    def hurry(self):
+        """Do with pixel filters and few trees, where the result itself is not the question."""
+        settings = replace(self.controller.settings, model=CLASSICAL, trees=10)
+        self.panels.training.show_settings(settings)
+        self.panels.image.choose_model(CLASSICAL)
+
+    def until(self, condition, timeout=LONG):
+        self.qtbot.waitUntil(condition, timeout=timeout)
+
+    def rest(self):
+        """Wait until nothing runs and nothing is about to."""
+
+        def still():
+            waiting = self.work is not None and self.work.scribbles._timer.isActive()
+            return not (waiting or self.controller.bridge.busy or self.controller.watch.pending)
+
+        self.until(still)
+
+    def stroke(self, start, end):
+        """Drag the mouse over the canvas between two (row, column) pixels of the plane."""
+        canvas = self.viewer.__wrapped__.window._qt_viewer.canvas
+        points = [self._on_canvas(canvas, p) for p in np.linspace(start, end, 12)]
+        events = canvas._scene_canvas.events
+        events.mouse_press(pos=points[0], modifiers=(), button=1)
+        for point in points[1:]:
+            events.mouse_move(pos=point, modifiers=(), button=1)
+            self.qtbot.wait(12)
+        events.mouse_release(pos=points[-1], modifiers=(), button=1)
+        QApplication.processEvents()
+
+    def _on_canvas(self, canvas, pixel):
+        layer = self.work.scribbles.layer
+        world = layer.data_to_world([*np.zeros(layer.ndim - 2), *pixel])[-2:]
+        transform = canvas.view.scene.transform
+        column, row = transform.map([world[1], world[0], 0, 1])[:2]
+        return round(column), round(row)
+
+    def two_strokes(self):
+        """Paint matrix, then precipitate; no click and no key in between."""
+        self.stroke((18, 60), (18, 110))
+        self.qtbot.wait(20)
+        self.stroke((58, 60), (58, 100))
+
+    def key(self, name):
+        canvas = self.viewer.__wrapped__.window._qt_viewer.canvas
+        self.qtbot.keyClick(canvas.native, name)
+
+
+@pytest.fixture
+def make_desk(make_napari_viewer_proxy, qtbot):
+    desks = []
+
+    def made():
+        viewer = make_napari_viewer_proxy(show=True)
+        _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
+        desk = Desk(viewer, dock, qtbot)
+        desks.append(desk)
+        return desk
+
+    yield made
+    for desk in desks:
+        desk.dock.release()
+        desk.until(lambda desk=desk: not desk.controller.bridge.busy)
+
+
+@pytest.fixture
+def desk(make_desk):
+    return make_desk()

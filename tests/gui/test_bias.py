@@ -1,0 +1,47 @@
+import pytest
+
+from napari_alibi_seg.gui.bias import table
+
+
+@pytest.fixture
+def report(make_napari_viewer_proxy, qtbot, pixels):
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(pixels, name="alloy")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Positional bias")
+    yield widget
+    widget.release()
+
+
+def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
+    report.second.setCurrentText("no-such-model")
+
+    report.button.click()
+    assert report.button.text() == "Stop"
+    qtbot.waitUntil(lambda: "could not" in report.strip.words, timeout=120_000)
+
+    assert "no-such-model" in report.strip.words
+    assert report.button.text() == "Make the report"
+
+
+def test_the_process_ends_with_the_widget(report, qtbot):
+    report.button.click()
+    process = report._process
+    qtbot.waitUntil(lambda: process.processId() > 0)
+
+    report.release()
+
+    assert process.state() == process.ProcessState.NotRunning
+
+
+def test_the_table_has_a_column_for_each_model_and_no_row_without_a_value():
+    models = {
+        "alibi-dinov2-s14": {"authors_r2": 0.1234, "loio_r2": None, "tile_cosine": 0.99},
+        "timm:vit_small_patch14_dinov2:/a/b": {"authors_r2": 0.9, "loio_r2": None},
+    }
+
+    text = table({"models": models})
+
+    assert text.count("<th align='right'>") == 2
+    assert "0.123" in text
+    assert "other images" not in text
+    assert text.count(">-<") == 1  # the stock model's tiles

@@ -1,0 +1,151 @@
+import shlex
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtWidgets import QApplication
+
+from napari_alibi_seg.cli import main
+from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.gui.sessions import load_session, session_path
+
+
+@pytest.fixture
+def painted_desk(desk, pixels, tmp_path):
+    desk.hurry()
+    path = tmp_path / "alloy.tif"
+    tifffile.imwrite(path, pixels)
+    desk.viewer.open(path, plugin="napari")
+    desk.until(lambda: desk.work is not None)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    return desk
+
+
+def done(desk, words):
+    desk.until(lambda: words in desk.panels.strip.words)
+    desk.until(lambda: desk.dock.tasks._worker is None)
+
+
+def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
+    desk = make_desk()
+    desk.hurry()
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.panels.classes._rows[0]._name.setText("matrix")
+    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.rest()
+    painted = desk.painted.copy()
+    desk.viewer.layers.clear()
+    desk.rest()
+
+    desk.open(pixels.copy())
+    desk.until(lambda: "before" in desk.panels.strip.words)
+    assert not desk.painted.any()
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.painted, painted)
+    assert desk.panels.classes.classes[0].name == "matrix"
+    assert set(np.unique(desk.segmented)) == {1, 2}
+
+
+def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):
+    desk = painted_desk
+    path = session_path(desk.work.source.micrograph)
+    first = load_session(path)
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(pixels.copy())
+    desk.until(lambda: "before" in desk.panels.strip.words)
+
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+
+    kept = load_session(path.with_suffix(".previous.npz"))
+    np.testing.assert_array_equal(kept.positions, first.positions)
+    assert len(load_session(path).values) != len(first.values)
+
+
+def test_a_damaged_session_is_refused_in_words(tmp_path):
+    path = tmp_path / "session.npz"
+    path.write_bytes(b"PK\x03\x04 and nothing more")
+    with pytest.raises(OutputError, match="damaged"):
+        load_session(path)
+
+
+def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels):
+    desk = painted_desk
+    before = desk.segmented.copy()
+    desk.dock.tasks.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.viewer.layers.clear()
+    desk.rest()
+
+    desk.open(pixels[:, ::-1][:, ::-1])
+    desk.dock.tasks.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.segmented, before)
+
+
+def test_a_damaged_classifier_is_refused_in_words(painted_desk, tmp_path):
+    (tmp_path / "c.skops").write_bytes(b"nothing")
+    painted_desk.dock.tasks.load(tmp_path / "c.skops")
+    done(painted_desk, "no classifier")
+
+
+def test_other_files_are_segmented_and_a_bad_one_is_named(painted_desk, tmp_path, pixels):
+    desk = painted_desk
+    tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
+    (tmp_path / "bad.tif").write_bytes(b"no image")
+
+    desk.dock.tasks.apply_to_files([tmp_path / "bad.tif", tmp_path / "other.tif"], tmp_path / "out")
+    done(desk, "1 of 2 images")
+
+    assert "bad.tif" in desk.panels.strip.words
+    labels = tifffile.imread(tmp_path / "out" / "other_labels.tif")
+    assert set(np.unique(labels)) == {1, 2}
+
+
+def test_the_copied_command_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch):
+    desk = painted_desk
+    desk.panels.training.trees.setValue(100)  # a command has no word for other forests
+    desk.rest()
+    desk.dock.tasks.export(tmp_path / "shown.tif")
+    done(desk, "shown.tif")
+    desk.dock.tasks.export_scribbles(tmp_path / "alloy_scribbles.tif")
+    done(desk, "scribbles.tif")
+
+    desk.dock.tasks.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[0] == "napari-alibi-seg"
+    monkeypatch.chdir(tmp_path)
+    assert main(words[1:]) == 0
+
+    shown, made = (tifffile.imread(tmp_path / n) for n in ("shown.tif", "alloy_labels.tif"))
+    np.testing.assert_array_equal(shown, made)
+
+
+def test_the_copied_script_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch):
+    desk = painted_desk
+    desk.panels.training.trees.setValue(20)
+    desk.rest()
+    desk.dock.tasks.export_scribbles(tmp_path / "alloy_scribbles.tif")
+    done(desk, "Written")
+
+    desk.dock.tasks.copy_script()
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    exec(QApplication.clipboard().text(), made)
+
+    np.testing.assert_array_equal(made["labels"], desk.segmented)
+
+
+def test_a_command_says_what_it_cannot_say(painted_desk):
+    painted_desk.panels.training.trees.setValue(20)
+    painted_desk.rest()
+    painted_desk.dock.tasks.copy_command()
+    assert "trees" in painted_desk.panels.strip.words

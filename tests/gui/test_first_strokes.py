@@ -1,0 +1,95 @@
+import subprocess
+import sys
+
+import numpy as np
+
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.segmentation import segment
+from napari_alibi_seg.gui.parts import ChipState
+
+
+def test_opening_the_dock_imports_no_torch():
+    code = """
+import sys
+import napari_alibi_seg.gui.dock, napari_alibi_seg.gui.bias, napari_alibi_seg.gui.samples
+sys.exit("torch" in sys.modules or "sklearn" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_two_strokes_give_a_segmentation_without_another_click(desk, pixels):
+    desk.open(pixels, name="alloy")
+
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert set(np.unique(desk.painted)) == {0, 1, 2}
+    assert set(np.unique(desk.segmented)) == {1, 2}
+    assert desk.panels.image.chip.state is ChipState.READY
+    assert "2 classes" in desk.panels.result.facts.text()
+    assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
+
+
+def test_the_window_shows_what_the_command_line_computes(desk, pixels):
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    expected = segment(
+        as_micrograph(pixels), desk.painted, desk.controller.settings.config(), "cpu"
+    )
+
+    np.testing.assert_array_equal(desk.segmented, expected.labels)
+
+
+def test_keys_choose_the_class_and_the_eraser(desk, pixels):
+    desk.open(pixels)
+    desk.panels.classes.add_class()
+
+    desk.key("2")
+    assert desk.work.scribbles.layer.selected_label == 2
+    assert desk.work.scribbles.layer.mode == "paint"
+    desk.key("E")
+    assert desk.work.scribbles.layer.mode == "erase"
+    assert desk.panels.classes.eraser.isChecked()
+    desk.key("3")
+    assert (desk.work.scribbles.layer.selected_label, desk.work.scribbles.layer.mode) == (
+        3,
+        "paint",
+    )
+    desk.key("9")
+    assert desk.work.scribbles.layer.selected_label == 3
+
+
+def test_keys_work_while_the_image_is_selected(desk, pixels):
+    layer = desk.open(pixels)
+    desk.viewer.layers.selection.active = desk.work.source.layer
+
+    desk.key("2")
+
+    assert desk.work.scribbles.layer.selected_label == 2
+    assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
+    assert layer is not None
+
+
+def test_the_scribbles_lie_on_the_image(desk, pixels):
+    desk.open(pixels, scale=(0.02, 0.05), translate=(3, -4), rotate=20)
+
+    image, scribbles = desk.work.source.layer, desk.work.scribbles.layer
+
+    corner = (139, 179)
+    np.testing.assert_allclose(scribbles.data_to_world(corner), image.data_to_world(corner))
+
+
+def test_the_dock_needs_no_scroll_bar_at_1280_by_720(desk, pixels):
+    desk.viewer.__wrapped__.window._qt_window.resize(1280, 720)
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert not desk.dock.area.verticalScrollBar().isVisible()
+    content = desk.dock.area.widget()
+    assert content.width() >= content.minimumSizeHint().width()

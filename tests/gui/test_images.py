@@ -1,0 +1,155 @@
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_alibi_seg.gui.parts import ChipState
+
+
+@pytest.fixture
+def quick_desk(desk):
+    desk.hurry()
+    return desk
+
+
+def segmented(desk, data, **options):
+    desk.open(data, **options)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+
+def test_strokes_on_several_planes_train_one_forest(desk, pixels):
+    desk.open(np.stack([pixels, 255 - pixels, pixels[::-1]]))
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.stroke((18, 60), (18, 110))
+    desk.viewer.dims.set_current_step(0, 2)
+    desk.rest()
+    desk.key("2")
+    desk.stroke((80, 60), (80, 100))
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert set(np.unique(desk.painted[0])) == {0, 1}
+    assert set(np.unique(desk.painted[2])) == {0, 2}
+    assert desk.segmented[2].all()
+    assert not desk.segmented[1].any()
+    desk.viewer.dims.set_current_step(0, 1)
+    desk.until(lambda: desk.segmented[1].all())
+
+
+def test_the_whole_stack_is_segmented_on_demand(quick_desk, pixels):
+    desk = quick_desk
+    segmented(desk, np.stack([pixels, pixels[:, ::-1], pixels[::-1]]))
+    shown = desk.viewer.dims.current_step[0]
+    assert sum(plane.any() for plane in desk.segmented) == 1
+
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "All 3 planes" in desk.panels.strip.words)
+
+    assert desk.segmented.all()
+    assert desk.viewer.dims.current_step[0] == shown
+
+
+def test_three_dimensional_display_does_no_harm(quick_desk, pixels):
+    desk = quick_desk
+    segmented(desk, np.stack([pixels] * 3))
+
+    desk.viewer.dims.ndisplay = 3
+    desk.rest()
+    desk.panels.result.update_button.click()
+    desk.rest()
+    desk.viewer.dims.ndisplay = 2
+    desk.rest()
+
+    assert desk.panels.strip.words == ""
+    assert desk.panels.image.chip.state is ChipState.READY
+
+
+def test_colour(quick_desk, pixels):
+    colour = np.stack([pixels, pixels // 2, 255 - pixels], axis=-1)
+
+    segmented(quick_desk, colour, rgb=True)
+
+    assert quick_desk.segmented.shape == pixels.shape
+    assert quick_desk.work.fitted.colours == 3
+
+
+def test_channels_can_be_chosen(quick_desk, pixels):
+    desk = quick_desk
+    desk.open(np.stack([pixels, 255 - pixels]))
+    assert desk.painted.shape == (2, 140, 180)
+    assert desk.panels.image.readings.isVisibleTo(desk.dock)
+    assert not desk.panels.image.channels.isVisibleTo(desk.dock)
+
+    desk.panels.image.readings.setCurrentIndex(1)
+    desk.panels.image.readings.activated.emit(1)
+    desk.rest()
+    assert desk.painted.shape == (140, 180)
+    assert desk.panels.image.channels.count() == 2
+
+    desk.panels.image.channels.setCurrentIndex(1)
+    desk.panels.image.channels.activated.emit(1)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    np.testing.assert_array_equal(desk.work.source.micrograph.data, 255 - pixels)
+
+
+def test_multiscale(quick_desk, pixels):
+    big = np.kron(pixels, np.ones((3, 3), np.uint8))
+
+    desk = quick_desk
+    desk.open([big, big[::2, ::2], big[::4, ::4]], multiscale=True)
+    desk.stroke((54, 180), (54, 330))
+    desk.qtbot.wait(20)
+    desk.stroke((174, 180), (174, 300))
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert desk.segmented.shape == big.shape
+    assert set(np.unique(desk.segmented)) == {1, 2}
+
+
+def test_lazy_volumes_are_not_read_whole(quick_desk, pixels):
+    read = []
+
+    def plane(block_info=None):
+        read.append(block_info[None]["chunk-location"][0])
+        return pixels[None]
+
+    lazy = da.map_blocks(plane, chunks=((1,) * 64, (140,), (180,)), dtype=np.uint8, meta=pixels)
+    segmented(quick_desk, lazy)
+
+    assert len(quick_desk.segmented) == 64
+    assert len(set(read)) < 40  # the planes sampled for the grey levels, not all
+
+
+def test_replaced_pixels_are_segmented_anew(quick_desk, pixels):
+    desk = quick_desk
+    segmented(desk, pixels)
+    before, painted = desk.segmented.copy(), desk.painted.copy()
+
+    desk.work.source.layer.data = 255 - pixels[:, ::-1]
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.painted, painted)
+    assert set(np.unique(desk.segmented)) == {1, 2}
+    assert (desk.segmented != before).any()
+    assert len(desk.viewer.layers) == 3
+
+
+def test_existing_labels_can_be_painted_on(quick_desk, pixels):
+    desk = quick_desk
+    painted = np.zeros(pixels.shape, np.uint16)
+    painted[18, 60:110], painted[58, 60:100] = 5, 9
+    desk.viewer.add_labels(painted, name="mine")
+    desk.open(pixels)
+    desk.rest()
+    assert not desk.painted.any()
+    assert desk.panels.classes.layers.isVisibleTo(desk.dock)
+
+    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert set(np.unique(desk.segmented)) == {5, 9}

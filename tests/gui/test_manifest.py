@@ -1,0 +1,44 @@
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from npe2 import PluginManifest
+
+from napari_alibi_seg.gui import samples
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return PluginManifest.from_file(Path(str(files("napari_alibi_seg"))) / "napari.yaml")
+
+
+def test_everything_the_manifest_names_can_be_imported(manifest):
+    manifest.validate_imports()
+
+
+def test_the_widgets_are_in_the_menus(manifest):
+    menus = manifest.contributions.menus
+    for menu in ("segment", "annotate", "classify"):
+        assert menus[f"napari/layers/{menu}"][0].command == "napari-alibi-seg.segment"
+
+
+@pytest.mark.parametrize("name", ["superalloy", "steel", "nanocomposite", "sandstone"])
+def test_samples_are_micrographs_with_scribbles_and_a_source(name):
+    (image, options, kind), (scribbles, painted, other) = getattr(samples, name)()
+    assert (kind, other) == ("image", "labels")
+    assert image.shape == scribbles.shape
+    classes = painted["metadata"]["classes"]
+    assert set(np.unique(scribbles)) == set(range(len(classes) + 1))
+    assert any(licence in options["metadata"]["attribution"] for licence in ("MIT", "CC BY"))
+
+
+def test_opening_a_sample_gives_a_segmentation_with_its_class_names(desk):
+    desk.viewer.open_sample("napari-alibi-seg", "nanocomposite")
+    desk.until(lambda: desk.work is not None)
+    desk.controller.toggle_features()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert [known.name for known in desk.panels.classes.classes] == ["matrix", "agglomerate"]
+    assert len(desk.viewer.layers) == 3

@@ -1,0 +1,340 @@
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_alibi_seg.gui.parts import ChipState
+from napari_alibi_seg.gui.records import CLASSICAL
+from napari_alibi_seg.gui.worker import Bridge
+
+
+@pytest.fixture
+def segmented_desk(desk, pixels):
+    """A desk with two strokes and their result, by pixel filters alone to be quick."""
+    desk.hurry()
+    desk.open(pixels, name="alloy")
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    return desk
+
+
+def test_the_result_follows_undo_and_redo(segmented_desk):
+    desk = segmented_desk
+    before = desk.segmented.copy()
+    desk.key("1")
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+    after = desk.segmented.copy()
+    assert (before != after).any()
+
+    desk.work.scribbles.layer.undo()
+    desk.rest()
+    np.testing.assert_array_equal(desk.segmented, before)
+
+    desk.work.scribbles.layer.redo()
+    desk.rest()
+    np.testing.assert_array_equal(desk.segmented, after)
+
+
+def test_the_result_follows_erasing_filling_and_new_data(segmented_desk):
+    desk = segmented_desk
+    before = desk.segmented.copy()
+    desk.key("E")
+    desk.stroke((18, 85), (18, 110))
+    desk.rest()
+    assert (desk.segmented != before).any()
+
+    desk.work.scribbles.layer.fill((58, 80), 3)
+    desk.rest()
+    assert set(np.unique(desk.segmented)) == {1, 3}
+    assert [known.value for known in desk.panels.classes.classes] == [1, 2, 3]
+
+    painted = np.zeros_like(desk.painted)
+    painted[10, 10:20], painted[60, 60:80] = 4, 1
+    desk.work.scribbles.layer.data = painted
+    desk.rest()
+    assert set(np.unique(desk.segmented)) == {1, 4}
+
+
+def test_the_old_result_stays_until_a_new_one_replaces_it(segmented_desk):
+    desk = segmented_desk
+    before = desk.segmented.copy()
+
+    desk.work.scribbles.remove(2)
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.segmented, before)
+    assert "another class" in desk.panels.result.facts.text()
+
+
+def test_one_result_layer_is_updated_in_place(segmented_desk):
+    desk = segmented_desk
+    layer = desk.work.result.labels
+    layer.name, layer.opacity, layer.contour = "phases", 0.9, 2
+
+    desk.key("1")
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+
+    assert desk.work.result.labels is layer
+    assert (layer.name, layer.opacity, layer.contour) == ("phases", 0.9, 2)
+    assert sum(isinstance(one, Labels) for one in desk.viewer.layers) == 2
+
+
+def test_a_removed_result_layer_is_made_anew(segmented_desk):
+    desk = segmented_desk
+    desk.viewer.layers.remove(desk.work.result.labels)
+
+    desk.key("1")
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+
+    assert desk.work.result.labels in desk.viewer.layers
+
+
+def test_removed_scribbles_can_be_brought_back(segmented_desk):
+    desk = segmented_desk
+    painted = desk.painted.copy()
+
+    desk.viewer.layers.remove(desk.work.scribbles.layer)
+    desk.rest()
+    assert desk.work.scribbles.layer in desk.viewer.layers
+    assert not desk.painted.any()
+
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, painted)
+    assert desk.panels.strip.words == ""
+
+
+def test_removing_the_image_mid_run_leaves_a_usable_window(desk, pixels):
+    desk.open(pixels)
+    desk.two_strokes()
+
+    desk.viewer.layers.remove(desk.work.source.layer)
+    desk.rest()
+
+    assert desk.work is None
+    assert desk.panels.image.chip.state is ChipState.NONE
+    desk.open(pixels[:100])
+    desk.until(lambda: desk.work is not None)
+    desk.until(lambda: desk.panels.image.chip.state is ChipState.READY)
+
+
+def test_renaming_layers_changes_nothing_but_the_list(segmented_desk):
+    desk = segmented_desk
+    desk.work.source.layer.name = "other"
+    desk.work.scribbles.layer.name = "strokes"
+    desk.rest()
+    before = desk.segmented.copy()
+
+    desk.key("1")
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+
+    assert desk.panels.image.layers.currentText() == "other"
+    assert (desk.segmented != before).any()
+
+
+def test_changing_the_image_and_back_keeps_what_was_painted(segmented_desk, pixels):
+    desk = segmented_desk
+    first = desk.work.source.layer
+    painted = desk.painted.copy()
+    desk.viewer.add_image(pixels[:90, :90], name="second")
+    desk.rest()
+    assert desk.panels.image.layers.count() == 2
+
+    desk.controller.choose_image(desk.viewer.layers["second"])
+    desk.rest()
+    assert desk.painted.shape == (90, 90)
+    assert not desk.painted.any()
+
+    desk.controller.choose_image(first)
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, painted)
+
+
+def test_closing_the_dock_mid_run_stops_everything(desk, pixels, qtbot):
+    desk.open(pixels)
+    layer = desk.work.scribbles.layer
+    desk.two_strokes()
+    holder = desk.dock.parent()
+
+    desk.viewer.window.remove_dock_widget(holder)
+    desk.until(lambda: not desk.controller.bridge.busy)
+    qtbot.wait(500)
+
+    assert desk.work is None
+    assert len(desk.viewer.layers) == 2
+    assert not layer.keymap
+    assert len(layer.events.paint.callbacks) == 1  # napari's own
+    assert threading.active_count() < 10
+
+
+def test_hiding_the_dock_keeps_it_working(segmented_desk):
+    desk = segmented_desk
+    before = desk.segmented.copy()
+    desk.dock.parent().hide()
+
+    desk.controller.brush.choose(1)
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+
+    assert (desk.segmented != before).any()
+
+
+def test_an_unusable_model_is_told_in_words_and_the_result_stays(segmented_desk):
+    desk = segmented_desk
+    before = desk.segmented.copy()
+
+    desk.panels.image.choose_model("no-such-model")
+    desk.controller.change_settings()
+    desk.until(lambda: "no-such-model" in desk.panels.strip.words)
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.segmented, before)
+    desk.panels.image.choose_model(CLASSICAL)
+    desk.controller.change_settings()
+    desk.rest()
+    assert desk.panels.image.chip.state is ChipState.READY
+
+
+def test_an_image_of_no_numbers_is_refused_in_words(desk, pixels):
+    desk.viewer.add_image(pixels.astype(np.complex64).real.astype(np.float32))
+    desk.until(lambda: desk.work is not None)
+
+    desk.viewer.add_image(np.zeros((2, 2, 2, 20, 20), np.uint8), name="five")
+    desk.controller.choose_image(desk.viewer.layers["five"])
+
+    assert "5 dimensions" in desk.panels.strip.words
+
+
+def test_cancelled_features_leave_the_pixel_filters(desk, pixels):
+    desk.open(pixels)
+    desk.until(lambda: desk.panels.image.chip.button.text() == "Cancel")
+
+    desk.panels.image.chip.button.click()
+    assert desk.panels.image.chip.words == "Stopped"
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    assert desk.work.fitted.features is None
+
+    desk.panels.image.chip.button.click()
+    desk.until(lambda: desk.panels.image.chip.state is ChipState.READY)
+    desk.rest()
+    assert desk.work.fitted.features is not None
+
+
+def test_without_live_only_the_button_updates(desk, pixels):
+    desk.hurry()
+    desk.panels.result.live.setChecked(False)
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.rest()
+    assert desk.segmented is None
+    assert "2 strokes" in desk.panels.result.facts.text()
+
+    desk.panels.result.update_button.click()
+    desk.rest()
+    assert set(np.unique(desk.segmented)) == {1, 2}
+
+
+def test_ignored_classes_count_nowhere(segmented_desk):
+    desk = segmented_desk
+    desk.panels.classes.add_class()
+    desk.stroke((120, 20), (120, 150))
+    desk.rest()
+    assert 3 in desk.segmented
+
+    desk.panels.classes._rows[2].ignore.setChecked(True)
+    desk.rest()
+
+    assert set(np.unique(desk.segmented)) == {0, 1, 2}
+    np.testing.assert_array_equal(desk.segmented == 0, desk.painted == 3)
+    assert "class 3" not in desk.panels.result.facts.text()
+
+
+def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
+    desk = segmented_desk
+    desk.panels.result.uncertainty.setChecked(True)
+    desk.panels.result.probabilities.setChecked(True)
+    desk.rest()
+
+    result = desk.work.result
+    total = sum(np.asarray(layer.data) for layer in result.probabilities.values())
+    np.testing.assert_allclose(total, 1, atol=1e-5)
+    assert 0 <= result.uncertainty.data.min() <= result.uncertainty.data.max() <= 1
+    shares = np.stack([layer.data for layer in result.probabilities.values()])
+    values = np.array(list(result.probabilities))
+    np.testing.assert_array_equal(values[shares.argmax(axis=0)], desk.segmented)
+
+    desk.panels.result.uncertainty.setChecked(False)
+    assert not result.uncertainty.visible
+    desk.rest()
+
+
+def test_names_and_colours_reach_the_layers(segmented_desk):
+    desk = segmented_desk
+    row = desk.panels.classes._rows[0]
+    row._name.setText("matrix")
+    row._name.editingFinished.emit()
+    row.recolour((10, 200, 30))
+    desk.rest()
+
+    colour = desk.work.result.labels.colormap.map(1)
+    np.testing.assert_allclose(colour[:3], np.array([10, 200, 30]) / 255, atol=0.01)
+    assert "matrix" in desk.panels.result.facts.text()
+    assert list(desk.work.result.labels.features["class"])[1] == "matrix"
+
+
+class BrokenOrder:
+    """An order whose work ends as torch ends when something is wrong inside."""
+
+    def __init__(self, order):
+        self._order = order
+
+    def __getattr__(self, name):
+        return getattr(self._order, name)
+
+    def request(self):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_an_exception_in_the_worker_is_told_and_the_next_order_runs(segmented_desk, qtbot):
+    desk = segmented_desk
+    orders = []
+    ask = desk.controller.bridge.ask
+    desk.controller.bridge.ask = orders.append
+    desk.controller.ask()
+    desk.controller.bridge.ask = ask
+
+    with qtbot.waitSignal(desk.controller.bridge.failed, timeout=20_000) as failed:
+        ask(BrokenOrder(orders[0]))
+    assert "illegal memory access" in failed.args[0]
+    desk.rest()
+
+    desk.key("1")
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+    assert desk.work.fitted is not None
+
+
+def test_what_is_stale_never_arrives(segmented_desk, qtbot):
+    desk = segmented_desk
+    orders = []
+    ask, desk.controller.bridge.ask = desk.controller.bridge.ask, orders.append
+    desk.controller.ask()
+    desk.controller.bridge.ask = ask
+    bridge, told = Bridge(desk.controller), []
+    bridge.told.connect(told.append)
+
+    bridge.ask(replace(orders[0], generation=7))
+    bridge.outdate(8)
+    desk.until(lambda: not bridge.busy)
+    qtbot.wait(50)
+
+    assert told == []
