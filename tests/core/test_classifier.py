@@ -48,6 +48,18 @@ def classifier(channels, features, scribbles):
     return PixelClassifier(forest, classes, CONFIG, projection, features.identity, 1)
 
 
+def test_the_forest_is_scikit_learns_balanced_one(channels, scribbles):
+    samples = gather_samples(channels, scribbles)
+    told = []
+    ours = fit_forest([samples], 25, 3, lambda *step: told.append(step))
+    theirs = RandomForestClassifier(25, class_weight="balanced", random_state=3)
+    theirs.fit(samples.values, samples.labels)
+    pixels = samples.values[::7]
+    assert np.array_equal(ours.predict_proba(pixels), theirs.predict_proba(pixels))
+    assert ours.get_params() == theirs.get_params()
+    assert told == [("training", 20, 25), ("training", 25, 25)]
+
+
 def test_points_are_the_blocks_values_to_the_bit(channels, scribbles):
     rows, columns = np.nonzero(scribbles)
     block = channels.block(Window(0, 0, *channels.shape))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap, Progress, silent
+from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.fetch import cache_folder
+from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.utils.class_weight import compute_class_weight
 
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
     from napari_alibi_seg.core.features import FeatureIdentity
     from napari_alibi_seg.core.planes import Window
+
+_TREES_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -216,16 +220,36 @@ class PixelClassifier:
         return replace(self, classes=tuple(given.get(info.value, info) for info in self.classes))
 
 
-def fit_forest(samples: Sequence[PixelSamples], trees: int, seed: int) -> RandomForestClassifier:
+def fit_forest(
+    samples: Sequence[PixelSamples], trees: int, seed: int, progress: Progress = silent
+) -> RandomForestClassifier:
     """Fit a forest with balanced class weights on the samples of one or more planes.
+
+    Parameters
+    ----------
+    samples : sequence of PixelSamples
+        At least two classes among them.
+    trees, seed : int
+        Of the forest.
+    progress : callable
+        Told after every few trees.
 
     Raises
     ------
     ScribbleError
         If fewer than two classes are painted.
     """
+    values = np.concatenate([some.values for some in samples])
     labels = np.concatenate([some.labels for some in samples])
-    require_two_classes(labels)
-    # One thread: with several, votes are added in another order every time.
-    forest = RandomForestClassifier(trees, class_weight="balanced", random_state=seed, n_jobs=1)
-    return forest.fit(np.concatenate([some.values for some in samples]), labels)
+    classes = require_two_classes(labels)
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    # A few trees at a time are the same trees, but the balance must then be told as numbers.
+    forest = RandomForestClassifier(
+        class_weight=dict(zip(classes.tolist(), weights.tolist(), strict=True)),
+        random_state=seed,
+        warm_start=True,
+    )
+    for done in [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees]:
+        forest.set_params(n_estimators=done).fit(values, labels)
+        progress("training", done, trees)
+    return forest.set_params(class_weight="balanced", warm_start=False)

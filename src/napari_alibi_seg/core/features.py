@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -18,26 +17,22 @@ from napari_alibi_seg.core.checkpoints import DEFAULT_MODEL, load_backbone
 from napari_alibi_seg.core.devices import choose_device, inference_precision
 from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.planes import Plane, Window
+from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.tiling import Tile, tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.backbone import BackboneIdentity
     from napari_alibi_seg.core.debiasing import TokenModel
-
-Progress = Callable[[str, int, int], None]
-"""Told the name of a stage, how many steps are done, and of how many."""
 
 TILE, HALO = 28, 2
 _VERSION = 1
 _FINE_PIXELS = 1024 * 1024
 _SCALES = (1, 2, 3, 4)
 _TILE_BYTES = 120e6
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Report no progress."""
 
 
 def automatic_scale(shape: tuple[int, int]) -> int:

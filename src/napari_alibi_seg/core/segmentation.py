@@ -27,11 +27,10 @@ from napari_alibi_seg.core.features import (
     FeatureExtractor,
     FeatureIdentity,
     FeatureMap,
-    Progress,
     automatic_scale,
-    silent,
 )
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
+from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,7 +155,7 @@ class Segmenter:
             )
             for index, plane in planes.items()
         ]
-        forest = fit_forest(samples, self.config.trees, self.config.seed)
+        forest = fit_forest(samples, self.config.trees, self.config.seed, self.progress)
         named = {info.value: info for info in classes}
         found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
         colours = next(iter(planes.values())).colours
