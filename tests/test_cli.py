@@ -244,6 +244,11 @@ def test_the_demo_shows_its_three_classes(tmp_path, capsys):
     assert "overlay.png" in capsys.readouterr().out
 
 
+def heed_ctrl_c():
+    """Undo what a shell does to jobs in the background, of which CI may be one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_leaves_nothing_half_written(folder):
     rng = np.random.default_rng(0)
@@ -258,6 +263,7 @@ def test_ctrl_c_leaves_nothing_half_written(folder):
          "--scribbles", folder / "scribbles.png", "--output", folder / "out/o.tif"],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     while process.poll() is None and not any((folder / "out").iterdir()):
         time.sleep(0.05)
