@@ -218,9 +218,10 @@ def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
 def _images_of(name: str) -> list[Path]:
     """Return the images that a name, folder or pattern stands for; earlier results are none."""
     from napari_alibi_seg.core.images import IMAGE_SUFFIXES
+    from napari_alibi_seg.core.stored import is_zarr
 
     path = Path(name)
-    if path.is_file() or _is_zarr(path) or not (path.exists() or glob.has_magic(name)):
+    if path.is_file() or is_zarr(path) or not (path.exists() or glob.has_magic(name)):
         return [path]  # a missing file is reported when its turn comes
     inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
     images = [
@@ -234,10 +235,6 @@ def _images_of(name: str) -> list[Path]:
             f"of {', '.join(IMAGE_SUFFIXES)}."
         )
     return images
-
-
-def _is_zarr(path: Path) -> bool:
-    return any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:

@@ -20,7 +20,16 @@ from PIL import Image
 
 from napari_alibi_seg.core.calibration import calibrate, resolution_size
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.stored import Pieces, Stored, choose, greys, lazily, nothing_in, reading
+from napari_alibi_seg.core.stored import (
+    Pieces,
+    Stored,
+    choose,
+    greys,
+    is_zarr,
+    lazily,
+    nothing_in,
+    reading,
+)
 from napari_alibi_seg.core.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -130,7 +139,7 @@ def _letters(names: list[str]) -> str:
 
 
 def _open_zarr(path: Path, dataset: str | None) -> Stored:
-    if not any((path / marker).is_file() for marker in ("zarr.json", ".zgroup", ".zarray")):
+    if not is_zarr(path):
         raise ImageError(f"{path} is a folder but not an OME-Zarr image; choose a file or a .zarr.")
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Group) and (dataset is not None or not _multiscales(node)):

@@ -144,6 +144,11 @@ def copyable(data: Array) -> Array:
     return lazily(data) if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES else data
 
 
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is a Zarr folder, of version 2 or 3, whatever its name."""
+    return any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zarray"))
+
+
 def lazily(array: Any, chunks: tuple[int, ...] | None = None) -> da.Array:
     """Wrap an array so that it is read, and worked on, piece by piece.
 

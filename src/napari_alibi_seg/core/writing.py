@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.stored import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
 
 
 @contextmanager
@@ -62,9 +62,7 @@ def require_writable(path: Path) -> None:
 
 
 def _require_replaceable(path: Path) -> None:
-    if not path.is_dir() or not any(path.iterdir()):
-        return
-    if not any((path / mark).exists() for mark in _ZARR_MARKS):
+    if path.is_dir() and any(path.iterdir()) and not is_zarr(path):
         raise OutputError(
             f"{path} is a folder of something else and was left as it is; choose another name."
         )
