@@ -11,7 +11,7 @@ SYSTEM := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cu
 demo: .venv/demo
 	$(BIN)/napari-alibi-seg demo --output demo
 
-test: lint
+test: lint docs
 	$(BIN)/pytest
 
 lint: .venv/test
@@ -21,7 +21,7 @@ lint: .venv/test
 	$(BIN)/lint-imports
 
 docs: .venv/docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .venv/docs: .venv/created
 	$(BIN)/pip install --quiet --editable '.[docs]'

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from napari_alibi_seg import SegmentationConfig, Segmenter, read_image
+from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter, read_image
 from napari_alibi_seg.core.cache import FeatureCache
+from napari_alibi_seg.core.forest import Forest
 from napari_alibi_seg.core.results import read_scribbles
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 
 SHARED = Path(__file__).parents[2] / "shared"
 STOCK = f"timm:vit_small_patch14_dinov2:{SHARED / 'weights/dinov2_vits14.safetensors'}"
+FIVE_SIZES = ChannelConfig(sigmas=(0.7, 1.4, 2.8, 5.6, 11.2))
 METHODS = {
+    "random forest": SegmentationConfig("classical", channels=FIVE_SIZES, forest=Forest.RANDOM),
     "classical": SegmentationConfig("classical"),
     "stock DINOv2 + classical": SegmentationConfig(STOCK),
     "ALiBi-DINOv2 + classical": SegmentationConfig(),
 }
+"""`random forest`: classical channels of five sizes, as in Trainable Weka Segmentation."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def scores(config: SegmentationConfig, wanted: list[Case]) -> dict[tuple[str, st
     """Return the mean score by (kind of scribbles, set)."""
     segmenter = Segmenter(config, cache=FeatureCache(memory_limit=4e9))
     found: dict[tuple[str, str], list[float]] = {}
-    for case in tqdm(wanted, desc=config.model):
+    for case in tqdm(wanted, desc=config.model, mininterval=20):
         found.setdefault((case.kind, case.set), []).append(score(segmenter, case))
     return {key: float(np.mean(values)) for key, values in found.items()}
 

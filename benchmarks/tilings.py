@@ -17,7 +17,7 @@ import numpy as np
 from napari_alibi_seg import FeatureExtractor, SegmentationConfig, read_image
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
 from napari_alibi_seg.core.checkpoints import DEFAULT_MODEL, load_backbone
-from napari_alibi_seg.core.classifier import fit_forest, gather_samples
+from napari_alibi_seg.core.classifier import gather_samples
 from napari_alibi_seg.core.features import FeatureMap, automatic_scale
 from napari_alibi_seg.core.results import read_scribbles
 from napari_alibi_seg.core.segmentation import blocks, planes_of
@@ -41,7 +41,8 @@ def same_class(plane: Plane, painted: np.ndarray, one: FeatureMap, other: Featur
     config, pipeline = ChannelConfig(), SegmentationConfig()
     projection = Projection.fit([one], config)
     channels = [PixelChannels(plane, config, features, projection) for features in (one, other)]
-    forest = fit_forest([gather_samples(channels[0], painted)], pipeline.trees, pipeline.seed)
+    deep = len(projection.components)
+    forest = pipeline.fit_forest([gather_samples(channels[0], painted)], deep)
 
     def classes(source: PixelChannels, window: Window) -> np.ndarray:
         values = source.block(window)

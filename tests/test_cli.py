@@ -188,6 +188,31 @@ def test_apply_passes_over_earlier_results_but_over_no_empty_folder(folder, clas
     assert sorted(path.name for path in batch.iterdir()) == ["a.png", "a_labels.tif"]
 
 
+def test_apply_writes_one_image_as_a_zarr_that_is_finished_by_the_same_command(
+    folder, classifier, capsys
+):
+    command = ["apply", str(classifier), str(folder / "image.png"), "--output"]
+    assert main([*command, str(folder / "labels.ome.zarr")]) == 0
+    assert main([*command, str(folder / "labels.ome.zarr")]) == 0
+    assert "0 of 1 planes" in capsys.readouterr().out
+    assert main([*command, str(folder)]) == 0
+    labels = np.asarray(zarr.open_group(folder / "labels.ome.zarr", mode="r")["0"])
+    assert np.array_equal(labels, tifffile.imread(folder / "image_labels.tif"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("b.png", "--output", "o.zarr"),
+        ("--output", "results", "--cluster", "tcp://127.0.0.1:9"),
+    ],
+)
+def test_a_volume_is_one_image_and_only_a_volume_needs_a_cluster(folder, classifier, wrong):
+    with pytest.raises(SystemExit) as caught:
+        main(["apply", str(classifier), str(folder / "image.png"), *wrong])
+    assert caught.value.code == 2
+
+
 def test_apply_without_the_classifiers_model_stops_at_once(folder, capsys):
     saved = ("--scale", "1", "--save-classifier", str(folder / "c.skops"))
     assert segment(folder, *saved) == 0

@@ -1,7 +1,7 @@
 """The command line: thin over the core.
 
 Exit codes: 0 done, 1 some images of a batch failed, 2 wrong usage, 3 image, 4 scribbles,
-5 model, 6 classifier, 7 output, 8 device or memory, 130 interrupted.
+5 model, 6 classifier, 7 output, 8 device or memory, 9 project, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import glob
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ _DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps (default %(default)s)"
 _INTERRUPTED = 130
 _LARGEST_SEED = 2**32 - 1
 _LABELS = "_labels.tif"
+_FORESTS = ("extra-trees", "random")
 _SCALES = {"auto": None, "1": 1, "2": 2, "3": 3, "4": 4}
 
 
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
+    from napari_alibi_seg.core.forest import Forest
     from napari_alibi_seg.core.results import read_scribbles, require_tiff_name
     from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
 
@@ -66,7 +69,9 @@ def segment(options: argparse.Namespace) -> int:
     scribbles = read_scribbles(
         options.scribbles, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
     )
-    config = SegmentationConfig(options.model, _SCALES[options.scale], seed=options.seed)
+    config = SegmentationConfig(
+        options.model, _SCALES[options.scale], seed=options.seed, forest=Forest(options.forest)
+    )
     with _Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
         classifier = segmenter.fit(image, scribbles)
@@ -78,13 +83,79 @@ def segment(options: argparse.Namespace) -> int:
 
 
 def apply(options: argparse.Namespace) -> int:
-    """Segment many images with one classifier; report the bad ones and go on."""
+    """Segment many images with one classifier, or a project's image as the window did."""
+    from napari_alibi_seg.core.project import PROJECT_SUFFIX
+
+    if options.recipe.suffix.lower() == PROJECT_SUFFIX:
+        return _apply_project(options)
+    if not options.images or options.output is None:
+        options.misuse("a classifier needs images and --output")
+    if options.output.suffix.lower() == ".zarr":
+        return _apply_to_volume(options)
+    if options.cluster:
+        options.misuse("--cluster is for a volume: one image and an --output that ends in .zarr")
+    return _apply_classifier(options)
+
+
+def _apply_project(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from napari_alibi_seg.core.project import open_image
+    from napari_alibi_seg.core.project_files import load_project
+    from napari_alibi_seg.core.results import stack_writer
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+    path = options.recipe
+    if options.images:
+        options.misuse("a project names its own image; save its classifier for others")
+    project = load_project(path)
+    image = open_image(project, path)
+    target = (options.output or path.parent) / f"{path.stem}{_LABELS}"
+    _require_free([path, *filter(None, [image.path])], [target])
+    config = replace(project.config, model=options.model or project.config.model)
+    values = project.strokes.values
+    with _Bars() as bars, stack_writer(target, image, np.dtype(values.dtype)) as write:
+        segmenter = Segmenter(config, options.device, progress=bars)
+        for index, labels in project.segment(segmenter, image):
+            write(index, labels)
+    print(f"segmentation: {target}")
+    return 0
+
+
+def _apply_to_volume(options: argparse.Namespace) -> int:
+    from napari_alibi_seg.core.volumes import Source, segment_volume
+
+    if len(options.images) > 1:
+        options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
+    # Workers of a cluster have other working folders.
+    path, classifier, output = (
+        Path(name).resolve() for name in (options.images[0], options.recipe, options.output)
+    )
+    if output in (path, classifier):
+        raise OutputError(f"{output} would be written over an input; choose another name.")
+    source = Source(path, options.axes, options.dataset, options.channels)
+    with _Bars() as bars:
+        made, planes = segment_volume(
+            source,
+            classifier,
+            output,
+            model=options.model,
+            device=options.device,
+            cluster=options.cluster,
+            progress=bars,
+        )
+    print(f"segmentation: {output} ({made} of {planes} planes made now)")
+    return 0
+
+
+def _apply_classifier(options: argparse.Namespace) -> int:
+    """Go on after a bad image, and report it."""
     from napari_alibi_seg.core.classifier_files import load_classifier
     from napari_alibi_seg.core.segmentation import Segmenter
 
-    classifier = load_classifier(options.classifier)
+    classifier = load_classifier(options.recipe)
     targets = _targets(options.images, options.output)
-    _require_free([options.classifier, *targets], list(targets.values()))
+    _require_free([options.recipe, *targets], list(targets.values()))
     failed = 0
     with _Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
@@ -314,15 +385,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
     one.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the forest (default 0)")
+    one.add_argument(
+        "--forest",
+        choices=_FORESTS,
+        default=_FORESTS[0],
+        help="extremely randomised trees, or a random forest (default %(default)s)",
+    )
     one.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
     one.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
     _add_image_options(one)
     _add_model_options(one)
 
     many = _command(commands, "apply", apply)
-    many.add_argument("classifier", type=Path, metavar="C.skops")
-    many.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders and patterns")
-    many.add_argument("--output", type=Path, required=True, metavar="DIR")
+    many.set_defaults(misuse=many.error)
+    many.add_argument(
+        "recipe", type=Path, metavar="C.skops|PROJECT", help="a classifier, or a project file"
+    )
+    many.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders and patterns")
+    many.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR|OUT.ome.zarr",
+        help="of a project, its own folder if left out; a .zarr is made of one volume, plane by "
+        "plane, and finished by the same command if that was interrupted",
+    )
+    many.add_argument(
+        "--cluster", metavar="tcp://HOST:PORT", help="make a volume on this dask cluster"
+    )
     many.add_argument(
         "--model", metavar="M", help="where the classifier's backbone lies, if it moved"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection, local_contrast
@@ -14,11 +14,11 @@ from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
     PixelSamples,
-    fit_forest,
     gather_samples,
 )
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.forest import Forest, fit_forest
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 
 TREE = "sklearn.tree._tree.Tree"
@@ -48,16 +48,31 @@ def classifier(channels, features, scribbles):
     return PixelClassifier(forest, classes, CONFIG, projection, features.identity, 1)
 
 
-def test_the_forest_is_scikit_learns_balanced_one(channels, scribbles):
+@pytest.mark.parametrize(
+    ("kind", "theirs"),
+    [(Forest.EXTRA_TREES, ExtraTreesClassifier), (Forest.RANDOM, RandomForestClassifier)],
+)
+def test_the_forest_is_scikit_learns_balanced_one(kind, theirs, channels, scribbles):
     samples = gather_samples(channels, scribbles)
     told = []
-    ours = fit_forest([samples], 25, 3, lambda *step: told.append(step))
-    theirs = RandomForestClassifier(25, class_weight="balanced", random_state=3)
+    ours = fit_forest([samples], 25, 3, lambda *step: told.append(step), kind)
+    theirs = theirs(25, class_weight="balanced", random_state=3)
     theirs.fit(samples.values, samples.labels)
     pixels = samples.values[::7]
     assert np.array_equal(ours.predict_proba(pixels), theirs.predict_proba(pixels))
     assert ours.get_params() == theirs.get_params()
     assert told == [("training", 20, 25), ("training", 25, 25)]
+
+
+def test_half_of_the_trees_split_on_classical_channels_alone(channels, scribbles):
+    samples = gather_samples(channels, scribbles)
+    told = []
+    forest = fit_forest([samples], 50, 3, lambda *step: told.append(step), deep=4)
+    splits = [tree.tree_.feature[tree.tree_.feature >= 0] for tree in forest.estimators_]
+    assert len(splits) == forest.n_estimators == 50
+    assert any(split.min() < 4 for split in splits[:25])
+    assert all(split.min() >= 4 for split in splits[25:])
+    assert [step[1] for step in told] == [20, 25, 45, 50]
 
 
 def test_points_are_the_blocks_values_to_the_bit(channels, scribbles):

@@ -3,10 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
+from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.live import LiveEngine
+from napari_alibi_seg.core.live_blocks import coarse_step, magnified
+from napari_alibi_seg.core.live_channels import LiveChannels
 from napari_alibi_seg.core.live_records import (
     Block,
     FeatureProgress,
@@ -16,11 +19,12 @@ from napari_alibi_seg.core.live_records import (
     PlaneDone,
 )
 from napari_alibi_seg.core.planes import Levels, Plane, Window
-from napari_alibi_seg.core.remembered import RememberedClassical
+from napari_alibi_seg.core.remembered import RememberedChannels
 from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, segment
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)
+CONTRASTLESS = ChannelConfig(components=8, contrast=0)
 
 
 @pytest.fixture
@@ -152,26 +156,70 @@ def test_classifiers_are_applied_to_features_of_their_own_only(request_of, micro
         list(LiveEngine("cpu").update(request_of(DEEP, classifier=classifier)))
 
 
-def test_remembered_channels_are_the_channels(micrograph_pixels):
-    plane = Plane(micrograph_pixels, Levels(0, 255))
-    sigmas = (0.7, 2.8)
-    channels = PixelChannels(plane, ChannelConfig(sigmas=sigmas))
-    remembered = RememberedClassical(plane, sigmas, limit=1e9)
+@pytest.fixture(scope="module")
+def plane(micrograph_pixels):
+    return Plane(micrograph_pixels, Levels(0, 255))
+
+
+SIGMAS = (0.7, 2.8)
+WINDOW = Window(0, 0, 100, 100)
+
+
+def test_remembered_channels_are_the_channels(plane):
+    channels = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS))
+    remembered = RememberedChannels(plane, SIGMAS, 8, limit=1e9)
     rng = np.random.default_rng(1)
     some, more = (np.sort(rng.choice(plane.data.size, n, replace=False)) for n in (30, 90))
-    window = Window(0, 0, 100, 100)
 
     for flat in (some, np.union1d(some, more)):
         rows, columns = np.divmod(flat, plane.shape[1])
         expected = channels.points(rows, columns)
         np.testing.assert_array_equal(remembered.points(rows, columns), expected)
-        np.testing.assert_array_equal(remembered.block(window), channels.block(window))
+        np.testing.assert_array_equal(remembered.block(WINDOW), channels.block(WINDOW))
 
 
-def test_no_more_blocks_are_remembered_than_fit(micrograph_pixels):
-    plane = Plane(micrograph_pixels, Levels(0, 255))
-    one = PixelChannels(plane, ChannelConfig(sigmas=(0.7,))).block(Window(0, 0, 50, 50))
-    remembered = RememberedClassical(plane, (0.7,), limit=2.5 * one.nbytes)
+@pytest.mark.parametrize("expected", [4, 8])
+def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, expected):
+    features = extractor.extract(plane, 1)
+    config = ChannelConfig(components=8, sigmas=SIGMAS)
+    remembered = RememberedChannels(plane, SIGMAS, expected, limit=1e9)
+    for space in (Projection.fit([features], config), Projection.fit([features], CONTRASTLESS)):
+        deep = PixelChannels(plane, replace(config, sigmas=()), features, space)
+        joined = PixelChannels(plane, config, features, space).block(WINDOW)
+        for _ in range(2):
+            np.testing.assert_array_equal(remembered.block(WINDOW, deep), joined)
+        np.testing.assert_array_equal(remembered.block(WINDOW), joined[..., 8:])
+
+
+def test_blocks_near_what_is_looked_at_are_remembered(plane):
+    one = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS)).block(Window(0, 0, 50, 50))
+    remembered = RememberedChannels(plane, SIGMAS, 0, limit=2.5 * one.nbytes)
+    remembered.look_at(Window(0, 0, 50, 50))
     for left in (0, 50, 100):
         remembered.block(Window(0, left, 50, 50))
-    assert len(remembered._blocks) == 2
+    assert remembered.full
+    assert [window.left for window in remembered._blocks] == [0, 50]
+
+
+def test_every_few_pixels_are_those_of_the_block(plane, extractor):
+    features = extractor.extract(plane, 1)
+    config = ChannelConfig(components=8, sigmas=SIGMAS)
+    space = Projection.fit([features], config)
+    channels = LiveChannels()
+    channels.open({(): plane})
+    for changed in (config, replace(config, sigmas=())):
+        source = channels.of((), changed, features, space)
+        window = Window(3, 5, 40, 61)
+        np.testing.assert_allclose(
+            source.every(7, window), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("side", [10, 1000, 8192])
+def test_a_coarse_result_looks_at_a_bounded_number_of_pixels(side):
+    step = coarse_step(Window(0, 0, side, side))
+
+    assert step >= 4
+    assert (side / step) ** 2 <= 200_000
+    small = Segmentation(np.ones((-(-side // step),) * 2, np.uint8), None, ())
+    assert magnified(small, Window(0, 0, side, side), step).labels.shape == (side, side)

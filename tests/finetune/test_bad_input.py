@@ -10,7 +10,7 @@ import timm
 from safetensors.torch import save_file
 
 from napari_alibi_seg.core.checkpoints import build_alibi, save_backbone
-from napari_alibi_seg.core.geometry import PUBLISHED, Geometry
+from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import ConfigError, FinetuneConfig
 
@@ -90,7 +90,7 @@ def test_teacher_of_another_architecture(
 @pytest.mark.parametrize(
     ("architecture", "geometry", "reason"),
     [
-        ("test_vit3", Geometry(), "96 channels"),
+        ("test_vit3", Geometry(slopes=Slopes.LEARNED), "96 channels"),
         ("test_vit", PUBLISHED, "has the geometry"),
     ],
 )

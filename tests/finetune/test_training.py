@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_alibi_seg.core.checkpoints import load_backbone
-from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.core.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import parser
 from napari_alibi_seg.finetune.config import FinetuneConfig, Precision, Target, options
 from napari_alibi_seg.finetune.crops import Crops
@@ -71,13 +71,16 @@ def test_loss_of_no_number_leaves_the_weights(make_trainer) -> None:
     assert trainer.state.step == 0
 
 
-def test_patch_projection_learns_only_when_asked(make_trainer) -> None:
-    for asked in (False, True):
-        trainer = make_trainer(replace(CONFIG, train_patches=asked))
-        before = trainer.state.student.vit.patch_embed.proj.weight.clone()
+def test_matrices_learn_only_when_asked(make_trainer) -> None:
+    for rate in (0.0, 0.1):
+        trainer = make_trainer(replace(CONFIG, matrix_rate=rate))
+        before = copied(trainer)
         list(trainer.steps(Event()))
-        after = trainer.state.student.vit.patch_embed.proj.weight
-        assert torch.equal(before, after) is not asked
+        moved = {name for name, value in copied(trainer).items() if not value.equal(before[name])}
+        matrices = {name for name in moved if before[name].ndim == 2}
+        assert bool(matrices) is bool(rate)
+        assert any(name.endswith("attn.m") for name in moved)
+        assert "patch_embed.proj.weight" not in moved
 
 
 def test_mean_lags_behind_the_student(make_trainer) -> None:
@@ -120,7 +123,7 @@ def test_tokens_of_a_patchwise_model_follow_every_motion() -> None:
 def test_config_survives_json() -> None:
     config = replace(CONFIG, target=Target.BLANKED, wrap=True, slope=1.0, images=("a", "b"))
     assert FinetuneConfig.from_json(config.to_json()) == config
-    assert FinetuneConfig.from_json("{}").geometry == Geometry()
+    assert FinetuneConfig.from_json("{}").geometry == Geometry(slopes=Slopes.LEARNED)
 
 
 def test_help_explains_every_option_with_its_default() -> None:

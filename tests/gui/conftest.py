@@ -50,7 +50,7 @@ class Desk:
 
     @property
     def segmented(self):
-        labels = self.work.result.labels
+        labels = None if self.work is None else self.work.result.labels
         return None if labels is None else np.asarray(labels.data)
 
     def open(self, data, **options):

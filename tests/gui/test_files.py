@@ -6,8 +6,8 @@ import tifffile
 from qtpy.QtWidgets import QApplication
 
 from napari_alibi_seg.cli import main
-from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.gui.sessions import load_session, session_path
+from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.gui.sessions import session_path
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
 def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):
     desk = painted_desk
     path = session_path(desk.work.source.micrograph)
-    first = load_session(path)
+    first = load_project(path)
     desk.viewer.layers.clear()
     desk.rest()
     desk.open(pixels.copy())
@@ -63,16 +63,22 @@ def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):
     desk.stroke((100, 20), (130, 20))
     desk.rest()
 
-    kept = load_session(path.with_suffix(".previous.npz"))
-    np.testing.assert_array_equal(kept.positions, first.positions)
-    assert len(load_session(path).values) != len(first.values)
+    kept = load_project(path.with_suffix(".previous.alibi"))
+    np.testing.assert_array_equal(kept.strokes.positions, first.strokes.positions)
+    assert len(load_project(path).strokes.values) != len(first.strokes.values)
 
 
-def test_a_damaged_session_is_refused_in_words(tmp_path):
-    path = tmp_path / "session.npz"
+def test_a_damaged_session_is_set_aside_and_painting_goes_on(painted_desk):
+    desk = painted_desk
+    path = session_path(desk.work.source.micrograph)
     path.write_bytes(b"PK\x03\x04 and nothing more")
-    with pytest.raises(OutputError, match="damaged"):
-        load_session(path)
+
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+
+    assert desk.panels.strip.words == ""
+    np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
+    assert path.with_suffix(".previous.alibi").read_bytes() == b"PK\x03\x04 and nothing more"
 
 
 def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels):

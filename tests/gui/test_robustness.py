@@ -1,6 +1,10 @@
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -343,3 +347,70 @@ def test_what_is_stale_never_arrives(segmented_desk, qtbot):
     qtbot.wait(50)
 
     assert told == []
+
+
+def test_a_lack_of_memory_is_told_nothing_is_lost_and_work_goes_on(desk, pixels):
+    scarce = threading.Event()
+
+    def plane(block_info=None):
+        if scarce.is_set():
+            np.empty(2**60, np.uint8)  # more than there is anywhere
+        return pixels[None]
+
+    desk.hurry()
+    lazy = da.map_blocks(plane, chunks=((1,) * 3, (140,), (180,)), dtype=np.uint8, meta=pixels)
+    desk.open(lazy)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    painted, shown = desk.painted.copy(), desk.segmented.copy()
+    scarce.set()
+
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "not enough memory" in desk.panels.strip.words)
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, painted)
+    np.testing.assert_array_equal(desk.segmented, shown)
+
+    scarce.clear()
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "All 3 planes" in desk.panels.strip.words)
+    assert desk.segmented.all()
+
+
+CLOSING = """
+import napari, numpy as np
+from qtpy.QtCore import QTimer
+
+viewer = napari.Viewer()
+_, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
+viewer.add_image(np.random.default_rng(0).random((300, 300), np.float32))
+
+def close_mid_run():
+    if "%" in dock.panels.image.chip.words:
+        timer.stop()
+        dock.controller.work.scribbles.layer.paint((20, 20), 1)
+        dock.controller.work.scribbles.layer.paint((90, 90), 2)
+        print("running" if dock.controller.bridge.busy else "idle")
+        viewer.window._qt_window.close()  # as the person does
+
+timer = QTimer()
+timer.timeout.connect(close_mid_run)
+timer.start(20)
+napari.run()
+print("closed")
+"""
+
+
+def test_closing_the_viewer_mid_run_ends_the_process(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CLOSING],
+        env={**os.environ, "NAPARI_ALIBI_SEG_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["running", "closed"]
+    assert "Traceback" not in done.stderr

@@ -31,7 +31,7 @@ class FeatureCache:
     Attributes
     ----------
     memory_limit, disk_limit : float
-        Bytes kept; the longest unused go first.
+        Bytes kept; the longest unused go first. A `memory_limit` of 0 keeps nothing anywhere.
     folder : Path
         Where maps of planes of 4 megapixels and more are kept between runs.
     """
@@ -45,6 +45,8 @@ class FeatureCache:
         self, plane: Plane, extractor: FeatureExtractor, scale: int, progress: Progress = silent
     ) -> FeatureMap:
         """Return the features of a plane, computed only if they are not kept."""
+        if not self.memory_limit:
+            return extractor.extract(plane, scale, progress)
         # A GPU computes in half precision: close enough to compare, not to the bit.
         kind = "cpu" if extractor.device.type == "cpu" else "gpu"
         key = f"{plane.content_hash()}-{extractor.identity(scale).key}-{kind}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.planes import Plane, Window
 
-SIGMAS = (0.7, 1.4, 2.8, 5.6, 11.2)
+SIGMAS = (0.7, 1.4, 2.8, 5.6)
 _TRUNCATE = 3.0
 
 

@@ -1,4 +1,4 @@
-"""From labelled pixels to a random forest that knows what it was trained on."""
+"""A forest that knows what it was trained on, and the pixels it learns from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.utils.class_weight import compute_class_weight
 
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
-from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +18,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
     from napari_alibi_seg.core.features import FeatureIdentity
+    from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.planes import Window
-
-_TREES_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -134,12 +131,12 @@ def require_two_classes(painted: NDArray[np.integer[Any]]) -> NDArray[np.integer
 
 @dataclass(frozen=True)
 class PixelClassifier:
-    """A random forest with everything that says which pixels it may be shown.
+    """A forest with everything that says which pixels it may be shown.
 
     Attributes
     ----------
-    forest : RandomForestClassifier
-        Fitted on `PixelSamples`.
+    forest : ExtraTreesClassifier or RandomForestClassifier
+        Fitted on `PixelSamples` (`fit_forest`).
     classes : tuple of ClassInfo
         In the order of ``forest.classes_``.
     channels : ChannelConfig
@@ -152,7 +149,7 @@ class PixelClassifier:
         1 if trained on grey planes, 3 on colour.
     """
 
-    forest: RandomForestClassifier
+    forest: PixelForest
     classes: tuple[ClassInfo, ...]
     channels: ChannelConfig
     projection: Projection | None
@@ -198,14 +195,9 @@ class PixelClassifier:
 
     def classify(self, values: NDArray[np.float32], probabilities: bool = False) -> Segmentation:
         """Classify (Y, X, F) channel values; see `predict`."""
-        # Not predict_proba: it changes Python's warning filters, and blocks share the process.
-        pixels = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), np.float32)
-        trees = self.forest.estimators_
-        votes = sum(tree.tree_.predict(pixels) for tree in trees) / len(trees)  # (Y X, K)
-        winner = votes.argmax(axis=1).reshape(values.shape[:2])
-        shares = (
-            votes.T.astype(np.float32).reshape(-1, *values.shape[:2]) if probabilities else None
-        )
+        share = votes(self.forest, values)  # (Y, X, K)
+        winner = share.argmax(axis=-1)
+        shares = np.moveaxis(share, -1, 0).astype(np.float32) if probabilities else None
         return Segmentation(self.label_values[winner], shares, self.classes)
 
     @property
@@ -218,38 +210,3 @@ class PixelClassifier:
         """Return the classifier with other names and colours for its classes."""
         given = {info.value: info for info in classes}
         return replace(self, classes=tuple(given.get(info.value, info) for info in self.classes))
-
-
-def fit_forest(
-    samples: Sequence[PixelSamples], trees: int, seed: int, progress: Progress = silent
-) -> RandomForestClassifier:
-    """Fit a forest with balanced class weights on the samples of one or more planes.
-
-    Parameters
-    ----------
-    samples : sequence of PixelSamples
-        At least two classes among them.
-    trees, seed : int
-        Of the forest.
-    progress : callable
-        Told after every few trees.
-
-    Raises
-    ------
-    ScribbleError
-        If fewer than two classes are painted.
-    """
-    values = np.concatenate([some.values for some in samples])
-    labels = np.concatenate([some.labels for some in samples])
-    classes = require_two_classes(labels)
-    weights = compute_class_weight("balanced", classes=classes, y=labels)
-    # A few trees at a time are the same trees, but the balance must then be told as numbers.
-    forest = RandomForestClassifier(
-        class_weight=dict(zip(classes.tolist(), weights.tolist(), strict=True)),
-        random_state=seed,
-        warm_start=True,
-    )
-    for done in [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees]:
-        forest.set_params(n_estimators=done).fit(values, labels)
-        progress("training", done, trees)
-    return forest.set_params(class_weight="balanced", warm_start=False)

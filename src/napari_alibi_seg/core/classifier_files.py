@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skops.io
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from napari_alibi_seg.core.backbone import BackboneIdentity
 from napari_alibi_seg.core.channels import ChannelConfig, Projection
@@ -97,7 +97,8 @@ def load_classifier(path: Path) -> PixelClassifier:
 def _from_state(state: Any) -> PixelClassifier:
     header = json.loads(state["header"])
     forest = state["forest"]
-    if header["format"] != _FORMAT or not isinstance(forest, RandomForestClassifier):
+    kinds = ExtraTreesClassifier | RandomForestClassifier
+    if header["format"] != _FORMAT or not isinstance(forest, kinds):
         raise ValueError(f"expected {_FORMAT!r}")
     fields = header["channels"]
     projection = state["projection"]

@@ -47,3 +47,9 @@ class OutputError(AlibiSegError):
     """A result cannot be written."""
 
     exit_code = 7
+
+
+class ProjectError(AlibiSegError):
+    """A project file is damaged, or its image is missing or has changed."""
+
+    exit_code = 9

@@ -7,7 +7,7 @@ refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.stored import Stored, copyable, lazily
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_alibi_seg.core.calibration import PixelSize
+    from napari_alibi_seg.core.ome_zarr import Placement
     from napari_alibi_seg.core.stored import Array
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5")
@@ -43,12 +44,15 @@ class Micrograph:
         Spatial calibration; None if unknown.
     path : Path or None
         The file, if there is one.
+    placed : mapping
+        From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
     """
 
     data: Array
     axes: str
     pixel_size: PixelSize | None = None
     path: Path | None = None
+    placed: Mapping[str, Placement] = field(default_factory=dict)
 
     @property
     def colour(self) -> bool:
@@ -157,7 +161,7 @@ def settle(stored: Stored, axes: str | None, channels: Sequence[int] | None) -> 
         data = _take(ordered, _chosen(ordered, channels))
         colour = data.ndim == len(letters.rstrip("CS")) + 1
         letters = letters.rstrip("CS") + ("C" if colour else "")
-    return Micrograph(_native(data), letters, stored.pixel_size, stored.path)
+    return Micrograph(_native(data), letters, stored.pixel_size, stored.path, stored.placed)
 
 
 def settle_axes(stored: Stored, axes: str | None) -> Stored:

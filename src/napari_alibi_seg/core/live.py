@@ -16,56 +16,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.advice import Result, advising
+from napari_alibi_seg.core.channels import Projection
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
-    PixelSamples,
     Segmentation,
-    fit_forest,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.live_blocks import (
-    STEP,
+    coarse_step,
     distance,
     magnified,
     visible_blocks,
     without_ignored,
 )
+from napari_alibi_seg.core.live_channels import LiveChannels, quick
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
-from napari_alibi_seg.core.remembered import RememberedClassical
 from napari_alibi_seg.core.segmentation import CLASSICAL, blocks, in_order, planes_of
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
+from napari_alibi_seg.core.voting import compile_now
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.channels import ChannelConfig
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.live_channels import PlaneChannels
     from napari_alibi_seg.core.live_records import Index, LiveEvent, LiveRequest
     from napari_alibi_seg.core.planes import Plane, Window
 
 _SIDES = (256, 128, 64)
 _COARSE_TREES = 16
-_REMEMBERED_BYTES = 400e6
-_REMEMBERED_PIXELS = 2_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class _PlaneChannels:
-    """The channels of a plane, deep before classical, as `PixelChannels` orders them."""
-
-    parts: tuple[PixelChannels | RememberedClassical, ...]
-
-    def block(self, window: Window) -> NDArray[np.float32]:
-        return np.concatenate([part.block(window) for part in self.parts], axis=-1)
-
-    def points(self, scribbles: NDArray[Any]) -> PixelSamples:
-        rows, columns = np.nonzero(scribbles)
-        values = [part.points(rows, columns) for part in self.parts]
-        return PixelSamples(np.concatenate(values, axis=-1), scribbles[rows, columns])
+_COARSE_SIDE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +78,7 @@ class LiveEngine:
         self._features = GrowingFeatures(device)
         self._image: Micrograph | None = None
         self._planes: dict[Index, Plane] = {}
-        self._classical: dict[tuple[Index, tuple[float, ...]], RememberedClassical] = {}
+        self._channels = LiveChannels()
         self._training: _Training | None = None
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
@@ -119,7 +105,7 @@ class LiveEngine:
                 yield from self._update(request, side)
                 return
             except (MemoryError, torch.OutOfMemoryError):
-                self._classical.clear()
+                self._channels.forget()
         raise AlibiSegError(
             "There is not enough memory for this image, even in small pieces; close other "
             "images or programs, choose scale 1, or crop the image."
@@ -148,42 +134,34 @@ class LiveEngine:
             if deep:
                 yield from self._features.compute(request.config, index, request.visible, seen)
             yield from self._classify(request, index, side)
+        if request.advise:
+            yield from self._advise(request, painted)
 
     def _open(self, image: Micrograph) -> None:
         if image is not self._image:
             self._planes = planes_of(image)
             self._features.open(self._planes)
-            self._classical.clear()
+            self._channels.open(self._planes)
             self._training = None
             self._image = image
 
-    def _channels(
+    def _of(
         self, request: LiveRequest, index: Index, config: ChannelConfig, space: Projection | None
-    ) -> _PlaneChannels:
-        parts: list[PixelChannels | RememberedClassical] = []
-        if space is not None:
-            features = self._features.map(request.config, index)
-            only_deep = replace(config, sigmas=())
-            parts.append(PixelChannels(self._planes[index], only_deep, features, space))
-        if config.sigmas:
-            parts.append(self._remembered(index, config.sigmas))
-        return _PlaneChannels(tuple(parts))
-
-    def _remembered(self, index: Index, sigmas: tuple[float, ...]) -> RememberedClassical:
-        kept = self._classical.get((index, sigmas))
-        if kept is None:
-            for old in self._classical.values():
-                old.forget_blocks()  # only the plane on the screen keeps its blocks
-            kept = RememberedClassical(self._planes[index], sigmas, _REMEMBERED_BYTES)
-            self._classical[index, sigmas] = kept
-        return kept
+    ) -> PlaneChannels:
+        features = None if space is None else self._features.map(request.config, index)
+        channels = self._channels.of(index, config, features, space)
+        if channels.classical is not None:
+            channels.classical.look_at(request.visible)
+        return channels
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Warmed]:
         """Filter what is visible before the first stroke needs it."""
-        index, sigmas = request.planes[0], request.config.channels.sigmas
-        if not sigmas:
+        index = request.planes[0]
+        if not request.config.channels.sigmas:
             return
-        kept = self._remembered(index, sigmas)
+        compile_now()
+        kept = self._channels.classical(index, request.config.channels)
+        kept.look_at(request.visible)
         windows = visible_blocks(self._planes[index], request.visible, side)
         for done, window in enumerate(windows, start=1):
             if kept.full:
@@ -216,8 +194,8 @@ class LiveEngine:
         else:
             space = self._projection(request, painted)
             channels, trees = request.config.channels, request.config.trees
-            quick = _quick_channels(request, space)
-            coarse = self._fit(request, painted, quick, min(trees, _COARSE_TREES), space)
+            first = quick(channels, request.visible, space)
+            coarse = self._fit(request, painted, first, min(trees, _COARSE_TREES), space)
             yield from self._classify_coarsely(request, coarse, side)
             fine = self._fit(request, painted, channels, trees, space)
             self._training = _Training(request, painted, coarse, fine)
@@ -253,10 +231,12 @@ class LiveEngine:
         space: Projection | None,
     ) -> PixelClassifier:
         samples = [
-            self._channels(request, index, channels, space).points(scribbles)
+            self._of(request, index, channels, space).samples(scribbles)
             for index, scribbles in painted.items()
         ]
-        forest = fit_forest(samples, trees, request.config.seed)
+        deep = 0 if space is None else len(space.components)
+        config = replace(request.config, channels=channels, trees=trees)
+        forest = config.fit_forest(samples, deep)
         named = {info.value: info for info in request.classes}
         found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
         identity = None if space is None else self._features.identity(request.config)
@@ -267,19 +247,21 @@ class LiveEngine:
         self, request: LiveRequest, classifier: PixelClassifier, side: int
     ) -> Iterator[Block]:
         index = request.planes[0]
-        channels = self._channels(request, index, classifier.channels, classifier.projection)
+        channels = self._of(request, index, classifier.channels, classifier.projection)
+        step = coarse_step(request.visible)
 
-        def every_fourth(window: Window) -> Segmentation:
-            return magnified(classifier.classify(channels.block(window)[::STEP, ::STEP]), window)
+        def every_few(window: Window) -> Segmentation:
+            return magnified(classifier.classify(channels.every(step, window)), window, step)
 
+        side = side if channels.classical else _COARSE_SIDE
         windows = visible_blocks(self._planes[index], request.visible, side)
-        for window, result in zip(windows, in_order(every_fourth, windows), strict=True):
+        for window, result in zip(windows, in_order(every_few, windows), strict=True):
             yield Block(index, window, without_ignored(request, index, window, result), False)
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
         assert self._training is not None
         classifier, plane = self._training.fine, self._planes[index]
-        channels = self._channels(request, index, classifier.channels, classifier.projection)
+        channels = self._of(request, index, classifier.channels, classifier.projection)
         done = self._training.done.setdefault(index, {})
         near = partial(distance, visible=request.visible)
         windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
@@ -293,6 +275,22 @@ class LiveEngine:
             values, counts = np.unique(shown.labels[shown.labels > 0], return_counts=True)
             done[window] = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         yield PlaneDone(index, dict(sum(done.values(), Counter())))
+
+    def _advise(
+        self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
+    ) -> Iterator[LiveEvent]:
+        assert self._training is not None
+        fine, shown = self._training.fine, request.planes[0]
+        channels = {
+            index: self._of(request, index, fine.channels, fine.projection)
+            for index in (*painted, shown)  # the shown plane last: its blocks are kept
+        }
+        trained = request.classifier is None
+        samples = [channels[i].samples(p) for i, p in painted.items()] if trained else []
+        scribbles = request.scribbles[shown]
+        yield from advising(
+            Result(shown, scribbles, channels[shown], fine, samples, painted, request.config)
+        )
 
 
 def _same(
@@ -316,10 +314,3 @@ def _same_space(
 
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:
     return last.generation == request.generation and last.votes == request.votes
-
-
-def _quick_channels(request: LiveRequest, space: Projection | None) -> ChannelConfig:
-    """Leave the filters out of a coarse result where they would take longer than it may."""
-    large = request.visible.height * request.visible.width > _REMEMBERED_PIXELS
-    channels = request.config.channels
-    return replace(channels, sigmas=()) if large and space is not None else channels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import Index, LiveRequest
     from napari_alibi_seg.core.planes import Plane, Window
 
-STEP = 4
-"""A coarse result looks at every STEP-th pixel in rows and columns."""
+_STEP = 4
+_COARSE_PIXELS = 150_000
+
+
+def coarse_step(visible: Window) -> int:
+    """Return n: a coarse result looks at every n-th pixel in rows and columns."""
+    return max(_STEP, math.ceil(math.sqrt(visible.height * visible.width / _COARSE_PIXELS)))
 
 
 def visible_blocks(plane: Plane, visible: Window, side: int) -> list[Window]:
@@ -39,9 +45,9 @@ def distance(window: Window, visible: Window) -> float:
     return float(np.hypot(down, across))
 
 
-def magnified(result: Segmentation, window: Window) -> Segmentation:
+def magnified(result: Segmentation, window: Window, step: int) -> Segmentation:
     """Paint each pixel of a coarse result as a square, to fill a window."""
-    labels = result.labels.repeat(STEP, axis=0).repeat(STEP, axis=1)
+    labels = result.labels.repeat(step, axis=0).repeat(step, axis=1)
     return replace(result, labels=labels[: window.height, : window.width])
 
 

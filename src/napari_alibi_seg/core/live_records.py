@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, Segmentation
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.segmentation import SegmentationConfig
+    from napari_alibi_seg.core.suggestions import Spot
 
 Index: TypeAlias = tuple[int, ...]
 """Which plane of an image, as in `Micrograph.plane_indices`."""
@@ -48,6 +50,8 @@ class LiveRequest:
         Whether blocks carry probabilities.
     generation : int
         Grows with every change of anything but `planes` and `visible`.
+    advise : bool
+        Whether to assess the first plane's result when all is done, and say where to paint next.
     """
 
     image: Micrograph
@@ -61,6 +65,7 @@ class LiveRequest:
     predict: bool = True
     votes: bool = False
     generation: int = 0
+    advise: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,4 +188,49 @@ class Warmed:
     total: int
 
 
-LiveEvent: TypeAlias = Painted | ModelReady | FeatureProgress | Warmed | Fitted | Block | PlaneDone
+@dataclass(frozen=True)
+class Assessing:
+    """A result is being assessed; the engine can be stopped here.
+
+    Attributes
+    ----------
+    plane : Index
+        Which plane.
+    done : float
+        Share of the work, 0 to 1.
+    """
+
+    plane: Index
+    done: float
+
+
+@dataclass(frozen=True, eq=False)
+class Assessed:
+    """What is known of a plane's final result without ground truth.
+
+    Attributes
+    ----------
+    plane : Index
+        Which plane.
+    spots : tuple of Spot
+        Where to paint next, the best first.
+    assessment : Assessment or None
+        How good it is; None until that is known, or where too little is painted.
+    """
+
+    plane: Index
+    spots: tuple[Spot, ...]
+    assessment: Assessment | None = None
+
+
+LiveEvent: TypeAlias = (
+    Painted
+    | ModelReady
+    | FeatureProgress
+    | Warmed
+    | Fitted
+    | Block
+    | PlaneDone
+    | Assessing
+    | Assessed
+)

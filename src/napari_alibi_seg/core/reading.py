@@ -20,6 +20,7 @@ from PIL import Image
 
 from napari_alibi_seg.core.calibration import calibrate, resolution_size
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.ome_zarr import multiscales, placements
 from napari_alibi_seg.core.stored import (
     Pieces,
     Stored,
@@ -142,7 +143,7 @@ def _open_zarr(path: Path, dataset: str | None) -> Stored:
     if not is_zarr(path):
         raise ImageError(f"{path} is a folder but not an OME-Zarr image; choose a file or a .zarr.")
     node = zarr.open(path, mode="r")
-    if isinstance(node, zarr.Group) and (dataset is not None or not _multiscales(node)):
+    if isinstance(node, zarr.Group) and (dataset is not None or not multiscales(node)):
         node = node[choose(path, _zarr_images(node), dataset)]
     if isinstance(node, zarr.Group):
         return _open_ome_zarr(path, node)
@@ -170,19 +171,11 @@ def _zarr_images(group: zarr.Group) -> dict[str, tuple[int, ...]]:
     for name, member in sorted(members.items()):
         if isinstance(member, zarr.Array):
             found |= {name: member.shape} if _is_image(member) else {}
-        elif scales := _multiscales(member):
+        elif scales := multiscales(member):
             found[name] = _finest(member, scales).shape
         else:
             found |= {f"{name}/{inner}": shape for inner, shape in _zarr_images(member).items()}
     return found
-
-
-def _multiscales(group: zarr.Group) -> dict[str, Any] | None:
-    """Return the OME metadata of an image, of version 0.5 or before; None if there is none."""
-    attributes = dict(group.attrs)
-    ome = attributes.get("ome", attributes)
-    scales = ome.get("multiscales") if isinstance(ome, dict) else None
-    return scales[0] if scales else None
 
 
 def _finest(group: zarr.Group, scales: dict[str, Any]) -> zarr.Array[Any]:
@@ -193,15 +186,10 @@ def _finest(group: zarr.Group, scales: dict[str, Any]) -> zarr.Array[Any]:
 
 
 def _open_ome_zarr(path: Path, group: zarr.Group) -> Stored:
-    scales = _multiscales(group) or {}
+    scales = multiscales(group) or {}
     array = _finest(group, scales)
-    # Version 0.3 has plain names, the versions before had none.
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
-    scale = np.ones(array.ndim)
-    for holder in (scales["datasets"][0], scales):
-        for transform in holder.get("coordinateTransformations", ()):
-            scale = scale * transform.get("scale", 1.0)
-    told = zip(axes, scale, strict=True) if axes else ()
-    size = calibrate({axis["name"].lower(): (step, axis.get("unit")) for axis, step in told})
-    names = _letters([axis["name"] for axis in axes])
-    return Stored(_zarr_data(path, array), names or None, size, path)
+    named = placements(scales, array.ndim)
+    placed = {name.lower(): place for name, place in named}
+    size = calibrate({name: (place.scale, place.unit) for name, place in placed.items()})
+    names = _letters([name for name, _ in named])
+    return Stored(_zarr_data(path, array), names or None, size, path, placed)

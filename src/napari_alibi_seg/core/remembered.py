@@ -1,8 +1,9 @@
-"""Classical channels that are remembered, so that one more stroke costs only its new pixels."""
+"""Channels that are remembered, so that one more stroke costs only its new pixels."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,29 @@ import numpy as np
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.classical import channel_count
+from napari_alibi_seg.core.live_blocks import distance
+from napari_alibi_seg.core.planes import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.planes import Plane, Window
+    from napari_alibi_seg.core.planes import Plane
 
 
-class RememberedClassical:
-    """The classical channels of a plane, kept by block and by painted pixel.
+@dataclass(eq=False)
+class _Block:
+    """Room for deep channels, then the classical ones: (height, width, deep + F)."""
 
-    Blocks may be asked for from several threads; pixels from one at a time.
+    values: NDArray[np.float32]
+    deep: PixelChannels | None = None
+
+
+class RememberedChannels:
+    """The channels of a plane, kept by block and by painted pixel.
+
+    Deep and classical channels lie beside each other, as a forest wants them, so that nothing is
+    copied when only the forest is new. Blocks may be asked for from several threads, but not the
+    same one; pixels from one at a time.
 
     Parameters
     ----------
@@ -28,44 +41,69 @@ class RememberedClassical:
         The pixels.
     sigmas : tuple of float
         Standard deviations of the filters, in pixels; at least one.
+    components : int
+        Deep channels to expect; with as many nothing is copied.
     limit : float
-        Bytes of blocks to keep; the longest unused go first.
+        Bytes of blocks to keep; those far from what is looked at go first.
     """
 
-    def __init__(self, plane: Plane, sigmas: tuple[float, ...], limit: float) -> None:
+    def __init__(
+        self, plane: Plane, sigmas: tuple[float, ...], components: int, limit: float
+    ) -> None:
         self._channels = PixelChannels(plane, ChannelConfig(sigmas=sigmas))
         self._count = channel_count(plane.colours, sigmas)
+        self._components = components
         self._limit = limit
-        self._blocks: OrderedDict[Window, NDArray[np.float32]] = OrderedDict()
+        self._visible = Window(0, 0, *plane.shape)
+        self._blocks: dict[Window, _Block] = {}
         self._lock = Lock()
         self._known = np.empty(0, np.intp)
         self._values = np.empty((0, self._count), np.float32)
 
     @property
     def full(self) -> bool:
-        """Whether another block would displace one."""
-        return sum(block.nbytes for block in self._blocks.values()) >= self._limit
+        """Whether there is no room for another block like the last."""
+        sizes = [block.values.nbytes for block in self._blocks.values()]
+        return sum(sizes) + sum(sizes[-1:]) > self._limit
 
-    def block(self, window: Window) -> NDArray[np.float32]:
-        """Return (height, width, F) channels of a window."""
-        with self._lock:
-            if window in self._blocks:
-                self._blocks.move_to_end(window)
-                return self._blocks[window]
-        made = self._channels.block(window)
-        with self._lock:
-            self._blocks[window] = made
-            while self.full and len(self._blocks) > 1:
-                self._blocks.popitem(last=False)
-        return made
+    def look_at(self, visible: Window) -> None:
+        """Say what is on the screen: blocks near its middle are kept."""
+        self._visible = visible
+
+    def block(self, window: Window, deep: PixelChannels | None = None) -> NDArray[np.float32]:
+        """Return channels of a window; the array belongs to this object.
+
+        Parameters
+        ----------
+        window : Window
+            Rectangle inside the plane.
+        deep : PixelChannels, optional
+            Source of the deep channels; another object means other ones.
+
+        Returns
+        -------
+        ndarray
+            (height, width, D + F) float32, deep before classical.
+        """
+        kept = self._blocks.get(window) or self._made(window)
+        classical = kept.values.shape[-1] - self._count
+        if deep is None:
+            return kept.values[..., classical:]
+        if kept.deep is not deep:
+            made = deep.block(window)
+            if made.shape[-1] == classical:
+                kept.values[..., :classical] = made
+            else:
+                kept.values = np.concatenate([made, kept.values[..., classical:]], axis=-1)
+            kept.deep = deep
+        return kept.values
 
     def forget_blocks(self) -> None:
         """Free the blocks; painted pixels stay."""
-        with self._lock:
-            self._blocks.clear()
+        self._blocks.clear()
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return (N, F) channels of N different pixels in row-major order.
+        """Return (N, F) classical channels of N different pixels in row-major order.
 
         Pixels that were asked for the last time, or lie in a block that is kept, cost nothing.
         """
@@ -77,13 +115,29 @@ class RememberedClassical:
         self._known, self._values = flat, values
         return values
 
+    def _made(self, window: Window) -> _Block:
+        shape = (window.height, window.width, self._components + self._count)
+        made = _Block(np.empty(shape, np.float32))
+        made.values[..., self._components :] = self._channels.block(window)
+        with self._lock:
+            self._blocks[window] = made
+            self._make_room()
+        return made
+
+    def _make_room(self) -> None:
+        far = partial(distance, visible=self._visible)
+        taken = sum(block.values.nbytes for block in self._blocks.values())
+        for window in sorted(self._blocks, key=far, reverse=True)[:-1]:
+            if taken > self._limit:
+                taken -= self._blocks.pop(window).values.nbytes
+
     def _fresh(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         values = np.empty((len(rows), self._count), np.float32)
         left = np.ones(len(rows), bool)
         for window, block in self._blocks.items():
             row, column = rows - window.top, columns - window.left
             inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
-            values[inside] = block[row[inside], column[inside]]
+            values[inside] = block.values[row[inside], column[inside], -self._count :]
             left &= ~inside
         if left.any():
             values[left] = self._channels.points(rows[left], columns[left])

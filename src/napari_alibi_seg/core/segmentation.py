@@ -18,7 +18,6 @@ from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
     Segmentation,
-    fit_forest,
     gather_samples,
     require_two_classes,
 )
@@ -29,6 +28,7 @@ from napari_alibi_seg.core.features import (
     FeatureMap,
     automatic_scale,
 )
+from napari_alibi_seg.core.forest import Forest, fit_forest
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.classifier import PixelSamples
+    from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.images import Micrograph
 
 T = TypeVar("T")
@@ -66,6 +68,8 @@ class SegmentationConfig:
         Trees of the forest.
     seed : int
         Seed of the forest; equal inputs and seed give equal bytes.
+    forest : Forest
+        How the trees are grown.
     """
 
     model: str = DEFAULT_MODEL
@@ -73,6 +77,14 @@ class SegmentationConfig:
     channels: ChannelConfig = field(default_factory=ChannelConfig)
     trees: int = 100
     seed: int = 0
+    forest: Forest = Forest.EXTRA_TREES
+
+    def fit_forest(
+        self, samples: Sequence[PixelSamples], deep: int, progress: Progress = silent
+    ) -> PixelForest:
+        """Fit the forest on samples whose first `deep` channels are deep ones; see `fit_forest`."""
+        blind = deep if self.channels.sigmas else 0
+        return fit_forest(samples, self.trees, self.seed, progress, self.forest, blind)
 
 
 @dataclass
@@ -155,7 +167,8 @@ class Segmenter:
             )
             for index, plane in planes.items()
         ]
-        forest = fit_forest(samples, self.config.trees, self.config.seed, self.progress)
+        deep = 0 if projection is None else len(projection.components)
+        forest = self.config.fit_forest(samples, deep, self.progress)
         named = {info.value: info for info in classes}
         found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
         colours = next(iter(planes.values())).colours

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.calibration import PixelSize
+    from napari_alibi_seg.core.ome_zarr import Placement
 
     Array: TypeAlias = NDArray[Any] | da.Array
 
@@ -58,12 +59,15 @@ class Stored:
         Spatial calibration.
     path : Path or None
         The file.
+    placed : mapping
+        From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
     """
 
     data: Array
     axes: str | None = None
     pixel_size: PixelSize | None = None
     path: Path | None = None
+    placed: Mapping[str, Placement] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -166,7 +170,7 @@ def lazily(array: Any, chunks: tuple[int, ...] | None = None) -> da.Array:
     stored = chunks or (1,) * len(shape)
     columns = _whole_chunks(stored[lead + 1], _PIECE_SIDE)
     rows = _whole_chunks(stored[lead], _PIECE_SIDE**2 // columns)
-    wrapped: da.Array = da.from_array(  # type: ignore[no-untyped-call]
+    wrapped: da.Array = da.from_array(
         array,
         chunks=(*stored[:lead], rows, columns, *shape[lead + 2 :]),
         name=False,

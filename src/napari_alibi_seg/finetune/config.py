@@ -68,7 +68,7 @@ class FinetuneConfig:
         bool, Option("whether distances are divided by the largest of the grid")
     ] = False
     slopes: Annotated[Slopes, Option("where the factor of the distance comes from")] = (
-        Slopes.CONSTANT
+        Slopes.LEARNED
     )
     slope: Annotated[float, Option("attention bias per distance", "logits per token")] = 0.0884
     target: Annotated[
@@ -102,10 +102,15 @@ class FinetuneConfig:
         int, Option("size of a batch over all processes, each of which gets a crop", "tokens")
     ] = 1024
     accumulate: Annotated[int, Option("batches whose gradients make one step", "batches")] = 1
-    train_patches: Annotated[
-        bool, Option("whether the patch projection's weights learn; they make the loss very steep")
-    ] = False
-    learning_rate: Annotated[float, Option("highest learning rate, after the warm-up")] = 1.5e-5
+    learning_rate: Annotated[
+        float, Option("highest learning rate of biases, gains and tokens, after the warm-up")
+    ] = 3e-4
+    slope_rate: Annotated[
+        float, Option("learning rate of learned slopes, relative to that", "times")
+    ] = 16.0
+    matrix_rate: Annotated[
+        float, Option("the same of the blocks' weight matrices; 0 freezes them", "times")
+    ] = 0.0
     warmup: Annotated[
         int, Option("linear warm-up, before a cosine decay to zero", "optimiser steps")
     ] = 100
@@ -153,9 +158,10 @@ class FinetuneConfig:
             "grey must be in [0, 1], held_out in (0, 1) and ema in [0, 1)": (
                 0 <= self.grey <= 1 and 0 < self.held_out < 1 and 0 <= self.ema < 1
             ),
-            "warmup, weight_decay, equivariance, brightness, contrast and noise must not be "
-            "negative, contrast below 1": (
+            "warmup, weight_decay, slope_rate, matrix_rate, equivariance, brightness, contrast and "
+            "noise must not be negative, contrast below 1": (
                 min(self.warmup, self.weight_decay, self.equivariance) >= 0
+                and min(self.slope_rate, self.matrix_rate) >= 0
                 and min(self.brightness, self.contrast, self.noise) >= 0
                 and self.contrast < 1
             ),

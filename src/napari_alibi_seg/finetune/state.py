@@ -25,7 +25,6 @@ from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.config import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -122,10 +121,7 @@ def start(config: FinetuneConfig, teacher: Backbone, identity: BackboneIdentity)
     else:
         student = convert_to_alibi(identity.architecture, teacher, config.geometry)
     student = student.to(device).train().requires_grad_(True)
-    student.vit.patch_embed.proj.weight.requires_grad_(config.train_patches)
-    optimiser = torch.optim.AdamW(
-        list(_groups(student, config.weight_decay)), lr=config.learning_rate, fused=True
-    )
+    optimiser = torch.optim.AdamW(_groups(student, config), lr=config.learning_rate, fused=True)
     half = number_format(config.precision, device) is torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=half)
     mean = deepcopy(student).eval().requires_grad_(False)
@@ -167,16 +163,20 @@ def _student_from(config: FinetuneConfig, teacher: Backbone) -> Backbone:
     return student
 
 
-def _groups(student: Backbone, weight_decay: float) -> Iterator[dict[str, Any]]:
-    def parameters(matrices: bool) -> list[Parameter]:
-        return [
-            parameter
-            for name, parameter in _learning(student)
-            if (parameter.ndim >= 2 and not name.endswith("_token")) is matrices
-        ]
-
-    yield {"params": parameters(True), "weight_decay": weight_decay}
-    yield {"params": parameters(False), "weight_decay": 0.0}
+def _groups(student: Backbone, config: FinetuneConfig) -> list[dict[str, Any]]:
+    """Sort the parameters by how fast they learn, and freeze those that do not."""
+    times = {"matrices": config.matrix_rate, "slopes": config.slope_rate, "others": 1.0}
+    # The patch projection makes the loss very steep, and imitation does not need it.
+    student.vit.patch_embed.proj.weight.requires_grad_(False)
+    groups: dict[str, dict[str, Any]] = {
+        kind: {"params": [], "times": rate, "weight_decay": 0.0} for kind, rate in times.items()
+    }
+    groups["matrices"]["weight_decay"] = config.weight_decay
+    for name, parameter in _learning(student):
+        kind = "slopes" if name.endswith("attn.m") else "others"
+        kind = "matrices" if parameter.ndim == 2 else kind
+        groups[kind]["params"].append(parameter.requires_grad_(times[kind] > 0))
+    return [group for group in groups.values() if group["params"] and group["times"]]
 
 
 def _learning(student: Backbone) -> list[tuple[str, Parameter]]:

@@ -149,7 +149,7 @@ class Trainer:
         state, optimiser = self.state, self.state.optimiser
         rate = learning_rate(self.config, state.step)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         optimiser.zero_grad()
         own = sum(self._backward(model, *batch, last=batch is batches[-1]) for batch in batches)
         loss, stops = self.processes.summed(own / self.processes.count, stop.is_set())

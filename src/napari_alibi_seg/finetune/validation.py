@@ -35,7 +35,8 @@ class Scores:
     target_distance : float
         The same to the targets (the teacher's tokens without their position part).
     nearest_agreement : float
-        Share of patches whose nearest patch among 10,000 of other images is the teacher's choice.
+        Share of patches to which student and teacher find the same nearest teacher patch among
+        10,000 of other images.
     target_nearest_agreement : float
         The same with the targets in the teacher's place.
     tile_cosine : float
@@ -110,21 +111,26 @@ def tile_cosine(backbone: Backbone, images: Tensor) -> float:
 
 
 def nearest_agreement(student: Tensor, teacher: Tensor) -> float:
-    """Return how often the nearest patch of another image is the same to student and teacher.
+    """Return how often a patch's student and teacher token have the same nearest neighbour.
 
     Parameters
     ----------
     student, teacher : Tensor
-        (B, h, w, C) tokens of the same images; nearest by cosine, at most 10,000 patches.
+        (B, h, w, C) tokens of the same images. Neighbours are teacher tokens of other images,
+        at most 10,000, nearest by cosine.
     """
     image = torch.arange(len(student)).repeat_interleave(student.shape[1] * student.shape[2])
     chosen = torch.linspace(0, len(image) - 1, min(len(image), _NEIGHBOURS)).long()
     asked = torch.linspace(0, len(chosen) - 1, min(len(chosen), _QUERIES)).long()
     same = image[chosen][asked, None] == image[chosen][None]
 
+    def patches(tokens: Tensor) -> Tensor:
+        return normalize(tokens.flatten(0, 2)[chosen], dim=-1)  # (B, h, w, C) -> (N, C)
+
+    neighbours = patches(teacher).T
+
     def nearest(tokens: Tensor) -> Tensor:
-        patches = normalize(tokens.flatten(0, 2)[chosen], dim=-1)  # (B, h, w, C) -> (N, C)
-        return (patches[asked] @ patches.T).masked_fill(same, -2.0).argmax(dim=1)
+        return (patches(tokens)[asked] @ neighbours).masked_fill(same, -2.0).argmax(dim=1)
 
     return float((nearest(student) == nearest(teacher)).float().mean())
 

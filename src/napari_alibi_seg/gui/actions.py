@@ -6,11 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import create_worker
 
-from napari_alibi_seg.gui import files, recipes
+from napari_alibi_seg.core.project import PROJECT_SUFFIX
+from napari_alibi_seg.gui import files, projects, recipes
+from napari_alibi_seg.gui.pace import LONG_S
+from napari_alibi_seg.gui.words import estimate_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,9 +22,12 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
     from superqt.utils import GeneratorWorker
 
+    from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.gui.controller import Controller
     from napari_alibi_seg.gui.more import ReusePanel
+    from napari_alibi_seg.gui.work import Work
 
+_PROJECTS = f"Projects (*{PROJECT_SUFFIX})"
 _CLASSIFIERS = "Classifiers (*.skops)"
 _IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.h5 *.hdf5)"
 _STACKS = "OME-TIFF (*.tif)"
@@ -34,10 +41,13 @@ class Actions(QObject):
         self._controller = controller
         self._window = window
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
+        self._next: Callable[[], None] | None = None
 
     def wire(self, panel: ReusePanel) -> None:
         """Connect the buttons."""
         for name, act in {
+            "project_save": self._ask_project_save,
+            "project_open": self._ask_project_open,
             "apply_stack": self._controller.apply_to_stack,
             "apply_files": self._ask_files,
             "save": self._ask_save,
@@ -50,6 +60,24 @@ class Actions(QObject):
             panel.buttons[name].clicked.connect(lambda _=False, act=act: act())
         panel.enable(image=self._controller.work is not None, classifier=False, stack=False)
 
+    def save_project(self, path: Path) -> None:
+        """Save what is painted, with the names and settings on the screen."""
+        work, settings = self._controller.work, self._controller.settings
+        if work is not None:
+            path = path.with_suffix(PROJECT_SUFFIX)
+            recipe = work.recipe(self._controller.panels.classes.classes, settings)
+            image, scribbles = work.source.micrograph, work.scribbles.data
+            seen = work.features_seen(settings)
+            self._start(projects.write_project, path, image, scribbles, recipe, seen)
+
+    def open_project(self, path: Path) -> None:
+        """Open a project with its image, or on the image that is open if it is the same."""
+        work = self._controller.work
+        current = None if work is None else work.source.micrograph
+        told = self._controller.keeper.show_project
+        self._say(f"Opening {path.name}")
+        self._start(projects.read_project, path, current, told=told)
+
     def save(self, path: Path) -> None:
         """Save the classifier."""
         work = self._controller.work
@@ -59,7 +87,7 @@ class Actions(QObject):
 
     def load(self, path: Path) -> None:
         """Load a classifier, and use it instead of training until something is painted."""
-        self._start(files.read_classifier, path, told=self._controller.use_classifier)
+        self._start(files.read_classifier, path, told=self._controller.keeper.use_classifier)
 
     def export(self, path: Path) -> None:
         """Write the segmentation."""
@@ -78,11 +106,32 @@ class Actions(QObject):
             )
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
-        """Segment other images with the classifier."""
+        """Segment other images with the classifier; ask first if that takes long."""
         work = self._controller.work
         if work is not None and work.fitted is not None:
             device = self._controller.settings.device
-            self._start(files.segment_files, work.fitted, paths, folder, device, stoppable=True)
+            go = partial(self._segment_files, work.fitted, paths, folder, device)
+            self._start(files.survey, paths, told=partial(self._propose, work, go))
+
+    def _segment_files(
+        self, classifier: PixelClassifier, paths: Sequence[Path], folder: Path, device: str
+    ) -> None:
+        self._start(files.segment_files, classifier, paths, folder, device, stoppable=True)
+        if self._worker is not None:
+            self._worker.returned.connect(self._announce)
+
+    def _propose(self, work: Work, go: Callable[[], None], found: files.Survey) -> None:
+        rows, columns = work.source.micrograph.shape_yx
+        deep = work.fitted is not None and work.fitted.features is not None
+        pace = self._controller.pace
+        known = pace.estimate(found.pixels, found.largest, rows * columns, deep)
+        if known is None or known.seconds < LONG_S:
+            self._next = go
+        else:
+            self._say(estimate_words(f"{found.images} images", known), ("Start", go))
+
+    def _announce(self, _: None = None) -> None:
+        show_info(self._controller.panels.strip.words)
 
     def copy_command(self) -> None:
         """Put the command on the clipboard."""
@@ -107,6 +156,7 @@ class Actions(QObject):
 
     def release(self) -> None:
         """Stop what runs."""
+        self._next = None
         if self._worker is not None:
             self._worker.quit()
 
@@ -143,9 +193,23 @@ class Actions(QObject):
 
     def _finish(self, _: None = None) -> None:
         self._worker = None
+        go, self._next = self._next, None
+        if go is not None:
+            go()
 
     def _say(self, words: str, *actions: tuple[str, Callable[[], None]]) -> None:
         self._controller.panels.strip.say(words, *actions)
+
+    def _ask_project_save(self) -> None:
+        work = self._controller.work
+        if work is not None:
+            name = f"{work.source.layer.name}{PROJECT_SUFFIX}"
+            self._with_target("Save project", name, _PROJECTS, self.save_project)
+
+    def _ask_project_open(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self._window, "Open project", "", _PROJECTS)
+        if path:
+            self.open_project(Path(path))
 
     def _ask_save(self) -> None:
         self._with_target("Save classifier", "classifier.skops", _CLASSIFIERS, self.save)

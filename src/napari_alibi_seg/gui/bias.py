@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-from napari.layers import Image
 from qtpy.QtCore import QEvent, QProcess, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QIcon, QPixmap
 from qtpy.QtWidgets import (
@@ -20,19 +19,19 @@ from qtpy.QtWidgets import (
     QDialog,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.gui.painting import is_result
-from napari_alibi_seg.gui.parts import Block, Strip
+from napari_alibi_seg.gui.painting import image_layers
+from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow
 from napari_alibi_seg.gui.records import DEFAULT_MODEL
 from napari_alibi_seg.gui.source import ImageSource, readings
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Image
 
 STOCK_MODEL = "timm:vit_small_patch14_dinov2.lvd142m"
 _KILL_MS = 2000
@@ -65,10 +64,9 @@ class BiasReport(QWidget):
         self._viewer = napari_viewer
         self._process: QProcess | None = None
         self._folder: Path | None = None
-        self.layers, self.first, self.second = QComboBox(), QComboBox(), QComboBox()
-        for box in (self.layers, self.first, self.second):
-            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.layers, self.first, self.second = LayerCombo(), QComboBox(), QComboBox()
         for box, model in ((self.first, DEFAULT_MODEL), (self.second, STOCK_MODEL)):
+            narrow(box)
             box.setEditable(True)
             box.addItems([DEFAULT_MODEL, STOCK_MODEL])
             box.setCurrentText(model)
@@ -179,10 +177,9 @@ class BiasReport(QWidget):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(shown)))
 
     def _offer(self) -> None:
-        self.layers.clear()
-        for layer in self._viewer.layers:
-            if isinstance(layer, Image) and not is_result(layer):
-                self.layers.addItem(layer.name, layer)
+        images = image_layers(self._viewer.layers)
+        chosen = self.layers.currentData()
+        self.layers.offer(images, chosen if chosen in images else next(iter(images), None))
 
     def _emitters(self) -> tuple[Any, ...]:
         events = self._viewer.layers.events

@@ -30,6 +30,8 @@ class Brush(QObject):
 
     touched = Signal()
     """The person painted, erased or filled."""
+    spot_wanted = Signal()
+    """The person wants to see where to paint next."""
     settled = Signal()
     """What is painted may have changed, and has been still for a moment."""
 
@@ -38,7 +40,7 @@ class Brush(QObject):
         self._viewer = viewer
         self._panel = panel
         self._scribbles: Scribbles | None = None
-        self.keys = Keys(self.choose_key, self.erase)
+        self.keys = Keys(self.choose_key, self.erase, self.spot_wanted.emit)
 
     def take(self, layer: Labels) -> Scribbles:
         """Paint on a layer from now on."""

@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction, QColor
 from qtpy.QtWidgets import (
     QColorDialog,
-    QComboBox,
     QLabel,
     QLineEdit,
     QMenu,
@@ -20,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_alibi_seg.gui.painting import ERASER_KEY, KEYS
-from napari_alibi_seg.gui.parts import Block, row, side_by_side, swatch
+from napari_alibi_seg.gui.parts import Block, LayerCombo, row, side_by_side, swatch
 from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ class ClassPanel(Block):
     def __init__(self) -> None:
         super().__init__("Classes")
         self._rows: list[_Row] = []
-        self.layers = QComboBox()
-        self.layers.activated.connect(lambda _: self.layer_chosen.emit(self.layers.currentData()))
+        self.layers = LayerCombo()
+        self.layers.chosen.connect(self.layer_chosen)
         self._layers_label = self.add("Paint on", self.layers)
         self._list = QWidget()
         self._column = QVBoxLayout(self._list)
@@ -94,11 +93,7 @@ class ClassPanel(Block):
 
     def offer_layers(self, layers: Sequence[Labels], chosen: Labels | None) -> None:
         """Offer layers to paint on; hidden where there is nothing to choose."""
-        self.layers.clear()
-        for layer in layers:
-            self.layers.addItem(layer.name, layer)
-        matches = [place for place, layer in enumerate(layers) if layer == chosen]
-        self.layers.setCurrentIndex(matches[0] if matches else -1)
+        self.layers.offer(layers, chosen)
         for widget in (self._layers_label, self.layers):
             widget.setVisible(len(layers) > 1)
 

@@ -1,43 +1,38 @@
-"""What happens when: from layers and strokes to orders, and from what is told to layers."""
+"""What is asked for: from layers, strokes and buttons to orders for the engine."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.live_records import PlaneDone
+from napari_alibi_seg.core.live_records import Fitted, PlaneDone
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
-from napari_alibi_seg.gui.painting import (
-    SCRIBBLES,
-    fitting_scribbles,
-    is_result,
-    is_scribbles,
-    new_scribbles,
-)
+from napari_alibi_seg.gui.keeping import Keeper
+from napari_alibi_seg.gui.pace import Pace
+from napari_alibi_seg.gui.painting import fitting_scribbles, image_layers
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.records import CLASSICAL, Order, PaintClass, SessionFound, Settings
-from napari_alibi_seg.gui.result import ResultLayers
-from napari_alibi_seg.gui.sessions import load_session, set_aside
+from napari_alibi_seg.gui.projects import RECIPE
+from napari_alibi_seg.gui.records import CLASSICAL, Order, SessionFound, Settings
 from napari_alibi_seg.gui.source import ImageSource, readings
+from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
-from napari_alibi_seg.gui.work import Work, classes_of
 from napari_alibi_seg.gui.worker import Bridge
+from napari_alibi_seg.gui.works import Works
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
     from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.live_records import Index, LiveEvent
+    from napari_alibi_seg.core.live_records import LiveEvent
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.source import Reading
+    from napari_alibi_seg.gui.work import Work
 
 
 class Controller(QObject):
@@ -57,18 +52,23 @@ class Controller(QObject):
         self.panels = panels
         self.bridge = Bridge(self)
         self.brush = Brush(viewer, panels.classes, self)
+        self.pace = Pace()
         self.display = Display(panels, self.brush.keys)
         self.watch = Watch(viewer, self)
-        self.work: Work | None = None
-        self._works: list[Work] = []
+        self.works = Works(viewer, panels, self.brush, self)
+        self.stack = StackRun(panels.strip, self.pace, self)
+        self.keeper = Keeper(self)
         self._generation = 0
         self._features_stopped = False
         self._once = False
-        self._planes: tuple[Index, ...] = ()
-        self._planes_done: set[Index] = set()
         self._connect()
         self.display.show_no_image()
         self.follow_layers()
+
+    @property
+    def work(self) -> Work | None:
+        """The image that is open, with what is painted on it."""
+        return self.works.current
 
     # --- orders ---
 
@@ -84,16 +84,18 @@ class Controller(QObject):
         if work is None:
             return
         self._generation += new
-        outputs = self.panels.result
+        classes, settings, outputs = self.panels.classes.classes, self.settings, self.panels.result
+        work.scribbles.layer.metadata[RECIPE] = work.recipe(classes, settings)
         shown = work.source.index(self.viewer.dims)
+        self.pace.begin()
         self.bridge.ask(
             Order(
                 work.source.micrograph,
                 work.scribbles.data,
-                self.settings,
-                (shown, *(index for index in self._planes if index != shown)),
+                settings,
+                (shown, *(index for index in self.stack.planes if index != shown)),
                 work.source.visible(),
-                self.panels.classes.classes,
+                classes,
                 work.loaded,
                 predict=self._once or outputs.live.isChecked(),
                 votes=outputs.uncertainty.isChecked() or outputs.probabilities.isChecked(),
@@ -106,7 +108,7 @@ class Controller(QObject):
     @property
     def settings(self) -> Settings:
         """What to train with; without deep features while these are stopped."""
-        settings = self.panels.training.settings(self.panels.image.model)
+        settings = self.panels.settings
         return replace(settings, model=CLASSICAL) if self._features_stopped else settings
 
     def update_once(self) -> None:
@@ -115,22 +117,9 @@ class Controller(QObject):
         self.ask()
 
     def apply_to_stack(self) -> None:
-        """Predict every plane of the image, the one on the screen first."""
+        """Predict every plane of the image, the one on the screen first; ask if that is long."""
         if self.work is not None:
-            self._once = True
-            self._planes = tuple(self.work.source.micrograph.plane_indices())
-            self._planes_done = set()
-            self.ask()
-
-    def stop_stack(self) -> None:
-        """Leave the other planes of the stack as they are."""
-        self._planes = ()
-        self.ask()
-
-    def set_opacity(self, opacity: float) -> None:
-        """Set how strongly the segmentation covers the image, 0 to 1."""
-        if self.work is not None:
-            self.work.result.set_opacity(opacity)
+            self.stack.propose(self.work, self.settings.model)
 
     def change_outputs(self) -> None:
         """Show what is asked for beside the labels."""
@@ -140,25 +129,6 @@ class Controller(QObject):
                 box.uncertainty.isChecked(), box.probabilities.isChecked()
             )
             self.ask()
-
-    def use_classifier(self, classifier: PixelClassifier) -> None:
-        """Apply a classifier from a file, with its settings, until something is painted."""
-        if self.work is None:
-            return
-        known = [PaintClass(c.value, c.name, c.colour) for c in classifier.classes]
-        self.panels.classes.show_classes(known)
-        features, training = classifier.features, self.panels.training
-        model = CLASSICAL if features is None else features.backbone.name
-        scale = None if features is None else features.scale
-        self.panels.image.choose_model(model)
-        training.show_settings(
-            replace(
-                training.settings(model), scale=scale, components=classifier.channels.components
-            )
-        )
-        self._features_stopped, self._once = False, True
-        self.work.loaded = classifier
-        self.change_classes()
 
     def toggle_features(self) -> None:
         """Stop the features, or start them again."""
@@ -172,24 +142,21 @@ class Controller(QObject):
 
     def follow_layers(self) -> None:
         """Bring the lists of layers up to date, and take an image if there is none."""
-        images = [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Image) and not is_result(layer)
-        ]
+        images = image_layers(self.viewer.layers)
         if self.work is not None and self.work.source.layer not in self.viewer.layers:
-            self._close_work()
-        if self.work is not None and self.work.scribbles.layer not in self.viewer.layers:
-            self._replace_lost_scribbles(self.work)
-        self._works = [work for work in self._works if work.source.layer in self.viewer.layers]
+            self._close()
+        self.works.follow_layers()
         if self.work is None and images:
             active = self.viewer.layers.selection.active
             self.choose_image(active if active in images else images[-1])
-        self._offer_layers(images)
+        work = self.work
+        self.panels.image.layers.offer(images, work.source.layer if work else None)
+        fitting = fitting_scribbles(self.viewer.layers, work.source) if work else []
+        self.panels.classes.offer_layers(fitting, work.scribbles.layer if work else None)
 
     def choose_image(self, layer: Image, reading: Reading | None = None, channel: int = 0) -> None:
         """Work on an image from now on; what was painted on it before is still there."""
-        self._close_work()
+        self._close()
         try:
             chosen = reading or readings(layer)[0]
             source = ImageSource.of(layer, chosen, channel if "C" in chosen.axes else None)
@@ -197,7 +164,7 @@ class Controller(QObject):
             self.panels.strip.say(str(error), warn=True)
             self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
             return
-        self._open_work(source)
+        self.display.show_work(self.works.open(source))
         self.panels.image.offer_readings(readings(layer), source)
         self.follow_layers()
         self._features_stopped = False
@@ -216,63 +183,39 @@ class Controller(QObject):
     def choose_scribbles(self, layer: Labels) -> None:
         """Paint on another layer."""
         if self.work is not None and layer != self.work.scribbles.layer:
-            self._paint_on(self.work, layer)
+            self.works.paint_on(self.work, layer)
             self.ask()
 
     def change_settings(self) -> None:
         """Train in another way; a classifier from a file is let go."""
+        self.apply(None)
+
+    def apply(self, classifier: PixelClassifier | None) -> None:
+        """Apply a classifier until something is painted; None trains on what is painted."""
         self._features_stopped = False
         if self.work is not None:
-            self.work.loaded = None
+            self.work.loaded = classifier
+            self._once |= classifier is not None
         self.ask()
 
-    def _open_work(self, source: ImageSource) -> None:
-        known = [work for work in self._works if work.is_of(source)]
-        if known and known[0].scribbles.layer in self.viewer.layers:
-            work = known[0]
-            layer = work.scribbles.layer
-        else:
-            layer = self._scribbles_layer(source)
-            result = ResultLayers(self.viewer, source, self)
-            work = Work(source, self.brush.take(layer), result, classes_of(layer))
-            work.second_offered = bool(layer.data.any()) if layer.data.nbytes < 1e8 else True
-            self._works.append(work)
-        self.work = work
-        self.panels.classes.show_classes(work.classes)
-        self._paint_on(work, layer)
-        self.brush.keys.bind(source.layer)
-        self.display.show_work(work)
-        source.layer.events.data.connect(self._reread)
-
-    def _close_work(self) -> None:
+    def _close(self) -> None:
         self.bridge.stop()
-        if self.work is None:
-            return
-        self.work.source.layer.events.data.disconnect(self._reread)
-        self.work.classes = self.panels.classes.classes
-        self.work.result.release()
-        self.brush.put_down()
-        self.work = None
+        self.works.close()
         self.display.show_no_image()
 
     def _reread(self) -> None:
         """Take the new pixels of the image; scribbles stay if they still fit."""
-        old = self.work
+        old, settings = self.work, self.panels.settings
         if old is None:
             return
-        self._works.remove(old)
+        self.works.forget(old)
         self.choose_image(old.source.layer, old.source.reading, old.source.channel or 0)
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True
             self.work.result.adopt(old.result)
             self.panels.classes.show_classes(old.classes)
+            self.panels.show_settings(settings)
             self.change_classes()
-
-    def _offer_layers(self, images: list[Image]) -> None:
-        work = self.work
-        self.panels.image.offer_layers(images, work.source.layer if work else None)
-        fitting = fitting_scribbles(self.viewer.layers, work.source) if work else []
-        self.panels.classes.offer_layers(fitting, work.scribbles.layer if work else None)
 
     # --- painting ---
 
@@ -289,52 +232,17 @@ class Controller(QObject):
             self.work.scribbles.remove(value)
             self.change_classes()
 
-    def _scribbles_layer(self, source: ImageSource) -> Labels:
-        used = [work.scribbles.layer for work in self._works]
-        for layer in fitting_scribbles(self.viewer.layers, source):
-            if is_scribbles(layer) and layer not in used:  # never a layer of the person's own
-                return layer
-        layer = new_scribbles(source)
-        self.viewer.add_layer(layer)
-        return layer
-
-    def _paint_on(self, work: Work, layer: Labels) -> None:
-        layer.metadata.update(SCRIBBLES)
-        work.scribbles = self.brush.take(layer)
-        work.scribbles.show(self.panels.classes.classes)
-        work.result.show(self.panels.classes.classes)
-        self.brush.choose(self.panels.classes.classes[0].value)
-
     def _on_touch(self) -> None:
         work = self.work
         if work is None:
             return
         work.touched = True
         work.loaded = None
-        self._once, self._planes = False, ()
+        self._once = False
+        self.stack.forget()
         self._generation += 1
         self.bridge.outdate(self._generation)
-        classes = self.panels.classes.classes
-        first = work.scribbles.layer.selected_label == classes[0].value
-        if not work.second_offered and first and len(classes) > 1:
-            QTimer.singleShot(0, partial(self.brush.choose, classes[1].value))
-        work.second_offered = True
-
-    def _replace_lost_scribbles(self, work: Work) -> None:
-        lost = work.scribbles.layer
-        layer = new_scribbles(work.source)
-        self.viewer.add_layer(layer)
-        work.touched = False  # the session keeps what was painted until there is more
-        self._paint_on(work, layer)
-        self.panels.strip.say(
-            f"The layer {lost.name!r} was removed; a new one is there to paint on.",
-            ("Bring it back", partial(self._bring_back, work, lost)),
-        )
-        self.ask()
-
-    def _bring_back(self, work: Work, lost: Labels) -> None:
-        if work is self.work:
-            work.scribbles.layer.data = lost.data
+        self.works.offer_second_class(work)
 
     # --- what the engine tells ---
 
@@ -344,20 +252,15 @@ class Controller(QObject):
         if work is None:
             return
         if isinstance(event, SessionFound):
-            self._offer_session(event)
+            self.keeper.offer_session(event)
             return
+        self.pace.hear(event)
+        if isinstance(event, Fitted):
+            work.fitted_with = self.settings
         shown = work.source.index(self.viewer.dims)
         self.display.hear(event, work, shown, self._features_stopped)
-        if isinstance(event, PlaneDone) and self._planes:
-            self._planes_done.add(event.plane)
-            self._show_stack_progress(len(self._planes_done), len(self._planes))
-
-    def _show_stack_progress(self, done: int, total: int) -> None:
-        if done < total:
-            self.panels.strip.say(f"{done} of {total} planes", ("Stop", self.stop_stack))
-        else:
-            self._planes = ()
-            self.panels.strip.say(f"All {total} planes are segmented.")
+        if isinstance(event, PlaneDone):
+            self.stack.hear(event)
 
     def fail(self, message: str) -> None:
         """Show an error, and leave everything as it is."""
@@ -366,44 +269,30 @@ class Controller(QObject):
             self._features_stopped = True
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
 
-    # --- sessions ---
-
-    def _offer_session(self, found: SessionFound) -> None:
-        self.panels.strip.say(
-            f"You painted {found.pixels} pixels on this image before ({found.saved}).",
-            ("Restore", partial(self.restore, found.path)),
-            ("Start anew", partial(set_aside, Path(found.path))),
-        )
-
-    def restore(self, path: str) -> None:
-        """Paint what a session file holds."""
-        if self.work is None:
-            return
-        try:
-            record = load_session(Path(path))
-        except AlibiSegError as error:
-            self.panels.strip.say(str(error), warn=True)
-            return
-        self.panels.classes.show_classes(record.classes)
-        self.panels.training.show_settings(record.settings)
-        self.panels.image.choose_model(record.settings.model)
-        self.work.second_offered = True
-        self.work.owner = record.owner
-        self.change_classes()
-        self.work.scribbles.restore(record.positions, record.values)
-        self.brush.choose(record.classes[0].value)
-
     # --- beginning and end ---
 
     def _connect(self) -> None:
         look = partial(self.ask, new=False)
         self.brush.touched.connect(self._on_touch)
         self.brush.settled.connect(look)
+        self.brush.spot_wanted.connect(self.go_to_next_spot)
+        self.panels.result.spot_button.clicked.connect(self.go_to_next_spot)
         self.watch.layers_changed.connect(self.follow_layers)
         self.watch.plane_changed.connect(look)
         self.watch.region_changed.connect(self._look_elsewhere)
         self.bridge.told.connect(self.hear)
         self.bridge.failed.connect(self.fail)
+        self.works.pixels_changed.connect(self._reread)
+        self.works.scribbles_lost.connect(self.keeper.offer_lost)
+        self.stack.begun.connect(self.update_once)
+        self.stack.stopped.connect(self.ask)
+
+    def go_to_next_spot(self) -> None:
+        """Show the place where a stroke would teach most; called again, the next best one."""
+        pixel = self.display.next_spot()
+        if self.work is not None and pixel is not None:
+            scene = getattr(self.viewer, "scene", self.viewer)  # napari 0.9, and before
+            scene.camera.center = (0.0, *self.work.source.in_world(pixel)[-2:])
 
     def _look_elsewhere(self) -> None:
         if self.bridge.busy:
@@ -412,9 +301,9 @@ class Controller(QObject):
     def release(self) -> None:
         """Stop everything, and let go of the viewer."""
         self.watch.release()
-        self._close_work()
+        self._close()
+        self.works.release()
         self.bridge.forget()
         self.brush.release()
-        self._works.clear()
-        self.panels.image.offer_layers([], None)
+        self.panels.image.layers.offer([], None)
         self.panels.classes.offer_layers([], None)

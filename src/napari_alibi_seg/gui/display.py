@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from itertools import cycle
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_info
+
 from napari_alibi_seg.core.live_records import (
+    Assessed,
     Block,
     FeatureProgress,
     Fitted,
@@ -14,14 +19,18 @@ from napari_alibi_seg.core.live_records import (
 )
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.records import CLASSICAL
-from napari_alibi_seg.gui.words import WELCOME, facts, features_words
+from napari_alibi_seg.gui.words import ACCURACY, WELCOME, facts, features_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_alibi_seg.core.live_records import Index, LiveEvent
+    from napari_alibi_seg.core.suggestions import Spot
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.painting import Keys
     from napari_alibi_seg.gui.work import Work
 
+LONG_FEATURES_S = 20
 _STOPPED = "Results use pixel filters only until the features are started again."
 
 
@@ -41,8 +50,11 @@ class Display:
         self._keys = keys
         self._painted = Painted({}, 0)
         self._done: PlaneDone | None = None
+        self._advice: Assessed | None = None
+        self._spots: Iterator[Spot] = iter(())
         self._device = ""
         self._preliminary = False
+        self._began: float | None = None
 
     def show_no_image(self) -> None:
         """Show that there is nothing to work on."""
@@ -53,7 +65,8 @@ class Display:
 
     def show_work(self, work: Work) -> None:
         """Show an image that work has begun on."""
-        self._painted, self._done = Painted({}, 0), None
+        self._painted, self._done, self._began = Painted({}, 0), None, None
+        self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Cancel")
         self._enable(work)
@@ -84,14 +97,26 @@ class Display:
                 self._on_model(event)
             case FeatureProgress():
                 self._on_features(event)
+                self._tell_of_long_features(event, work, shown)
             case Fitted():
                 work.fitted = event.classifier
+                self._advise(None)
                 self._enable(work)
             case Block():
                 self._on_block(event, work)
             case PlaneDone() if event.plane == shown:
                 self._done = event
                 self._show_facts()
+            case Assessed() if event.plane == shown:
+                self._advise(event)
+                self._show_facts()
+
+    def next_spot(self) -> tuple[int, ...] | None:
+        """Return the pixel where a stroke would teach most, each time another; None if unknown."""
+        spot = next(self._spots, None)
+        if self._advice is None or spot is None:
+            return None
+        return (*self._advice.plane, spot.row, spot.column)
 
     def _on_painted(self, event: Painted, stopped: bool) -> None:
         self._painted = event
@@ -115,11 +140,27 @@ class Display:
         else:
             self._panels.image.chip.show_state(ChipState.READY, words, tip=tip)
 
+    def _tell_of_long_features(self, event: FeatureProgress, work: Work, shown: Index) -> None:
+        """Tell the person, who may look elsewhere by now, that the features are ready."""
+        if event.done < event.total:
+            self._began = self._began or time.monotonic()
+        elif self._began is not None:
+            took, self._began = time.monotonic() - self._began, None
+            if took >= LONG_FEATURES_S and event.plane == shown:
+                show_info(f"The features of {work.source.layer.name} are ready.")
+
     def _on_block(self, event: Block, work: Work) -> None:
         box = self._panels.result
         work.result.place(event, box.uncertainty.isChecked(), box.probabilities.isChecked())
         for layer in work.result.layers:
             self._keys.bind(layer)
+
+    def _advise(self, advice: Assessed | None) -> None:
+        self._advice = advice
+        self._spots = cycle(advice.spots if advice else ())
+        self._panels.result.spot_button.setEnabled(advice is not None and bool(advice.spots))
+        known = advice is not None and advice.assessment is not None
+        self._panels.result.facts.setToolTip(ACCURACY if known else "")
 
     def _enable(self, work: Work) -> None:
         fitted = work.fitted is not None
@@ -127,5 +168,6 @@ class Display:
 
     def _show_facts(self) -> None:
         known = self._panels.classes.classes
-        words = facts(known, self._painted, self._done, self._preliminary)
+        assessment = None if self._advice is None else self._advice.assessment
+        words = facts(known, self._painted, self._done, assessment, self._preliminary)
         self._panels.result.facts.setText(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
 
+    from napari_alibi_seg.gui.records import Settings
+
 _SCROLL_BAR = 18
 
 
@@ -33,6 +35,17 @@ class Panels:
     result: ResultPanel
     training: TrainingPanel
     reuse: ReusePanel
+
+    @property
+    def settings(self) -> Settings:
+        """What the panels say about training."""
+        return self.training.settings(self.image.model)
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show how to train; the device stays."""
+        here = self.settings
+        self.image.choose_model(settings.model)
+        self.training.show_settings(replace(settings, device=here.device, threads=here.threads))
 
 
 class SegmentationDock(QWidget):
@@ -91,7 +104,7 @@ class SegmentationDock(QWidget):
         panels.result.update_wanted.connect(controller.update_once)
         panels.result.live_changed.connect(lambda _: controller.ask())
         panels.result.outputs_changed.connect(controller.change_outputs)
-        panels.result.opacity_changed.connect(controller.set_opacity)
+        panels.result.opacity_changed.connect(controller.works.set_opacity)
         panels.training.changed.connect(controller.change_settings)
         self.tasks.wire(panels.reuse)
 

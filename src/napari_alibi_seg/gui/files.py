@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError
@@ -40,6 +42,39 @@ def read_classifier(path: Path) -> Iterator[PixelClassifier]:
     from napari_alibi_seg import load_classifier
 
     yield load_classifier(path)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How much there is to segment.
+
+    Attributes
+    ----------
+    images : int
+        Files, unreadable ones included.
+    pixels : int
+        Of all planes of all files that can be read.
+    largest : int
+        Of the largest plane.
+    """
+
+    images: int
+    pixels: int
+    largest: int
+
+
+def survey(paths: Sequence[Path]) -> Iterator[Survey]:
+    """Look how large images are; what cannot be read is told of when its turn comes."""
+    from napari_alibi_seg.core.images import read_image
+
+    pixels, largest = 0, 0
+    for path in paths:
+        with suppress(AlibiSegError):
+            image = read_image(path)
+            rows, columns = image.shape_yx
+            pixels += len(image.plane_indices()) * rows * columns
+            largest = max(largest, rows * columns)
+    yield Survey(len(paths), pixels, largest)
 
 
 def segment_files(

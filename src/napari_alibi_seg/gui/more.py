@@ -12,6 +12,7 @@ from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
 _SCALES = {"automatic": None, "1": 1, "2": 2, "3": 3, "4": 4}
+_FORESTS = {"extremely randomised": "extra-trees", "random": "random"}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -28,17 +29,23 @@ class TrainingPanel(Block):
         self.scale.setToolTip("Magnification before the model; automatic is 2 up to a megapixel")
         self.device.addItems(_DEVICES)
         self.components = _number(4, 256, "Principal components kept of the deep features")
-        self.trees = _number(10, 1000, "Trees of the random forest")
+        self.forest = QComboBox()
+        self.forest.addItems(list(_FORESTS))
+        self.forest.setToolTip(
+            "How the trees are grown: extremely randomised ones need fewer strokes"
+        )
+        self.trees = _number(10, 1000, "Trees of the forest")
         self.seed = _number(0, 9999, "Equal scribbles and seed give an equal result")
         self.filters = QCheckBox("pixel filters too")
         self.add("Scale", self.scale)
         self.add("Parts", self.components)
         self.add("Filters", self.filters)
+        self.add("Forest", self.forest)
         self.add("Trees", self.trees)
         self.add("Seed", self.seed)
         self.add("Device", self.device)
         self.show_settings(self._settings)
-        for box in (self.scale, self.device):
+        for box in (self.scale, self.forest, self.device):
             box.activated.connect(self.changed)
         for spin in (self.components, self.trees, self.seed):
             spin.valueChanged.connect(self.changed)
@@ -54,6 +61,7 @@ class TrainingPanel(Block):
             filters=self.filters.isChecked(),
             trees=self.trees.value(),
             seed=self.seed.value(),
+            forest=_FORESTS[self.forest.currentText()],
             device=self.device.currentText(),
         )
 
@@ -66,6 +74,7 @@ class TrainingPanel(Block):
         self.filters.setChecked(settings.filters)
         self.trees.setValue(settings.trees)
         self.seed.setValue(settings.seed)
+        self.forest.setCurrentIndex(list(_FORESTS.values()).index(settings.forest))
         if self.device.findText(settings.device) < 0:
             self.device.addItem(settings.device)
         self.device.setCurrentText(settings.device)
@@ -82,6 +91,8 @@ class ReusePanel(QWidget):
         grid.setSpacing(GAP)
         self.buttons: dict[str, QPushButton] = {}
         words = {
+            "project_save": ("Save project…", "Keep strokes, names and settings with the image"),
+            "project_open": ("Open project…", "Go on with a project, or take over its strokes"),
             "apply_stack": ("Apply to stack", "Segment every plane of this image"),
             "apply_files": ("Apply to files…", "Segment other images with this classifier"),
             "save": ("Save classifier…", "Keep the forest for other images"),
@@ -99,6 +110,8 @@ class ReusePanel(QWidget):
     def enable(self, *, image: bool, classifier: bool, stack: bool) -> None:
         """Allow what is possible."""
         needed = {
+            "project_save": image,
+            "project_open": True,
             "apply_stack": image and classifier and stack,
             "apply_files": classifier,
             "save": classifier,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.project import Strokes
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.source import ImageSource
 
@@ -23,6 +24,7 @@ DEBOUNCE_MS = 300
 BRUSH = 5
 KEYS = tuple("123456789")
 ERASER_KEY = "E"
+SPOT_KEY = "N"
 OPACITY = 0.85
 _MARK = "napari-alibi-seg"
 SCRIBBLES = {_MARK: "scribbles"}
@@ -87,9 +89,9 @@ class Scribbles(QObject):
         self.layer.refresh()
         self._touch()
 
-    def restore(self, positions: NDArray[np.int32], values: NDArray[np.uint8]) -> None:
+    def restore(self, strokes: Strokes) -> None:
         """Paint pixels of an earlier session."""
-        self.layer.data[tuple(positions.T)] = values
+        self.layer.data[tuple(strokes.positions.T)] = strokes.values
         self.layer.refresh()
         self._touch()
 
@@ -132,6 +134,11 @@ def fitting_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labe
     return sorted(fitting, key=lambda layer: not is_scribbles(layer))
 
 
+def image_layers(layers: Sequence[Layer]) -> list[Image]:
+    """Return the images that can be segmented: all that this plugin did not make."""
+    return [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
+
+
 def is_scribbles(layer: Layer) -> bool:
     """Whether a layer was made, or chosen, to be painted on."""
     return bool(layer.metadata.get(_MARK) == "scribbles")
@@ -156,7 +163,7 @@ def colormap(classes: Sequence[PaintClass]) -> DirectLabelColormap:
 
 
 class Keys:
-    """Binds the keys 1 to 9 and E on layers, and unbinds them again.
+    """Binds the keys 1 to 9, E and N on layers, and unbinds them again.
 
     A layer's own keys come before the viewer's, so they are bound on every layer that may be
     active while the person paints.
@@ -167,11 +174,19 @@ class Keys:
         Told the number of a key, 1 to 9.
     erase : callable
         Called by E.
+    go : callable
+        Called by N.
     """
 
-    def __init__(self, choose: Callable[[int], None], erase: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        choose: Callable[[int], None],
+        erase: Callable[[], None],
+        go: Callable[[], None],
+    ) -> None:
         self._actions: dict[str, Callable[[Any], None]] = {
             ERASER_KEY: lambda _: erase(),
+            SPOT_KEY: lambda _: go(),
             **{key: _choosing(choose, int(key)) for key in KEYS},
         }
         self._bound: list[Any] = []

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QSizePolicy, QSlider
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QSlider
 
-from napari_alibi_seg.gui.parts import Block, Chip, side_by_side
+from napari_alibi_seg.gui.painting import SPOT_KEY
+from napari_alibi_seg.gui.parts import Block, Chip, LayerCombo, narrow, side_by_side
 from napari_alibi_seg.gui.records import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.gui.result import OPACITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from napari.layers import Image
 
     from napari_alibi_seg.gui.source import ImageSource, Reading
 
@@ -31,10 +30,12 @@ class ImagePanel(Block):
 
     def __init__(self) -> None:
         super().__init__("Image")
-        self.layers, self.readings, self.channels, self.models = (QComboBox() for _ in range(4))
-        for combo in (self.layers, self.readings, self.channels, self.models):
-            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.layers.activated.connect(lambda _: self.layer_chosen.emit(self.layers.currentData()))
+        self.layers = LayerCombo()
+        self.layers.setPlaceholderText("open an image (File, Open)")
+        self.layers.chosen.connect(self.layer_chosen)
+        self.readings, self.channels, self.models = QComboBox(), QComboBox(), QComboBox()
+        for combo in (self.readings, self.channels, self.models):
+            narrow(combo)
         self.readings.activated.connect(
             lambda _: self.reading_chosen.emit(self.readings.currentData())
         )
@@ -53,16 +54,6 @@ class ImagePanel(Block):
     def model(self) -> str:
         """The model chosen."""
         return str(self.models.currentData())
-
-    def offer_layers(self, layers: Sequence[Image], chosen: Image | None) -> None:
-        """List the image layers."""
-        self.layers.clear()
-        for layer in layers:
-            self.layers.addItem(layer.name, layer)
-        matches = [place for place, layer in enumerate(layers) if layer == chosen]
-        self.layers.setCurrentIndex(matches[0] if matches else -1)
-        self.layers.setEnabled(bool(layers))
-        self.layers.setPlaceholderText("open an image (File, Open)")
 
     def offer_readings(self, readings: Sequence[Reading], source: ImageSource | None) -> None:
         """List the ways to read the axes; hidden where there is one."""
@@ -114,6 +105,9 @@ class ResultPanel(Block):
         self.update_button = QPushButton("Update once")
         self.update_button.setToolTip("Bring the result up to date now")
         self.update_button.clicked.connect(self.update_wanted)
+        self.spot_button = QPushButton(f"Next spot  [{SPOT_KEY}]")
+        self.spot_button.setToolTip("Go where a stroke would teach most")
+        self.spot_button.setEnabled(False)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(100 * OPACITY))
@@ -131,7 +125,7 @@ class ResultPanel(Block):
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.facts.setMinimumHeight(3 * self.facts.fontMetrics().height() + 4)
-        self.add_wide(side_by_side(self.live, self.update_button, stretch=1))
+        self.add_wide(side_by_side(self.live, self.update_button, self.spot_button, stretch=1))
         self.add("Opacity", self.opacity)
         self.add("Show", side_by_side(self.uncertainty, self.probabilities))
         self.add_wide(self.facts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
+    QComboBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -19,12 +20,40 @@ from qtpy.QtWidgets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from napari.layers import Layer
 
     from napari_alibi_seg.gui.records import Colour
 
 GAP = 6
 LABEL_WIDTH = 56
+
+
+class LayerCombo(QComboBox):
+    """Layers to choose from, known by themselves and never by their names."""
+
+    chosen = Signal(object)
+    """A layer the person chose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        narrow(self)
+        self.activated.connect(lambda _: self.chosen.emit(self.currentData()))
+
+    def offer(self, layers: Sequence[Layer], chosen: Layer | None) -> None:
+        """List layers, and mark the one that is chosen."""
+        self.clear()
+        for layer in layers:
+            self.addItem(layer.name, layer)
+        matches = [place for place, layer in enumerate(layers) if layer == chosen]
+        self.setCurrentIndex(matches[0] if matches else -1)
+        self.setEnabled(bool(layers))
+
+
+def narrow(combo: QComboBox) -> None:
+    """Let long words in a combo box be cut off rather than widen the dock."""
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
 
 class ChipState(Enum):

@@ -35,6 +35,8 @@ def command(source: ImageSource, settings: Settings) -> str:
         parts += ["--model", settings.model]
     if settings.scale is not None:
         parts += ["--scale", str(settings.scale)]
+    if settings.forest != Settings.forest:
+        parts += ["--forest", settings.forest]
     if settings.seed:
         parts += ["--seed", str(settings.seed)]
     return shlex.join(parts)
@@ -59,6 +61,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         "",
         "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
         "from napari_alibi_seg import read_image, save_classifier",
+        "from napari_alibi_seg.core.forest import Forest",
         "from napari_alibi_seg.core.results import read_scribbles",
         "",
         f"image = read_image({_arguments(source)})",
@@ -73,7 +76,8 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         "]",
         f"channels = ChannelConfig({_channels(settings)})",
         f"config = SegmentationConfig(model={settings.model!r}, scale={settings.scale}, "
-        f"channels=channels, trees={settings.trees}, seed={settings.seed})",
+        f"channels=channels, trees={settings.trees}, seed={settings.seed}, "
+        f"forest=Forest({settings.forest!r}))",
         f"segmenter = Segmenter(config, device={settings.device!r})",
         "classifier = segmenter.fit(image, scribbles, classes)",
         "labels = np.empty(image.label_shape, np.uint8)",

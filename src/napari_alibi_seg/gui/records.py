@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_records import Index, LiveRequest
     from napari_alibi_seg.core.planes import Window
+    from napari_alibi_seg.core.project import ImageFile, Project
     from napari_alibi_seg.core.segmentation import SegmentationConfig
 
 DEFAULT_MODEL = "alibi-dinov2-s14"
@@ -87,6 +90,8 @@ class Settings:
         Whether pixels also have classical channels.
     trees, seed : int
         Of the forest.
+    forest : str
+        A `Forest`: how its trees are grown.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     threads : int
@@ -99,19 +104,61 @@ class Settings:
     filters: bool = True
     trees: int = 100
     seed: int = 0
+    forest: str = "extra-trees"
     device: str = "auto"
     threads: int = 0
 
     def config(self) -> SegmentationConfig:
         """Return the settings as the core knows them."""
         from napari_alibi_seg.core.channels import ChannelConfig
+        from napari_alibi_seg.core.forest import Forest
         from napari_alibi_seg.core.segmentation import SegmentationConfig
 
         filters = self.filters or self.model == CLASSICAL  # pixels need at least one channel
         channels = ChannelConfig(self.components)
         if not filters:
             channels = ChannelConfig(self.components, sigmas=())
-        return SegmentationConfig(self.model, self.scale, channels, self.trees, self.seed)
+        return SegmentationConfig(
+            self.model, self.scale, channels, self.trees, self.seed, Forest(self.forest)
+        )
+
+    def trained_as(self, config: SegmentationConfig) -> Settings:
+        """Return what trains as the core's settings say, on the same device."""
+        return replace(
+            self,
+            model=config.model,
+            scale=config.scale,
+            components=config.channels.components,
+            filters=bool(config.channels.sigmas),
+            trees=config.trees,
+            seed=config.seed,
+            forest=config.forest.value,
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What belongs to painted pixels beside them; it stays with their layer.
+
+    Attributes
+    ----------
+    classes : tuple of PaintClass
+        Names and colours.
+    settings : Settings
+        How to train.
+    axes : str
+        How the image layer's dimensions are read.
+    channel : int or None
+        Which channel of the layer is taken as grey.
+    file : ImageFile or None
+        Where the layer came from.
+    """
+
+    classes: tuple[PaintClass, ...]
+    settings: Settings
+    axes: str
+    channel: int | None = None
+    file: ImageFile | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +202,7 @@ class Order:
             self.predict,
             self.votes,
             self.generation,
+            advise=True,
         )
 
 
@@ -164,14 +212,14 @@ class SessionFound:
 
     Attributes
     ----------
-    path : str
+    path : Path
         The session file.
-    pixels : int
-        How many are painted.
+    project : Project
+        What it holds.
     saved : str
         Local date and time.
     """
 
-    path: str
-    pixels: int
+    path: Path
+    project: Project
     saved: str

@@ -11,6 +11,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import Micrograph, settle
 from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.project import ImageFile
 from napari_alibi_seg.core.stored import Stored
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_alibi_seg.core.live_records import Index
+
+IMAGE_FILE = "napari-alibi-seg image"
+"""Metadata of image layers from a project: their `ImageFile`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class ImageSource:
         The pixels; lazy if the layer's are.
     pixels : array-like
         The layer's data as it was when it was read.
+    file : ImageFile or None
+        Where the layer came from.
     """
 
     layer: Image
@@ -87,6 +93,7 @@ class ImageSource:
     channel: int | None
     micrograph: Micrograph
     pixels: Any
+    file: ImageFile | None = None
 
     @classmethod
     def of(cls, layer: Image, reading: Reading, channel: int | None = None) -> ImageSource:
@@ -98,11 +105,11 @@ class ImageSource:
             If its values are no numbers or its axes do not fit.
         """
         data = layer.data[0] if layer.multiscale else layer.data
-        path = layer.source.path
         chosen = None if channel is None else (channel,)
-        stored = Stored(data, path=None if path is None else Path(path))
+        file = _file_of(layer, reading.axes, chosen)
+        stored = Stored(data, path=None if file is None else file.path)
         micrograph = settle(_arrayed(stored), reading.axes, chosen)
-        return cls(layer, reading, channel, micrograph, layer.data)
+        return cls(layer, reading, channel, micrograph, layer.data, file)
 
     @property
     def channels(self) -> int:
@@ -142,6 +149,12 @@ class ImageSource:
             int(np.clip(step, 0, size - 1)) for step, size in zip(steps, shape, strict=True)
         )
 
+    def in_world(self, pixel: tuple[int, ...]) -> tuple[float, ...]:
+        """Return where a pixel of the scribbles lies in the world, in their dimensions."""
+        position = np.zeros(self.layer.ndim)
+        position[self.dims] = pixel
+        return tuple(np.asarray(self.layer.data_to_world(position))[self.dims].tolist())
+
     def visible(self) -> Window:
         """Return the part of the plane on the screen; all of it while nothing is drawn."""
         rows, columns = self.micrograph.shape_yx
@@ -153,6 +166,14 @@ class ImageSource:
         if bottom - top < 2 or right - left < 2:
             return Window(0, 0, rows, columns)
         return Window(int(top), int(left), int(bottom - top), int(right - left))
+
+
+def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> ImageFile | None:
+    known: ImageFile | None = layer.metadata.get(IMAGE_FILE)
+    path = layer.source.path
+    if known is not None or path is None:
+        return known
+    return ImageFile(Path(path).absolute(), axes, channels)
 
 
 def _arrayed(stored: Stored) -> Stored:

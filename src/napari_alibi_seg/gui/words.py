@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.live_records import FeatureProgress, Painted, PlaneDone
+    from napari_alibi_seg.gui.pace import Estimate
     from napari_alibi_seg.gui.records import PaintClass
 
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
@@ -35,6 +37,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def estimate_words(what: str, estimate: Estimate) -> str:
+    """Return what a long run will take, as a question to the person."""
+    size = estimate.megabytes
+    memory = f"{size:.0f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
+    return (
+        f"{what} will take about {duration(estimate.seconds)} and {memory} of memory on this "
+        "computer. You can go on working meanwhile."
+    )
+
+
+ACCURACY = (
+    "How much of this plane is expected to be right, and the range that should hold the truth nine "
+    "times in ten. It is estimated from the votes of the trees and from strokes left out; where "
+    "the forest is sure and wrong it is too high, so compare with your own eyes."
+)
 WELCOME = "Open an image, or one of the samples: File, Open Sample."
 
 
@@ -42,6 +59,7 @@ def facts(
     classes: Sequence[PaintClass],
     painted: Painted,
     done: PlaneDone | None,
+    assessment: Assessment | None,
     preliminary: bool,
 ) -> str:
     """Return what is painted and what came out of it, as rich text."""
@@ -50,11 +68,19 @@ def facts(
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
         return f"Paint {what}; the result follows by itself."
     lines = [f"{kinds} classes · {_counted(painted.strokes, 'stroke')}"]
+    if assessment is not None and not preliminary:
+        lines[0] += f" · {_accuracy(assessment)}"
     if preliminary:
         lines.append("<i>Preliminary, by pixel filters, until the features are ready.</i>")
     elif done is not None:
         lines.append(("This plane: " if done.plane else "") + _fractions(classes, done))
     return "<br>".join(lines)
+
+
+def _accuracy(assessment: Assessment) -> str:
+    known = assessment.accuracy
+    value, low, high = (round(100 * part) for part in (known.value, known.low, known.high))
+    return f"about {value}&nbsp;% right ({low} to {high})"
 
 
 def _fractions(classes: Sequence[PaintClass], done: PlaneDone) -> str:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from napari_alibi_seg.gui.records import PaintClass
+from napari_alibi_seg.gui.projects import RECIPE
+from napari_alibi_seg.gui.records import PaintClass, Recipe
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.gui.painting import Scribbles
+    from napari_alibi_seg.gui.records import Settings
     from napari_alibi_seg.gui.result import ResultLayers
     from napari_alibi_seg.gui.source import ImageSource
 
@@ -35,6 +37,8 @@ class Work:
         A classifier from a file, applied instead of training.
     fitted : PixelClassifier or None
         The one last applied.
+    fitted_with : Settings or None
+        What that one was trained with.
     touched : bool
         Whether the person has painted.
     second_offered : bool
@@ -49,9 +53,23 @@ class Work:
     classes: tuple[PaintClass, ...]
     loaded: PixelClassifier | None = None
     fitted: PixelClassifier | None = None
+    fitted_with: Settings | None = None
     touched: bool = False
     second_offered: bool = False
     owner: str = field(default_factory=lambda: uuid4().hex)
+
+    def recipe(self, classes: tuple[PaintClass, ...], settings: Settings) -> Recipe:
+        """Return what belongs to the painted pixels beside them."""
+        source = self.source
+        return Recipe(classes, settings, source.reading.axes, source.channel, source.file)
+
+    def features_seen(self, settings: Settings) -> str:
+        """Return the key of the features behind what is shown; empty if that is not settled."""
+        fitted = self.fitted
+        settled = self.loaded is None and fitted is not None and self.fitted_with == settings
+        if not settled or fitted is None or fitted.features is None:
+            return ""
+        return fitted.features.key
 
     @property
     def stack(self) -> bool:
@@ -66,7 +84,10 @@ class Work:
 
 
 def classes_of(layer: Labels) -> tuple[PaintClass, ...]:
-    """Return the classes a sample names, or two plain ones."""
+    """Return the classes a layer was painted with, those a sample names, or two plain ones."""
+    if RECIPE in layer.metadata:
+        recipe: Recipe = layer.metadata[RECIPE]
+        return recipe.classes
     names = layer.metadata.get("classes", ())
     plain = [PaintClass.default(value) for value in range(1, max(len(names), 2) + 1)]
     named = [replace(known, name=name) for known, name in zip(plain, names, strict=False)]

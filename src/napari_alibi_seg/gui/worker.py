@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
 from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.gui.heavy import import_torch
 from napari_alibi_seg.gui.sessions import keep_session
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live import LiveEngine
     from napari_alibi_seg.core.live_records import LiveEvent
     from napari_alibi_seg.gui.records import Order, SessionFound
+
+_NO_MEMORY = (
+    "There is not enough memory to look at this image; your scribbles are kept, so close other "
+    "images or programs, then press Update."
+)
 
 
 class Bridge(QObject):
@@ -115,10 +120,14 @@ def _serve(
     """Keep the session, then let the engine work; in a thread, so torch is imported here."""
     order = run.order
     try:
+        import_torch()
+        import torch
+
+        from napari_alibi_seg.core.live import LiveEngine
+
         found = keep_session(order)
         if found is not None:
             yield order.generation, found
-        torch, LiveEngine = _imported()
         if order.settings.threads:
             torch.set_num_threads(order.settings.threads)
         engine = engines.setdefault(order.settings.device, LiveEngine(order.settings.device))
@@ -127,27 +136,10 @@ def _serve(
                 if run.stopped.is_set():
                     return
                 yield order.generation, event
+    except MemoryError as error:
+        raise AlibiSegError(_NO_MEMORY) from error
     except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
         raise AlibiSegError(_unexpected(error)) from error
-
-
-def _imported() -> tuple[Any, type[LiveEngine]]:
-    """Import torch without triton, which it uses only to compile.
-
-    Triton brings an LLVM of its own; loading it into a process in which Mesa draws by its LLVM
-    ends in a segmentation fault.
-    """
-    hidden = "triton" not in sys.modules
-    if hidden:
-        sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
-    try:
-        import torch
-
-        from napari_alibi_seg.core.live import LiveEngine
-    finally:
-        if hidden:
-            del sys.modules["triton"]
-    return torch, LiveEngine
 
 
 def _unexpected(error: Exception) -> str:

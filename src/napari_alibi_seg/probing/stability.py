@@ -13,19 +13,20 @@ from skimage.filters import threshold_otsu
 from torch.nn.functional import cosine_similarity
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
-from napari_alibi_seg.core.classifier import PixelSamples, fit_forest
+from napari_alibi_seg.core.classifier import PixelSamples
 from napari_alibi_seg.core.devices import inference_precision
 from napari_alibi_seg.core.features import FeatureExtractor
+from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.planes import Levels, Plane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from sklearn.ensemble import RandomForestClassifier
 
     from napari_alibi_seg.core.debiasing import TokenModel
     from napari_alibi_seg.core.features import FeatureMap
+    from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.probing.inputs import ProbedModel, Square
 
 HALOS = (0, 2, 4)
@@ -231,7 +232,7 @@ def _plane(pixels: NDArray[np.float32]) -> Plane:
 
 
 def _classes(
-    forest: RandomForestClassifier,
+    forest: PixelForest,
     channels: PixelChannels,
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],

@@ -1,0 +1,142 @@
+"""Running independent tasks through dask: on threads here, or on a cluster."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from dask.base import compute
+from dask.callbacks import Callback
+from dask.delayed import delayed
+
+from napari_alibi_seg.core.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dask.delayed import Delayed
+    from distributed import Client
+
+T = TypeVar("T")
+
+_PATIENCE = 30
+"""Seconds a cluster is given to answer, and its first worker to appear."""
+
+
+def tasks(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[Delayed]:
+    """Return one task of the graph for each tuple of arguments; they begin in this order."""
+    # Arguments are plain records: dask need not look for graphs inside them.
+    task = delayed(work, pure=False, traverse=False)
+    graph = f"{work.__name__}-{uuid4().hex}"  # a cluster may be at several runs
+    left = range(
+        len(arguments), 0, -1
+    )  # of tasks without an order, dask takes the last names first
+    return [
+        task(*some, dask_key_name=f"{graph}-{n:07}")
+        for n, some in zip(left, arguments, strict=True)
+    ]
+
+
+def on_threads(
+    graph: Sequence[Delayed], told: Callable[[int], None], threads: int
+) -> tuple[Any, ...]:
+    """Run tasks on threads of this process.
+
+    Parameters
+    ----------
+    graph : sequence of Delayed
+        From `tasks`.
+    told : callable
+        Told the number of tasks done after each.
+    threads : int
+        How many run at once.
+
+    Returns
+    -------
+    tuple
+        The results in order. The first error ends the run, once the tasks in hand are done.
+    """
+    # A pool of its own, because it waits: no thread works on when the caller thinks all is over.
+    with _counted(told), ThreadPoolExecutor(threads) as pool:
+        results: tuple[Any, ...] = compute(
+            *graph, scheduler="threads", pool=pool, optimize_graph=False
+        )
+    return results
+
+
+@contextmanager
+def _counted(told: Callable[[int], None]) -> Iterator[None]:
+    done = 0
+
+    def count(*_: object) -> None:
+        nonlocal done
+        done += 1
+        told(done)
+
+    with Callback(posttask=count):
+        yield
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Connect to a cluster that has a worker.
+
+    Parameters
+    ----------
+    address : str
+        Of its scheduler, ``tcp://HOST:PORT``.
+
+    Raises
+    ------
+    DeviceError
+        If `distributed` is not installed, or no scheduler or no worker answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise DeviceError(
+            "A cluster needs the package distributed, which is not installed; "
+            "install it with pip install 'napari-alibi-seg[cluster]'."
+        ) from error
+    try:
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise DeviceError(
+            f"No cluster answers at {address!r} ({error}); give the address its scheduler prints, "
+            "like tcp://HOST:8786."
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError as error:
+            raise DeviceError(
+                f"The cluster at {address} has no worker; start some with `dask worker {address}`."
+            ) from error
+        yield client
+
+
+def on_cluster(
+    graph: Sequence[Delayed], told: Callable[[int], None], client: Client
+) -> tuple[Any, ...]:
+    """Run tasks on the workers of a cluster; those of a worker that dies run on another.
+
+    See `on_threads`; raises `DeviceError` if a task brings worker after worker down.
+    """
+    from distributed import KilledWorker, as_completed
+
+    futures = client.compute(list(graph), optimize_graph=False)
+    try:
+        with client.as_current():
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                told(done)
+        return tuple(client.gather(futures))
+    except KilledWorker as error:
+        raise DeviceError(
+            "One task brought several workers down, most likely for lack of memory; give each "
+            "worker more of it, or fewer threads."
+        ) from error
+    finally:
+        client.cancel(futures)

@@ -1,0 +1,99 @@
+"""From labelled pixels to a forest."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.utils.class_weight import compute_class_weight
+
+from napari_alibi_seg.core.classifier import require_two_classes
+from napari_alibi_seg.core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_alibi_seg.core.classifier import PixelSamples
+
+PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
+
+_TREES_AT_ONCE = 20
+
+
+class Forest(StrEnum):
+    """How the trees are grown.
+
+    ``extra-trees`` draws the threshold of a split at random (Geurts et al., Machine Learning 63,
+    3, 2006), which generalises better from few strokes; ``random`` searches the best one among
+    bootstrapped pixels (Breiman, Machine Learning 45, 5, 2001).
+    """
+
+    EXTRA_TREES = "extra-trees"
+    RANDOM = "random"
+
+
+_KINDS: dict[Forest, type[PixelForest]] = {
+    Forest.EXTRA_TREES: ExtraTreesClassifier,
+    Forest.RANDOM: RandomForestClassifier,
+}
+
+
+def fit_forest(
+    samples: Sequence[PixelSamples],
+    trees: int,
+    seed: int,
+    progress: Progress = silent,
+    kind: Forest = Forest.EXTRA_TREES,
+    deep: int = 0,
+) -> PixelForest:
+    """Fit a forest with balanced class weights on the samples of one or more planes.
+
+    Parameters
+    ----------
+    samples : sequence of PixelSamples
+        At least two classes among them.
+    trees, seed : int
+        Of the forest.
+    progress : callable
+        Told after every few trees.
+    kind : Forest
+        How the trees are grown.
+    deep : int
+        The first channels are this many deep ones, and classical ones follow. Half of the trees
+        then split on classical channels alone, so that deep features which mislead are outvoted.
+        0 lets every tree use every channel.
+
+    Raises
+    ------
+    ScribbleError
+        If fewer than two classes are painted.
+    """
+    values = np.concatenate([some.values for some in samples])
+    labels = np.concatenate([some.labels for some in samples])
+    classes = require_two_classes(labels)
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    forest = _KINDS[kind](
+        class_weight=dict(zip(classes.tolist(), weights.tolist(), strict=True)),
+        random_state=seed,
+        warm_start=True,
+    )
+    blind = clone(forest)
+    half = trees // 2 if deep else 0
+    flat = values.copy()
+    flat[:, :deep] = 0.0  # no tree splits on a constant
+    for done in _portions(half):
+        blind.set_params(n_estimators=done).fit(flat, labels)
+        progress("training", done, trees)
+    for done in _portions(trees - half):
+        forest.set_params(n_estimators=done).fit(values, labels)
+        progress("training", half + done, trees)
+    forest.estimators_ += blind.estimators_ if half else []
+    return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
+
+
+def _portions(trees: int) -> list[int]:
+    # A few trees at a time are the same trees, but the balance must then be told as numbers.
+    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees] if trees else []

@@ -1,0 +1,131 @@
+"""The channels the live engine classifies by, made once and kept between requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.classifier import PixelSamples
+from napari_alibi_seg.core.remembered import RememberedChannels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.channels import ChannelConfig, Projection
+    from napari_alibi_seg.core.features import FeatureMap
+    from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.core.planes import Plane, Window
+
+_REMEMBERED_BYTES = 600e6
+_REMEMBERED_PIXELS = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneChannels:
+    """The channels of a plane, deep before classical, as `PixelChannels` orders them."""
+
+    deep: PixelChannels | None
+    classical: RememberedChannels | None
+
+    def block(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width, F) channels of a window."""
+        if self.classical is not None:
+            return self.classical.block(window, self.deep)
+        assert self.deep is not None
+        return self.deep.block(window)
+
+    def every(self, step: int, window: Window) -> NDArray[np.float32]:
+        """Return channels of every `step`-th pixel of a window in rows and columns."""
+        if self.classical is not None:
+            return self.block(window)[::step, ::step]
+        assert self.deep is not None
+        rows = np.arange(window.top, window.top + window.height, step)
+        columns = np.arange(window.left, window.left + window.width, step)
+        grid = np.meshgrid(rows, columns, indexing="ij")
+        values = self.deep.points(grid[0].ravel(), grid[1].ravel())
+        return values.reshape(len(rows), len(columns), -1)
+
+    def samples(self, scribbles: NDArray[Any]) -> PixelSamples:
+        """Return the painted pixels of (Y, X) scribbles."""
+        rows, columns = np.nonzero(scribbles)
+        parts = [part.points(rows, columns) for part in (self.deep, self.classical) if part]
+        return PixelSamples(np.concatenate(parts, axis=-1), scribbles[rows, columns])
+
+
+@dataclass(frozen=True, eq=False)
+class _Deep:
+    features: FeatureMap
+    space: Projection
+    config: ChannelConfig
+    channels: PixelChannels
+
+
+class LiveChannels:
+    """Keeps the channels of the planes of one image."""
+
+    def __init__(self) -> None:
+        self._planes: Mapping[Index, Plane] = {}
+        self._classical: dict[tuple[Index, tuple[float, ...]], RememberedChannels] = {}
+        self._deep: dict[Index, _Deep] = {}
+
+    def open(self, planes: Mapping[Index, Plane]) -> None:
+        """Turn to another image and forget the last one."""
+        self._planes = planes
+        self.forget()
+
+    def forget(self) -> None:
+        """Free the memory."""
+        self._classical.clear()
+        self._deep.clear()
+
+    def of(
+        self,
+        index: Index,
+        config: ChannelConfig,
+        features: FeatureMap | None,
+        space: Projection | None,
+    ) -> PlaneChannels:
+        """Return the channels of a plane; deep ones if there are features and a space for them."""
+        deep = None
+        if features is not None and space is not None:
+            deep = self._projected(index, replace(config, sigmas=()), features, space)
+        return PlaneChannels(deep, self.classical(index, config) if config.sigmas else None)
+
+    def classical(self, index: Index, config: ChannelConfig) -> RememberedChannels:
+        """Return the pixel filters of a plane."""
+        kept = self._classical.get((index, config.sigmas))
+        if kept is None:
+            for old in self._classical.values():
+                old.forget_blocks()  # only the plane on the screen keeps its blocks
+            kept = RememberedChannels(
+                self._planes[index], config.sigmas, config.components, _REMEMBERED_BYTES
+            )
+            self._classical[index, config.sigmas] = kept
+        return kept
+
+    def _projected(
+        self, index: Index, config: ChannelConfig, features: FeatureMap, space: Projection
+    ) -> PixelChannels:
+        kept = self._deep.get(index)
+        if kept is None or not _holds(kept, config, features, space):
+            made = PixelChannels(self._planes[index], config, features, space)
+            # A new space makes those of all planes useless.
+            self._deep = {i: old for i, old in self._deep.items() if old.space is space}
+            kept = self._deep[index] = _Deep(features, space, config, made)
+        return kept.channels
+
+
+def _holds(kept: _Deep, config: ChannelConfig, features: FeatureMap, space: Projection) -> bool:
+    same_tokens = kept.features.tokens is features.tokens  # maps themselves are made anew
+    return same_tokens and kept.space is space and kept.config == config
+
+
+def quick(config: ChannelConfig, visible: Window, space: Projection | None) -> ChannelConfig:
+    """Leave the filters out of a coarse result where they would take longer than it may."""
+    large = visible.height * visible.width > _REMEMBERED_PIXELS
+    return replace(config, sigmas=()) if large and space is not None else config

@@ -1,0 +1,174 @@
+"""Projects on disk: a zip archive from which nothing can run.
+
+It holds ``project.json``, to be read by people too, and the painted pixels as two numpy arrays. It
+names its image relative to itself, so a folder with both can be moved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ProjectError
+from napari_alibi_seg.core.project import ImageFile, Project, Strokes
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FORMAT = "napari-alibi-seg project 1"
+_LARGEST_PROJECT = 2**31
+_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+)
+
+
+def save_project(project: Project, path: Path) -> None:
+    """Write a project file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays = {"positions": project.strokes.positions, "values": project.strokes.values}
+    with (
+        replacing(path) as aside,
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        archive.writestr(
+            "project.json", json.dumps(_header(project, path), indent=1, default=_plain)
+        )
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def load_project(path: Path) -> Project:
+    """Read what `save_project` wrote; the image is not opened.
+
+    Raises
+    ------
+    ProjectError
+        If the file is missing, damaged or of another kind.
+    """
+    if not path.is_file():
+        raise ProjectError(f"There is no project file {path}; check the path.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _LARGEST_PROJECT:
+                raise ValueError("it is too large")
+            header = json.loads(archive.read("project.json"))
+            positions, values = (_array(archive, name) for name in ("positions", "values"))
+        if header["format"] != _FORMAT:
+            raise ValueError(f"expected {_FORMAT!r}, found {header['format']!r}")
+        strokes = Strokes(tuple(int(length) for length in header["shape"]), positions, values)
+        _require_inside(strokes)
+        return _project(header, strokes, path)
+    except _DAMAGE as error:
+        raise ProjectError(
+            f"{path} is no project of napari-alibi-seg or is damaged ({error}); use another copy "
+            "of it, or save it again."
+        ) from error
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with archive.open(f"{name}.npy") as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def _require_inside(strokes: Strokes) -> None:
+    positions, values = strokes.positions, strokes.values
+    if positions.dtype.kind != "i" or values.dtype not in (np.uint8, np.uint16):
+        raise ValueError("the painted pixels are of another type")
+    if positions.shape != (len(values), len(strokes.shape)) or values.min(initial=1) < 1:
+        raise ValueError("positions and classes do not belong together")
+    if positions.min(initial=0) < 0 or np.any(positions >= strokes.shape):
+        raise ValueError("a painted pixel lies outside the image")
+
+
+def _header(project: Project, path: Path) -> dict[str, Any]:
+    image = project.image
+    return {
+        "format": _FORMAT,
+        "image": None if image is None else {**asdict(image), "path": _relative(image.path, path)},
+        "content": project.content,
+        "shape": project.strokes.shape,
+        "classes": [asdict(info) for info in project.classes],
+        "ignored": sorted(project.ignored),
+        "config": asdict(project.config),
+        "features": project.features,
+        "owner": project.owner,
+        "versions": {name: version(name) for name in _VERSIONS_OF},
+    }
+
+
+def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
+    from napari_alibi_seg.core.classifier import ClassInfo
+    from napari_alibi_seg.core.segmentation import SegmentationConfig
+
+    image = header["image"]
+    return Project(
+        strokes=strokes,
+        classes=tuple(ClassInfo(**_with_tuples(fields)) for fields in header["classes"]),
+        ignored=frozenset(int(value) for value in header["ignored"]),
+        config=_record(SegmentationConfig, header["config"]),
+        image=None if image is None else ImageFile(**_with_path(image, path)),
+        content=str(header["content"]),
+        features=str(header["features"]),
+        owner=str(header["owner"]),
+    )
+
+
+def _record(kind: Any, fields: dict[str, Any]) -> Any:
+    """Make a dataclass of JSON, with the dataclasses, enums and tuples that it holds."""
+    hints = get_type_hints(kind)
+    made = _with_tuples(fields)
+    for name, value in made.items():
+        hint = hints.get(name)
+        if is_dataclass(hint):
+            made[name] = _record(hint, value)
+        elif isinstance(hint, type) and issubclass(hint, Enum):
+            made[name] = hint(value)
+    return kind(**made)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON has no word for as something it has."""
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{value!r} cannot be written")
+
+
+def _with_path(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+    absolute = os.path.normpath(path.absolute().parent / fields["path"])
+    return {**_with_tuples(fields), "path": Path(absolute)}
+
+
+def _relative(image: Path, path: Path) -> str:
+    try:
+        return Path(os.path.relpath(image.absolute(), path.absolute().parent)).as_posix()
+    except ValueError:  # Windows: another drive
+        return str(image.absolute())
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

@@ -1,0 +1,228 @@
+"""Project files and layers: what the dock, and napari's own menus, open and save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_info
+
+from napari_alibi_seg.core.errors import ProjectError
+from napari_alibi_seg.core.project import (
+    PROJECT_SUFFIX,
+    Project,
+    Strokes,
+    content_hash,
+    keep_image,
+    open_image,
+)
+from napari_alibi_seg.core.project_files import load_project, save_project
+from napari_alibi_seg.gui.heavy import import_torch
+from napari_alibi_seg.gui.painting import (
+    OPACITY,
+    SCRIBBLES,
+    colormap,
+    is_result,
+    is_scribbles,
+)
+from napari_alibi_seg.gui.records import PaintClass, Recipe, Settings
+from napari_alibi_seg.gui.source import IMAGE_FILE, ImageSource, readings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images import Micrograph
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+RECIPE = "napari-alibi-seg recipe"
+"""Metadata of painted layers: their `Recipe`."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedProject:
+    """A project that was read.
+
+    Attributes
+    ----------
+    project : Project
+        What it holds.
+    image : Micrograph or None
+        Its image; None if that is open already, or if there is a problem.
+    problem : str
+        Why its image cannot be used though one of its size is open; empty if all is well.
+    """
+
+    project: Project
+    image: Micrograph | None = None
+    problem: str = ""
+
+
+def project_of(
+    image: Micrograph,
+    scribbles: NDArray[np.integer[Any]],
+    classes: Sequence[PaintClass],
+    settings: Settings,
+) -> Project:
+    """Return what is painted as a project; imports scikit-learn and torch.
+
+    Parameters
+    ----------
+    image : Micrograph
+        What is painted on.
+    scribbles : ndarray
+        Of its ``label_shape``.
+    classes, settings
+        As the dock shows them.
+    """
+    import_torch()
+    return Project(
+        Strokes.of(image, scribbles),
+        tuple(known.info() for known in classes),
+        frozenset(known.value for known in classes if known.ignored),
+        settings.config(),
+    )
+
+
+def recipe_of(project: Project) -> Recipe:
+    """Return what a project says of its painted pixels.
+
+    Raises
+    ------
+    ProjectError
+        If it was trained in a way that the dock cannot show.
+    """
+    settings = Settings().trained_as(project.config)
+    if settings.config() != project.config:
+        raise ProjectError(
+            "The project has settings that the window cannot show; segment it with "
+            "napari-alibi-seg apply, or from Python."
+        )
+    classes = tuple(
+        PaintClass(info.value, info.name, info.colour, info.value in project.ignored)
+        for info in project.classes
+    )
+    axes = "TZYX"[-len(project.strokes.shape) :]
+    return Recipe(classes, settings, axes, file=project.image)
+
+
+def write_project(
+    path: Path,
+    image: Micrograph,
+    scribbles: NDArray[np.integer[Any]],
+    recipe: Recipe,
+    features: str = "",
+) -> Iterator[str]:
+    """Write a project, and the image beside it if it is in no file.
+
+    Yields
+    ------
+    str
+        What happens, in words.
+    """
+    yield f"Saving {path.name}: reading the image"
+    content = content_hash(image)
+    file = keep_image(image, content, recipe.file, path)
+    project = project_of(image, scribbles, recipe.classes, recipe.settings)
+    save_project(replace(project, image=file, content=content, features=features), path)
+    known = recipe.file is not None and recipe.file.path == file.path
+    yield f"Written: {path}" + ("" if known else f", and beside it the image, {file.path.name}")
+
+
+def read_project(path: Path, current: Micrograph | None) -> Iterator[OpenedProject]:
+    """Read a project and its image, unless that is open already.
+
+    Parameters
+    ----------
+    path : Path
+        The project file.
+    current : Micrograph or None
+        What is open.
+
+    Raises
+    ------
+    ProjectError, ImageError
+        If it, or its image, cannot be used and no image of its size is open.
+    """
+    import_torch()
+    project = load_project(path)
+    fits = current is not None and current.label_shape == project.strokes.shape
+    if current is not None and fits and content_hash(current) == project.content:
+        yield OpenedProject(project)
+        return
+    try:
+        image = open_image(project, path)
+    except ProjectError as error:
+        if not fits:
+            raise
+        yield OpenedProject(project, problem=str(error))
+        return
+    yield OpenedProject(project, image)
+
+
+def layers_of(opened: OpenedProject) -> list[LayerData]:
+    """Return an opened project as napari layers: scribbles, then the image if it is not open.
+
+    Raises
+    ------
+    ProjectError
+        As from `recipe_of`.
+    """
+    project, recipe = opened.project, recipe_of(opened.project)
+    name = "image" if project.image is None else project.image.path.stem
+    painted = {
+        "name": f"scribbles on {name}",
+        "metadata": {**SCRIBBLES, RECIPE: recipe},
+        "opacity": OPACITY,
+        "colormap": colormap(recipe.classes),
+    }
+    layers: list[LayerData] = [(project.strokes.array(), painted, "labels")]
+    if opened.image is not None:
+        shown = {
+            "name": name,
+            "rgb": opened.image.colour,
+            "metadata": {IMAGE_FILE: project.image},
+        }
+        layers.append((opened.image.data, shown, "image"))
+    return layers
+
+
+def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return what napari opens a project file with; None for other files."""
+    if isinstance(path, list) or Path(path).suffix.lower() != PROJECT_SUFFIX:
+        return None
+    return _read_layers
+
+
+def _read_layers(path: str) -> list[LayerData]:
+    [opened] = read_project(Path(path), None)
+    return layers_of(opened)[::-1]
+
+
+def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
+    """Write the selected layers, an image and what is painted on it, as a project."""
+    shown = [layer for layer in (Layer.create(*data) for data in layers) if not is_result(layer)]
+    images = [layer for layer in shown if isinstance(layer, Image)]
+    labels = [layer for layer in shown if isinstance(layer, Labels)]
+    labels.sort(key=lambda layer: not is_scribbles(layer))
+    if len(images) != 1 or not labels:
+        raise ProjectError("Select one image and what is painted on it, then save the project.")
+    layer, scribbles = images[0], labels[0].data
+    recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
+    reading = next(one for one in readings(layer) if one.axes == recipe.axes)
+    source = ImageSource.of(layer, reading, recipe.channel)
+    *_, said = write_project(Path(path), source.micrograph, scribbles, recipe)
+    show_info(said)
+    return [path]
+
+
+def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
+    values = np.unique(scribbles[scribbles > 0]).tolist()
+    return Recipe(
+        tuple(PaintClass.default(value) for value in values), Settings(), readings(layer)[0].axes
+    )

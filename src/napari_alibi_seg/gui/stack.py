@@ -1,0 +1,85 @@
+"""Segmenting a whole stack: asking first if it takes long, and telling how it goes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QObject, Signal
+
+from napari_alibi_seg.gui.pace import LONG_S
+from napari_alibi_seg.gui.records import CLASSICAL
+from napari_alibi_seg.gui.words import estimate_words
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.core.live_records import Index, PlaneDone
+    from napari_alibi_seg.gui.pace import Pace
+    from napari_alibi_seg.gui.parts import Strip
+    from napari_alibi_seg.gui.work import Work
+
+
+class StackRun(QObject):
+    """The planes of a stack that are to be segmented, and those that are done.
+
+    Parameters
+    ----------
+    strip : Strip
+        Where to ask and tell.
+    pace : Pace
+        For the estimate.
+    parent : QObject
+        Owner.
+    """
+
+    begun = Signal()
+    stopped = Signal()
+
+    def __init__(self, strip: Strip, pace: Pace, parent: QObject) -> None:
+        super().__init__(parent)
+        self._strip = strip
+        self._pace = pace
+        self._name = ""
+        self._done: set[Index] = set()
+        self.planes: tuple[Index, ...] = ()
+
+    def propose(self, work: Work, model: str) -> None:
+        """Begin, or ask whether to begin where that takes long."""
+        image = work.source.micrograph
+        rows, columns = image.shape_yx
+        pixels = len(image.plane_indices()) * rows * columns
+        known = self._pace.estimate(pixels, pixels, rows * columns, model != CLASSICAL)
+        begin = partial(self._begin, work)
+        if known is None or known.seconds < LONG_S:
+            begin()
+        else:
+            planes = f"{len(image.plane_indices())} planes"
+            self._strip.say(estimate_words(planes, known), ("Start", begin))
+
+    def stop(self) -> None:
+        """Leave the other planes as they are."""
+        self.planes = ()
+        self.stopped.emit()
+
+    def forget(self) -> None:
+        """Stop without a word: something else is asked for."""
+        self.planes = ()
+
+    def hear(self, event: PlaneDone) -> None:
+        """Tell how many planes are done."""
+        if not self.planes:
+            return
+        self._done.add(event.plane)
+        done, total = len(self._done), len(self.planes)
+        if done < total:
+            self._strip.say(f"{done} of {total} planes", ("Stop", self.stop))
+            return
+        self.planes = ()
+        self._strip.say(f"All {total} planes are segmented.")
+        show_info(f"All {total} planes of {self._name} are segmented.")
+
+    def _begin(self, work: Work) -> None:
+        self._name = work.source.layer.name
+        self.planes = tuple(work.source.micrograph.plane_indices())
+        self._done = set()
+        self.begun.emit()

@@ -1,0 +1,68 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+SHORT_OF_MEMORY = """
+import os, resource
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # each thread takes address space
+
+import numpy as np
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.live import LiveEngine
+from napari_alibi_seg.core.live_records import Block, LiveRequest
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.segmentation import SegmentationConfig
+
+WHOLE = Window(0, 0, 500, 500)
+pixels = np.random.default_rng(0).random((500, 500), np.float32)
+painted = np.zeros(pixels.shape, np.uint8)
+painted[5, :20], painted[300, :20] = 1, 2
+config = SegmentationConfig("classical", trees=10)
+
+
+def segmented():
+    request = LiveRequest(as_micrograph(pixels), painted, config, ((),), WHOLE)
+    labels, side = np.zeros_like(painted), 0
+    for event in LiveEngine("cpu").update(request):
+        if isinstance(event, Block) and event.final:
+            labels[event.window.slices] = event.result.labels
+            side = max(side, event.window.height)
+    return labels, side
+
+
+def with_room_for(megabytes):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+    try:
+        return segmented()
+    except AlibiSegError as error:
+        return str(error), 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+expected, large = segmented()
+megabytes, side = 300, large
+while side == large:
+    megabytes -= max(4, megabytes // 8)
+    labels, side = with_room_for(megabytes)
+assert large == 256 and 0 < side < large, (megabytes, side, labels)
+assert np.array_equal(labels, expected)
+told, side = with_room_for(18)
+assert side == 0 and "not enough memory" in told, (side, told)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets a limit that only Linux keeps to")
+def test_the_engine_goes_on_in_smaller_blocks_and_then_says_that_memory_lacks():
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,221 @@
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_alibi_seg.core.channels import ChannelConfig
+from napari_alibi_seg.core.classifier import ClassInfo
+from napari_alibi_seg.core.errors import ProjectError
+from napari_alibi_seg.core.images import as_micrograph, read_image
+from napari_alibi_seg.core.project import (
+    ImageFile,
+    Project,
+    Strokes,
+    content_hash,
+    keep_image,
+    open_image,
+)
+from napari_alibi_seg.core.project_files import load_project, save_project
+from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, Segmenter
+
+CONFIG = SegmentationConfig(CLASSICAL, channels=ChannelConfig(8, sigmas=(0.7, 2.8)), trees=10)
+CLASSES = (ClassInfo(3, "dark", (1, 2, 3)), ClassInfo(1, "bright", (4, 5, 6)))
+
+
+@pytest.fixture
+def folder(tmp_path, micrograph_pixels):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "projects").mkdir()
+    tifffile.imwrite(tmp_path / "images/alloy.tif", micrograph_pixels)
+    return tmp_path
+
+
+@pytest.fixture
+def project_on(folder):
+    def made(scribbles, ignored=frozenset()):
+        file = ImageFile(folder / "images/alloy.tif")
+        image = file.read()
+        strokes = Strokes.of(image, scribbles)
+        return Project(strokes, CLASSES, ignored, CONFIG, file, content_hash(image))
+
+    return made
+
+
+def test_a_project_comes_back_as_it_was_saved(folder, project_on, scribbles):
+    saved = project_on(scribbles, frozenset({7}))
+    save_project(saved, folder / "projects/p.alibi")
+
+    loaded = load_project(folder / "projects/p.alibi")
+
+    np.testing.assert_array_equal(loaded.strokes.array(), scribbles)
+    assert (loaded.classes, loaded.ignored, loaded.config) == (CLASSES, {7}, CONFIG)
+    assert (loaded.image, loaded.content) == (saved.image, saved.content)
+
+
+def test_the_image_is_named_relative_to_the_project(folder, project_on, scribbles, tmp_path):
+    save_project(project_on(scribbles), folder / "projects/p.alibi")
+    with zipfile.ZipFile(folder / "projects/p.alibi") as archive:
+        told = json.loads(archive.read("project.json"))
+    assert told["image"]["path"] == "../images/alloy.tif"
+    assert str(tmp_path) not in json.dumps(told)
+
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("images", "projects"):
+        shutil.move(folder / name, moved / name)
+    project = load_project(moved / "projects/p.alibi")
+    image = open_image(project, moved / "projects/p.alibi")
+    assert image.path == moved / "images/alloy.tif"
+
+
+def test_a_project_is_segmented_as_its_image_and_scribbles_are(folder, project_on, scribbles):
+    ignoring = scribbles.copy()
+    ignoring[:10] = 7
+    project = project_on(ignoring, frozenset({7}))
+    image = open_image(project, folder / "p.alibi")
+
+    [(index, labels)] = project.segment(Segmenter(CONFIG, "cpu"), image)
+
+    segmenter = Segmenter(CONFIG, "cpu")
+    classifier = segmenter.fit(image, np.where(ignoring == 7, 0, ignoring))
+    [(_, expected)] = segmenter.apply(classifier, image)
+    assert index == ()
+    np.testing.assert_array_equal(labels, np.where(ignoring == 7, 0, expected.labels))
+
+
+def test_other_features_than_those_seen_are_refused(folder, project_on, scribbles):
+    project = replace(project_on(scribbles), features="0" * 64)
+    image = open_image(project, folder / "p.alibi")
+    with pytest.raises(ProjectError, match="other features"):
+        list(project.segment(Segmenter(CONFIG, "cpu"), image))
+
+
+def test_strokes_on_many_planes_and_large_class_numbers_are_kept(micrograph_pixels):
+    image = as_micrograph(np.stack([micrograph_pixels] * 3), "ZYX")
+    scribbles = np.zeros(image.label_shape, np.int32)
+    scribbles[0, 5, 5:9], scribbles[2, 149, 169] = 1, 300
+
+    np.testing.assert_array_equal(Strokes.of(image, scribbles).array(), scribbles)
+
+
+def test_a_missing_image_is_told_with_both_paths_and_what_to_do(folder, project_on, scribbles):
+    project, path = project_on(scribbles), folder / "projects/p.alibi"
+    (folder / "images/alloy.tif").unlink()
+    with pytest.raises(ProjectError) as caught:
+        open_image(project, path)
+    told = str(caught.value)
+    assert all(part in told for part in (str(project.image.path), str(path), "put it back"))
+
+
+def test_a_changed_image_is_told_and_never_segmented(folder, project_on, scribbles):
+    project, path = project_on(scribbles), folder / "projects/p.alibi"
+    pixels = tifffile.imread(project.image.path)
+    pixels[0, 0] ^= 1
+    tifffile.imwrite(project.image.path, pixels)
+    with pytest.raises(ProjectError) as caught:
+        open_image(project, path)
+    told = str(caught.value)
+    assert all(part in told for part in (str(project.image.path), str(path), "put the original"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "dtype"),
+    [
+        ((20, 30), "YX", np.uint8),
+        ((20, 30, 3), "YXS", np.uint8),
+        ((4, 20, 30), "ZYX", np.float32),
+        ((2, 4, 20, 30), "TZYX", np.int64),
+        ((4, 20, 30, 3), "ZYXS", np.uint16),
+        ((20, 30), "YX", bool),
+    ],
+)
+def test_pixels_without_a_file_are_kept_beside_the_project(tmp_path, shape, axes, dtype):
+    pixels = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    image = as_micrograph(pixels, axes)
+
+    file = keep_image(image, content_hash(image), None, tmp_path / "p.alibi")
+
+    assert file.path.parent == tmp_path
+    np.testing.assert_array_equal(file.read().data, image.data)
+
+
+def test_a_file_with_these_pixels_is_named_and_not_copied(folder, micrograph_pixels):
+    known, path = ImageFile(folder / "images/alloy.tif", "YX"), folder / "projects/p.alibi"
+    image = read_image(known.path)
+    assert keep_image(image, content_hash(image), known, path) == known
+    assert not any(path.parent.iterdir())
+
+    changed = as_micrograph(255 - micrograph_pixels)
+    assert keep_image(changed, content_hash(changed), known, path).path.parent == path.parent
+
+
+def test_a_kept_copy_never_replaces_that_of_another_image(tmp_path, micrograph_pixels):
+    first, second = as_micrograph(micrograph_pixels), as_micrograph(255 - micrograph_pixels)
+    kept = [keep_image(i, content_hash(i), None, tmp_path / "p.alibi") for i in (first, second)]
+    assert kept[0].path != kept[1].path
+    np.testing.assert_array_equal(kept[0].read().data, micrograph_pixels)
+
+
+def replaced(path, name, change):
+    """Change one member of a project file."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members[name] = change(members[name])
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header.update(format="napari-alibi-seg project 99"),
+        lambda header: header.update(shape=[5, 5]),
+        lambda header: header.pop("classes"),
+        lambda header: header["config"].update(unheard_of=1),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(folder, project_on, scribbles, change):
+    path = folder / "projects/p.alibi"
+    save_project(project_on(scribbles), path)
+
+    def changed(content):
+        header = json.loads(content)
+        change(header)
+        return json.dumps(header)
+
+    replaced(path, "project.json", changed)
+    with pytest.raises(ProjectError, match="damaged"):
+        load_project(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and nothing more", b"no project"])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    (tmp_path / "p.alibi").write_bytes(content)
+    with pytest.raises(ProjectError, match="damaged"):
+        load_project(tmp_path / "p.alibi")
+
+
+def test_nothing_in_a_project_is_unpickled(folder, project_on, scribbles):
+    path = folder / "projects/p.alibi"
+    save_project(project_on(scribbles), path)
+    np.save(folder / "values.npy", np.array([print], dtype=object), allow_pickle=True)
+    replaced(path, "values.npy", lambda _: (folder / "values.npy").read_bytes())
+    with pytest.raises(ProjectError, match="damaged"):
+        load_project(path)
+
+
+def test_a_failed_save_leaves_the_earlier_project(folder, project_on, scribbles):
+    path = folder / "projects/p.alibi"
+    project = project_on(scribbles)
+    save_project(project, path)
+    before = path.read_bytes()
+    unsavable = replace(project, config=replace(CONFIG, seed=object()))
+    with pytest.raises(TypeError):
+        save_project(unsavable, path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["p.alibi"]

@@ -1,0 +1,429 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from threading import Thread
+
+import cloudpickle
+import numpy as np
+import pytest
+import zarr
+
+from napari_alibi_seg.core.channels import ChannelConfig
+from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
+from napari_alibi_seg.core.images import as_micrograph, read_image
+from napari_alibi_seg.core.ledger import Ledger
+from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, Segmenter
+from napari_alibi_seg.core.volumes import Source, load_tools, segment_volume
+
+resource = pytest.importorskip("resource")  # only POSIX limits the size of files
+
+DEEP = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0,)), trees=5)
+QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=5)
+PLANES = 6
+
+
+def write_volume(path, pixels, **options):
+    """Write a (Z, Y, X) image as OME-Zarr whose first voxel is at (40, -3.5, 7) nm."""
+    group = zarr.create_group(path, zarr_format=3)
+    group.create_array("0", data=pixels, chunks=(2, 64, 64), dimension_names=["z", "y", "x"])
+    transforms = [
+        {"type": "scale", "scale": [20.0, 5.0, 5.0]},
+        {"type": "translation", "translation": [40.0, -3.5, 7.0]},
+    ]
+    scales = {
+        "axes": [{"name": n, "type": "space", "unit": "nanometer"} for n in "zyx"],
+        "datasets": [{"path": "0", "coordinateTransformations": transforms}],
+    }
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [scales]}
+    return path
+
+
+@pytest.fixture
+def pixels(micrograph_pixels):
+    """Six planes, all different, 120 x 130."""
+    return np.stack([micrograph_pixels[4 * n : 120 + 4 * n, 5 * n : 130 + 5 * n] for n in range(6)])
+
+
+@pytest.fixture
+def volume(tmp_path, pixels):
+    return Source(write_volume(tmp_path / "volume.ome.zarr", pixels))
+
+
+def trained(config, micrograph, scribbles, path):
+    save_classifier(Segmenter(config, "cpu").fit(micrograph, scribbles), path)
+    return path
+
+
+@pytest.fixture
+def classifier(micrograph, scribbles, tmp_path):
+    return trained(QUICK, micrograph, scribbles, tmp_path / "c.skops")
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "labels.ome.zarr"
+
+
+def labels_of(output, level=0):
+    return np.asarray(zarr.open_group(output, mode="r")[str(level)])
+
+
+def in_memory(source, path):
+    known = load_classifier(path)
+    applied = Segmenter.of(known, device="cpu").apply(known, source.open())
+    return np.stack([result.labels for _, result in applied])
+
+
+def entries(output):
+    """Tell the entries of finished planes apart from any written anew."""
+    found = Ledger(output).folder.glob("planes/*.json")
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+class Stopped(Exception):
+    pass
+
+
+def after(planes, act):
+    """Return a progress report that does something once so many planes are done."""
+
+    def progress(stage, done, total):
+        if stage == "segmentation" and done == planes:
+            act()
+
+    return progress
+
+
+def stop():
+    raise Stopped
+
+
+# The result
+
+
+@pytest.mark.parametrize("config", [QUICK, DEEP], ids=["classical", "deep"])
+def test_a_volume_gives_the_bytes_that_memory_gives(
+    volume, micrograph, scribbles, tmp_path, output, config
+):
+    classifier = trained(config, micrograph, scribbles, tmp_path / "c.skops")
+    assert segment_volume(volume, classifier, output, device="cpu") == (PLANES, PLANES)
+    labels = labels_of(output)
+    expected = in_memory(volume, classifier)
+    assert labels.dtype == expected.dtype
+    assert np.array_equal(labels, expected)
+    assert set(np.unique(labels)) == {1, 3}
+
+
+def test_the_labels_lie_where_the_image_lies(volume, classifier, output):
+    segment_volume(volume, classifier, output)
+    image, labels = volume.open(), read_image(output)
+    assert labels.axes == "ZYX"
+    assert labels.placed == image.placed
+    assert labels.pixel_size == image.pixel_size
+    assert labels.placed["z"].translation == 40.0
+
+
+def test_a_file_without_translation_gives_its_pixel_size(pixels, classifier, output, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    size = {f"PhysicalSize{a}": s for a, s in zip("ZYX", (20.0, 5.0, 5.0), strict=True)}
+    size |= {f"PhysicalSize{axis}Unit": "nm" for axis in "ZYX"}
+    path = tmp_path / "v.ome.tif"
+    tifffile.imwrite(path, pixels, metadata={"axes": "ZYX", **size})
+    segment_volume(Source(path), classifier, output)
+    assert read_image(output).pixel_size == read_image(path).pixel_size
+    assert np.array_equal(labels_of(output), in_memory(Source(path), classifier))
+
+
+def test_coarser_levels_keep_every_second_pixel_where_it_lies(
+    micrograph_pixels, classifier, output, tmp_path
+):
+    wide = np.tile(micrograph_pixels, (1, 4))[None, :20]  # 20 x 680
+    path = write_volume(tmp_path / "wide.zarr", np.concatenate([wide, wide]))
+    segment_volume(Source(path), classifier, output)
+    assert np.array_equal(labels_of(output, 1), labels_of(output)[:, ::2, ::2])
+    [scales] = zarr.open_group(output).attrs["ome"]["multiscales"]
+    scale, translation = scales["datasets"][1]["coordinateTransformations"]
+    assert scale["scale"] == [20.0, 10.0, 10.0]
+    assert translation["translation"] == [40.0, -3.5, 7.0]
+
+
+def test_names_and_colours_of_classes_are_kept_for_viewers(volume, classifier, output):
+    segment_volume(volume, classifier, output)
+    told = zarr.open_group(output).attrs["ome"]["image-label"]
+    assert [entry["label-value"] for entry in told["colors"]] == [1, 3]
+    assert told["properties"][1] == {"label-value": 3, "name": "class 3"}
+
+
+def test_the_result_can_be_looked_at_while_it_grows(volume, classifier, output):
+    seen = []
+    look = after(2, lambda: seen.append(np.asarray(read_image(output).data)))
+    segment_volume(volume, classifier, output, progress=look)
+    done = [bool(plane.all()) for plane in seen[0]]
+    assert 2 <= sum(done) < PLANES
+    empty = [not plane.any() for plane in seen[0]]
+    assert all(one or other for one, other in zip(done, empty, strict=True))
+
+
+def test_colour_planes_and_time_are_kept_in_order(pixels, scribbles, micrograph_pixels, tmp_path):
+    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), axes="YXS")
+    path = trained(QUICK, colour, scribbles, tmp_path / "c.skops")
+    array = np.stack([pixels[:4]] * 3, axis=-1).reshape(2, 2, *pixels.shape[1:], 3)
+    zarr.create_array(tmp_path / "v.zarr", data=array, chunks=(1, 1, 64, 64, 3))
+    source = Source(tmp_path / "v.zarr", axes="TZYXS")
+    segment_volume(source, path, tmp_path / "o.zarr")
+    labels = labels_of(tmp_path / "o.zarr")
+    assert labels.shape == (2, 2, *pixels.shape[1:])
+    assert np.array_equal(labels.reshape(pixels[:4].shape), in_memory(source, path))
+
+
+# Resuming
+
+
+def test_a_stopped_run_goes_on_and_computes_no_plane_twice(volume, classifier, output):
+    with pytest.raises(Stopped):
+        segment_volume(volume, classifier, output, progress=after(2, stop))
+    before = entries(output)
+    assert 2 <= len(before) < PLANES
+    assert segment_volume(volume, classifier, output) == (PLANES - len(before), PLANES)
+    assert before.items() <= entries(output).items()
+    assert np.array_equal(labels_of(output), in_memory(volume, classifier))
+    assert segment_volume(volume, classifier, output) == (0, PLANES)
+
+
+def command(volume, classifier, output):
+    run = [sys.executable, "-m", "napari_alibi_seg", "apply", classifier, volume.path]
+    return [*map(str, run), "--output", str(output)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_after_kill_9_the_same_command_goes_on(pixels, classifier, output, tmp_path):
+    volume = Source(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
+    process = subprocess.Popen(command(volume, classifier, output))
+    while len(entries(output)) < 4:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = entries(output)
+    assert 4 <= len(before) < 24
+    done = subprocess.run(command(volume, classifier, output), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{24 - len(before)} of 24 planes" in done.stdout
+    assert before.items() <= entries(output).items()
+    assert np.array_equal(labels_of(output), in_memory(volume, classifier))
+
+
+def test_another_image_classifier_or_version_is_refused(
+    volume, classifier, output, pixels, micrograph, scribbles, tmp_path, monkeypatch
+):
+    segment_volume(volume, classifier, output)
+    done = entries(output)
+    other = Source(write_volume(tmp_path / "other.zarr", pixels[::-1]))
+    with pytest.raises(OutputError, match="begun with another image"):
+        segment_volume(other, classifier, output)
+    again = trained(replace(QUICK, seed=7), micrograph, scribbles, tmp_path / "again.skops")
+    with pytest.raises(OutputError, match="begun with another classifier"):
+        segment_volume(volume, again, output)
+    monkeypatch.setattr("napari_alibi_seg.core.volumes.__version__", "0.0")
+    with pytest.raises(OutputError, match="begun with another program"):
+        segment_volume(volume, classifier, output)
+    assert entries(output) == done
+
+
+@pytest.mark.parametrize("kept", ["plan.json", "nothing"])
+def test_what_another_program_wrote_is_left_as_it_is(volume, classifier, output, pixels, kept):
+    segment_volume(volume, classifier, output)
+    shutil.rmtree(output)
+    if kept == "nothing":
+        shutil.rmtree(Ledger(output).folder)
+    write_volume(output, pixels)
+    with pytest.raises(OutputError, match="choose another name"):
+        segment_volume(volume, classifier, output)
+    assert np.array_equal(labels_of(output), pixels)
+
+
+def test_a_deleted_result_is_made_again(volume, classifier, output):
+    segment_volume(volume, classifier, output)
+    shutil.rmtree(output)
+    assert segment_volume(volume, classifier, output) == (PLANES, PLANES)
+
+
+# Faults
+
+
+def test_a_full_disk_is_explained_and_what_was_finished_stays(volume, classifier, output):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full = after(2, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1])))
+    try:
+        with pytest.raises(OutputError, match=r"File too large.*free some space"):
+            segment_volume(volume, classifier, output, progress=full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    done = entries(output)
+    assert 2 <= len(done) < PLANES
+    assert segment_volume(volume, classifier, output) == (PLANES - len(done), PLANES)
+    assert done.items() <= entries(output).items()
+    assert np.array_equal(labels_of(output), in_memory(volume, classifier))
+
+
+def test_an_output_that_cannot_be_written_is_known_before_the_work(volume, classifier, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="could not be written"):
+        segment_volume(volume, classifier, tmp_path / "file/labels.zarr", progress=after(0, stop))
+
+
+def test_an_output_that_becomes_read_only_is_explained(volume, classifier, output):
+    def block():
+        shutil.rmtree(output / "0/c")
+        (output / "0/c").touch()
+
+    with pytest.raises(OutputError, match=r"labels\.ome\.zarr could not be written"):
+        segment_volume(volume, classifier, output, progress=after(2, block))
+
+
+def test_a_truncated_chunk_of_the_image_is_named_before_the_work(volume, classifier, output):
+    chunk = volume.path / "0/c/1/0/1"
+    chunk.write_bytes(chunk.read_bytes()[:50])
+    with pytest.raises(ImageError, match=r"volume\.ome\.zarr cannot be read"):
+        segment_volume(volume, classifier, output)
+    assert not output.exists()
+    assert not Ledger(output).folder.exists()
+
+
+def test_a_truncated_chunk_of_the_result_is_made_again_and_no_other(volume, classifier, output):
+    segment_volume(volume, classifier, output)
+    chunk = output / "0/c/4/0/0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[: len(whole) // 2])
+    assert segment_volume(volume, classifier, output) == (1, PLANES)
+    assert chunk.read_bytes() == whole
+
+
+def test_an_image_that_changes_meanwhile_is_noticed(volume, classifier, output, pixels):
+    array = zarr.open_array(volume.path / "0", mode="r+")
+
+    def change():
+        array[5, 7, 7] = ~pixels[5, 7, 7]
+
+    with pytest.raises(ImageError, match=r"Plane 5 of .* changed"):
+        segment_volume(volume, classifier, output, progress=after(1, change))
+    done = entries(output)
+    assert "0000005.json" not in done
+    with pytest.raises(OutputError, match="begun with another image"):
+        segment_volume(volume, classifier, output)
+    array[5] = pixels[5]
+    assert segment_volume(volume, classifier, output) == (PLANES - len(done), PLANES)
+    assert np.array_equal(labels_of(output), in_memory(volume, classifier))
+
+
+def test_two_runs_on_one_output_are_refused(volume, classifier, output):
+    said = []
+
+    def second():
+        run = subprocess.run(command(volume, classifier, output), capture_output=True, text=True)
+        said.append((run.returncode, run.stderr))
+
+    segment_volume(volume, classifier, output, progress=after(1, second))
+    [(code, error)] = said
+    assert code == 7
+    assert "Another run is writing" in error
+    assert len(error.strip().splitlines()) == 1
+    assert np.array_equal(labels_of(output), in_memory(volume, classifier))
+
+
+def test_a_damaged_entry_only_costs_its_plane(volume, classifier, output):
+    segment_volume(volume, classifier, output)
+    (Ledger(output).folder / "planes/0000003.json").write_text(json.dumps({"result": "?"})[:5])
+    assert segment_volume(volume, classifier, output) == (1, PLANES)
+
+
+# A cluster
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+    ) as running:
+        yield running
+
+
+def pids(client):
+    return client.run(os.getpid)
+
+
+def loads():
+    return load_tools.cache_info().misses
+
+
+def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
+    cluster, volume, micrograph, scribbles, tmp_path, output
+):
+    from distributed import Client
+
+    classifier = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
+    address = cluster.scheduler_address
+    with Client(address, set_as_default=False) as client:
+        before = client.run(loads)
+        assert segment_volume(volume, classifier, output, device="cpu", cluster=address) == (
+            PLANES,
+            PLANES,
+        )
+        now = client.run(loads)
+    assert [now[worker] - before[worker] for worker in now] == [1, 1]
+    local = tmp_path / "local.ome.zarr"
+    segment_volume(volume, classifier, local, device="cpu")
+    for chunk in (local / "0").rglob("*"):
+        if chunk.is_file():
+            assert (output / chunk.relative_to(local)).read_bytes() == chunk.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_run_survives_a_worker_that_is_killed(cluster, pixels, classifier, output, tmp_path):
+    from distributed import Client
+
+    volume = Source(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
+    made = []
+    run = Thread(
+        target=lambda: made.append(
+            segment_volume(volume, classifier, output, cluster=cluster.scheduler_address)
+        )
+    )
+    with Client(cluster.scheduler_address, set_as_default=False) as client:
+        victim = min(pids(client).values())
+        run.start()
+        while len(entries(output)) < 4:
+            assert run.is_alive()
+            time.sleep(0.01)
+        before = entries(output)
+        os.kill(victim, signal.SIGKILL)
+        run.join(timeout=120)
+    assert len(made) == 1
+    assert before.items() <= entries(output).items()
+    assert np.array_equal(labels_of(output), in_memory(volume, classifier))
+
+
+def test_errors_of_workers_arrive_as_they_are(cluster, volume, classifier, output, pixels):
+    array = zarr.open_array(volume.path / "0", mode="r+")
+
+    def change(stage, done, total):
+        if (stage, done) == ("checking", total):
+            array[5, 7, 7] = ~pixels[5, 7, 7]
+
+    address = cluster.scheduler_address
+    with pytest.raises(ImageError, match=r"Plane 5 of .* changed"):
+        segment_volume(volume, classifier, output, cluster=address, progress=change)
+
+
+def test_a_cluster_that_is_not_there_is_explained(volume, classifier, output, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.core.cluster._PATIENCE", 1)
+    with pytest.raises(DeviceError, match="No cluster answers"):
+        segment_volume(volume, classifier, output, cluster="tcp://127.0.0.1:9")

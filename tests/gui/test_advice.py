@@ -1,0 +1,44 @@
+import numpy as np
+
+
+def advised(desk):
+    return "right" in desk.panels.result.facts.text()
+
+
+def paint_two_classes(desk):
+    desk.work.scribbles.layer.data[18:20, 60:110] = 1
+    desk.work.scribbles.layer.data[40:42, 20:60] = 1
+    desk.work.scribbles.layer.data[58:60, 60:100] = 2
+    desk.work.scribbles.layer.data[80:82, 20:60] = 2
+    desk.controller.ask()
+
+
+def test_the_strip_tells_how_much_is_expected_to_be_right(desk, pixels):
+    desk.open(pixels)
+    desk.hurry()
+    paint_two_classes(desk)
+
+    desk.until(lambda: advised(desk))
+
+    assert "%" in desk.panels.result.facts.text()
+    assert "nine times in ten" in " ".join(desk.panels.result.facts.toolTip().split())
+
+
+def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
+    desk.open(pixels, scale=(2, 2), translate=(30, 10))
+    desk.hurry()
+    assert not desk.panels.result.spot_button.isEnabled()
+    paint_two_classes(desk)
+    desk.until(lambda: desk.panels.result.spot_button.isEnabled())
+    desk.rest()
+
+    desk.key("N")
+    first = desk.viewer.scene.camera.center[-2:]
+    desk.panels.result.spot_button.click()
+    second = desk.viewer.scene.camera.center[-2:]
+
+    assert first != second
+    for centre in (first, second):
+        row, column = (np.array(centre) - (30, 10)) / 2
+        assert 0 <= row < pixels.shape[0] and 0 <= column < pixels.shape[1]
+        assert not desk.painted[round(row), round(column)]

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import tifffile
+from napari.utils.notifications import notification_manager
+
+from napari_alibi_seg.core.classifier import Segmentation
+from napari_alibi_seg.core.live_records import Block, FeatureProgress
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.gui.pace import Pace
+from napari_alibi_seg.gui.words import estimate_words
+
+NOTHING = Segmentation(np.zeros((1, 1)), None, ())
+
+
+def notified():
+    return [record.message for record in notification_manager.records]
+
+
+@pytest.fixture
+def measured():
+    """A pace of 2 s per tile, 5 tiles per plane, and 1 s per 1000 pixels."""
+    time = iter([0, 0, 0, 2, 4, 104, 105, 106]).__next__
+    pace = Pace(time)
+    pace.begin()
+    for done in (0, 1, 2):
+        pace.hear(FeatureProgress((0,), done, 5, None, 10.0))
+    pace.begin()
+    pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, True))
+    pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, False))
+    return pace
+
+
+def test_an_estimate_is_what_was_measured_times_what_there_is(measured):
+    known = measured.estimate(pixels=30_000, largest=30_000, shown=3000, deep=True)
+    assert known.seconds == pytest.approx(10 * 5 * 2 + 30)
+    assert known.megabytes == pytest.approx(10 * 10 + 0.03)
+
+    without = measured.estimate(pixels=30_000, largest=3000, shown=3000, deep=False)
+    assert without.seconds == pytest.approx(30)
+
+
+def test_the_memory_of_features_has_the_engines_limit(measured):
+    assert measured.estimate(3e9, 3e9, 3000, True).megabytes == pytest.approx(1000 + 3000)
+
+
+def test_nothing_is_said_before_anything_is_measured():
+    assert Pace().estimate(1000, 1000, 1000, False) is None
+
+
+def test_an_estimate_is_told_in_minutes_and_gigabytes(measured):
+    told = estimate_words("10 planes", measured.estimate(3e5, 3e9, 3000, True))
+    assert told.startswith("10 planes will take about 22 min and 4.0 GB of memory")
+
+
+@pytest.fixture
+def stacked(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels, pixels[:, ::-1], pixels[::-1]]), name="alloy")
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    return desk
+
+
+def test_a_short_stack_is_segmented_without_a_question_and_its_end_is_told(stacked):
+    stacked.panels.reuse.buttons["apply_stack"].click()
+    stacked.until(lambda: "All 3 planes" in stacked.panels.strip.words)
+    assert "All 3 planes of alloy are segmented." in notified()
+
+
+def test_a_long_stack_is_asked_about_first(stacked, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
+
+    stacked.panels.reuse.buttons["apply_stack"].click()
+    stacked.rest()
+    assert "3 planes will take about" in stacked.panels.strip.words
+    assert sum(plane.any() for plane in stacked.segmented) == 1
+
+    stacked.panels.strip.buttons[0].click()
+    stacked.until(lambda: "All 3 planes" in stacked.panels.strip.words)
+    assert stacked.segmented.all()
+
+
+def test_many_files_are_asked_about_first_and_their_end_is_told(stacked, monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_alibi_seg.gui.actions.LONG_S", 0)
+    paths = [tmp_path / "a.tif", tmp_path / "no_image.tif"]
+    tifffile.imwrite(paths[0], np.asarray(stacked.work.source.layer.data[0]))
+    paths[1].touch()
+
+    stacked.dock.tasks.apply_to_files(paths, tmp_path / "out")
+    stacked.until(lambda: "2 images will take about" in stacked.panels.strip.words)
+    stacked.until(lambda: stacked.dock.tasks._worker is None)
+    assert not (tmp_path / "out").exists()
+
+    stacked.panels.strip.buttons[0].click()
+    stacked.until(lambda: "1 of 2 images" in stacked.panels.strip.words)
+    stacked.until(lambda: any("1 of 2 images" in message for message in notified()))
+
+
+def test_features_that_took_long_are_told_of_once(desk, pixels, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.gui.display.LONG_FEATURES_S", 0)
+    desk.open(pixels, name="alloy")
+    desk.until(lambda: desk.panels.image.chip.words.startswith("Ready"))
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    assert notified().count("The features of alloy are ready.") == 1

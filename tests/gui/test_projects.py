@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import tifffile
+
+from napari_alibi_seg.cli import main
+from napari_alibi_seg.core.project import content_hash
+from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.gui.records import CLASSICAL
+
+
+@pytest.fixture
+def saved(make_desk, pixels, tmp_path):
+    """Save what was painted on a file as a project; return what the window showed."""
+
+    def made(quick=True, **settings):
+        desk = make_desk()
+        if quick:
+            desk.hurry()
+        tifffile.imwrite(tmp_path / "alloy.tif", pixels)
+        desk.viewer.open(tmp_path / "alloy.tif", plugin="napari")
+        desk.until(lambda: desk.work is not None)
+        desk.two_strokes()
+        desk.panels.classes.add_class()
+        desk.stroke((120, 20), (120, 150))
+        desk.panels.classes._rows[0]._name.setText("matrix")
+        desk.panels.classes._rows[0]._name.editingFinished.emit()
+        desk.panels.classes._rows[2].ignore.setChecked(True)
+        desk.until(lambda: desk.segmented is not None)
+        desk.rest()
+        desk.dock.tasks.save_project(tmp_path / "p.alibi")
+        done(desk, "Written")
+        return desk
+
+    return made
+
+
+def done(desk, words):
+    desk.until(lambda: words in desk.panels.strip.words)
+    desk.until(lambda: desk.dock.tasks._worker is None)
+
+
+def idle(desk):
+    desk.until(lambda: desk.dock.tasks._worker is None)
+    desk.rest()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_apply_gives_bit_for_bit_what_the_window_shows(saved, tmp_path, quick):
+    desk = saved(quick)
+
+    assert main(["apply", str(tmp_path / "p.alibi"), "--output", str(tmp_path / "out")]) == 0
+
+    labels = tifffile.imread(tmp_path / "out/p_labels.tif")
+    assert labels.dtype == desk.segmented.dtype
+    assert set(np.unique(labels)) == {0, 1, 2}
+    np.testing.assert_array_equal(labels, desk.segmented)
+    assert bool(load_project(tmp_path / "p.alibi").features) is not quick
+
+
+def test_a_project_opens_as_it_was_saved(saved, tmp_path):
+    first = saved()
+    painted, shown = first.painted.copy(), first.segmented.copy()
+    classes = first.panels.classes.classes
+    first.viewer.layers.clear()
+    first.rest()
+
+    first.dock.tasks.open_project(tmp_path / "p.alibi")
+    first.until(lambda: first.segmented is not None)
+    idle(first)
+
+    np.testing.assert_array_equal(first.painted, painted)
+    np.testing.assert_array_equal(first.segmented, shown)
+    assert first.panels.classes.classes == classes
+    assert first.panels.settings.model == CLASSICAL
+    assert first.panels.settings.trees == 10
+    first.dock.tasks.save_project(tmp_path / "again.alibi")
+    done(first, "Written")
+    assert "beside" not in first.panels.strip.words  # the image is still known by its file
+    assert load_project(tmp_path / "again.alibi").image.path == tmp_path / "alloy.tif"
+
+
+def test_opening_on_the_open_image_keeps_what_is_painted_there(saved, tmp_path):
+    desk = saved()
+    project = load_project(tmp_path / "p.alibi").strokes.array()
+    desk.key("1")
+    desk.stroke((100, 20), (100, 60))
+    desk.rest()
+    before, layer = desk.painted.copy(), desk.work.scribbles.layer
+
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: desk.work.scribbles.layer != layer)
+    idle(desk)
+
+    np.testing.assert_array_equal(desk.painted, project)
+    np.testing.assert_array_equal(layer.data, before)
+    assert layer in desk.viewer.layers
+
+
+def test_a_missing_image_is_told_and_the_strokes_can_be_taken_over(saved, tmp_path, pixels):
+    desk = saved()
+    project = load_project(tmp_path / "p.alibi")
+    (tmp_path / "alloy.tif").unlink()
+    desk.viewer.layers.clear()
+    desk.rest()
+
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    done(desk, "missing")
+    for part in (str(tmp_path / "alloy.tif"), str(tmp_path / "p.alibi"), "put it back"):
+        assert part in desk.panels.strip.words
+    assert desk.work is None
+
+    desk.open(255 - pixels, name="other")
+    desk.rest()
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    done(desk, "missing")
+    assert not desk.painted.any()
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, project.strokes.array())
+
+
+def test_a_changed_image_is_told_by_window_and_command(saved, tmp_path, pixels, capsys):
+    desk = saved()
+    desk.viewer.layers.clear()
+    desk.rest()
+    tifffile.imwrite(tmp_path / "alloy.tif", pixels[::-1])
+
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    done(desk, "changed")
+
+    assert main(["apply", str(tmp_path / "p.alibi")]) == 9
+    said = capsys.readouterr().err
+    assert "changed" in said
+    assert str(tmp_path / "alloy.tif") in said
+    assert not (tmp_path / "p_labels.tif").exists()
+
+
+def test_a_damaged_project_is_refused_in_words(desk, tmp_path, capsys):
+    (tmp_path / "p.alibi").write_bytes(b"nothing")
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    done(desk, "damaged")
+    assert main(["apply", str(tmp_path / "p.alibi")]) == 9
+    assert "damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["p.alibi", "image.tif"], ["c.skops"], ["c.skops", "a.tif"]])
+def test_apply_says_what_a_project_and_a_classifier_need(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["apply", *arguments])
+    assert caught.value.code == 2
+    assert "classifier" in capsys.readouterr().err
+
+
+def test_an_image_of_no_file_is_kept_beside_the_project(desk, pixels, tmp_path):
+    desk.hurry()
+    desk.open(np.stack([pixels, 255 - pixels]), name="alloy")
+    desk.two_strokes()
+    desk.viewer.dims.set_current_step(0, 1)
+    desk.rest()
+    desk.key("2")
+    desk.stroke((100, 20), (130, 20))
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "All 2 planes" in desk.panels.strip.words)
+    desk.rest()
+    shown = desk.segmented.copy()
+
+    desk.dock.tasks.save_project(tmp_path / "p")
+    done(desk, "beside it the image")
+
+    assert main(["apply", str(tmp_path / "p.alibi")]) == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "p_labels.tif"), shown)
+
+
+def test_napari_opens_and_saves_projects_from_its_own_menus(saved, tmp_path):
+    desk = saved()
+    image, scribbles = desk.work.source, desk.work.scribbles.layer
+    shown, painted = desk.segmented.copy(), desk.painted.copy()
+    desk.viewer.layers.selection = {image.layer, scribbles}
+
+    written = desk.viewer.layers.save(str(tmp_path / "menu.alibi"), selected=True)
+
+    assert written == [str(tmp_path / "menu.alibi")]
+    project = load_project(tmp_path / "menu.alibi")
+    assert project.content == content_hash(image.micrograph)
+    assert project.image.path == tmp_path / "alloy.tif"
+    assert project.ignored == {3}
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.viewer.open(tmp_path / "menu.alibi", plugin="napari-alibi-seg")
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, painted)
+    np.testing.assert_array_equal(desk.segmented, shown)
+    assert desk.panels.classes.classes[0].name == "matrix"
