@@ -68,19 +68,19 @@ def facts(
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
         return f"Paint {what}; the result follows by itself."
     lines = [f"{kinds} classes · {_counted(painted.strokes, 'stroke')}"]
-    if assessment is not None and not preliminary:
-        lines[0] += f" · {_accuracy(assessment)}"
     if preliminary:
         lines.append("<i>Preliminary, by pixel filters, until the features are ready.</i>")
     elif done is not None:
         lines.append(("This plane: " if done.plane else "") + _fractions(classes, done))
+    if assessment is not None and not preliminary:
+        lines.append(_accuracy(assessment))
     return "<br>".join(lines)
 
 
 def _accuracy(assessment: Assessment) -> str:
     known = assessment.accuracy
     value, low, high = (round(100 * part) for part in (known.value, known.low, known.high))
-    return f"about {value}&nbsp;% right ({low} to {high})"
+    return f"About {value} % of the pixels right ({low} to {high} %)"
 
 
 def _fractions(classes: Sequence[PaintClass], done: PlaneDone) -> str:
