@@ -41,8 +41,7 @@ def same_class(plane: Plane, painted: np.ndarray, one: FeatureMap, other: Featur
     config, pipeline = ChannelConfig(), SegmentationConfig()
     projection = Projection.fit([one], config)
     channels = [PixelChannels(plane, config, features, projection) for features in (one, other)]
-    deep = len(projection.components)
-    forest = pipeline.fit_forest([gather_samples(channels[0], painted)], deep)
+    forest = pipeline.fit_forest([gather_samples(channels[0], painted)], projection)
 
     def classes(source: PixelChannels, window: Window) -> np.ndarray:
         values = source.block(window)

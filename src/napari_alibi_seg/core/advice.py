@@ -125,9 +125,8 @@ def _strokes(result: Result) -> Strokes | None:
 
 
 def _fit(result: Result, samples: PixelSamples) -> Voter:
-    space = result.classifier.projection
     config = replace(result.config, channels=result.classifier.channels, trees=_TREES)
-    forest = config.fit_forest([samples], 0 if space is None else len(space.components))
+    forest = config.fit_forest([samples], result.classifier.projection)
 
     def voter(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return votes(forest, values).astype(np.float32)

@@ -80,20 +80,20 @@ def fit_forest(
         random_state=seed,
         warm_start=True,
     )
-    blind = clone(forest)
     half = trees // 2 if deep else 0
-    flat = values.copy()
-    flat[:, :deep] = 0.0  # no tree splits on a constant
-    for done in _portions(half):
-        blind.set_params(n_estimators=done).fit(flat, labels)
-        progress("training", done, trees)
     for done in _portions(trees - half):
         forest.set_params(n_estimators=done).fit(values, labels)
-        progress("training", half + done, trees)
-    forest.estimators_ += blind.estimators_ if half else []
+        progress("training", done, trees)
+    if half:
+        blind = clone(forest)
+        values[:, :deep] = 0.0  # no tree splits on a constant
+        for done in _portions(half):
+            blind.set_params(n_estimators=done).fit(values, labels)
+            progress("training", trees - half + done, trees)
+        forest.estimators_ += blind.estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 
 def _portions(trees: int) -> list[int]:
     # A few trees at a time are the same trees, but the balance must then be told as numbers.
-    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees] if trees else []
+    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees]

@@ -234,9 +234,8 @@ class LiveEngine:
             self._of(request, index, channels, space).samples(scribbles)
             for index, scribbles in painted.items()
         ]
-        deep = 0 if space is None else len(space.components)
         config = replace(request.config, channels=channels, trees=trees)
-        forest = config.fit_forest(samples, deep)
+        forest = config.fit_forest(samples, space)
         named = {info.value: info for info in request.classes}
         found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
         identity = None if space is None else self._features.identity(request.config)

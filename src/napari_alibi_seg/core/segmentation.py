@@ -80,11 +80,16 @@ class SegmentationConfig:
     forest: Forest = Forest.EXTRA_TREES
 
     def fit_forest(
-        self, samples: Sequence[PixelSamples], deep: int, progress: Progress = silent
+        self,
+        samples: Sequence[PixelSamples],
+        projection: Projection | None,
+        progress: Progress = silent,
     ) -> PixelForest:
-        """Fit the forest on samples whose first `deep` channels are deep ones; see `fit_forest`."""
-        blind = deep if self.channels.sigmas else 0
-        return fit_forest(samples, self.trees, self.seed, progress, self.forest, blind)
+        """Fit the forest on samples of `channels`, deep ones by a projection; see `fit_forest`."""
+        deep = 0
+        if projection is not None and self.channels.sigmas:
+            deep = len(projection.components)
+        return fit_forest(samples, self.trees, self.seed, progress, self.forest, deep)
 
 
 @dataclass
@@ -167,8 +172,7 @@ class Segmenter:
             )
             for index, plane in planes.items()
         ]
-        deep = 0 if projection is None else len(projection.components)
-        forest = self.config.fit_forest(samples, deep, self.progress)
+        forest = self.config.fit_forest(samples, projection, self.progress)
         named = {info.value: info for info in classes}
         found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
         colours = next(iter(planes.values())).colours
