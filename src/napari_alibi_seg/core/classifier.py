@@ -47,6 +47,14 @@ class ClassInfo:
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 0.95))
         return cls(value, f"class {value}", (red, green, blue))
 
+    @classmethod
+    def of(
+        cls, values: NDArray[np.integer[Any]], given: Sequence[ClassInfo]
+    ) -> tuple[ClassInfo, ...]:
+        """Return the classes of some values: as given, and plain ones where none is."""
+        known = {info.value: info for info in given}
+        return tuple(known.get(int(value), cls.default(int(value))) for value in values)
+
 
 @dataclass(frozen=True)
 class PixelSamples:

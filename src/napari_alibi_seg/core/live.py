@@ -236,8 +236,7 @@ class LiveEngine:
         ]
         config = replace(request.config, channels=channels, trees=trees)
         forest = config.fit_forest(samples, space)
-        named = {info.value: info for info in request.classes}
-        found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
+        found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if space is None else self._features.identity(request.config)
         colours = next(iter(self._planes.values())).colours
         return PixelClassifier(forest, found, channels, space, identity, colours)

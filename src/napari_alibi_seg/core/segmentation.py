@@ -173,8 +173,7 @@ class Segmenter:
             for index, plane in planes.items()
         ]
         forest = self.config.fit_forest(samples, projection, self.progress)
-        named = {info.value: info for info in classes}
-        found = tuple(named.get(int(v), ClassInfo.default(int(v))) for v in forest.classes_)
+        found = ClassInfo.of(forest.classes_, classes)
         colours = next(iter(planes.values())).colours
         return PixelClassifier(forest, found, self.config.channels, projection, identity, colours)
 

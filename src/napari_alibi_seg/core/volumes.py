@@ -6,7 +6,6 @@ paths and never pixels. The result of a plane is that of `Segmenter.apply`, byte
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -21,6 +20,7 @@ from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.cluster import connected, on_cluster, on_threads, tasks
 from napari_alibi_seg.core.errors import ClassifierError, ImageError
+from napari_alibi_seg.core.fetch import sha256
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.ledger import Ledger, Plan, digest, writing
 from napari_alibi_seg.core.ome_zarr import create_labels, read_plane, require_made_by, write_plane
@@ -150,7 +150,7 @@ def segment_volume(
     image = source.open()
     levels = next(iter(planes_of(image).values())).levels
     known = load_classifier(classifier)
-    job = VolumeJob(source, levels, classifier, _file_hash(classifier), output, model, device)
+    job = VolumeJob(source, levels, classifier, sha256(classifier), output, model, device)
     numbers = range(len(image.plane_indices()))
     ledger = Ledger(output)
     with ledger.claimed(), _runner(cluster, _planes_at_once(image), progress) as run:
@@ -228,7 +228,7 @@ def _tools(job: VolumeJob) -> _Tools:
 @lru_cache(maxsize=1)
 def load_tools(job: VolumeJob) -> _Tools:
     """Open the image and load classifier and weights, once in each process of a run."""
-    if _file_hash(job.classifier) != job.classifier_hash:
+    if sha256(job.classifier) != job.classifier_hash:
         raise ClassifierError(
             f"{job.classifier} changed after the run began, or is another file on this worker; "
             "give all workers the same file."
@@ -243,11 +243,6 @@ def load_tools(job: VolumeJob) -> _Tools:
 def _plan(job: VolumeJob, image: Micrograph, digests: Sequence[str]) -> Plan:
     settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype}"
     return Plan(f"napari-alibi-seg {__version__}", job.classifier_hash, settings, tuple(digests))
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _planes_at_once(image: Micrograph) -> int:
