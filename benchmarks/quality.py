@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter, read_image
 from napari_alibi_seg.core.cache import FeatureCache
-from napari_alibi_seg.core.forest import Forest
+from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.results import read_scribbles
 
 if TYPE_CHECKING:

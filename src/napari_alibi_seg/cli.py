@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg import __version__
+from napari_alibi_seg.core.choices import SCALES, Forest
 from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, ImageError, OutputError
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ _DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps (default %(default)s)"
 _INTERRUPTED = 130
 _LARGEST_SEED = 2**32 - 1
 _LABELS = "_labels.tif"
-_FORESTS = ("extra-trees", "random")
-_SCALES = {"auto": None, "1": 1, "2": 2, "3": 3, "4": 4}
+_FORESTS = tuple(forest.value for forest in Forest)
+_SCALES = {"auto": None} | {str(scale): scale for scale in SCALES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
-    from napari_alibi_seg.core.forest import Forest
     from napari_alibi_seg.core.results import read_scribbles, require_tiff_name
     from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
 
@@ -187,8 +187,8 @@ def features(options: argparse.Namespace) -> int:
 
 def models(options: argparse.Namespace) -> int:
     """List the models a name stands for."""
-    from napari_alibi_seg.core.checkpoints import MODELS
     from napari_alibi_seg.core.fetch import cache_folder
+    from napari_alibi_seg.core.models import MODELS
 
     for name, entry in MODELS.items():
         print(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")

@@ -7,7 +7,6 @@ from safetensors.torch import save_file
 
 from napari_alibi_seg.core.backbone import Backbone
 from napari_alibi_seg.core.checkpoints import (
-    MODELS,
     build_alibi,
     convert_to_alibi,
     load_backbone,
@@ -15,6 +14,7 @@ from napari_alibi_seg.core.checkpoints import (
 )
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
+from napari_alibi_seg.core.models import MODELS
 
 TEACHER = Path(__file__).parents[3] / "shared/weights/dinov2_vits14.safetensors"
 STOCK = f"timm:vit_small_patch14_dinov2:{TEACHER}"

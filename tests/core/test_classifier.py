@@ -10,6 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection, local_contrast
+from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
@@ -18,7 +19,7 @@ from napari_alibi_seg.core.classifier import (
 )
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
-from napari_alibi_seg.core.forest import Forest, fit_forest
+from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 
 TREE = "sklearn.tree._tree.Tree"

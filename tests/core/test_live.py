@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images import as_micrograph
@@ -20,7 +21,7 @@ from napari_alibi_seg.core.live_records import (
 )
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 from napari_alibi_seg.core.remembered import RememberedChannels
-from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, segment
+from napari_alibi_seg.core.segmentation import SegmentationConfig, segment
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)

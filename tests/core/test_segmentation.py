@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from napari_alibi_seg.core.channels import ChannelConfig
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import ClassInfo
 from napari_alibi_seg.core.errors import ClassifierError, DeviceError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.segmentation import CLASSICAL, SegmentationConfig, Segmenter, segment
+from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, segment
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
 QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtWidgets import QApplication
 from skimage.io import imread
 
-from napari_alibi_seg.gui.records import CLASSICAL
+from napari_alibi_seg.core.choices import CLASSICAL
 
 SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
 LONG = 60_000

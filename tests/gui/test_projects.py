@@ -3,9 +3,9 @@ import pytest
 import tifffile
 
 from napari_alibi_seg.cli import main
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.project import content_hash
 from napari_alibi_seg.core.project_files import load_project
-from napari_alibi_seg.gui.records import CLASSICAL
 
 
 @pytest.fixture

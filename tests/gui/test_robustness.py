@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.records import CLASSICAL
 from napari_alibi_seg.gui.worker import Bridge
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from napari_alibi_seg.core.checkpoints import DEFAULT_MODEL, load_backbone
+from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALES
 from napari_alibi_seg.core.devices import choose_device, inference_precision
 from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.planes import Plane, Window
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 TILE, HALO = 28, 2
 _VERSION = 1
 _FINE_PIXELS = 1024 * 1024
-_SCALES = (1, 2, 3, 4)
 _TILE_BYTES = 120e6
 
 
@@ -140,8 +140,8 @@ class FeatureExtractor:
 
     def identity(self, scale: int) -> FeatureIdentity:
         """Return the identity of features at a scale."""
-        if scale not in _SCALES:
-            raise ValueError(f"scale must be one of {_SCALES}, but is {scale}.")
+        if scale not in SCALES:
+            raise ValueError(f"scale must be one of {SCALES}, but is {scale}.")
         return FeatureIdentity(self._identity, scale, self._tile, self._halo)
 
     def grid(self, shape: tuple[int, int], scale: int) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils.class_weight import compute_class_weight
 
+from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classifier import require_two_classes
 from napari_alibi_seg.core.progress import Progress, silent
 
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 
 _TREES_AT_ONCE = 20
-
-
-class Forest(StrEnum):
-    """How the trees are grown.
-
-    ``extra-trees`` draws the threshold of a split at random (Geurts et al., Machine Learning 63,
-    3, 2006), which generalises better from few strokes; ``random`` searches the best one among
-    bootstrapped pixels (Breiman, Machine Learning 45, 5, 2001).
-    """
-
-    EXTRA_TREES = "extra-trees"
-    RANDOM = "random"
 
 
 _KINDS: dict[Forest, type[PixelForest]] = {

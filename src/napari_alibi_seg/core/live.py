@@ -18,6 +18,7 @@ import torch
 
 from napari_alibi_seg.core.advice import Result, advising
 from napari_alibi_seg.core.channels import Projection
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
@@ -34,7 +35,7 @@ from napari_alibi_seg.core.live_blocks import (
 from napari_alibi_seg.core.live_channels import LiveChannels, quick
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
-from napari_alibi_seg.core.segmentation import CLASSICAL, blocks, in_order, planes_of
+from napari_alibi_seg.core.segmentation import blocks, in_order, planes_of
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
 from napari_alibi_seg.core.voting import compile_now
 

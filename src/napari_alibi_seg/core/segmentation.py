@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
-from napari_alibi_seg.core.checkpoints import DEFAULT_MODEL
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, Forest
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
@@ -28,7 +28,7 @@ from napari_alibi_seg.core.features import (
     FeatureMap,
     automatic_scale,
 )
-from napari_alibi_seg.core.forest import Forest, fit_forest
+from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
 
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images import Micrograph
 
 T = TypeVar("T")
-
-CLASSICAL = "classical"
-"""The model name that means: no deep features."""
 
 BLOCK = 512
 _BLOCKS_BYTES = 1e9

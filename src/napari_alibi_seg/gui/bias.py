@@ -23,10 +23,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.painting import image_layers
 from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow
-from napari_alibi_seg.gui.records import DEFAULT_MODEL
 from napari_alibi_seg.gui.source import ImageSource, readings
 
 if TYPE_CHECKING:

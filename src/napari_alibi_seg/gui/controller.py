@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.live_records import Fitted, PlaneDone
 from napari_alibi_seg.gui.brush import Brush
@@ -17,7 +18,7 @@ from napari_alibi_seg.gui.pace import Pace
 from napari_alibi_seg.gui.painting import fitting_scribbles, image_layers
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.projects import RECIPE
-from napari_alibi_seg.gui.records import CLASSICAL, Order, SessionFound, Settings
+from napari_alibi_seg.gui.records import Order, SessionFound, Settings
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch

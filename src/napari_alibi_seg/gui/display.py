@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
 
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.live_records import (
     Assessed,
     Block,
@@ -17,8 +18,8 @@ from napari_alibi_seg.core.live_records import (
     Painted,
     PlaneDone,
 )
+from napari_alibi_seg.core.models import MODELS
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.records import CLASSICAL
 from napari_alibi_seg.gui.words import ACCURACY, WELCOME, facts, features_words
 
 if TYPE_CHECKING:
@@ -128,8 +129,6 @@ class Display:
 
     def _on_model(self, event: ModelReady) -> None:
         self._device = event.device
-        from napari_alibi_seg.core.checkpoints import MODELS  # torch is there by now
-
         self._panels.image.offer_models([*MODELS, CLASSICAL])
 
     def _on_features(self, event: FeatureProgress) -> None:

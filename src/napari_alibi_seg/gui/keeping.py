@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
 
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.projects import layers_of, recipe_of
-from napari_alibi_seg.gui.records import CLASSICAL, PaintClass
+from napari_alibi_seg.gui.records import PaintClass
 from napari_alibi_seg.gui.sessions import set_aside
 from napari_alibi_seg.gui.works import is_blank
 

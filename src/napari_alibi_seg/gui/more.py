@@ -8,11 +8,12 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QSpinBox, QWidget
 from superqt import QCollapsible
 
+from napari_alibi_seg.core.choices import SCALES, Forest
 from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
-_SCALES = {"automatic": None, "1": 1, "2": 2, "3": 3, "4": 4}
-_FORESTS = {"extremely randomised": "extra-trees", "random": "random"}
+_SCALES = {"automatic": None} | {str(scale): scale for scale in SCALES}
+_FORESTS = {"extremely randomised": Forest.EXTRA_TREES, "random": Forest.RANDOM}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.gui.records import CLASSICAL, Settings
+from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         "",
         "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
         "from napari_alibi_seg import read_image, save_classifier",
-        "from napari_alibi_seg.core.forest import Forest",
+        "from napari_alibi_seg.core.choices import Forest",
         "from napari_alibi_seg.core.results import read_scribbles",
         "",
         f"image = read_image({_arguments(source)})",

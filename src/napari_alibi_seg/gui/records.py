@@ -6,6 +6,8 @@ import colorsys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, Forest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.project import ImageFile, Project
     from napari_alibi_seg.core.segmentation import SegmentationConfig
-
-DEFAULT_MODEL = "alibi-dinov2-s14"
-CLASSICAL = "classical"
-"""The model name that means: no deep features."""
 
 Colour: TypeAlias = tuple[int, int, int]
 
@@ -90,8 +88,8 @@ class Settings:
         Whether pixels also have classical channels.
     trees, seed : int
         Of the forest.
-    forest : str
-        A `Forest`: how its trees are grown.
+    forest : Forest
+        How its trees are grown.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     threads : int
@@ -104,14 +102,13 @@ class Settings:
     filters: bool = True
     trees: int = 100
     seed: int = 0
-    forest: str = "extra-trees"
+    forest: Forest = Forest.EXTRA_TREES
     device: str = "auto"
     threads: int = 0
 
     def config(self) -> SegmentationConfig:
         """Return the settings as the core knows them."""
         from napari_alibi_seg.core.channels import ChannelConfig
-        from napari_alibi_seg.core.forest import Forest
         from napari_alibi_seg.core.segmentation import SegmentationConfig
 
         filters = self.filters or self.model == CLASSICAL  # pixels need at least one channel
@@ -119,7 +116,7 @@ class Settings:
         if not filters:
             channels = ChannelConfig(self.components, sigmas=())
         return SegmentationConfig(
-            self.model, self.scale, channels, self.trees, self.seed, Forest(self.forest)
+            self.model, self.scale, channels, self.trees, self.seed, self.forest
         )
 
     def trained_as(self, config: SegmentationConfig) -> Settings:
@@ -132,7 +129,7 @@ class Settings:
             filters=bool(config.channels.sigmas),
             trees=config.trees,
             seed=config.seed,
-            forest=config.forest.value,
+            forest=config.forest,
         )
 
 

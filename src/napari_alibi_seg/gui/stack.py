@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.gui.pace import LONG_S
-from napari_alibi_seg.gui.records import CLASSICAL
 from napari_alibi_seg.gui.words import estimate_words
 
 if TYPE_CHECKING:
