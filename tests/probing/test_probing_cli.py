@@ -182,7 +182,10 @@ def test_control_c_leaves_no_trace_and_no_traceback(tmp_path):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         error = process.communicate()[1].decode()
-    assert process.returncode == 130
+    # Where the interrupt falls into an exec() of a string, as in an import of torch, Python itself
+    # ends by the signal although it was caught; a shell calls both 130.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "interrupted; nothing was written." in error
     assert "Traceback" not in error
     assert [path.name for path in tmp_path.iterdir()] == [image.name]
 

@@ -78,7 +78,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"channels = ChannelConfig({_channels(settings)})",
         f"config = SegmentationConfig(model={settings.model!r}, scale={settings.scale}, "
         f"channels=channels, trees={settings.trees}, seed={settings.seed}, "
-        f"forest=Forest({settings.forest!r}))",
+        f"forest=Forest({settings.forest.value!r}))",
         f"segmenter = Segmenter(config, device={settings.device!r})",
         "classifier = segmenter.fit(image, scribbles, classes)",
         "labels = np.empty(image.label_shape, np.uint8)",
