@@ -294,7 +294,7 @@ def test_ctrl_c_leaves_nothing_half_written(folder):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in said
     assert not any((folder / "out").iterdir())
 
