@@ -299,6 +299,21 @@ def test_ctrl_c_leaves_nothing_half_written(folder):
     assert not any((folder / "out").iterdir())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a stack no address space holds")
+def test_too_few_threads_are_told_in_one_sentence_with_what_to_do(folder):
+    paths = [str(folder / name) for name in ("image.png", "scribbles.png", "out.tif")]
+    command = ["segment", paths[0], "--scribbles", paths[1], "--output", paths[2], *FAST]
+    code = (
+        "import sys, threading; from napari_alibi_seg.cli import main; "
+        f"threading.stack_size(2**47); sys.exit(main({command!r}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 8
+    assert "no more threads" in run.stderr.splitlines()[-1]
+    assert "Traceback" not in run.stderr
+    assert not (folder / "out.tif").exists()
+
+
 def imported_by(code):
     run = subprocess.run(
         [sys.executable, "-c", f"{code}; import sys, json; print(json.dumps(list(sys.modules)))"],
@@ -315,6 +330,11 @@ QT = {"napari", "qtpy", "PyQt6", "PySide6", "superqt"}
 
 def test_importing_the_package_imports_neither_qt_nor_torch():
     assert not imported_by("import napari_alibi_seg") & {*QT, "torch", "timm", "sklearn"}
+
+
+def test_the_command_line_is_known_before_anything_heavy_is_imported():
+    light = "import napari_alibi_seg.cli as cli; cli._parser().format_help()"
+    assert not imported_by(light) & {*QT, "numpy", "torch", "tifffile", "tqdm", "zarr"}
 
 
 def test_the_core_and_the_command_line_import_no_qt():

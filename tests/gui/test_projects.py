@@ -4,6 +4,7 @@ import tifffile
 
 from napari_alibi_seg.cli import main
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.project import content_hash
 from napari_alibi_seg.core.project_files import load_project
 
@@ -77,6 +78,40 @@ def test_a_project_opens_as_it_was_saved(saved, tmp_path):
     done(first, "Written")
     assert "beside" not in first.panels.strip.words  # the image is still known by its file
     assert load_project(tmp_path / "again.alibi").image.path == tmp_path / "alloy.tif"
+
+
+def test_a_project_opens_at_the_pixel_size_of_its_image_and_results_keep_it(
+    make_desk, pixels, tmp_path
+):
+    desk, path = make_desk(), tmp_path / "alloy.ome.tif"
+    desk.hurry()
+    size = {f"PhysicalSize{axis}": length for axis, length in (("Y", 4.0), ("X", 5.0))}
+    units = {f"PhysicalSize{axis}Unit": "nm" for axis in "YX"}
+    tifffile.imwrite(path, pixels, metadata={"axes": "YX", **size, **units})
+    desk.viewer.open(path, plugin="napari")
+    desk.until(lambda: desk.work is not None)
+    desk.two_strokes()
+    desk.rest()
+    desk.dock.tasks.save_project(tmp_path / "p.alibi")
+    done(desk, "Written")
+    desk.viewer.layers.clear()
+    desk.rest()
+
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: desk.segmented is not None)
+    idle(desk)
+
+    for layer in desk.viewer.layers:
+        assert layer.scale.tolist() == [4, 5]
+        assert [str(unit) for unit in layer.units] == ["nanometer", "nanometer"]
+    before = np.count_nonzero(desk.painted)
+    desk.stroke((100, 60), (100, 110))
+    desk.rest()
+    assert np.count_nonzero(desk.painted) > before
+    assert desk.painted[100, 60:110].all()
+    desk.dock.tasks.export(tmp_path / "labels.tif")
+    done(desk, "Written")
+    assert read_image(tmp_path / "labels.tif").pixel_size == read_image(path).pixel_size
 
 
 def test_opening_on_the_open_image_keeps_what_is_painted_there(saved, tmp_path):

@@ -38,7 +38,7 @@ class ClassifierError(AlibiSegError):
 
 
 class DeviceError(AlibiSegError):
-    """A device does not exist here, or its memory does not suffice."""
+    """A device does not exist here, or memory or threads do not suffice."""
 
     exit_code = 8
 
@@ -53,3 +53,14 @@ class ProjectError(AlibiSegError):
     """A project file is damaged, or its image is missing or has changed."""
 
     exit_code = 9
+
+
+def thread_shortage(error: RuntimeError) -> DeviceError | None:
+    """Return an error in plain words if Python raised `error` for want of a thread, else None."""
+    if "can't start new thread" not in str(error):
+        return None
+    return DeviceError(
+        "The system allows this program no more threads; close other programs, raise the limit "
+        "(ulimit -u, or the pids limit of the container), or run on fewer cores "
+        "(OMP_NUM_THREADS=1 taskset -c 0 before the command)."
+    )

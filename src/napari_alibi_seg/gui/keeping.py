@@ -105,7 +105,7 @@ class Keeper:
             self._controller.choose_image(image)
         work = self._controller.work
         if work is not None:
-            self._paint_on(work, Labels(scribbles, **painted, **work.source.placement()))
+            self._paint_on(work, Labels(scribbles, **(painted | work.source.placement())))
             self._adopt(recipe)
             self._strip.hide()
 

@@ -21,6 +21,7 @@ from napari_alibi_seg.core.project import (
 )
 from napari_alibi_seg.core.project_files import load_project, save_project
 from napari_alibi_seg.gui.heavy import import_torch
+from napari_alibi_seg.gui.lengths import layer_scale
 from napari_alibi_seg.gui.painting import (
     OPACITY,
     SCRIBBLES,
@@ -187,7 +188,9 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
             "name": name,
             "rgb": opened.image.colour,
             "metadata": {IMAGE_FILE: project.image},
+            **layer_scale(opened.image),
         }
+        painted |= layer_scale(opened.image)
         layers.append((opened.image.data, shown, "image"))
     return layers
 

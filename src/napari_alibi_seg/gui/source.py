@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from napari_alibi_seg.core.images import Micrograph, settle
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.project import ImageFile
 from napari_alibi_seg.core.stored import Stored
+from napari_alibi_seg.gui.lengths import layer_pixel_size
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -107,7 +108,11 @@ class ImageSource:
         data = layer.data[0] if layer.multiscale else layer.data
         chosen = None if channel is None else (channel,)
         file = _file_of(layer, reading.axes, chosen)
-        stored = Stored(data, path=None if file is None else file.path)
+        stored = Stored(
+            data,
+            pixel_size=layer_pixel_size(layer, reading.axes),
+            path=None if file is None else file.path,
+        )
         micrograph = settle(_arrayed(stored), reading.axes, chosen)
         return cls(layer, reading, channel, micrograph, layer.data, file)
 
@@ -186,4 +191,4 @@ def _arrayed(stored: Stored) -> Stored:
     if isinstance(data, np.ndarray | da.Array):
         return stored
     wrapped = lazily(data, data.chunks) if hasattr(data, "chunks") else np.asarray(data)
-    return Stored(wrapped, path=stored.path)
+    return replace(stored, data=wrapped)

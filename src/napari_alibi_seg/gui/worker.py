@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.gui.heavy import import_torch
 from napari_alibi_seg.gui.sessions import keep_session
 
@@ -139,7 +139,7 @@ def _serve(
     except MemoryError as error:
         raise AlibiSegError(_NO_MEMORY) from error
     except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
-        raise AlibiSegError(_unexpected(error)) from error
+        raise (thread_shortage(error) or AlibiSegError(_unexpected(error))) from error
 
 
 def _unexpected(error: Exception) -> str:

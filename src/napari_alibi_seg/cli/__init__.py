@@ -1,0 +1,50 @@
+"""The command line: thin over the core.
+
+Exit codes: 0 done, 1 some images of a batch failed, 2 wrong usage, 3 image, 4 scribbles,
+5 model, 6 classifier, 7 output, 8 device or memory, 9 project, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg import __version__
+from napari_alibi_seg.cli import apply, demo, features, models, segment
+from napari_alibi_seg.cli.terminal import say
+from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, thread_shortage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ABOUT = "Turn a few scribbles on a micrograph into a segmentation."
+_EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        say("interrupted; nothing unfinished was kept.")
+        return _INTERRUPTED
+    except MemoryError:
+        say("error: there is too little memory; use --scale 1, or a part of the image.")
+        return DeviceError.exit_code
+    except (AlibiSegError, RuntimeError) as error:
+        known = error if isinstance(error, AlibiSegError) else thread_shortage(error)
+        if options.verbose or known is None:
+            raise
+        say(f"error: {known}")
+        return known.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("napari-alibi-seg", description=_ABOUT, epilog=_EXIT_CODES)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (segment, apply, features, models, demo):
+        command.add_to(commands)
+    return parser

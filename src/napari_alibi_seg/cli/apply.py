@@ -1,0 +1,60 @@
+"""The command ``apply``: a classifier on other images, or a project on its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.batch import apply_to_images
+from napari_alibi_seg.cli.options import add_command, add_device_option, add_image_options
+from napari_alibi_seg.cli.project import apply_project
+from napari_alibi_seg.cli.volume import apply_to_volume
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_alibi_seg.cli.options import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command and its options."""
+    command = add_command(commands, "apply", apply)
+    command.set_defaults(misuse=command.error)
+    command.add_argument(
+        "recipe", type=Path, metavar="C.skops|PROJECT", help="a classifier, or a project file"
+    )
+    command.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders and patterns")
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR|OUT.ome.zarr",
+        help="of a project, its own folder if left out; a .zarr is made of one volume, plane by "
+        "plane, and finished by the same command if that was interrupted",
+    )
+    command.add_argument(
+        "--cluster", metavar="tcp://HOST:PORT", help="make a volume on this dask cluster"
+    )
+    command.add_argument(
+        "--model", metavar="M", help="where the classifier's backbone lies, if it moved"
+    )
+    add_device_option(command)
+    add_image_options(command)
+
+
+def apply(options: argparse.Namespace) -> int:
+    """Segment many images with one classifier, or a project's image as the window did."""
+    from napari_alibi_seg.core.project import PROJECT_SUFFIX
+
+    if options.recipe.suffix.lower() == PROJECT_SUFFIX:
+        if options.images:
+            options.misuse("a project names its own image; save its classifier for others")
+        return apply_project(options)
+    if not options.images or options.output is None:
+        options.misuse("a classifier needs images and --output")
+    if options.output.suffix.lower() != ".zarr":
+        if options.cluster:
+            options.misuse("--cluster is for one image and an --output that ends in .zarr")
+        return apply_to_images(options)
+    if len(options.images) > 1:
+        options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
+    return apply_to_volume(options)

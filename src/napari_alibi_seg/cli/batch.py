@@ -1,0 +1,73 @@
+"""One classifier, many images: a bad one is reported and the others finish."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.files import LABELS, read, require_free, write
+from napari_alibi_seg.cli.terminal import Bars, say
+from napari_alibi_seg.core.errors import AlibiSegError, ImageError, OutputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+
+def apply_to_images(options: argparse.Namespace) -> int:
+    """Write the labels of every image into a folder; 1 if some failed."""
+    from napari_alibi_seg.core.classifier_files import load_classifier
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+    classifier = load_classifier(options.recipe)
+    targets = _targets(options.images, options.output)
+    require_free([options.recipe, *targets], list(targets.values()))
+    failed = 0
+    with Bars() as bars:
+        segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
+        segmenter.load()
+        for path, target in targets.items():
+            try:
+                write(segmenter, classifier, read(path, options), target)
+            except (AlibiSegError, MemoryError) as error:
+                failed += 1
+                say(f"{path} failed: {str(error) or 'out of memory'}")
+    if failed:
+        say(f"{failed} of {len(targets)} images failed.")
+    return 1 if failed else 0
+
+
+def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
+    """Return the output file of every image that names, folders and patterns stand for."""
+    found = dict.fromkeys(path for name in images for path in _images_of(name))
+    for part in ("stem", "name"):
+        targets = {path: folder / f"{getattr(path, part)}{LABELS}" for path in found}
+        if len({target.name.casefold() for target in targets.values()}) == len(targets):
+            return targets
+    raise OutputError(
+        "Two images have the same name and would be written to one file; "
+        "apply to one folder at a time."
+    )
+
+
+def _images_of(name: str) -> list[Path]:
+    """Return the images that a name, folder or pattern stands for; earlier results are none."""
+    from napari_alibi_seg.core.images import IMAGE_SUFFIXES
+    from napari_alibi_seg.core.stored import is_zarr
+
+    path = Path(name)
+    if path.is_file() or is_zarr(path) or not (path.exists() or glob.has_magic(name)):
+        return [path]  # a missing file is reported when its turn comes
+    inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+    images = [
+        path
+        for path in sorted(inside)
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(LABELS)
+    ]
+    if not images:
+        raise ImageError(
+            f"There is no image in {name}; name files, folders or patterns "
+            f"of {', '.join(IMAGE_SUFFIXES)}."
+        )
+    return images

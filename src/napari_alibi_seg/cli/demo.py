@@ -1,0 +1,64 @@
+"""The command ``demo``: a first result on a fresh machine."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.options import add_command, add_device_option
+from napari_alibi_seg.cli.terminal import Bars
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_alibi_seg.cli.options import Commands
+    from napari_alibi_seg.core.classifier import ClassInfo
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command and its options."""
+    command = add_command(commands, "demo", demo)
+    command.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
+    add_device_option(command)
+    command.add_argument("--show", action="store_true", help="open the result in napari")
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Segment the bundled micrograph from the scribbles a person drew on it."""
+    from napari_alibi_seg.core.images import read_image
+    from napari_alibi_seg.core.overlay import fractions, overlay_picture
+    from napari_alibi_seg.core.results import read_scribbles, stack_writer
+    from napari_alibi_seg.core.segmentation import Segmenter, planes_of
+    from napari_alibi_seg.core.writing import replacing
+
+    with as_file(files("napari_alibi_seg") / "samples") as samples:
+        image = read_image(samples / "superalloy.png")
+        scribbles = read_scribbles(samples / "superalloy_scribbles.png", image)
+    with Bars() as bars:
+        segmenter = Segmenter(device=options.device, progress=bars)
+        classifier = segmenter.fit(image, scribbles, _classes())
+        [(index, result)] = segmenter.apply(classifier, image)
+    labels, picture = options.output / "segmentation.tif", options.output / "overlay.png"
+    with stack_writer(labels, image, result.labels.dtype) as write:
+        write(index, result.labels)
+    with replacing(picture) as aside:
+        overlay_picture(planes_of(image)[index], scribbles, result).save(aside)
+    print(f"segmentation: {labels}\noverlay:      {picture}  <- look at this one")
+    for info, share in fractions(result).items():
+        print(f"{info.name:>17}: {100 * share:4.1f} % of the area")
+    if options.show:
+        from napari_alibi_seg.gui.show import show
+
+        show(image.data, scribbles, result)
+    return 0
+
+
+def _classes() -> list[ClassInfo]:
+    from napari_alibi_seg.core.classifier import ClassInfo
+
+    return [
+        ClassInfo(1, "matrix", (230, 159, 0)),
+        ClassInfo(2, "large gamma prime", (0, 114, 178)),
+        ClassInfo(3, "small gamma prime", (204, 60, 110)),
+    ]

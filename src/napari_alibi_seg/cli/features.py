@@ -1,0 +1,38 @@
+"""The command ``features``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.files import read, require_free
+from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
+from napari_alibi_seg.cli.terminal import Bars
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_alibi_seg.cli.options import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command and its options."""
+    command = add_command(commands, "features", features)
+    command.add_argument("image", type=Path, metavar="IMAGE")
+    command.add_argument("--output", type=Path, required=True, metavar="F.zarr")
+    add_image_options(command)
+    add_model_options(command)
+
+
+def features(options: argparse.Namespace) -> int:
+    """Write the patch features of an image."""
+    from napari_alibi_seg.core.feature_files import write_features
+    from napari_alibi_seg.core.features import FeatureExtractor
+
+    require_free([options.image], [options.output])
+    image = read(options.image, options)
+    with Bars() as bars:
+        extractor = FeatureExtractor.load(options.model, options.device)
+        write_features(options.output, image, extractor, SCALES[options.scale], bars)
+    print(f"features: {options.output}")
+    return 0

@@ -1,0 +1,77 @@
+"""Images in and stacks out, as the options ask for them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.core.errors import OutputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+LABELS = "_labels.tif"
+"""How the names of labels end that are named after an image."""
+
+
+def read(path: Path, options: argparse.Namespace) -> Micrograph:
+    """Read an image by the options of `add_image_options`."""
+    from napari_alibi_seg.core.images import read_image
+
+    return read_image(path, axes=options.axes, dataset=options.dataset, channels=options.channels)
+
+
+def write(
+    segmenter: Segmenter,
+    classifier: PixelClassifier,
+    image: Micrograph,
+    labels: Path,
+    probabilities: Path | None = None,
+) -> None:
+    """Segment an image plane by plane into a file of labels, and one of probabilities."""
+    import numpy as np
+
+    from napari_alibi_seg.core.results import stack_writer
+
+    kinds = len(classifier.classes)
+    with ExitStack() as stack:
+        write_labels = stack.enter_context(
+            stack_writer(labels, image, classifier.label_values.dtype)
+        )
+        write_votes = None
+        if probabilities is not None:
+            writer = stack_writer(probabilities, image, np.dtype(np.float32), channels=kinds)
+            write_votes = stack.enter_context(writer)
+        for index, result in segmenter.apply(classifier, image, write_votes is not None):
+            write_labels(index, result.labels)
+            if write_votes is not None and result.probabilities is not None:
+                write_votes(index, result.probabilities)
+    print(f"segmentation: {labels}")
+    if probabilities is not None:
+        print(f"probabilities: {probabilities}")
+
+
+def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Refuse, before any work, outputs that would replace an input or each other.
+
+    Raises
+    ------
+    OutputError
+        If one would, or cannot be written.
+    """
+    from napari_alibi_seg.core.writing import require_writable
+
+    taken = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise OutputError(
+                f"{path} would be written twice or over an input; choose another name."
+            )
+        taken.add(path.resolve())
+        require_writable(path)

@@ -1,0 +1,30 @@
+"""The command ``models``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.options import add_command
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_alibi_seg.cli.options import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    add_command(commands, "models", models)
+
+
+def models(_: argparse.Namespace) -> int:
+    """List the models a name stands for."""
+    from napari_alibi_seg.core.fetch import cache_folder
+    from napari_alibi_seg.core.models import MODELS
+
+    for name, entry in MODELS.items():
+        print(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")
+    print(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
+    print(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
+    print(f"Fetched weights and features of large images are kept in {cache_folder()}.")
+    return 0

@@ -1,0 +1,73 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, TypeAlias
+
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.choices import SCALES as _MAGNIFICATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""Where commands are added."""
+
+SCALES = {"auto": None} | {str(scale): scale for scale in _MAGNIFICATIONS}
+"""Values of --scale, and what they mean to the core."""
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    """Add a command that is explained by the docstring of what runs it."""
+    command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+    command.add_argument("--verbose", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def add_image_options(command: argparse.ArgumentParser) -> None:
+    """Add how to read an image: --axes, --dataset, --channels."""
+    command.add_argument("--axes", metavar="A", help="names of the image's axes, e.g. ZYX or YXS")
+    command.add_argument("--dataset", metavar="PATH", help="of an HDF5 file")
+    command.add_argument(
+        "--channels",
+        type=_channels,
+        metavar="I[,J,K]",
+        help="channel to use as grey, or three as red, green and blue; counted from 0",
+    )
+
+
+def add_model_options(command: argparse.ArgumentParser) -> None:
+    """Add what to compute features with: --model, --scale, --device."""
+    command.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="M",
+        help="from `models`, a path, or `classical` for no deep features (default %(default)s)",
+    )
+    command.add_argument(
+        "--scale",
+        choices=SCALES,
+        default="auto",
+        help="magnification before the backbone; auto is 2 up to a megapixel, else 1",
+    )
+    add_device_option(command)
+
+
+def add_device_option(command: argparse.ArgumentParser) -> None:
+    """Add where to compute: --device."""
+    command.add_argument(
+        "--device",
+        default="auto",
+        metavar="D",
+        help="auto, cpu, cuda, cuda:N or mps (default %(default)s)",
+    )
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    if not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0 or 0,1,2")
+    return tuple(int(part) for part in text.split(","))

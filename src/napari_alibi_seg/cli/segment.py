@@ -1,0 +1,83 @@
+"""The command ``segment``: one image and its scribbles."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.files import read, require_free, write
+from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
+from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.core.choices import Forest
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.cli.options import Commands
+
+_LARGEST_SEED = 2**32 - 1
+_FORESTS = tuple(forest.value for forest in Forest)
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command and its options."""
+    command = add_command(commands, "segment", segment)
+    command.add_argument("image", type=Path, metavar="IMAGE")
+    command.add_argument(
+        "--scribbles", type=Path, required=True, metavar="FILE", help="0 = not painted"
+    )
+    command.add_argument(
+        "--output", type=Path, required=True, metavar="OUT.tif", help="labels, as painted"
+    )
+    command.add_argument(
+        "--probabilities", type=Path, metavar="P.tif", help="one float32 channel per class"
+    )
+    command.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
+    command.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="of the forest (default 0)"
+    )
+    command.add_argument(
+        "--forest",
+        choices=_FORESTS,
+        default=_FORESTS[0],
+        help="extremely randomised trees, or a random forest (default %(default)s)",
+    )
+    command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
+    command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
+    add_image_options(command)
+    add_model_options(command)
+
+
+def segment(options: argparse.Namespace) -> int:
+    """Train on one image's scribbles and segment it."""
+    from napari_alibi_seg.core.classifier_files import save_classifier
+    from napari_alibi_seg.core.results import read_scribbles, require_tiff_name
+    from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+
+    tiffs = [path for path in (options.output, options.probabilities) if path]
+    for path in tiffs:
+        require_tiff_name(path)
+    saved = [options.save_classifier] if options.save_classifier else []
+    require_free([options.image, options.scribbles], [*tiffs, *saved])
+    image = read(options.image, options)
+    scribbles = read_scribbles(
+        options.scribbles, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
+    )
+    config = SegmentationConfig(
+        options.model, SCALES[options.scale], seed=options.seed, forest=Forest(options.forest)
+    )
+    with Bars() as bars:
+        segmenter = Segmenter(config, options.device, progress=bars)
+        classifier = segmenter.fit(image, scribbles)
+        write(segmenter, classifier, image, options.output, options.probabilities)
+    if options.save_classifier:
+        save_classifier(classifier, options.save_classifier)
+        print(f"classifier: {options.save_classifier}")
+    return 0
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LARGEST_SEED:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from 0 to {_LARGEST_SEED}"
+        )
+    return int(text)

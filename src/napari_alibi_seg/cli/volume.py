@@ -1,0 +1,37 @@
+"""A volume larger than memory, here or on a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.core.errors import OutputError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def apply_to_volume(options: argparse.Namespace) -> int:
+    """Write the planes of an OME-Zarr of labels that are not made yet."""
+    from napari_alibi_seg.core.volumes import Source, segment_volume
+
+    # Workers of a cluster have other working folders.
+    path, classifier, output = (
+        Path(name).resolve() for name in (options.images[0], options.recipe, options.output)
+    )
+    if output in (path, classifier):
+        raise OutputError(f"{output} would be written over an input; choose another name.")
+    source = Source(path, options.axes, options.dataset, options.channels)
+    with Bars() as bars:
+        made, planes = segment_volume(
+            source,
+            classifier,
+            output,
+            model=options.model,
+            device=options.device,
+            cluster=options.cluster,
+            progress=bars,
+        )
+    print(f"segmentation: {output} ({made} of {planes} planes made now)")
+    return 0
