@@ -9,46 +9,26 @@ own, so that its peak memory is its own. Linux only.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
-from skimage.io import imread, imsave
+from skimage.io import imsave
 
-SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
+from micrographs import mirrored, scribbled
+from processes import Cost, cost
 
 
 def write_inputs(folder: Path, side: int) -> None:
     """Write image.tif, side x side, and the scribbles in its first corner."""
-    pixels, scribbles = (
-        imread(SAMPLES / name) for name in ("superalloy.png", "superalloy_scribbles.png")
-    )
-    beyond = side - pixels.shape[0]
-    image = np.pad(pixels, ((0, beyond), (0, beyond)), mode="reflect")
-    imsave(folder / "image.tif", image, check_contrast=False)
-    painted = np.pad(scribbles, ((0, beyond), (0, beyond)))
-    imsave(folder / "scribbles.tif", painted, check_contrast=False)
+    imsave(folder / "image.tif", mirrored(side), check_contrast=False)
+    imsave(folder / "scribbles.tif", scribbled(side), check_contrast=False)
 
 
-def measure(folder: Path, scale: int) -> tuple[float, float]:
-    """Segment once; return seconds and peak gigabytes."""
-    command = [sys.executable, "-m", "napari_alibi_seg", "segment", "image.tif"]
-    command += ["--scribbles", "scribbles.tif", "--output", "labels.tif", "--scale", str(scale)]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "NAPARI_ALIBI_SEG_CACHE": str(folder)},
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"segment failed with status {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1e6
+def measure(folder: Path, scale: int) -> Cost:
+    """Segment once, with a cache of its own."""
+    options = ["--scribbles", "scribbles.tif", "--output", "labels.tif", "--scale", str(scale)]
+    cache = {"NAPARI_ALIBI_SEG_CACHE": str(folder)}
+    return cost(["segment", "image.tif", *options], folder, cache)
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
-"""Agreement of features and classes between two tilings of the same image.
+"""Agreement of features and classes between tilings of the same image.
 
-    python benchmarks/tilings.py [--model M] [--data ../shared/data]
+    python benchmarks/tilings.py [--model M] [--data ../shared/data] [--tiles 20 24 40]
 
-For the first image of every set the features are computed with the default tiles and with larger
-ones, whose cuts lie elsewhere; one forest, trained with the default ones, classifies both.
+For the first image of every set the features are computed with the default tiles and with others,
+whose cuts lie elsewhere; one forest, trained with the default ones, classifies all.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,57 @@ from napari_alibi_seg.core.classifier import gather_samples
 from napari_alibi_seg.core.features import FeatureMap, automatic_scale
 from napari_alibi_seg.core.results import read_scribbles
 from napari_alibi_seg.core.segmentation import blocks, planes_of
+from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
-    from napari_alibi_seg.core.planes import Plane, Window
+    from collections.abc import Iterator, Sequence
+
+    from napari_alibi_seg.core.planes import Plane
 
 SHARED = Path(__file__).parents[2] / "shared"
-OTHER_TILE, OTHER_HALO = 40, 4
+TILES = (20, 24, 40)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far features and classes of an image agree between the default tiles and others.
+
+    Attributes
+    ----------
+    set : str
+        Folder of the image.
+    tile : int
+        Side of the other tiles, in tokens.
+    cosine : float
+        Mean cosine between the features of the same token.
+    changed : float
+        Share of the pixels that one forest gives another class, 0 to 1.
+    """
+
+    set: str
+    tile: int
+    cosine: float
+    changed: float
+
+
+def agreements(model: str, data: Path, tiles: Sequence[int]) -> Iterator[Agreement]:
+    """Compare the default tiles with others on the first image of every set."""
+    loaded = load_backbone(model)
+    default, *others = (
+        FeatureExtractor(*loaded),
+        *(FeatureExtractor(*loaded, tile=tile) for tile in tiles),
+    )
+    for scribbles in sorted(data.glob("*/scribbles/spread-1")):
+        path = min(scribbles.glob("*.png"))
+        image = read_image(scribbles.parents[1] / "images" / path.name)
+        plane = planes_of(image)[()]
+        scale = automatic_scale(plane.shape)
+        one = default.extract(plane, scale)
+        source = _Source(plane, read_scribbles(path, image), one)
+        for tile, extractor in zip(tiles, others, strict=True):
+            other = extractor.extract(plane, scale)
+            name = scribbles.parents[1].name
+            yield Agreement(name, tile, cosine(one, other), source.changed(other))
 
 
 def cosine(one: FeatureMap, other: FeatureMap) -> float:
@@ -37,41 +83,46 @@ def cosine(one: FeatureMap, other: FeatureMap) -> float:
     return float(((a * b).sum(axis=-1) / norms).mean())
 
 
-def same_class(plane: Plane, painted: np.ndarray, one: FeatureMap, other: FeatureMap) -> float:
-    """Return the share of pixels that one forest gives the same class from both maps."""
-    config, pipeline = ChannelConfig(), SegmentationConfig()
-    projection = Projection.fit([one], config)
-    channels = [PixelChannels(plane, config, features, projection) for features in (one, other)]
-    forest = pipeline.fit_forest([gather_samples(channels[0], painted)], projection)
+class _Source:
+    """A plane and the forest trained on one map of its features."""
 
-    def classes(source: PixelChannels, window: Window) -> np.ndarray:
-        values = source.block(window)
-        return forest.predict(values.reshape(-1, values.shape[-1]))
+    def __init__(self, plane: Plane, painted: np.ndarray, features: FeatureMap) -> None:
+        self._plane = plane
+        self._projection = Projection.fit([features], ChannelConfig())
+        self._channels = self._of(features)
+        samples = [gather_samples(self._channels, painted)]
+        self._forest = SegmentationConfig().fit_forest(samples, self._projection)
 
-    same = [
-        np.mean(classes(channels[0], w) == classes(channels[1], w))
-        for w in blocks(plane.shape, 256)
-    ]
-    return float(np.mean(same))
+    def changed(self, features: FeatureMap) -> float:
+        """Return the share of pixels that get another class from another map."""
+        here, there = self._channels, self._of(features)
+        differ = 0
+        for window in blocks(self._plane.shape, 256):
+            classes = [
+                votes(self._forest, channels.block(window)).argmax(axis=-1)
+                for channels in (here, there)
+            ]
+            differ += np.count_nonzero(classes[0] != classes[1])
+        return differ / (self._plane.shape[0] * self._plane.shape[1])
+
+    def _of(self, features: FeatureMap) -> PixelChannels:
+        return PixelChannels(self._plane, ChannelConfig(), features, self._projection)
 
 
 def main() -> None:
-    """Print a Markdown table, a row per set."""
+    """Print a Markdown table, a row per set and tiling."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--data", type=Path, default=SHARED / "data")
+    parser.add_argument("--tiles", nargs="+", type=int, default=list(TILES), metavar="TOKENS")
     options = parser.parse_args()
-    loaded = load_backbone(options.model)
-    tilings = FeatureExtractor(*loaded), FeatureExtractor(*loaded, tile=OTHER_TILE, halo=OTHER_HALO)
-    print("| set | cosine of the same token | pixels of the same class |\n|---|---|---|")
-    for scribbles in sorted(options.data.glob("*/scribbles/spread-1")):
-        path = min(scribbles.glob("*.png"))
-        image = read_image(scribbles.parents[1] / "images" / path.name)
-        plane = planes_of(image)[()]
-        scale = automatic_scale(plane.shape)
-        maps = [extractor.extract(plane, scale) for extractor in tilings]
-        share = same_class(plane, read_scribbles(path, image), *maps)
-        print(f"| {scribbles.parents[1].name} | {cosine(*maps):.4f} | {share:.4f} |", flush=True)
+    print("| set | tiles | cosine of the same token | pixels of another class |")
+    print("|---|---|---|---|")
+    for found in agreements(options.model, options.data, options.tiles):
+        print(
+            f"| {found.set} | {found.tile} | {found.cosine:.4f} | {found.changed:.2%} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""The bundled micrograph in any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from skimage.io import imread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
+MICROGRAPH, SCRIBBLES = SAMPLES / "superalloy.png", SAMPLES / "superalloy_scribbles.png"
+
+
+def mirrored(side: int) -> NDArray[np.uint8]:
+    """Return the micrograph, mirrored or cut to side x side pixels."""
+    pixels = imread(MICROGRAPH)
+    beyond = [(0, max(0, side - length)) for length in pixels.shape]
+    return np.pad(pixels, beyond, mode="reflect")[:side, :side]
+
+
+def scribbled(side: int) -> NDArray[np.uint8]:
+    """Return its scribbles in the first corner of side x side pixels."""
+    painted = imread(SCRIBBLES)
+    beyond = [(0, max(0, side - length)) for length in painted.shape]
+    return np.pad(painted, beyond)[:side, :side]

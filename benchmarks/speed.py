@@ -1,0 +1,284 @@
+"""What the targets of a 1024 x 1024 image ask, measured side by side in one run.
+
+    OMP_NUM_THREADS=2 python benchmarks/speed.py --output speed.csv [--repeats 5] [--skip seams]
+
+Two threads on two cores. What is compared is measured in turns, so that a busy machine slows both;
+a figure is the median over the repeats. The image is the bundled micrograph, mirrored; every stroke
+is the longest stretch of a class along a row of the last result. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import time
+from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import timm
+import torch
+
+from micrographs import mirrored, scribbled
+from napari_alibi_seg import FeatureExtractor, SegmentationConfig
+from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.features import TILE, automatic_scale
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.live import LiveEngine
+from napari_alibi_seg.core.live_records import Block, Fitted, LiveRequest, PlaneDone
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.segmentation import planes_of
+from tilings import SHARED, TILES, agreements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.classifier import PixelClassifier
+
+SIDE = 1024
+THREADS = 2
+STROKE_ROWS = 3
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured figure beside its target; `target` is empty where none is set."""
+
+    figure: str
+    measured: str
+    target: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What came after a stroke: seconds until then, the classifier, and (Y, X) labels."""
+
+    first: float
+    coarse: float
+    fitted: float
+    full: float
+    classifier: PixelClassifier
+    labels: NDArray[np.unsignedinteger[Any]]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def in_turns(repeats: int, **works: Callable[[], object]) -> dict[str, float]:
+    """Return the median seconds of some works, done in turns after one round to warm up."""
+    for work in works.values():
+        work()
+    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(repeats)]
+    return {name: median(some[name] for some in rounds) for name in works}
+
+
+def feature_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure]:
+    """Compare the features of an image with the plain transformer, tile by tile, no overlap."""
+    plane = planes_of(as_micrograph(mirrored(SIDE)))[()]
+    scale = automatic_scale(plane.shape)
+    rows, columns = extractor.grid(plane.shape, scale)
+    tiles = rows * columns / TILE**2
+    bare, pixels = bare_transformer(extractor), tile_pixels(extractor)
+    took = in_turns(
+        repeats, ours=lambda: extractor.extract(plane, scale), bare=lambda: bare(pixels)
+    )
+    ratio = took["ours"] / (tiles * took["bare"])
+    yield Figure("features / bare transformer", f"{ratio:.2f}", "<= 1.3")
+    yield Figure("features (s)", f"{took['ours']:.2f}")
+    yield Figure("tokens of the image, of the tiles", f"{rows * columns}, {computed(extractor)}")
+
+
+def computed(extractor: FeatureExtractor) -> int:
+    """Return how many tokens go through the transformer, overlap included."""
+    return len(extractor.tiles((SIDE, SIDE), automatic_scale((SIDE, SIDE)))) * TILE**2
+
+
+def bare_transformer(extractor: FeatureExtractor) -> Callable[[torch.Tensor], object]:
+    """Return the transformer as timm has it; its time does not depend on its weights."""
+    architecture = extractor.identity(1).backbone.architecture
+    side = TILE * extractor.backbone.patch_size
+    bare = timm.create_model(architecture, pretrained=False, img_size=side, num_classes=0).eval()
+    return torch.inference_mode()(bare.forward_features)
+
+
+def tile_pixels(extractor: FeatureExtractor) -> torch.Tensor:
+    """Return the pixels of one tile."""
+    side = TILE * extractor.backbone.patch_size
+    return torch.from_numpy(mirrored(side)).float().div(255).expand(1, 3, -1, -1)
+
+
+def attention_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure]:
+    """Compare all attention layers, on what they see of a tile, with the bias and without."""
+    seen: list[tuple[Callable[..., object], torch.Tensor, Mapping[str, Any]]] = []
+
+    def note(module: Any, inputs: tuple[torch.Tensor], named: Mapping[str, Any]) -> None:
+        seen.append((module, inputs[0], named))
+
+    layers = [block.attn for block in extractor.backbone.vit.blocks]
+    hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
+    with torch.inference_mode():
+        extractor.backbone(tile_pixels(extractor))
+        for hook in hooks:
+            hook.remove()
+        took = in_turns(
+            10 * repeats,
+            biased=lambda: [layer(x, **named) for layer, x, named in seen],
+            plain=lambda: [layer(x) for layer, x, _ in seen],
+        )
+    ratio = took["biased"] / took["plain"]
+    yield Figure("attention with the bias / without", f"{ratio:.2f}", "<= 1.1")
+
+
+def stroke_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure]:
+    """Follow strokes live, and compare each with scikit-learn's forest on every pixel."""
+    image = as_micrograph(mirrored(SIDE))
+    config = SegmentationConfig(extractor.identity(1).backbone.name)
+    engine = LiveEngine("cpu")
+    plain = LiveRequest(image, scribbled(SIDE), config, ((),), Window(0, 0, SIDE, SIDE))
+    last = follow(engine, plain)
+    channels = all_channels(extractor, plain, last.classifier)
+    rounds = []
+    for row in np.linspace(0, SIDE - STROKE_ROWS, repeats + 2).astype(int)[1:-1]:
+        plain = replace(plain, scribbles=one_more(plain.scribbles, last.labels, row))
+        last = follow(engine, plain)
+        rounds.append((last, *exact(last, channels)))
+    yield from _stroke_figures(rounds)
+
+
+def _stroke_figures(rounds: list[tuple[Followed, float, float, float]]) -> Iterator[Figure]:
+    live = [followed for followed, *_ in rounds]
+    for name, target in (("first", "<= .15"), ("coarse", ""), ("fitted", ""), ("full", "")):
+        waits = [getattr(followed, name) for followed in live]
+        yield Figure(f"stroke to {NAMES[name]} (s)", f"{median(waits):.3f}", target)
+    for column, (threads, target) in enumerate(((1, ""), (THREADS, ">= 8")), start=1):
+        took = median(some[column] for some in rounds)
+        times = median(some[column] / some[0].full for some in rounds)
+        name = f"scikit-learn, {threads} thread{'s' * (threads > 1)}"
+        yield Figure(f"{name} (s)", f"{took:.2f}")
+        yield Figure(f"{name} / stroke to full result", f"{times:.1f}", target)
+    yield Figure("pixels equal to scikit-learn's", f"{min(r[3] for r in rounds):.2%}", ">= 99.5 %")
+
+
+NAMES = {
+    "first": "the first coarse block",
+    "coarse": "the whole coarse result",
+    "fitted": "the fitted forest",
+    "full": "the full result",
+}
+
+
+def follow(engine: LiveEngine, request: LiveRequest) -> Followed:
+    """Run a request to its end."""
+    started = time.perf_counter()
+    seen: dict[str, float] = {}
+    labels = np.zeros(request.scribbles.shape, np.uint8)
+    for event in engine.update(request):
+        now = time.perf_counter() - started
+        match event:
+            case Block(final=False):
+                seen.setdefault("first", now)
+                seen["coarse"] = now
+            case Block():
+                labels[event.window.slices] = event.result.labels
+            case Fitted():
+                seen["fitted"], classifier = now, event.classifier
+            case PlaneDone():
+                seen["full"] = now
+    return Followed(**seen, classifier=classifier, labels=labels)
+
+
+def all_channels(
+    extractor: FeatureExtractor, request: LiveRequest, classifier: PixelClassifier
+) -> NDArray[np.float32]:
+    """Return the (N, F) channels of every pixel."""
+    plane = planes_of(request.image)[()]
+    features = extractor.extract(plane, automatic_scale(plane.shape))
+    channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
+    values = channels.block(request.visible)
+    return values.reshape(-1, values.shape[-1])
+
+
+def one_more(
+    painted: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]], row: int
+) -> NDArray[np.integer[Any]]:
+    """Add a stroke along the longest stretch of one class in a row of labels."""
+    stretches = np.split(np.arange(SIDE), np.flatnonzero(np.diff(labels[row])) + 1)
+    longest = max(stretches, key=len)
+    more = painted.copy()
+    more[row : row + STROKE_ROWS, longest] = labels[row, longest[0]]
+    return more
+
+
+def exact(followed: Followed, values: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Return the seconds scikit-learn takes on one thread and on two, and the share of equals."""
+    forest = followed.classifier.forest
+    took = []
+    for threads in (1, THREADS):
+        forest.set_params(n_jobs=threads)
+        took.append(seconds(partial(forest.predict, values)))
+    expected = forest.predict(values).reshape(followed.labels.shape)
+    forest.set_params(n_jobs=None)
+    return took[0], took[1], float(np.mean(expected == followed.labels))
+
+
+def seam_figures(extractor: FeatureExtractor, data: Path) -> Iterator[Figure]:
+    """Tell how many pixels change their class with the tiling."""
+    found = list(agreements(extractor.identity(1).backbone.name, data, TILES))
+    for tile in TILES:
+        changed = [one.changed for one in found if one.tile == tile]
+        name = f"pixels of another class, tiles of {tile} tokens: mean of {len(changed)} images"
+        yield Figure(name, f"{np.mean(changed):.2%}", "<= .1 %")
+        yield Figure(f"worst image, tiles of {tile} tokens", f"{max(changed):.2%}", "<= .1 %")
+
+
+def figures(options: argparse.Namespace) -> Iterator[Figure]:
+    """Measure all that is asked for."""
+    yield Figure("load of the machine before (1 min)", f"{os.getloadavg()[0]:.2f}")
+    extractor = FeatureExtractor.load(options.model, "cpu")
+    parts = {
+        "features": lambda: feature_figures(extractor, options.repeats),
+        "attention": lambda: attention_figures(extractor, options.repeats),
+        "strokes": lambda: stroke_figures(extractor, options.repeats),
+        "seams": lambda: seam_figures(extractor, options.data),
+    }
+    for name in options.parts:
+        yield from parts[name]()
+    yield Figure("load of the machine after (1 min)", f"{os.getloadavg()[0]:.2f}")
+
+
+PARTS = ("features", "attention", "strokes", "seams")
+
+
+def main() -> None:
+    """Print a Markdown table as it comes, and write it as CSV."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("speed.csv"))
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--data", type=Path, default=SHARED / "data", help="for the seams")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    options = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    torch.set_num_threads(THREADS)
+    print("| figure | measured | target |\n|---|---|---|")
+    with options.output.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(field.name for field in fields(Figure))
+        for found in figures(options):
+            table.writerow(astuple(found))
+            print(f"| {found.figure} | {found.measured} | {found.target} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
