@@ -4,7 +4,7 @@ import pytest
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import ClassInfo
-from napari_alibi_seg.core.errors import ClassifierError, DeviceError, ScribbleError
+from napari_alibi_seg.core.errors import ClassifierError, DeviceError, ImageError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, segment
 
@@ -107,6 +107,47 @@ def test_names_and_colours_travel_with_the_classes(micrograph, scribbles):
 def test_scribbles_that_do_not_fit_are_explained(micrograph, scribbles, spoil, said):
     with pytest.raises(ScribbleError, match=said):
         Segmenter(QUICK).fit(micrograph, spoil(scribbles))
+
+
+@pytest.mark.parametrize("config", [FAST, QUICK])
+def test_classes_painted_on_images_of_different_sizes_train_one_forest(
+    micrograph, micrograph_pixels, scribbles, cache, config
+):
+    part = as_micrograph(micrograph_pixels[:90, :110])
+    drawings = [np.where(scribbles == 1, 1, 0), np.where(scribbles == 3, 3, 0)[:90, :110]]
+    segmenter = Segmenter(config, "cpu", cache)
+    classifier = segmenter.fit([micrograph, part], drawings)
+    [(_, result)] = segmenter.apply(classifier, micrograph)
+    assert np.mean(result.labels[micrograph_pixels < 50] == 3) > 0.9
+    assert np.mean(result.labels[micrograph_pixels > 120] == 1) > 0.9
+
+
+@pytest.mark.parametrize("config", [FAST, QUICK])
+def test_an_image_without_scribbles_changes_nothing(micrograph, scribbles, cache, config):
+    blank = as_micrograph(np.arange(3000).reshape(50, 60))
+    segmenter = Segmenter(config, "cpu", cache)
+    one = segmenter.fit(micrograph, scribbles)
+    more = segmenter.fit([blank, micrograph], [np.zeros((50, 60), np.uint8), scribbles])
+    votes = [
+        dict(segmenter.apply(made, micrograph, probabilities=True))[()].probabilities
+        for made in (one, more)
+    ]
+    assert np.array_equal(*votes)
+
+
+def test_images_and_scribbles_that_do_not_match_are_explained(
+    micrograph, micrograph_pixels, scribbles
+):
+    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), axes="YXS")
+    segmenter, only_three = Segmenter(QUICK), np.where(scribbles == 3, 3, 0)
+    with pytest.raises(ScribbleError, match="2 images came with 1 scribbles"):
+        segmenter.fit([micrograph, micrograph], [scribbles])
+    with pytest.raises(ScribbleError, match="only class 3"):
+        segmenter.fit([micrograph, micrograph], [only_three, only_three])
+    with pytest.raises(ScribbleError, match="nothing is painted"):
+        segmenter.fit([], [])
+    with pytest.raises(ImageError, match="Grey and colour"):
+        segmenter.fit([micrograph, colour], [scribbles, scribbles])
 
 
 class Stopped(Exception):

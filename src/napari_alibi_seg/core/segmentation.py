@@ -21,7 +21,7 @@ from napari_alibi_seg.core.classifier import (
     gather_samples,
     require_two_classes,
 )
-from napari_alibi_seg.core.errors import ScribbleError
+from napari_alibi_seg.core.errors import ImageError, ScribbleError
 from napari_alibi_seg.core.features import (
     FeatureExtractor,
     FeatureIdentity,
@@ -29,6 +29,7 @@ from napari_alibi_seg.core.features import (
     automatic_scale,
 )
 from napari_alibi_seg.core.forest import fit_forest
+from napari_alibi_seg.core.images import Micrograph
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.classifier import PixelSamples
     from napari_alibi_seg.core.forest import PixelForest
-    from napari_alibi_seg.core.images import Micrograph
 
 T = TypeVar("T")
 
@@ -137,41 +137,40 @@ class Segmenter:
 
     def fit(
         self,
-        image: Micrograph,
-        scribbles: NDArray[np.integer[Any]],
+        image: Micrograph | Sequence[Micrograph],
+        scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
         classes: Sequence[ClassInfo] = (),
     ) -> PixelClassifier:
-        """Train one forest on all painted planes of an image.
+        """Train one forest on all painted planes of one or more images.
 
         Parameters
         ----------
-        image : Micrograph
-            A plane or a stack of planes.
-        scribbles : ndarray
-            Integers of the image's shape without its colours; 0 = not painted.
+        image : Micrograph or sequence of Micrograph
+            Planes or stacks of planes, of any sizes; all grey or all colour.
+        scribbles : ndarray or sequence of ndarray
+            For each image, integers of its shape without its colours; 0 = not painted.
         classes : sequence of ClassInfo
             Names and colours; classes without get plain ones.
 
         Raises
         ------
         ScribbleError
-            If the shapes differ or fewer than two classes are painted.
+            If numbers or shapes differ, or fewer than two classes are painted on all together.
+        ImageError
+            If grey and colour images are mixed.
         """
-        painted = painted_planes(image, scribbles)
-        planes = {index: plane for index, plane in planes_of(image).items() if index in painted}
-        shape = next(iter(planes.values())).shape
-        scale = self.config.scale or automatic_scale(shape)
-        maps = {index: self._features(plane, scale) for index, plane in planes.items()}
-        projection, identity = self._projection([m for m in maps.values() if m is not None])
+        painted = _painted(image, scribbles)
+        planes = [plane for plane, _ in painted]
+        scale = self.config.scale or automatic_scale(planes[0].shape)
+        maps = [self._features(plane, scale) for plane in planes]
+        projection, identity = self._projection([m for m in maps if m is not None])
         samples = [
-            gather_samples(
-                PixelChannels(plane, self.config.channels, maps[index], projection), painted[index]
-            )
-            for index, plane in planes.items()
+            gather_samples(PixelChannels(plane, self.config.channels, m, projection), strokes)
+            for (plane, strokes), m in zip(painted, maps, strict=True)
         ]
         forest = self.config.fit_forest(samples, projection, self.progress)
         found = ClassInfo.of(forest.classes_, classes)
-        colours = next(iter(planes.values())).colours
+        colours = planes[0].colours
         return PixelClassifier(forest, found, self.config.channels, projection, identity, colours)
 
     def apply(
@@ -295,6 +294,33 @@ def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
     return {index: Plane(data, levels) for index, data in planes.items()}
 
 
+def _painted(
+    image: Micrograph | Sequence[Micrograph],
+    scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
+) -> list[tuple[Plane, NDArray[np.integer[Any]]]]:
+    images = [image] if isinstance(image, Micrograph) else list(image)
+    drawings = [scribbles] if isinstance(scribbles, np.ndarray) else list(scribbles)
+    if len(images) != len(drawings):
+        raise ScribbleError(
+            f"{len(images)} images came with {len(drawings)} scribbles; give one for each image, "
+            "all 0 where nothing is painted."
+        )
+    if len({one.colour for one in images}) > 1:
+        raise ImageError(
+            "Grey and colour images cannot train one classifier; convert them to one kind."
+        )
+    painted = [painted_planes(*pair) for pair in zip(images, drawings, strict=True)]
+    strokes = [plane[plane != 0] for planes in painted for plane in planes.values()]
+    require_two_classes(np.concatenate([np.empty(0, np.uint8), *strokes]))
+    return [
+        (plane, drawn[index])
+        for one, drawn in zip(images, painted, strict=True)
+        if drawn
+        for index, plane in planes_of(one).items()
+        if index in drawn
+    ]
+
+
 def painted_planes(
     image: Micrograph, scribbles: NDArray[np.integer[Any]]
 ) -> Mapping[tuple[int, ...], NDArray[np.integer[Any]]]:
@@ -303,8 +329,7 @@ def painted_planes(
     Raises
     ------
     ScribbleError
-        If the scribbles' shape is not the image's, they are no integers, or hold fewer than two
-        classes.
+        If the scribbles' shape is not the image's, or they are no integers.
     """
     if scribbles.shape != image.label_shape:
         raise ScribbleError(
@@ -315,7 +340,6 @@ def painted_planes(
         raise ScribbleError(
             f"The scribbles are of type {scribbles.dtype}; use integers, 0 where not painted."
         )
-    require_two_classes(scribbles)
     planes = {index: scribbles[index] for index in image.plane_indices()}
     return {index: plane for index, plane in planes.items() if plane.any()}
 
