@@ -49,6 +49,20 @@ def classifier(channels, features, scribbles):
     return PixelClassifier(forest, classes, CONFIG, projection, features.identity, 1)
 
 
+def test_smoothing_is_kept_with_the_classifier(classifier, tmp_path):
+    path = tmp_path / "c.skops"
+    save_classifier(replace(classifier, smoothing=6), path)
+    assert load_classifier(path).smoothing == 6
+
+
+@pytest.mark.parametrize("radius", [-1, 33, 2.5, "4"])
+def test_a_radius_that_makes_no_sense_is_refused(classifier, tmp_path, radius):
+    path = tmp_path / "c.skops"
+    save_classifier(replace(classifier, smoothing=radius), path)
+    with pytest.raises(ClassifierError, match="smoothing"):
+        load_classifier(path)
+
+
 @pytest.mark.parametrize(
     ("kind", "theirs"),
     [(Forest.EXTRA_TREES, ExtraTreesClassifier), (Forest.RANDOM, RandomForestClassifier)],

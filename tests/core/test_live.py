@@ -212,7 +212,7 @@ def test_every_few_pixels_are_those_of_the_block(plane, extractor):
         source = channels.of((), changed, features, space)
         window = Window(3, 5, 40, 61)
         np.testing.assert_allclose(
-            source.every(7, window), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5
+            source.every(7, window, 4), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5
         )
 
 

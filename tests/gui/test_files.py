@@ -155,3 +155,15 @@ def test_a_command_says_what_it_cannot_say(painted_desk):
     painted_desk.rest()
     painted_desk.dock.tasks.copy_command()
     assert "trees" in painted_desk.panels.strip.words
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, ValueError])
+def test_an_action_that_fails_unforeseen_is_told_and_the_next_one_runs(desk, tmp_path, error):
+    def broken():
+        yield "begun"
+        raise error("the cable is loose")
+
+    desk.dock.tasks._start(broken)
+    done(desk, "the cable is loose")
+    desk.dock.tasks.load(tmp_path / "none.skops")
+    done(desk, "none.skops")

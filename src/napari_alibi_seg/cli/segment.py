@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.cli.files import read, require_free, write
 from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
 from napari_alibi_seg.cli.terminal import Bars
-from napari_alibi_seg.core.choices import Forest
+from napari_alibi_seg.core.choices import LARGEST_RADIUS, SMOOTHING, Forest
 
 if TYPE_CHECKING:
     from napari_alibi_seg.cli.options import Commands
@@ -41,6 +41,15 @@ def add_to(commands: Commands) -> None:
         default=_FORESTS[0],
         help="extremely randomised trees, or a random forest (default %(default)s)",
     )
+    command.add_argument(
+        "--smoothing",
+        type=int,
+        choices=range(LARGEST_RADIUS + 1),
+        default=SMOOTHING,
+        metavar="R",
+        help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "
+        f"{LARGEST_RADIUS}, 0 for none (default %(default)s)",
+    )
     command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
     command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
     add_image_options(command)
@@ -63,7 +72,11 @@ def segment(options: argparse.Namespace) -> int:
         options.scribbles, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
     )
     config = SegmentationConfig(
-        options.model, SCALES[options.scale], seed=options.seed, forest=Forest(options.forest)
+        options.model,
+        SCALES[options.scale],
+        seed=options.seed,
+        forest=Forest(options.forest),
+        smoothing=options.smoothing,
     )
     with Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)

@@ -97,7 +97,7 @@ def _looked_at(result: Result, step: int) -> Generator[Assessing, None, NDArray[
         parts = []
         for window in of_a_row:
             yield Assessing(result.plane, 0.0)
-            parts.append(result.channels.every(step, window))
+            parts.append(result.channels.every(step, window, result.classifier.smoothing))
         rows.append(np.concatenate(parts, axis=1))
     return np.concatenate(rows)
 

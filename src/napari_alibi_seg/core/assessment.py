@@ -42,7 +42,12 @@ _SETTLED = 0.01
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number between 0 and 1 with the interval that holds the truth nine times in ten."""
+    """A number between 0 and 1 with an interval for the truth.
+
+    The interval is meant to hold the truth nine times in ten. Measured, that of the accuracy did
+    for 91 % of drawings (81 % in the mean over image sets), those of area fractions for 82 %, on
+    one set only for 42 %; see `docs/accuracy.md`.
+    """
 
     value: float
     low: float

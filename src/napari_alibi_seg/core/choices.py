@@ -11,6 +11,12 @@ CLASSICAL = "classical"
 SCALES = (1, 2, 3, 4)
 """How many times an image may be magnified before the model."""
 
+SMOOTHING = 4
+"""Radius, in pixels, of the filter that smooths the votes."""
+
+LARGEST_RADIUS = 32
+"""The largest one it may have."""
+
 
 class Forest(StrEnum):
     """How the trees are grown.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.smoothing import reach, smoothed
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
     from napari_alibi_seg.core.features import FeatureIdentity
     from napari_alibi_seg.core.forest import PixelForest
-    from napari_alibi_seg.core.planes import Window
+    from napari_alibi_seg.core.planes import Plane, Window
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ class ClassInfo:
         """Return the classes of some values: as given, and plain ones where none is."""
         known = {info.value: info for info in given}
         return tuple(known.get(int(value), cls.default(int(value))) for value in values)
+
+
+class Channels(Protocol):
+    """The channels of a plane, wherever they are kept."""
+
+    @property
+    def plane(self) -> Plane:
+        """The pixels."""
+
+    def block(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width, F) channels of a window inside the plane."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,8 @@ class PixelClassifier:
         Of the deep features; None for classical channels only.
     colours : int
         1 if trained on grey planes, 3 on colour.
+    smoothing : int
+        Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
     """
 
     forest: PixelForest
@@ -163,6 +177,7 @@ class PixelClassifier:
     projection: Projection | None
     features: FeatureIdentity | None
     colours: int
+    smoothing: int = 0
 
     def require(self, features: FeatureIdentity | None, colours: int) -> None:
         """Refuse features the forest was not trained on.
@@ -186,24 +201,29 @@ class PixelClassifier:
             )
 
     def predict(
-        self, channels: PixelChannels, window: Window, probabilities: bool = False
+        self, channels: Channels, window: Window, probabilities: bool = False
     ) -> Segmentation:
         """Classify a window.
 
         Parameters
         ----------
-        channels : PixelChannels
-            Channels of the plane, made with this classifier's configuration.
+        channels : Channels
+            Of the plane, made with this classifier's configuration.
         window : Window
             Rectangle inside the plane.
         probabilities : bool
             Whether to return the votes beside the labels.
         """
-        return self.classify(channels.block(window), probabilities)
+        around = reach(window, self.smoothing, channels.plane.shape)
+        share = votes(self.forest, channels.block(around))
+        share = smoothed(share, channels.plane.read(around).mean(axis=-1), self.smoothing)
+        return self._decided(share[window.seen_from(around).slices], probabilities)
 
-    def classify(self, values: NDArray[np.float32], probabilities: bool = False) -> Segmentation:
-        """Classify (Y, X, F) channel values; see `predict`."""
-        share = votes(self.forest, values)  # (Y, X, K)
+    def classify(self, values: NDArray[np.float32]) -> Segmentation:
+        """Classify (Y, X, F) channel values, each pixel alone, without smoothing."""
+        return self._decided(votes(self.forest, values), False)
+
+    def _decided(self, share: NDArray[np.float64], probabilities: bool) -> Segmentation:
         winner = share.argmax(axis=-1)
         shares = np.moveaxis(share, -1, 0).astype(np.float32) if probabilities else None
         return Segmentation(self.label_values[winner], shares, self.classes)

@@ -15,6 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from napari_alibi_seg.core.backbone import BackboneIdentity
 from napari_alibi_seg.core.channels import ChannelConfig, Projection
+from napari_alibi_seg.core.choices import LARGEST_RADIUS
 from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
 from napari_alibi_seg.core.errors import ClassifierError
@@ -57,6 +58,7 @@ def save_classifier(classifier: PixelClassifier, path: Path) -> None:
         "channels": asdict(classifier.channels),
         "features": None if classifier.features is None else asdict(classifier.features),
         "colours": classifier.colours,
+        "smoothing": classifier.smoothing,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _VERSIONS_OF}},
     }
     projection = classifier.projection
@@ -111,6 +113,7 @@ def _from_state(state: Any) -> PixelClassifier:
         projection=None if projection is None else Projection(*projection),
         features=None if header["features"] is None else _identity(header["features"]),
         colours=header["colours"],
+        smoothing=header.get("smoothing", 0),
     )
     _require_consistent(classifier)
     for estimator in forest.estimators_:
@@ -134,6 +137,8 @@ def _require_consistent(classifier: PixelClassifier) -> None:
         raise ValueError(f"the upsampler {config.upsampler!r} is unknown")
     if not all(0 < sigma <= _LARGEST_SIGMA for sigma in config.sigmas) or config.contrast < 0:
         raise ValueError("a filter's sigma is out of range")
+    if classifier.smoothing not in range(LARGEST_RADIUS + 1):
+        raise ValueError("the radius of the smoothing is out of range")
     if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
         raise ValueError("features, projection and colours do not belong together")
     deep = 0 if projection is None else len(projection.components)

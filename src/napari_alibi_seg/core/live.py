@@ -36,6 +36,7 @@ from napari_alibi_seg.core.live_channels import LiveChannels, quick
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
 from napari_alibi_seg.core.segmentation import blocks, in_order, planes_of
+from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
 from napari_alibi_seg.core.voting import compile_now
 
@@ -167,7 +168,7 @@ class LiveEngine:
         for done, window in enumerate(windows, start=1):
             if kept.full:
                 return
-            kept.block(window)
+            kept.block(reach(window, request.config.smoothing, self._planes[index].shape))
             yield Warmed(index, done, len(windows))
 
     def _preliminary(
@@ -240,7 +241,7 @@ class LiveEngine:
         found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if space is None else self._features.identity(request.config)
         colours = next(iter(self._planes.values())).colours
-        return PixelClassifier(forest, found, channels, space, identity, colours)
+        return PixelClassifier(forest, found, channels, space, identity, colours, config.smoothing)
 
     def _classify_coarsely(
         self, request: LiveRequest, classifier: PixelClassifier, side: int
@@ -250,7 +251,8 @@ class LiveEngine:
         step = coarse_step(request.visible)
 
         def every_few(window: Window) -> Segmentation:
-            return magnified(classifier.classify(channels.every(step, window)), window, step)
+            values = channels.every(step, window, classifier.smoothing)
+            return magnified(classifier.classify(values), window, step)
 
         side = side if channels.classical else _COARSE_SIDE
         windows = visible_blocks(self._planes[index], request.visible, side)
@@ -266,7 +268,7 @@ class LiveEngine:
         windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
 
         def classified(window: Window) -> Segmentation:
-            return classifier.classify(channels.block(window), request.votes)
+            return classifier.predict(channels, window, request.votes)
 
         for window, result in zip(windows, in_order(classified, windows), strict=True):
             shown = without_ignored(request, index, window, result)

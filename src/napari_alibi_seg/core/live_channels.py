@@ -10,6 +10,7 @@ import numpy as np
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.classifier import PixelSamples
 from napari_alibi_seg.core.remembered import RememberedChannels
+from napari_alibi_seg.core.smoothing import reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ _REMEMBERED_PIXELS = 2_000_000
 class PlaneChannels:
     """The channels of a plane, deep before classical, as `PixelChannels` orders them."""
 
+    plane: Plane
     deep: PixelChannels | None
     classical: RememberedChannels | None
 
@@ -39,10 +41,14 @@ class PlaneChannels:
         assert self.deep is not None
         return self.deep.block(window)
 
-    def every(self, step: int, window: Window) -> NDArray[np.float32]:
-        """Return channels of every `step`-th pixel of a window in rows and columns."""
+    def every(self, step: int, window: Window, smoothing: int) -> NDArray[np.float32]:
+        """Return channels of every `step`-th pixel of a window in rows and columns.
+
+        Those that smoothing needs later, by its radius in pixels, are remembered with them.
+        """
         if self.classical is not None:
-            return self.block(window)[::step, ::step]
+            around = reach(window, smoothing, self.plane.shape)
+            return self.block(around)[window.seen_from(around).slices][::step, ::step]
         assert self.deep is not None
         rows = np.arange(window.top, window.top + window.height, step)
         columns = np.arange(window.left, window.left + window.width, step)
@@ -94,7 +100,9 @@ class LiveChannels:
         deep = None
         if features is not None and space is not None:
             deep = self._projected(index, replace(config, sigmas=()), features, space)
-        return PlaneChannels(deep, self.classical(index, config) if config.sigmas else None)
+        return PlaneChannels(
+            self._planes[index], deep, self.classical(index, config) if config.sigmas else None
+        )
 
     def classical(self, index: Index, config: ChannelConfig) -> RememberedChannels:
         """Return the pixel filters of a plane."""

@@ -53,6 +53,17 @@ class Window:
             self.width + 2 * margin,
         )
 
+    def within(self, shape: tuple[int, int]) -> Window:
+        """Return the part of the window that lies inside a plane."""
+        top, left = max(self.top, 0), max(self.left, 0)
+        bottom = min(self.top + self.height, shape[0])
+        right = min(self.left + self.width, shape[1])
+        return Window(top, left, bottom - top, right - left)
+
+    def seen_from(self, larger: Window) -> Window:
+        """Return the window in the coordinates of one that contains it."""
+        return Window(self.top - larger.top, self.left - larger.left, self.height, self.width)
+
 
 @dataclass(frozen=True)
 class Plane:

@@ -130,7 +130,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         strokes=strokes,
         classes=tuple(ClassInfo(**_with_tuples(fields)) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
-        config=_record(SegmentationConfig, header["config"]),
+        config=_record(SegmentationConfig, {"smoothing": 0, **header["config"]}),
         image=None if image is None else ImageFile(**_with_path(image, path)),
         content=str(header["content"]),
         features=str(header["features"]),

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
-from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, Forest
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SMOOTHING, Forest
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
@@ -67,6 +67,9 @@ class SegmentationConfig:
         Seed of the forest; equal inputs and seed give equal bytes.
     forest : Forest
         How the trees are grown.
+    smoothing : int
+        Radius, in pixels, of the filter that smooths the votes but not across edges of the image
+        (`core.smoothing`); 0 for none.
     """
 
     model: str = DEFAULT_MODEL
@@ -75,6 +78,7 @@ class SegmentationConfig:
     trees: int = 100
     seed: int = 0
     forest: Forest = Forest.EXTRA_TREES
+    smoothing: int = SMOOTHING
 
     def fit_forest(
         self,
@@ -171,7 +175,15 @@ class Segmenter:
         forest = self.config.fit_forest(samples, projection, self.progress)
         found = ClassInfo.of(forest.classes_, classes)
         colours = planes[0].colours
-        return PixelClassifier(forest, found, self.config.channels, projection, identity, colours)
+        return PixelClassifier(
+            forest,
+            found,
+            self.config.channels,
+            projection,
+            identity,
+            colours,
+            self.config.smoothing,
+        )
 
     def apply(
         self, classifier: PixelClassifier, image: Micrograph, probabilities: bool = False

@@ -11,13 +11,15 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import create_worker
 
+from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.core.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects, recipes
 from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import estimate_words
+from napari_alibi_seg.gui.worker import unexpected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from qtpy.QtWidgets import QWidget
     from superqt.utils import GeneratorWorker
@@ -178,7 +180,9 @@ class Actions(QObject):
         if self._worker is not None:
             self._say("Please wait until the last action is finished.")
             return
-        self._worker = create_worker(work, *arguments, _start_thread=False, _ignore_errors=True)
+        self._worker = create_worker(
+            _finishing, work, *arguments, _start_thread=False, _ignore_errors=True
+        )
         self._worker.yielded.connect(told or partial(self._tell, stoppable))
         self._worker.errored.connect(self._fail)
         self._worker.finished.connect(self._finish)
@@ -189,7 +193,9 @@ class Actions(QObject):
         self._say(words, *stop)
 
     def _fail(self, error: Exception) -> None:
-        self._controller.panels.strip.say(str(error), warn=True)
+        self._controller.panels.strip.say(
+            str(error) if isinstance(error, AlibiSegError) else unexpected(error), warn=True
+        )
 
     def _finish(self, _: None = None) -> None:
         self._worker = None
@@ -238,3 +244,13 @@ class Actions(QObject):
         path, _ = QFileDialog.getSaveFileName(self._window, title, name, kinds)
         if path:
             act(Path(path))
+
+
+def _finishing(
+    work: Callable[..., Iterator[Any]], *arguments: object
+) -> Generator[Any, None, None]:
+    """Do the work so that its worker always finishes."""
+    try:
+        yield from work(*arguments)
+    except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
+        raise (thread_shortage(error) or AlibiSegError(unexpected(error))) from error

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_alibi_seg.core.choices import SCALES, Forest
+from napari_alibi_seg.core.choices import LARGEST_RADIUS, SCALES, Forest
 from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
@@ -36,6 +36,11 @@ class TrainingPanel(Block):
             "How the trees are grown: extremely randomised ones need fewer strokes"
         )
         self.trees = _number(10, 1000, "Trees of the forest")
+        self.smoothing = _number(
+            0,
+            LARGEST_RADIUS,
+            "Radius in pixels within which votes are smoothed, but not across edges; 0: none",
+        )
         self.seed = _number(0, 9999, "Equal scribbles and seed give an equal result")
         self.filters = QCheckBox("pixel filters too")
         self.add("Scale", self.scale)
@@ -43,12 +48,13 @@ class TrainingPanel(Block):
         self.add("Filters", self.filters)
         self.add("Forest", self.forest)
         self.add("Trees", self.trees)
+        self.add("Smoothing", self.smoothing)
         self.add("Seed", self.seed)
         self.add("Device", self.device)
         self.show_settings(self._settings)
         for box in (self.scale, self.forest, self.device):
             box.activated.connect(self.changed)
-        for spin in (self.components, self.trees, self.seed):
+        for spin in (self.components, self.trees, self.smoothing, self.seed):
             spin.valueChanged.connect(self.changed)
         self.filters.toggled.connect(self.changed)
 
@@ -62,6 +68,7 @@ class TrainingPanel(Block):
             filters=self.filters.isChecked(),
             trees=self.trees.value(),
             seed=self.seed.value(),
+            smoothing=self.smoothing.value(),
             forest=_FORESTS[self.forest.currentText()],
             device=self.device.currentText(),
         )
@@ -74,6 +81,7 @@ class TrainingPanel(Block):
         self.components.setValue(settings.components)
         self.filters.setChecked(settings.filters)
         self.trees.setValue(settings.trees)
+        self.smoothing.setValue(settings.smoothing)
         self.seed.setValue(settings.seed)
         self.forest.setCurrentIndex(list(_FORESTS.values()).index(settings.forest))
         if self.device.findText(settings.device) < 0:

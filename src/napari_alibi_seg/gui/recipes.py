@@ -38,6 +38,8 @@ def command(source: ImageSource, settings: Settings) -> str:
         parts += ["--scale", str(settings.scale)]
     if settings.forest != Settings.forest:
         parts += ["--forest", settings.forest]
+    if settings.smoothing != Settings.smoothing:
+        parts += ["--smoothing", str(settings.smoothing)]
     if settings.seed:
         parts += ["--seed", str(settings.seed)]
     return shlex.join(parts)
@@ -78,7 +80,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"channels = ChannelConfig({_channels(settings)})",
         f"config = SegmentationConfig(model={settings.model!r}, scale={settings.scale}, "
         f"channels=channels, trees={settings.trees}, seed={settings.seed}, "
-        f"forest=Forest({settings.forest.value!r}))",
+        f"forest=Forest({settings.forest.value!r}), smoothing={settings.smoothing})",
         f"segmenter = Segmenter(config, device={settings.device!r})",
         "classifier = segmenter.fit(image, scribbles, classes)",
         "labels = np.empty(image.label_shape, np.uint8)",

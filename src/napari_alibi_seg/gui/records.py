@@ -6,7 +6,7 @@ import colorsys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, Forest
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SMOOTHING, Forest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +90,8 @@ class Settings:
         Of the forest.
     forest : Forest
         How its trees are grown.
+    smoothing : int
+        Radius, in pixels, of the filter that smooths the votes; 0 for none.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     threads : int
@@ -103,6 +105,7 @@ class Settings:
     trees: int = 100
     seed: int = 0
     forest: Forest = Forest.EXTRA_TREES
+    smoothing: int = SMOOTHING
     device: str = "auto"
     threads: int = 0
 
@@ -116,7 +119,13 @@ class Settings:
         if not filters:
             channels = ChannelConfig(self.components, sigmas=())
         return SegmentationConfig(
-            self.model, self.scale, channels, self.trees, self.seed, self.forest
+            self.model,
+            self.scale,
+            channels,
+            self.trees,
+            self.seed,
+            self.forest,
+            self.smoothing,
         )
 
     def trained_as(self, config: SegmentationConfig) -> Settings:
@@ -130,6 +139,7 @@ class Settings:
             trees=config.trees,
             seed=config.seed,
             forest=config.forest,
+            smoothing=config.smoothing,
         )
 
 

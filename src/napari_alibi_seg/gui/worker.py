@@ -97,7 +97,7 @@ class Bridge(QObject):
 
     def _fail(self, error: Exception) -> None:
         if self._running is not None and self._running.order.generation == self._generation:
-            self.failed.emit(str(error) if isinstance(error, AlibiSegError) else _unexpected(error))
+            self.failed.emit(str(error) if isinstance(error, AlibiSegError) else unexpected(error))
 
     def _finish(self, _: None = None) -> None:
         self._running = None
@@ -139,10 +139,11 @@ def _serve(
     except MemoryError as error:
         raise AlibiSegError(_NO_MEMORY) from error
     except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
-        raise (thread_shortage(error) or AlibiSegError(_unexpected(error))) from error
+        raise (thread_shortage(error) or AlibiSegError(unexpected(error))) from error
 
 
-def _unexpected(error: Exception) -> str:
+def unexpected(error: Exception) -> str:
+    """Say, in the person's words, that an error came that nobody foresaw."""
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return (
         f"Something unexpected happened ({type(error).__name__}: {reason}); your scribbles are "

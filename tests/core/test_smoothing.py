@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.smoothing import reach, smoothed
+
+
+@pytest.fixture
+def guide():
+    return np.random.default_rng(0).random((70, 90), np.float32)
+
+
+@pytest.fixture
+def shares():
+    drawn = np.random.default_rng(1).random((70, 90, 3))
+    return drawn / drawn.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("radius", [1, 4])
+@pytest.mark.parametrize("window", [Window(0, 0, 20, 30), Window(25, 31, 9, 17)])
+def test_a_window_is_what_the_whole_plane_has_there_to_the_last_bit(guide, shares, radius, window):
+    around = reach(window, radius, guide.shape)
+
+    part = smoothed(shares[around.slices], guide[around.slices], radius)
+
+    whole = smoothed(shares, guide, radius)
+    np.testing.assert_array_equal(part[window.seen_from(around).slices], whole[window.slices])
+
+
+@pytest.mark.parametrize("radius", [1, 8, 32])
+def test_shares_stay_shares(guide, shares, radius):
+    result = smoothed(shares, guide, radius)
+
+    np.testing.assert_allclose(result.sum(axis=-1), 1)
+    assert result.min() >= 0
+
+
+def test_a_pixel_that_differs_from_its_surroundings_in_votes_alone_is_outvoted():
+    shares = np.zeros((20, 20, 2))
+    shares[..., 0] = 1
+    shares[10, 10] = 0, 1
+
+    result = smoothed(shares, np.full((20, 20), 0.5, np.float32), 4)
+
+    assert (result.argmax(axis=-1) == 0).all()
+
+
+def test_votes_that_follow_an_edge_of_the_image_keep_it():
+    left = np.arange(40) < 20
+    guide = np.tile(np.where(left, 0.2, 0.8).astype(np.float32), (30, 1))
+    shares = np.stack([guide > 0.5, guide < 0.5], axis=-1).astype(float)
+
+    np.testing.assert_allclose(smoothed(shares, guide, 4), shares, atol=0.01)
+
+
+def test_a_radius_of_nought_changes_nothing(guide, shares):
+    np.testing.assert_array_equal(smoothed(shares, guide, 0), shares)
