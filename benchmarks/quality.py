@@ -1,119 +1,142 @@
 """Segmentation quality against ground truth, on the development set.
 
-    python benchmarks/quality.py [--data ../shared/data] [--methods ...] [--scribbles ...]
+    python benchmarks/quality.py --output DIR [--protocol same other] [--seeds 2] ...
 
-Every image is segmented from its own scribbles. A score is the mean intersection over union of
-the classes painted, over the annotated pixels that are under no scribble; it is averaged over the
-images of a set, then over the sets.
+In the protocol ``same`` every image is segmented from its own scribbles; in ``other`` the
+scribbles of two images of a set teach its other images, another pair for each seed. Scores are
+of the annotated pixels under no scribble. DIR/scores.csv has a row per image, and what it has is
+not computed again: give another folder, or delete rows, after a change of the code.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter, read_image
-from napari_alibi_seg.core.cache import FeatureCache
-from napari_alibi_seg.core.choices import Forest
-from napari_alibi_seg.core.results import read_scribbles
+from comparison import print_tables
+from methods import SHARED, Labels, Train, methods
+from napari_alibi_seg import Micrograph, read_image, read_scribbles
+from scores import Run, Score, ScoreTable, score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-SHARED = Path(__file__).parents[2] / "shared"
-STOCK = f"timm:vit_small_patch14_dinov2:{SHARED / 'weights/dinov2_vits14.safetensors'}"
-FIVE_SIZES = ChannelConfig(sigmas=(0.7, 1.4, 2.8, 5.6, 11.2))
-METHODS = {
-    "random forest": SegmentationConfig("classical", channels=FIVE_SIZES, forest=Forest.RANDOM),
-    "classical": SegmentationConfig("classical"),
-    "stock DINOv2 + classical": SegmentationConfig(STOCK),
-    "ALiBi-DINOv2 + classical": SegmentationConfig(),
-}
-"""`random forest`: classical channels of five sizes, as in Trainable Weka Segmentation."""
+PROTOCOLS = ("same", "other")
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Case:
-    """One image of a set with one drawing of scribbles."""
+class Task:
+    """One training and all that it is applied to.
 
-    set: str
+    Attributes
+    ----------
+    protocol, kind : str
+        As in `Run`.
+    folder : Path
+        Of the set.
+    seed : int
+        As in `Run`.
+    painted, scored : tuple of str
+        File names of the images learnt from and of those scored.
+    """
+
+    protocol: str
     kind: str
-    image: Path
-    scribbles: Path
-    truth: Path
+    folder: Path
+    seed: int
+    painted: tuple[str, ...]
+    scored: tuple[str, ...]
+
+    def image(self, name: str) -> Micrograph:
+        """Read an image of the set."""
+        return read_image(self.folder / "images" / name)
+
+    def scribbles(self, name: str) -> Labels:
+        """Read the scribbles on one."""
+        return read_scribbles(self.folder / "scribbles" / self.kind / name, self.image(name))
+
+    def truth(self, name: str) -> Labels:
+        """Read the ground truth of one."""
+        return read_scribbles(self.folder / "labels" / name, self.image(name))
+
+    def run(self, method: str, name: str) -> Run:
+        """Return the key of a method's score on an image."""
+        return Run(method, self.protocol, self.kind, self.folder.name, name, self.seed)
 
 
-def cases(data: Path, kinds: list[str]) -> Iterator[Case]:
-    """Yield all images of all sets under the kinds of scribbles they have."""
-    for scribbles in sorted(data.glob("*/scribbles/*/*.png")):
-        kind, folder = scribbles.parent.name, scribbles.parents[2]
-        if kind in kinds:
-            image, truth = (folder / part / scribbles.name for part in ("images", "labels"))
-            yield Case(folder.name, kind, image, scribbles, truth)
+def tasks(folder: Path, protocol: str, kind: str, seed: int, limit: int | None) -> Iterator[Task]:
+    """Yield the trainings on a set, scoring at most `limit` images."""
+    names = [path.name for path in sorted((folder / "scribbles" / kind).glob("*.png"))]
+    if protocol == "same":
+        for name in names[:limit]:
+            yield Task(protocol, kind, folder, seed, (name,), (name,))
+    elif len(names) >= _FEWEST:
+        pair = tuple(names[(2 * seed + i) % len(names)] for i in (0, 1))
+        others = tuple(name for name in names if name not in pair)
+        yield Task(protocol, kind, folder, seed, pair, others[:limit])
 
 
-def mean_iou(
-    truth: NDArray[np.integer], labels: NDArray[np.integer], scribbles: NDArray[np.integer]
-) -> float:
-    """Return the mean IoU over the classes painted, in [0, 1], where nothing is painted."""
-    scored = (truth > 0) & (scribbles == 0)
-    truth, labels = truth[scored], labels[scored]
-    per_class = [
-        np.count_nonzero((truth == c) & (labels == c))
-        / max(np.count_nonzero((truth == c) | (labels == c)), 1)
-        for c in np.unique(scribbles[scribbles > 0])
-    ]
-    return float(np.mean(per_class))
+def labelled(train: Train, task: Task, names: list[str]) -> Iterator[tuple[str, Labels]]:
+    """Train once and yield the labels of the images named."""
+    images, scribbles = ([read(n) for n in task.painted] for read in (task.image, task.scribbles))
+    trained = train(images, scribbles, task.seed)
+    for name in names:
+        yield name, trained(task.image(name))
 
 
-def score(segmenter: Segmenter, case: Case) -> float:
-    """Segment an image from its own scribbles and compare with its ground truth."""
-    image = read_image(case.image)
-    scribbles, truth = (read_scribbles(path, image) for path in (case.scribbles, case.truth))
-    classifier = segmenter.fit(image, scribbles)
-    [(_, result)] = segmenter.apply(classifier, image)
-    return mean_iou(truth, result.labels, scribbles)
+def scored(train: Train, task: Task, names: list[str]) -> Iterator[tuple[str, Score]]:
+    """Train once and score the images named."""
+    classes = np.unique(np.concatenate([np.unique(task.scribbles(n)) for n in task.painted]))
+    for name, labels in labelled(train, task, names):
+        pixels = task.truth(name) > 0
+        if name in task.painted:
+            pixels &= task.scribbles(name) == 0
+        yield name, score(task.truth(name), labels, classes[classes > 0], pixels)
 
 
-def scores(config: SegmentationConfig, wanted: list[Case]) -> dict[tuple[str, str], float]:
-    """Return the mean score by (kind of scribbles, set)."""
-    segmenter = Segmenter(config, cache=FeatureCache(memory_limit=4e9))
-    found: dict[tuple[str, str], list[float]] = {}
-    for case in tqdm(wanted, desc=config.model, mininterval=20):
-        found.setdefault((case.kind, case.set), []).append(score(segmenter, case))
-    return {key: float(np.mean(values)) for key, values in found.items()}
+def complete(table: ScoreTable, task: Task, trains: dict[str, Train]) -> None:
+    """Compute the scores of a task that the table does not have."""
+    for method, train in trains.items():
+        missing = [name for name in task.scored if task.run(method, name) not in table.scores]
+        if missing:
+            found = scored(train, task, missing)
+            table.add((task.run(method, name), one) for name, one in found)
 
 
-def print_table(results: dict[str, dict[tuple[str, str], float]], kind: str) -> None:
-    """Print one Markdown table: a row per set and the mean, a column per method."""
-    sets = sorted({s for found in results.values() for k, s in found if k == kind})
-    rows: dict[str, Callable[[dict[tuple[str, str], float]], float]] = {
-        **{s: lambda found, s=s: found[kind, s] for s in sets},
-        "mean over sets": lambda found: float(np.mean([found[kind, s] for s in sets])),
-    }
-    print(f"\n| {kind} | " + " | ".join(results) + " |\n|---|" + "---|" * len(results))
-    for name, value in rows.items():
-        print(f"| {name} | " + " | ".join(f"{value(f):.3f}" for f in results.values()) + " |")
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=SHARED / "data")
+    parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    parser.add_argument("--model", nargs="+", default=[], metavar="NAME=PATH")
+    parser.add_argument("--scribbles", nargs="+", default=["spread-1", "biased-1"], metavar="KIND")
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="default: all")
+    parser.add_argument("--limit", type=int, help="images scored of a set")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Print the tables of all methods asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=SHARED / "data")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--scribbles", nargs="+", default=["spread-1", "biased-1"], metavar="KIND")
-    options = parser.parse_args()
-    wanted = list(cases(options.data, options.scribbles))
-    results = {name: scores(METHODS[name], wanted) for name in options.methods}
-    for kind in options.scribbles:
-        print_table(results, kind)
+    """Complete the scores and print their tables."""
+    options = arguments()
+    known = methods(dict(pair.split("=", 1) for pair in options.model))
+    trains = {name: known[name] for name in options.methods or known}
+    folders = [p for p in sorted(options.data.iterdir()) if p.name in (options.sets or [p.name])]
+    wanted = product(range(options.seeds), options.protocol, options.scribbles, folders)
+    every = [t for seed, *what in wanted for t in tasks(what[2], *what[:2], seed, options.limit)]
+    table = ScoreTable(options.output / "scores.csv")
+    for task in tqdm(every, mininterval=20):
+        complete(table, task, trains)
+    print_tables(table.scores)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""The methods compared: each learns from scribbled images and returns how to label another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from napari_alibi_seg import ChannelConfig, Micrograph, SegmentationConfig, Segmenter
+from napari_alibi_seg.core.cache import FeatureCache
+from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.choices import DEFAULT_MODEL, Forest
+from napari_alibi_seg.core.classifier import gather_samples
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.segmentation import planes_of
+
+Labels: TypeAlias = NDArray[np.integer[Any]]
+Trained: TypeAlias = Callable[[Micrograph], Labels]
+Train: TypeAlias = Callable[[Sequence[Micrograph], Sequence[Labels], int], Trained]
+"""From images, the scribbles on each, and a seed."""
+
+SHARED = Path(__file__).parents[2] / "shared"
+STOCK = f"timm:vit_small_patch14_dinov2:{SHARED / 'weights/dinov2_vits14.safetensors'}"
+FIVE_SIZES = ChannelConfig(sigmas=(0.7, 1.4, 2.8, 5.6, 11.2))
+OURS = "ALiBi-DINOv2 + classical"
+
+
+def methods(models: Mapping[str, str]) -> dict[str, Train]:
+    """Return the methods by name, with two for each further model (name to checkpoint)."""
+    weka = SegmentationConfig("classical", channels=FIVE_SIZES, forest=Forest.RANDOM, smoothing=0)
+    found: dict[str, Train] = {
+        "random forest": forest(weka),
+        "classical": forest(SegmentationConfig("classical")),
+        "boosted trees": boosted,
+    }
+    cache = FeatureCache(memory_limit=4e9)
+    for name, model in {"stock DINOv2": STOCK, "ALiBi-DINOv2": DEFAULT_MODEL, **models}.items():
+        alone = SegmentationConfig(model, channels=ChannelConfig(sigmas=()))
+        found[name] = forest(alone, cache)
+        found[f"{name} + classical"] = forest(SegmentationConfig(model), cache)
+    if find_spec("napari_convpaint"):
+        found["convpaint gaussian"] = convpaint
+    return found
+
+
+def forest(config: SegmentationConfig, cache: FeatureCache | None = None) -> Train:
+    """Return the method of the package itself."""
+    segmenter = Segmenter(config, cache=cache or FeatureCache(memory_limit=0))
+
+    def train(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
+        segmenter.config = replace(config, seed=seed)
+        classifier = segmenter.fit(images, scribbles)
+        return lambda image: next(segmenter.apply(classifier, image))[1].labels
+
+    return train
+
+
+def boosted(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
+    """Gradient boosting on the classical channels, all else at scikit-learn's defaults."""
+    samples = [gather_samples(*pair) for pair in zip(map(channels, images), scribbles, strict=True)]
+    model = HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
+    model.fit(
+        np.concatenate([some.values for some in samples]),
+        np.concatenate([some.labels for some in samples]),
+    )
+    return partial(by_rows, model)
+
+
+def channels(image: Micrograph) -> PixelChannels:
+    """Return the classical channels of an image of one plane."""
+    [plane] = planes_of(image).values()
+    return PixelChannels(plane, ChannelConfig())
+
+
+def by_rows(model: HistGradientBoostingClassifier, image: Micrograph, rows: int = 128) -> Labels:
+    """Label an image some rows at a time, so that the channels stay small."""
+    source = channels(image)
+    height, width = source.shape
+    parts = []
+    for top in range(0, height, rows):
+        values = source.block(Window(top, 0, min(rows, height - top), width))
+        parts.append(model.predict(values.reshape(-1, values.shape[-1])).reshape(-1, width))
+    return np.concatenate(parts)
+
+
+def convpaint(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
+    """napari-convpaint with its own classifier and the features that need no download.
+
+    It fixes its seed itself.
+    """
+    from napari_convpaint import ConvpaintModel
+
+    model = ConvpaintModel("gaussian")
+    planes = [image.plane(()) for image in images]
+    model.train(planes, list(scribbles), fe_use_device="cpu", clf_use_device="cpu")
+    return lambda image: model.segment(image.plane(()), fe_use_device="cpu")

@@ -1,0 +1,146 @@
+"""Scores of a segmentation against ground truth, and the table they are kept in."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import binary_dilation, distance_transform_edt
+
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+TOLERANCE = 3.0
+"""How far, in pixels, a boundary may be off and still count as found."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was computed: one method on one image.
+
+    Attributes
+    ----------
+    method, protocol : str
+        Names.
+    kind : str
+        Folder of the scribbles, such as ``biased-1``.
+    set, image : str
+        Folder and file name of the image that is scored.
+    seed : int
+        Of the method; in the protocol ``other`` also the pair of images painted.
+    """
+
+    method: str
+    protocol: str
+    kind: str
+    set: str
+    image: str
+    seed: int
+
+    @property
+    def family(self) -> str:
+        """The kind of scribbles whatever the drawing: ``spread``, ``biased``, ``human``."""
+        return self.kind.split("-")[0]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a segmentation agrees with the truth, all in [0, 1].
+
+    Attributes
+    ----------
+    iou : float
+        Mean over the classes painted of the intersection over union.
+    boundary_f1 : float
+        Mean over the same classes, see `boundary_f1`.
+    per_class : str
+        Intersection over union of every class, as ``1:0.812 2:0.455``.
+    """
+
+    iou: float
+    boundary_f1: float
+    per_class: str
+
+    @property
+    def classes(self) -> dict[str, float]:
+        """Intersection over union by class."""
+        pairs = (pair.split(":") for pair in self.per_class.split())
+        return {value: float(iou) for value, iou in pairs}
+
+
+def score(
+    truth: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    classes: NDArray[np.integer],
+    scored: NDArray[np.bool_],
+) -> Score:
+    """Compare (Y, X) labels with the truth on the pixels `scored`, for the classes painted."""
+    ious = {c: class_iou(truth[scored] == c, labels[scored] == c) for c in classes.tolist()}
+    boundaries = [boundary_f1(truth == c, labels == c, scored) for c in classes]
+    per_class = " ".join(f"{c}:{iou:.4f}" for c, iou in ious.items())
+    mean = float(np.mean(list(ious.values())))
+    return Score(round(mean, 5), round(float(np.mean(boundaries)), 5), per_class)
+
+
+def class_iou(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
+    """Return the intersection over union of two masks, 0 if both are empty."""
+    union = np.count_nonzero(truth | found)
+    return np.count_nonzero(truth & found) / max(union, 1)
+
+
+def boundary_f1(
+    truth: NDArray[np.bool_],
+    found: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Return the boundary F1 of a class (Csurka et al., BMVC 2013), tolerance in pixels.
+
+    Precision is the share of the found boundary within the tolerance of the true one, recall the
+    reverse; where nothing is scored there is no boundary.
+    """
+    true_edge, found_edge = edge(truth, scored), edge(found, scored)
+    if not (true_edge.any() and found_edge.any()):
+        return float(true_edge.any() == found_edge.any())
+    precision = np.mean(distance_transform_edt(~true_edge)[found_edge] <= tolerance)
+    recall = np.mean(distance_transform_edt(~found_edge)[true_edge] <= tolerance)
+    return float(2 * precision * recall / max(precision + recall, 1e-9))
+
+
+def edge(mask: NDArray[np.bool_], scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the scored pixels of a mask that touch a scored pixel outside it."""
+    return mask & scored & binary_dilation(~mask & scored)
+
+
+class ScoreTable:
+    """The scores of all runs, in a CSV file that is whole after every one of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.scores: dict[Run, Score] = {}
+        if path.is_file():
+            with path.open(newline="") as file:
+                self.scores = dict(map(_parsed, csv.DictReader(file)))
+
+    def add(self, found: Iterable[tuple[Run, Score]]) -> None:
+        """Add scores and write the file anew."""
+        self.scores.update(found)
+        names = [field.name for record in (Run, Score) for field in fields(record)]
+        with replacing(self._path) as aside, aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(asdict(run) | asdict(one) for run, one in self.scores.items())
+
+
+def _parsed(row: dict[str, str]) -> tuple[Run, Score]:
+    run = Run(
+        *(row[name] for name in ("method", "protocol", "kind", "set", "image")), int(row["seed"])
+    )
+    return run, Score(float(row["iou"]), float(row["boundary_f1"]), row["per_class"])
