@@ -103,7 +103,7 @@ class PixelChannels:
         features: FeatureMap | None = None,
         projection: Projection | None = None,
     ) -> None:
-        self.plane = plane
+        self._plane = plane
         self._config = config
         self._upsampler = UPSAMPLERS[config.upsampler]
         self._tokens = None
@@ -114,15 +114,20 @@ class PixelChannels:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the plane."""
-        return self.plane.shape
+        return self._plane.shape
+
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) float32 grey values of a window, normalised."""
+        grey: NDArray[np.float32] = self._plane.read(window).mean(axis=-1)
+        return grey
 
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) float32 channels of a window inside the plane."""
         parts = []
         if self._tokens is not None:
-            parts.append(self._upsampler.block(self._tokens, self._stride, window, self.plane))
+            parts.append(self._upsampler.block(self._tokens, self._stride, window, self._plane))
         if self._config.sigmas:
-            parts.append(classical_channels(self.plane, window, self._config.sigmas))
+            parts.append(classical_channels(self._plane, window, self._config.sigmas))
         return np.concatenate(parts, axis=-1)
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -130,7 +135,7 @@ class PixelChannels:
         parts = []
         if self._tokens is not None:
             parts.append(
-                self._upsampler.points(self._tokens, self._stride, rows, columns, self.plane)
+                self._upsampler.points(self._tokens, self._stride, rows, columns, self._plane)
             )
         if self._config.sigmas:
             parts.append(self._classical_points(rows, columns))
@@ -140,13 +145,13 @@ class PixelChannels:
         self, rows: NDArray[np.intp], columns: NDArray[np.intp]
     ) -> NDArray[np.float32]:
         sigmas = self._config.sigmas
-        values = np.empty((len(rows), channel_count(self.plane.colours, sigmas)), np.float32)
+        values = np.empty((len(rows), channel_count(self._plane.colours, sigmas)), np.float32)
         for here in _by_block(rows, columns):
             top, left = rows[here].min(), columns[here].min()
             window = Window(
                 int(top), int(left), int(np.ptp(rows[here])) + 1, int(np.ptp(columns[here])) + 1
             )
-            block = classical_channels(self.plane, window, sigmas)
+            block = classical_channels(self._plane, window, sigmas)
             values[here] = block[rows[here] - top, columns[here] - left]
         return values
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
     from napari_alibi_seg.core.features import FeatureIdentity
     from napari_alibi_seg.core.forest import PixelForest
-    from napari_alibi_seg.core.planes import Plane, Window
+    from napari_alibi_seg.core.planes import Window
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,11 @@ class Channels(Protocol):
     """The channels of a plane, wherever they are kept."""
 
     @property
-    def plane(self) -> Plane:
-        """The pixels."""
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) normalised grey values of a window inside the plane."""
 
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) channels of a window inside the plane."""
@@ -214,9 +217,9 @@ class PixelClassifier:
         probabilities : bool
             Whether to return the votes beside the labels.
         """
-        around = reach(window, self.smoothing, channels.plane.shape)
+        around = reach(window, self.smoothing, channels.shape)
         share = votes(self.forest, channels.block(around))
-        share = smoothed(share, channels.plane.read(around).mean(axis=-1), self.smoothing)
+        share = smoothed(share, channels.guide(around), self.smoothing)
         return self._decided(share[window.seen_from(around).slices], probabilities)
 
     def classify(self, values: NDArray[np.float32]) -> Segmentation:

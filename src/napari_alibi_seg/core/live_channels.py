@@ -30,9 +30,23 @@ _REMEMBERED_PIXELS = 2_000_000
 class PlaneChannels:
     """The channels of a plane, deep before classical, as `PixelChannels` orders them."""
 
-    plane: Plane
     deep: PixelChannels | None
     classical: RememberedChannels | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        return self._kept.shape
+
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) normalised grey values of a window."""
+        return self._kept.guide(window)
+
+    @property
+    def _kept(self) -> PixelChannels | RememberedChannels:
+        kept = self.classical or self.deep
+        assert kept is not None
+        return kept
 
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) channels of a window."""
@@ -47,7 +61,7 @@ class PlaneChannels:
         Those that smoothing needs later, by its radius in pixels, are remembered with them.
         """
         if self.classical is not None:
-            around = reach(window, smoothing, self.plane.shape)
+            around = reach(window, smoothing, self.shape)
             return self.block(around)[window.seen_from(around).slices][::step, ::step]
         assert self.deep is not None
         rows = np.arange(window.top, window.top + window.height, step)
@@ -100,9 +114,7 @@ class LiveChannels:
         deep = None
         if features is not None and space is not None:
             deep = self._projected(index, replace(config, sigmas=()), features, space)
-        return PlaneChannels(
-            self._planes[index], deep, self.classical(index, config) if config.sigmas else None
-        )
+        return PlaneChannels(deep, self.classical(index, config) if config.sigmas else None)
 
     def classical(self, index: Index, config: ChannelConfig) -> RememberedChannels:
         """Return the pixel filters of a plane."""

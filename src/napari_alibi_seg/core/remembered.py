@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Block:
-    """Room for deep channels, then the classical ones: (height, width, deep + F)."""
+    """Room for deep channels, then the classical ones: (height, width, deep + F); grey values."""
 
     values: NDArray[np.float32]
+    guide: NDArray[np.float32]
     deep: PixelChannels | None = None
 
 
@@ -66,6 +67,11 @@ class RememberedChannels:
         sizes = [block.values.nbytes for block in self._blocks.values()]
         return sum(sizes) + sum(sizes[-1:]) > self._limit
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        return self._channels.shape
+
     def look_at(self, visible: Window) -> None:
         """Say what is on the screen: blocks near its middle are kept."""
         self._visible = visible
@@ -98,6 +104,11 @@ class RememberedChannels:
             kept.deep = deep
         return kept.values
 
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) normalised grey values of a window."""
+        kept = self._blocks.get(window)
+        return self._channels.guide(window) if kept is None else kept.guide
+
     def forget_blocks(self) -> None:
         """Free the blocks; painted pixels stay."""
         self._blocks.clear()
@@ -117,7 +128,7 @@ class RememberedChannels:
 
     def _made(self, window: Window) -> _Block:
         shape = (window.height, window.width, self._components + self._count)
-        made = _Block(np.empty(shape, np.float32))
+        made = _Block(np.empty(shape, np.float32), self._channels.guide(window))
         made.values[..., self._components :] = self._channels.block(window)
         with self._lock:
             self._blocks[window] = made
