@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
+from napari_alibi_seg.core.classical import (
+    SIGMAS,
+    channel_count,
+    classical_channels,
+    light_response,
+)
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 
 
@@ -42,3 +47,15 @@ def test_no_two_channels_are_the_same(plane):
 def test_turning_the_image_turns_the_channels(plane):
     turned = Plane(np.rot90(plane.data), plane.levels)
     assert np.allclose(whole(turned), np.rot90(whole(plane)), atol=1e-5)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_channels_follow_the_light_as_they_say(plane, colours):
+    contrast, brightness = 0.8, 0.07
+    grey = plane.data if colours == 1 else np.dstack([plane.data, plane.data[::-1], plane.data])
+    bright = Plane(grey, plane.levels)
+    dimmed = Plane(contrast * (grey / 255 - 0.5) + 0.5 + brightness, Levels(0, 1))
+    seen = whole(bright).reshape(-1, channel_count(colours))
+    ones = np.ones(len(seen), np.float32)
+    lit = light_response(colours)(seen, contrast * ones, brightness * ones)
+    assert np.allclose(lit, whole(dimmed).reshape(lit.shape), atol=1e-4)

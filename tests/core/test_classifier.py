@@ -76,7 +76,7 @@ def test_the_forest_is_scikit_learns_balanced_one(kind, theirs, channels, scribb
     pixels = samples.values[::7]
     assert np.array_equal(ours.predict_proba(pixels), theirs.predict_proba(pixels))
     assert ours.get_params() == theirs.get_params()
-    assert told == [("training", 20, 25), ("training", 25, 25)]
+    assert told == [("training", 17, 25), ("training", 25, 25)]
 
 
 def test_half_of_the_trees_split_on_classical_channels_alone(channels, scribbles):
@@ -87,7 +87,21 @@ def test_half_of_the_trees_split_on_classical_channels_alone(channels, scribbles
     assert len(splits) == forest.n_estimators == 50
     assert any(split.min() < 4 for split in splits[:25])
     assert all(split.min() >= 4 for split in splits[25:])
-    assert [step[1] for step in told] == [20, 25, 45, 50]
+    assert [step[1] for step in told] == [17, 25, 42, 50]
+
+
+def test_trees_grown_apart_see_other_values(channels, scribbles):
+    samples, drawn = gather_samples(channels, scribbles), []
+
+    def vary(values, random):
+        drawn.append(values + random.normal(size=values.shape).astype(np.float32))
+        return drawn[-1]
+
+    forest = fit_forest([samples], 20, 3, deep=4, vary=vary)
+    assert forest.n_estimators == len(forest.estimators_) == 20
+    assert [np.array_equal(drawn[0], other) for other in drawn] == [True, False]
+    again = fit_forest([samples], 20, 3, deep=4, vary=vary)
+    assert np.array_equal(*(f.predict_proba(samples.values) for f in (forest, again)))
 
 
 def test_points_are_the_blocks_values_to_the_bit(channels, scribbles):

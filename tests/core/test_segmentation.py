@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
-from napari_alibi_seg.core.channels import ChannelConfig
-from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.classifier import ClassInfo
+from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
+from napari_alibi_seg.core.choices import CLASSICAL, Forest
+from napari_alibi_seg.core.classifier import ClassInfo, gather_samples
 from napari_alibi_seg.core.errors import ClassifierError, DeviceError, ImageError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, segment
+from napari_alibi_seg.core.lighting import BETWEEN_IMAGES, WITHIN_IMAGE
+from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, planes_of, segment
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
 QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)
@@ -16,6 +20,11 @@ def segmented(image, scribbles, config=FAST, **options):
     segmenter = Segmenter(config, "cpu", **options)
     classifier = segmenter.fit(image, scribbles)
     return dict(segmenter.apply(classifier, image, probabilities=True))
+
+
+def painted_samples(image, scribbles):
+    [plane] = planes_of(image).values()
+    return gather_samples(PixelChannels(plane, QUICK.channels), scribbles)
 
 
 @pytest.mark.parametrize("config", [FAST, QUICK])
@@ -120,6 +129,25 @@ def test_classes_painted_on_images_of_different_sizes_train_one_forest(
     [(_, result)] = segmenter.apply(classifier, micrograph)
     assert np.mean(result.labels[micrograph_pixels < 50] == 3) > 0.9
     assert np.mean(result.labels[micrograph_pixels > 120] == 1) > 0.9
+
+
+@pytest.mark.parametrize(("images", "lighting"), [(1, WITHIN_IMAGE), (2, BETWEEN_IMAGES)])
+def test_strokes_on_several_images_are_learnt_in_more_light(
+    micrograph, scribbles, images, lighting
+):
+    forest = Segmenter(QUICK, "cpu").fit([micrograph] * images, [scribbles] * images).forest
+    samples = painted_samples(micrograph, scribbles)
+    theirs = QUICK.fit_forest([samples] * images, None, lighting=lighting)
+    assert np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
+
+
+def test_a_random_forest_sees_the_strokes_in_their_own_light(micrograph, scribbles):
+    config = replace(QUICK, forest=Forest.RANDOM)
+    forest = Segmenter(config, "cpu").fit(micrograph, scribbles).forest
+    samples = painted_samples(micrograph, scribbles)
+    theirs = RandomForestClassifier(10, class_weight="balanced", random_state=0)
+    theirs.fit(samples.values, samples.labels)
+    assert np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
 
 
 @pytest.mark.parametrize("config", [FAST, QUICK])

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, sobel
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
 
+from napari_alibi_seg.core.lighting import Response
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,6 +58,15 @@ def classical_channels(
         for channel in _of_one_colour(pixels[:, :, colour], sigmas)
     ]
     return np.stack(channels, axis=-1)
+
+
+def light_response(colours: int, sigmas: tuple[float, ...] = SIGMAS) -> Response:
+    """Return how the F channels follow the contrast and brightness of the pixels."""
+    gaussian, derivatives, tensor = [(1, 1)], [(1, 0)] * 3, [(2, 0)] * 2
+    differences = [(1, 0)] * (len(sigmas) - 1)
+    of_a_colour = [(1, 1), *(gaussian + derivatives + tensor) * len(sigmas), *differences]
+    powers, levels = np.array(of_a_colour * colours, np.float32).T
+    return Response(powers, levels)
 
 
 def channel_count(colours: int, sigmas: tuple[float, ...] = SIGMAS) -> int:

@@ -14,14 +14,17 @@ from napari_alibi_seg.core.classifier import require_two_classes
 from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import PixelSamples
 
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
+Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
+"""From (N, F) values to values as they might also be."""
 
-_TREES_AT_ONCE = 20
-
+_TREES_AT_ONCE = 17
 
 _KINDS: dict[Forest, type[PixelForest]] = {
     Forest.EXTRA_TREES: ExtraTreesClassifier,
@@ -36,6 +39,7 @@ def fit_forest(
     progress: Progress = silent,
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
+    vary: Vary | None = None,
 ) -> PixelForest:
     """Fit a forest with balanced class weights on the samples of one or more planes.
 
@@ -53,6 +57,8 @@ def fit_forest(
         The first channels are this many deep ones, and classical ones follow. Half of the trees
         then split on classical channels alone, so that deep features which mislead are outvoted.
         0 lets every tree use every channel.
+    vary : callable, optional
+        Returns the values as they might also be, drawn anew for every few trees.
 
     Raises
     ------
@@ -68,20 +74,22 @@ def fit_forest(
         random_state=seed,
         warm_start=True,
     )
-    half = trees // 2 if deep else 0
+    blind, half = clone(forest), trees // 2 if deep else 0
+    random = np.random.default_rng(seed)
     for done in _portions(trees - half):
-        forest.set_params(n_estimators=done).fit(values, labels)
+        seen = vary(values, random) if vary else values
+        forest.set_params(n_estimators=done).fit(seen, labels)
         progress("training", done, trees)
+    values[:, :deep] = 0.0  # no tree splits on a constant
+    for done in _portions(half):
+        seen = vary(values, random) if vary else values
+        blind.set_params(n_estimators=done).fit(seen, labels)
+        progress("training", trees - half + done, trees)
     if half:
-        blind = clone(forest)
-        values[:, :deep] = 0.0  # no tree splits on a constant
-        for done in _portions(half):
-            blind.set_params(n_estimators=done).fit(values, labels)
-            progress("training", trees - half + done, trees)
         forest.estimators_ += blind.estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 
 def _portions(trees: int) -> list[int]:
     # A few trees at a time are the same trees, but the balance must then be told as numbers.
-    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees]
+    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees] if trees else []

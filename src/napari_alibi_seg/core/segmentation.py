@@ -14,6 +14,7 @@ import numpy as np
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SMOOTHING, Forest
+from napari_alibi_seg.core.classical import channel_count, light_response
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
@@ -30,6 +31,7 @@ from napari_alibi_seg.core.features import (
 )
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.images import Micrograph
+from napari_alibi_seg.core.lighting import BETWEEN_IMAGES, WITHIN_IMAGE, Lighting
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
 
@@ -85,12 +87,22 @@ class SegmentationConfig:
         samples: Sequence[PixelSamples],
         projection: Projection | None,
         progress: Progress = silent,
+        lighting: Lighting = WITHIN_IMAGE,
     ) -> PixelForest:
-        """Fit the forest on samples of `channels`, deep ones by a projection; see `fit_forest`."""
-        deep = 0
-        if projection is not None and self.channels.sigmas:
-            deep = len(projection.components)
-        return fit_forest(samples, self.trees, self.seed, progress, self.forest, deep)
+        """Fit the forest on samples of `channels`, deep ones by a projection; see `fit_forest`.
+
+        Extremely randomised trees see the samples in various `lighting`; the random forest sees
+        them as they are.
+        """
+        sigmas, vary = self.channels.sigmas, None
+        deep = 0 if projection is None else len(projection.components)
+        if sigmas and self.forest is Forest.EXTRA_TREES:
+            colours = (samples[0].values.shape[1] - deep) // channel_count(1, sigmas)
+            response = light_response(colours, sigmas).after(deep)
+            vary = partial(lighting.vary, response)
+        return fit_forest(
+            samples, self.trees, self.seed, progress, self.forest, deep if sigmas else 0, vary
+        )
 
 
 @dataclass
@@ -163,7 +175,8 @@ class Segmenter:
         ImageError
             If grey and colour images are mixed.
         """
-        painted = _painted(image, scribbles)
+        by_image = _painted(image, scribbles)
+        painted = [pair for pairs in by_image for pair in pairs]
         planes = [plane for plane, _ in painted]
         scale = self.config.scale or automatic_scale(planes[0].shape)
         maps = [self._features(plane, scale) for plane in planes]
@@ -172,7 +185,8 @@ class Segmenter:
             gather_samples(PixelChannels(plane, self.config.channels, m, projection), strokes)
             for (plane, strokes), m in zip(painted, maps, strict=True)
         ]
-        forest = self.config.fit_forest(samples, projection, self.progress)
+        lighting = WITHIN_IMAGE if len(by_image) == 1 else BETWEEN_IMAGES
+        forest = self.config.fit_forest(samples, projection, self.progress, lighting)
         found = ClassInfo.of(forest.classes_, classes)
         colours = planes[0].colours
         return PixelClassifier(
@@ -309,7 +323,8 @@ def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
 def _painted(
     image: Micrograph | Sequence[Micrograph],
     scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
-) -> list[tuple[Plane, NDArray[np.integer[Any]]]]:
+) -> list[list[tuple[Plane, NDArray[np.integer[Any]]]]]:
+    """Return the painted planes with their strokes, of each image that has any."""
     images = [image] if isinstance(image, Micrograph) else list(image)
     drawings = [scribbles] if isinstance(scribbles, np.ndarray) else list(scribbles)
     if len(images) != len(drawings):
@@ -325,11 +340,9 @@ def _painted(
     strokes = [plane[plane != 0] for planes in painted for plane in planes.values()]
     require_two_classes(np.concatenate([np.empty(0, np.uint8), *strokes]))
     return [
-        (plane, drawn[index])
+        [(plane, drawn[index]) for index, plane in planes_of(one).items() if index in drawn]
         for one, drawn in zip(images, painted, strict=True)
         if drawn
-        for index, plane in planes_of(one).items()
-        if index in drawn
     ]
 
 

@@ -1,0 +1,83 @@
+"""Painted pixels in another light, so that trees learn what phases look like and not exact greys.
+
+A forest that sees every stroke in one light splits on grey values that hold there and nowhere
+else: uneven illumination, charging and the next image's exposure then mislead it. So each painted
+pixel is learnt in a contrast and a brightness of its own. Nothing is filtered again: the filters
+are linear in the pixels or, as the structure tensor, quadratic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """How channels follow the light.
+
+    Where the light turns a pixel ``x`` into ``contrast * (x - 1/2) + 1/2 + brightness``, it turns
+    a channel ``v`` into ``contrast**power * v + level * ((1 - contrast) / 2 + brightness)``.
+
+    Attributes
+    ----------
+    powers : ndarray
+        (F,) float32; 0 for channels that do not follow.
+    levels : ndarray
+        (F,) float32 value of each channel where all pixels are 1.
+    """
+
+    powers: NDArray[np.float32]
+    levels: NDArray[np.float32]
+
+    def after(self, others: int) -> Response:
+        """Return the response with channels before these that do not follow the light."""
+        none = np.zeros(others, np.float32)
+        return Response(*(np.concatenate([none, own]) for own in (self.powers, self.levels)))
+
+    def __call__(
+        self,
+        values: NDArray[np.float32],
+        contrast: NDArray[np.float32],
+        brightness: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return (N, F) channels in other light, given (N,) contrasts and brightnesses."""
+        shift = (1 - contrast) / 2 + brightness
+        lit: NDArray[np.float32] = values * contrast[:, None] ** self.powers
+        lit += shift[:, None] * self.levels
+        return lit
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """How far the light on painted pixels may differ from that on the others.
+
+    Attributes
+    ----------
+    contrast : float
+        Largest natural logarithm of the contrast's factor, either way.
+    brightness : float
+        Largest shift, in the range of the normalised image, either way.
+    """
+
+    contrast: float
+    brightness: float
+
+    def vary(
+        self, response: Response, values: NDArray[np.float32], random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Return (N, F) channels, each pixel's in a light drawn for it."""
+        drawn = random.uniform(-1, 1, (2, len(values))).astype(np.float32)
+        contrast = np.exp(np.float32(self.contrast) * drawn[0])
+        return response(values, contrast, np.float32(self.brightness) * drawn[1])
+
+
+WITHIN_IMAGE = Lighting(0.2, 0.05)
+"""For strokes on one image."""
+BETWEEN_IMAGES = Lighting(0.3, 0.1)
+"""For strokes on several."""
