@@ -64,9 +64,9 @@ figcaption {{ font-size: .85rem; padding-top: .2rem; }}
 </head>
 <body>
 <h1>What each method makes of the same strokes</h1>
-<p>The first free image of every set of the development data, or its upper left part where it is larger
-than 900 pixels. Beside each name: mean intersection over union with the ground truth on the whole
-image, without the pixels under strokes. <a href="../quality/">All figures</a>.</p>
+<p>The first free image of every set of the development data, or its upper left part where it is
+larger than 900 pixels. Beside each name: mean intersection over union with the ground truth of the
+whole image but the pixels under strokes. <a href="../quality/">All figures</a>.</p>
 {sections}
 </body>
 </html>
