@@ -88,6 +88,8 @@ class Assessment:
         Rising in strokes; the last point is all of them.
     unsettled : float
         Share of the pixels that change when one stroke is left out, in the mean.
+    temperature : float
+        That makes probabilities of the votes (`core.trust.calibrated`).
     """
 
     accuracy: Estimate
@@ -96,6 +98,7 @@ class Assessment:
     recalls: Mapping[int, float]
     curve: tuple[CurvePoint, ...]
     unsettled: float
+    temperature: float
 
     @property
     def settled(self) -> bool:
@@ -210,6 +213,7 @@ def assessing(
         dict(zip(few.classes.tolist(), held_out.recalls.tolist(), strict=True)),
         _curve(counts, [float(judge[np.arange(len(judge)), these].mean()) for these in labels]),
         float(np.mean([these != labels[0] for these in left_out])),
+        temperature,
     )
 
 
