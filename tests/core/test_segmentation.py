@@ -9,8 +9,8 @@ from napari_alibi_seg.core.choices import CLASSICAL, Forest
 from napari_alibi_seg.core.classifier import ClassInfo, gather_samples
 from napari_alibi_seg.core.errors import ClassifierError, DeviceError, ImageError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.lighting import BETWEEN_IMAGES, WITHIN_IMAGE
 from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, planes_of, segment
+from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
 QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)
@@ -131,13 +131,13 @@ def test_classes_painted_on_images_of_different_sizes_train_one_forest(
     assert np.mean(result.labels[micrograph_pixels > 120] == 1) > 0.9
 
 
-@pytest.mark.parametrize(("images", "lighting"), [(1, WITHIN_IMAGE), (2, BETWEEN_IMAGES)])
+@pytest.mark.parametrize(("images", "variation"), [(1, WITHIN_IMAGE), (2, BETWEEN_IMAGES)])
 def test_strokes_on_several_images_are_learnt_in_more_light(
-    micrograph, scribbles, images, lighting
+    micrograph, scribbles, images, variation
 ):
     forest = Segmenter(QUICK, "cpu").fit([micrograph] * images, [scribbles] * images).forest
     samples = painted_samples(micrograph, scribbles)
-    theirs = QUICK.fit_forest([samples] * images, None, lighting=lighting)
+    theirs = QUICK.fit_forest([samples] * images, None, variation=variation)
     assert np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, sobel
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
 
-from napari_alibi_seg.core.lighting import Response
+from napari_alibi_seg.core.variation import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

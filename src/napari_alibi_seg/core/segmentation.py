@@ -31,9 +31,9 @@ from napari_alibi_seg.core.features import (
 )
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.images import Micrograph
-from napari_alibi_seg.core.lighting import BETWEEN_IMAGES, WITHIN_IMAGE, Lighting
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Variation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,11 +87,11 @@ class SegmentationConfig:
         samples: Sequence[PixelSamples],
         projection: Projection | None,
         progress: Progress = silent,
-        lighting: Lighting = WITHIN_IMAGE,
+        variation: Variation = WITHIN_IMAGE,
     ) -> PixelForest:
         """Fit the forest on samples of `channels`, deep ones by a projection; see `fit_forest`.
 
-        Extremely randomised trees see the samples in various `lighting`; the random forest sees
+        Extremely randomised trees see the samples as they may vary; the random forest sees
         them as they are.
         """
         sigmas, vary = self.channels.sigmas, None
@@ -99,7 +99,7 @@ class SegmentationConfig:
         if sigmas and self.forest is Forest.EXTRA_TREES:
             colours = (samples[0].values.shape[1] - deep) // channel_count(1, sigmas)
             response = light_response(colours, sigmas).after(deep)
-            vary = partial(lighting.vary, response)
+            vary = partial(variation, response)
         return fit_forest(
             samples, self.trees, self.seed, progress, self.forest, deep if sigmas else 0, vary
         )
@@ -185,8 +185,8 @@ class Segmenter:
             gather_samples(PixelChannels(plane, self.config.channels, m, projection), strokes)
             for (plane, strokes), m in zip(painted, maps, strict=True)
         ]
-        lighting = WITHIN_IMAGE if len(by_image) == 1 else BETWEEN_IMAGES
-        forest = self.config.fit_forest(samples, projection, self.progress, lighting)
+        variation = WITHIN_IMAGE if len(by_image) == 1 else BETWEEN_IMAGES
+        forest = self.config.fit_forest(samples, projection, self.progress, variation)
         found = ClassInfo.of(forest.classes_, classes)
         colours = planes[0].colours
         return PixelClassifier(

@@ -1,9 +1,9 @@
-"""Painted pixels in another light, so that trees learn what phases look like and not exact greys.
+"""Painted pixels as they might also be, so that trees learn phases and not exact greys.
 
 A forest that sees every stroke in one light splits on grey values that hold there and nowhere
 else: uneven illumination, charging and the next image's exposure then mislead it. So each painted
-pixel is learnt in a contrast and a brightness of its own. Nothing is filtered again: the filters
-are linear in the pixels or, as the structure tensor, quadratic.
+pixel is learnt in a contrast and a brightness of its own, and with noise. Nothing is filtered
+again: the filters are linear in the pixels or, as the structure tensor, quadratic.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Lighting:
-    """How far the light on painted pixels may differ from that on the others.
+class Variation:
+    """How far painted pixels may differ from what they are to stand for.
 
     Attributes
     ----------
@@ -63,21 +63,28 @@ class Lighting:
         Largest natural logarithm of the contrast's factor, either way.
     brightness : float
         Largest shift, in the range of the normalised image, either way.
+    noise : float
+        Standard deviation of normal noise added to every channel, in that of the channel itself
+        over the strokes.
     """
 
     contrast: float
     brightness: float
+    noise: float
 
-    def vary(
+    def __call__(
         self, response: Response, values: NDArray[np.float32], random: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Return (N, F) channels, each pixel's in a light drawn for it."""
-        drawn = random.uniform(-1, 1, (2, len(values))).astype(np.float32)
-        contrast = np.exp(np.float32(self.contrast) * drawn[0])
-        return response(values, contrast, np.float32(self.brightness) * drawn[1])
+        """Return (N, F) channels, each pixel's in a light and with noise drawn for it."""
+        light = random.uniform(-1, 1, (2, len(values))).astype(np.float32)
+        contrast = np.exp(np.float32(self.contrast) * light[0])
+        lit = response(values, contrast, np.float32(self.brightness) * light[1])
+        noise = random.standard_normal(values.shape, np.float32)
+        noise *= np.float32(self.noise) * values.std(axis=0)
+        return lit + noise
 
 
-WITHIN_IMAGE = Lighting(0.2, 0.05)
+WITHIN_IMAGE = Variation(0.2, 0.05, 0.1)
 """For strokes on one image."""
-BETWEEN_IMAGES = Lighting(0.3, 0.1)
-"""For strokes on several."""
+BETWEEN_IMAGES = Variation(0.4, 0.15, 0.5)
+"""For strokes on several: what they teach is meant for others, too."""
