@@ -84,7 +84,7 @@ class Variation:
         return lit + noise
 
 
-WITHIN_IMAGE = Variation(0.2, 0.05, 0.1)
+WITHIN_IMAGE = Variation(0.2, 0.05, 0.15)
 """For strokes on one image."""
 BETWEEN_IMAGES = Variation(0.4, 0.15, 0.5)
 """For strokes on several: what they teach is meant for others, too."""
