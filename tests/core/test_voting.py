@@ -31,9 +31,12 @@ def test_votes_are_scikit_learns_to_the_last_bit(kind, options, made):
     np.testing.assert_array_equal(votes(forest, pixels), forest.predict_proba(pixels))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (16, 16), (17, 33), (5, 100)])
-def test_squares_of_pixels_get_the_votes_of_lists(shape):
-    forest = ExtraTreesClassifier(5, random_state=0).fit(*samples(200))
+@pytest.mark.parametrize("made", [samples, tied])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 2100), (300, 1), (16, 16), (17, 33), (5, 100), (64, 32), (67, 70)]
+)
+def test_squares_of_pixels_get_the_votes_of_lists(shape, made):
+    forest = ExtraTreesClassifier(5, random_state=0).fit(*made(200))
     values = samples(shape[0] * shape[1], seed=2)[0].reshape(*shape, -1)
 
     squares = votes(forest, values)

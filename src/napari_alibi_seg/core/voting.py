@@ -1,35 +1,36 @@
-"""The votes of a forest, 256 pixels at a time through every tree.
+"""The votes of a forest, thousands of pixels at a time through every tree.
 
 scikit-learn walks each pixel down each tree alone, and waits for memory at every node. Here a
-tree is walked once for a square of pixels: a node splits those that reach it with one comparison,
-which the compiler turns into vector instructions, and a branch that no pixel takes is left out.
-Neighbours are alike, so most branches are. The numbers added, and their order, are
-scikit-learn's, and so is the result to the last bit.
+tree is walked once for a patch of pixels. It is made of cells of 8 x 8, a bit for each pixel in one
+machine word: a node splits a cell by comparing 64 numbers with vector instructions, cells that do
+not reach it cost nothing, and a branch that no pixel takes is left out. Neighbours are alike, so
+most branches are. Leaves of one class, which full-grown trees have, are counted by bits as well;
+other shares are added in scikit-learn's order. Either way the result is scikit-learn's to the
+last bit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import numba
 import numpy as np
+from llvmlite import ir
+from numba import extending, types
+
+from napari_alibi_seg.core.machine_code import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-_SIDE = 16
-_SQUARE = _SIDE * _SIDE
-_PAD = 16  # rows of 1024 bytes would all compete for the same lines of the cache
-_WORDS = _SQUARE // 8
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_YES, _NO = np.uint8(255), np.uint8(0)
+_CELL = 8
+_BITS = _CELL * _CELL
+_DOWN, _ACROSS = 8, 4
+_CELLS = _DOWN * _ACROSS  # at most as many as a word has bits
+_PAD = 16  # rows of a power of two bytes would all compete for the same lines of the cache
+_NONE, _ONE = np.uint64(0), np.uint64(1)
 _LEAF = -1
 
 
@@ -37,7 +38,8 @@ class _Trees(NamedTuple):
     """The nodes of all trees, one tree after the other.
 
     `feature`, `left`, `right` (nodes,) int32, `left` is -1 at leaves; `threshold` (nodes,) float32;
-    `shares` (nodes, K) float64; `roots` (trees,) int32; `depth` of the deepest tree.
+    `shares` (nodes, K) float64; `winner` (nodes,) int32 the class of the largest; `pure` whether
+    it has all of a leaf's votes, at every leaf; `roots` (trees,) int32; `depth` of the deepest.
     """
 
     feature: NDArray[np.int32]
@@ -45,6 +47,8 @@ class _Trees(NamedTuple):
     left: NDArray[np.int32]
     right: NDArray[np.int32]
     shares: NDArray[np.float64]
+    winner: NDArray[np.int32]
+    pure: bool
     roots: NDArray[np.int32]
     depth: int
 
@@ -78,8 +82,7 @@ def votes(forest: Any, values: NDArray[np.float32]) -> NDArray[np.float64]:
     trees = _flattened(forest)
     pixels = np.ascontiguousarray(values, np.float32).reshape(-1, *values.shape[-2:])
     shares = np.empty((*pixels.shape[:2], trees.shares.shape[1]))
-    height = min(_SIDE, len(pixels))
-    _count(pixels, height, _SQUARE // height, *trees, shares)
+    _count(pixels, trees, shares)
     shares /= len(trees.roots)
     return shares.reshape(*values.shape[:-1], -1)
 
@@ -87,8 +90,9 @@ def votes(forest: Any, values: NDArray[np.float32]) -> NDArray[np.float64]:
 def compile_now() -> None:
     """Get the machine code ready, which takes seconds the first time on a machine."""
     nought, leaf = np.zeros(1, np.int32), np.full(1, _LEAF, np.int32)
-    stump = _Trees(nought, np.zeros(1, np.float32), leaf, leaf, np.ones((1, 1)), nought, 0)
-    _count(np.zeros((1, 1, 1), np.float32), 1, _SQUARE, *stump, np.empty((1, 1, 1)))
+    certain = np.ones((1, 1))
+    stump = _Trees(nought, np.zeros(1, np.float32), leaf, leaf, certain, nought, True, nought, 0)
+    _count(np.zeros((1, 1, 1), np.float32), stump, np.empty((1, 1, 1)))
 
 
 def _flattened(forest: Any) -> _Trees:
@@ -109,12 +113,16 @@ def _flatten(estimators: list[Any]) -> _Trees:
         moved = [np.where(p < 0, _LEAF, p + root) for p, root in zip(parts, roots, strict=True)]
         return np.concatenate(moved).astype(np.int32)
 
+    left = children("children_left")
+    shares = np.concatenate([tree.value[:, 0] for tree in trees])
     return _Trees(
         np.concatenate([tree.feature for tree in trees]).astype(np.int32),
         _rounded_down(np.concatenate([tree.threshold for tree in trees])),
-        children("children_left"),
+        left,
         children("children_right"),
-        np.concatenate([tree.value[:, 0] for tree in trees]),
+        shares,
+        shares.argmax(axis=1).astype(np.int32),
+        bool(np.isin(shares[left == _LEAF], (0, 1)).all()),
         roots.astype(np.int32),
         max(tree.max_depth for tree in trees),
     )
@@ -127,126 +135,213 @@ def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(rounded > values, below, rounded)
 
 
-def _compiled(function: _Function) -> _Function:
-    try:
-        made: Any = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # there is no folder in which machine code may be kept
-        made = numba.njit(nogil=True, error_model="numpy")(function)
-    return cast("_Function", made)
+def _compare(_: Any, values: Any, row: Any, start: Any, threshold: Any) -> Any:
+    """Return a word whose bit k says whether ``values[row, start + k] > threshold``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, row, start, limit = arguments
+        made = context.make_array(signature.args[0])(context, builder, array)
+        several = ir.VectorType(ir.FloatType(), _BITS)
+        length = builder.extract_value(made.shape, 1)
+        place = builder.gep(made.data, [builder.add(builder.mul(row, length), start)])
+        loaded = builder.load(builder.bitcast(place, several.as_pointer()), align=4)
+        empty, first = ir.Constant(several, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), _BITS), [0] * _BITS)
+        alone = builder.insert_element(empty, limit, first)
+        repeated = builder.shuffle_vector(alone, empty, everywhere)
+        return builder.bitcast(builder.fcmp_ordered(">", loaded, repeated), ir.IntType(_BITS))
+
+    return types.uint64(values, types.intp, types.intp, types.float32), generate
 
 
-@_compiled
-def _above(values: Any, threshold: Any, out: Any) -> None:
-    for k in range(_SQUARE):
-        out[k] = _YES if values[k] > threshold else _NO
+_above: Any = extending.intrinsic(_compare)
 
 
-@_compiled
-def _split(reached: Any, above: Any) -> tuple[Any, Any]:
-    """Keep in each only the pixels that go there; return whether there are any."""
-    any_left = any_right = np.uint64(0)
-    for k in range(_WORDS):
-        right = above[k] & reached[k]
-        left = reached[k] ^ right
-        above[k], reached[k] = right, left
-        any_left |= left
-        any_right |= right
-    return any_left, any_right
+def _find(_: Any, word: Any) -> Any:
+    """Return the place of the lowest bit set in a word that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
 
 
-@_compiled
-def _copy(source: Any, out: Any) -> None:
-    for k in range(_WORDS):
-        out[k] = source[k]
+_lowest: Any = extending.intrinsic(_find)
 
 
-@_compiled
-def _add(share: Any, reached: Any, out: Any) -> None:
-    for k in range(_SQUARE):
-        out[k] += share if reached[k] else 0.0
+@compiled
+def _split(channels: Any, f: Any, threshold: Any, reached: Any, top: Any, cells: Any) -> Any:
+    """Write whose channel is above; return which cells have any that is not, and any that is."""
+    below = above = _NONE
+    while cells:
+        c = _lowest(cells)
+        cells &= cells - _ONE
+        here = reached[top, c]
+        there = _above(channels, f, np.intp(c) * _BITS, threshold) & here
+        reached[top + 1, c] = there
+        below |= np.uint64(there != here) << c
+        above |= np.uint64(there != _NONE) << c
+    return below, above
 
 
-@_compiled
-def _ask(
+@compiled
+def _part(reached: Any, top: Any, cells: Any) -> None:
+    """Take the pixels of the branch above away from a branch."""
+    while cells:
+        c = _lowest(cells)
+        cells &= cells - _ONE
+        reached[top, c] ^= reached[top + 1, c]
+
+
+@compiled
+def _elect(reached: Any, top: Any, cells: Any, chosen: Any, winner: Any) -> None:
+    while cells:
+        c = _lowest(cells)
+        cells &= cells - _ONE
+        chosen[winner, c] |= reached[top, c]
+
+
+@compiled
+def _add(reached: Any, top: Any, cells: Any, shares: Any, node: Any, sums: Any) -> None:
+    while cells:
+        c = _lowest(cells)
+        cells &= cells - _ONE
+        bits = reached[top, c]
+        while bits:
+            k = np.intp(c) * _BITS + np.intp(_lowest(bits))
+            bits &= bits - _ONE
+            for share in range(shares.shape[1]):
+                sums[share, k] += shares[node, share]
+
+
+@compiled
+def _walk(
     root: int,
-    feature: Any,
-    threshold: Any,
-    left: Any,
-    right: Any,
-    shares: Any,
+    trees: Any,
     channels: Any,
     reached: Any,
+    cells: Any,
     nodes: Any,
-    counts: Any,
+    chosen: Any,
+    sums: Any,
 ) -> None:
-    """Add one tree's shares to `counts`; `reached` and `nodes` are a stack of branches to take."""
-    words = reached.view(np.uint64)
+    """Let one tree choose, or add its shares; the branches to take are a stack.
+
+    Of each: its node, the pixels that reached it, and a word of the cells they lie in. Helpers
+    get whole arrays and an index: a view is counted where it is made, which takes longer.
+    """
     top = 0
     nodes[0] = root
-    for k in range(_WORDS):
-        words[0, k] = _ALL
     while top >= 0:
-        node = nodes[top]
-        if left[node] == _LEAF:
-            for c in range(shares.shape[1]):
-                if shares[node, c] != 0:
-                    _add(shares[node, c], reached[top], counts[c])
+        node, here = nodes[top], cells[top]
+        if trees.left[node] == _LEAF:
+            if trees.pure:
+                _elect(reached, top, here, chosen, trees.winner[node])
+            else:
+                _add(reached, top, here, trees.shares, node, sums)
             top -= 1
             continue
-        _above(channels[feature[node]], threshold[node], reached[top + 1])
-        any_left, any_right = _split(words[top], words[top + 1])
-        nodes[top] = left[node]
-        if any_right and any_left:
+        f, threshold = trees.feature[node], trees.threshold[node]
+        below, above = _split(channels, f, threshold, reached, top, here)
+        nodes[top] = trees.left[node] if below else trees.right[node]
+        if below and above:
+            _part(reached, top, above)
+            cells[top] = below
             top += 1
-            nodes[top] = right[node]
-        elif any_right:
-            _copy(words[top + 1], words[top])
-            nodes[top] = right[node]
+            nodes[top], cells[top] = trees.right[node], above
 
 
-@_compiled
-def _turn(pixels: Any, top: int, bottom: int, first: int, last: int, channels: Any) -> None:
-    """Write the channels of a rectangle of pixels as rows."""
-    k = 0
-    for y in range(top, bottom):
-        for x in range(first, last):
-            for f in range(pixels.shape[2]):
-                channels[f, k] = pixels[y, x, f]
-            k += 1
+@compiled
+def _count_chosen(chosen: Any, counts: Any) -> None:
+    """Add a bit to every pixel's number; bit i of all numbers of a cell is one word."""
+    for share in range(chosen.shape[0]):
+        for c in range(_CELLS):
+            carry = chosen[share, c]
+            i = 0
+            while carry:
+                old = counts[share, i, c]
+                counts[share, i, c] = old ^ carry
+                carry &= old
+                i += 1
 
 
-@_compiled
-def _count(
-    pixels: Any,
-    height: int,
-    width: int,
-    feature: Any,
-    threshold: Any,
-    left: Any,
-    right: Any,
-    shares: Any,
-    roots: Any,
-    depth: int,
-    out: Any,
-) -> None:
-    """Write the sum of all trees' shares, (Y, X, K), a rectangle of pixels at a time."""
-    channels = np.zeros((pixels.shape[2], _SQUARE + _PAD), np.float32)
-    reached = np.empty((depth + 2, _SQUARE), np.uint8)
-    nodes = np.empty(depth + 2, np.int32)
-    counts = np.empty((shares.shape[1], _SQUARE))
+@compiled
+def _read(counts: Any, sums: Any) -> None:
+    """Write the numbers that bits were added to."""
+    for share in range(counts.shape[0]):
+        for c in range(_CELLS):
+            for k in range(_BITS):
+                number = 0
+                for i in range(counts.shape[1]):
+                    number += int((counts[share, i, c] >> np.uint64(k)) & _ONE) << i
+                sums[share, c * _BITS + k] = number
+
+
+@compiled
+def _places(pixels: Any, top: int, first: int, c: int) -> tuple[int, int, int, int]:
+    """Return where a cell begins and ends, in rows and in columns: 8 x 8, or 64 of one row."""
+    if pixels.shape[0] == 1:
+        left = first + c * _BITS
+        return 0, 1, left, min(left + _BITS, pixels.shape[1])
+    up, left = top + c // _ACROSS * _CELL, first + c % _ACROSS * _CELL
+    return up, min(up + _CELL, pixels.shape[0]), left, min(left + _CELL, pixels.shape[1])
+
+
+@compiled
+def _load(pixels: Any, top: int, first: int, channels: Any, reached: Any) -> Any:
+    """Write the channels of a patch of pixels as rows; return which cells hold any."""
+    cells = _NONE
+    for c in range(_CELLS):
+        up, down, left, right = _places(pixels, top, first, c)
+        reached[c] = _NONE
+        for y in range(up, down):
+            for x in range(left, right):
+                k = (y - up) * _CELL + x - left
+                reached[c] |= _ONE << np.uint64(k)
+                for f in range(pixels.shape[2]):
+                    channels[f, c * _BITS + k] = pixels[y, x, f]
+        cells |= np.uint64(reached[c] != _NONE) << np.uint64(c)
+    return cells
+
+
+@compiled
+def _store(sums: Any, top: int, first: int, out: Any) -> None:
+    for c in range(_CELLS):
+        up, down, left, right = _places(out, top, first, c)
+        for y in range(up, down):
+            for x in range(left, right):
+                for share in range(out.shape[2]):
+                    out[y, x, share] = sums[share, c * _BITS + (y - up) * _CELL + x - left]
+
+
+@compiled
+def _count(pixels: Any, trees: Any, out: Any) -> None:
+    """Write the sum of all trees' shares, (Y, X, K), a patch of pixels at a time."""
+    one_row = pixels.shape[0] == 1
+    height = 1 if one_row else _DOWN * _CELL
+    width = _CELLS * _BITS if one_row else _ACROSS * _CELL
+    shares, digits = out.shape[2], 1
+    while len(trees.roots) >> digits:
+        digits += 1
+    channels = np.zeros((pixels.shape[2], _CELLS * _BITS + _PAD), np.float32)
+    reached = np.empty((trees.depth + 2, _CELLS), np.uint64)
+    cells = np.empty(trees.depth + 2, np.uint64)
+    nodes = np.empty(trees.depth + 2, np.int32)
+    chosen = np.empty((shares, _CELLS), np.uint64)
+    counts = np.empty((shares, digits, _CELLS), np.uint64)
+    sums = np.empty((shares, _CELLS * _BITS))
+    everyone = np.empty(_CELLS, np.uint64)
     for top in range(0, pixels.shape[0], height):
-        bottom = min(top + height, pixels.shape[0])
         for first in range(0, pixels.shape[1], width):
-            last = min(first + width, pixels.shape[1])
-            _turn(pixels, top, bottom, first, last, channels)
-            counts.fill(0)
-            for root in roots:
-                _ask(
-                    root, feature, threshold, left, right, shares, channels, reached, nodes, counts
-                )
-            k = 0
-            for y in range(top, bottom):
-                for x in range(first, last):
-                    for c in range(shares.shape[1]):
-                        out[y, x, c] = counts[c, k]
-                    k += 1
+            filled = _load(pixels, top, first, channels, everyone)
+            counts[:] = _NONE
+            sums[:] = 0
+            for root in trees.roots:
+                reached[0], cells[0] = everyone, filled
+                chosen[:] = _NONE
+                _walk(root, trees, channels, reached, cells, nodes, chosen, sums)
+                if trees.pure:
+                    _count_chosen(chosen, counts)
+            if trees.pure:
+                _read(counts, sums)
+            _store(sums, top, first, out)
