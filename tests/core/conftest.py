@@ -1,4 +1,6 @@
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -34,6 +36,30 @@ def scribbles(micrograph_pixels):
     painted[::9, ::4] = np.where(micrograph_pixels > 110, 1, 0)[::9, ::4]
     painted[4::9, ::4] = np.where(micrograph_pixels < 60, 3, 0)[4::9, ::4]
     return painted
+
+
+@pytest.fixture
+def painting_on():
+    """Keep painting and erasing an array from another thread."""
+
+    @contextmanager
+    def made(scribbles):
+        enough = Event()
+
+        def paint():
+            while not enough.is_set():
+                scribbles[::3] = 1
+                scribbles[::3] = 0
+
+        person = Thread(target=paint)
+        person.start()
+        try:
+            yield scribbles
+        finally:
+            enough.set()
+            person.join()
+
+    return made
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_blocks import coarse_step, magnified
 from napari_alibi_seg.core.live_channels import LiveChannels
 from napari_alibi_seg.core.live_records import (
+    Assessing,
     Block,
     FeatureProgress,
     Fitted,
@@ -135,6 +136,20 @@ def test_ignored_pixels_become_zero_and_are_not_counted(request_of, scribbles):
     np.testing.assert_array_equal(labels == 0, ignoring == 7)
     assert events[-1].pixels.keys() == {1, 3}
     assert sum(events[-1].pixels.values()) == (ignoring != 7).sum()
+
+
+def test_what_is_painted_meanwhile_does_not_change_an_assessment(request_of, scribbles):
+    quiet = list(LiveEngine("cpu").update(request_of(advise=True)))
+    drawn, events = scribbles.copy(), []
+
+    for event in LiveEngine("cpu").update(request_of(advise=True, scribbles=drawn)):
+        events.append(event)
+        if isinstance(event, Assessing):
+            drawn[:] = 1
+
+    assert quiet[-1].spots
+    assert events[-1].spots == quiet[-1].spots
+    assert events[-1].assessment == quiet[-1].assessment
 
 
 def test_strokes_are_counted_by_class_and_plane(micrograph_pixels):

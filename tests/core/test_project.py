@@ -103,6 +103,15 @@ def test_strokes_on_many_planes_and_large_class_numbers_are_kept(micrograph_pixe
     np.testing.assert_array_equal(Strokes.of(image, scribbles).array(), scribbles)
 
 
+def test_strokes_are_gathered_while_the_person_paints_on(painting_on):
+    image = as_micrograph(np.ones((600, 600), np.uint8))
+    with painting_on(np.zeros((600, 600), np.uint8)) as scribbles:
+        for _ in range(100):
+            strokes = Strokes.of(image, scribbles)
+            assert len(strokes.positions) == len(strokes.values)
+            assert strokes.values.min(initial=1) == 1
+
+
 def test_a_missing_image_is_told_with_both_paths_and_what_to_do(folder, project_on, scribbles):
     project, path = project_on(scribbles), folder / "projects/p.alibi"
     (folder / "images/alloy.tif").unlink()

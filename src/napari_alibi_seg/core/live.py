@@ -288,7 +288,7 @@ class LiveEngine:
         }
         trained = request.classifier is None
         samples = [channels[i].samples(p) for i, p in painted.items()] if trained else []
-        scribbles = request.scribbles[shown]
+        scribbles = request.scribbles[shown].copy()  # the person may be painting on
         yield from advising(
             Result(shown, scribbles, channels[shown], fine, samples, painted, request.config)
         )

@@ -80,13 +80,17 @@ class Strokes:
 
     @classmethod
     def of(cls, image: Micrograph, scribbles: NDArray[np.integer[Any]]) -> Strokes:
-        """Gather what is painted in an array of the image's ``label_shape``, plane by plane."""
+        """Gather what is painted in an array of the image's ``label_shape``, plane by plane.
+
+        Every plane is copied before it is looked at: the person may be painting on.
+        """
         positions, values = [np.empty((0, scribbles.ndim), np.int32)], [np.empty(0, np.uint8)]
         for index in image.plane_indices():
-            rows, columns = np.nonzero(scribbles[index])
+            plane = np.array(scribbles[index])
+            rows, columns = np.nonzero(plane)
             leading = np.broadcast_to(np.array(index, np.int32), (len(rows), len(index)))
             positions.append(np.column_stack([leading, rows, columns]).astype(np.int32))
-            painted = scribbles[index][rows, columns]
+            painted = plane[rows, columns]
             values.append(painted.astype(np.uint8 if painted.max(initial=0) < 256 else np.uint16))
         return cls(scribbles.shape, np.concatenate(positions), np.concatenate(values))
 
