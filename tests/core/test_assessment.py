@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
+from scipy.ndimage import label
 
 from napari_alibi_seg.core.assessment import Seen, Strokes, assessing
 from napari_alibi_seg.core.classifier import PixelSamples
-from napari_alibi_seg.core.strokes import stroke_numbers, stroke_pieces
+from napari_alibi_seg.core.strokes import (
+    amount_painted,
+    painted_pixels,
+    stroke_numbers,
+    stroke_pieces,
+)
 from napari_alibi_seg.core.trust import (
     DEEP,
     HeldOut,
@@ -85,13 +91,14 @@ def test_one_stroke_of_a_class_is_halved_along_its_length():
     scribbles[3:5, 2:32] = 1
     scribbles[10, 5:9] = scribbles[15, 5:9] = 2
 
-    pieces = stroke_pieces({(): scribbles})[()]
+    pieces = np.zeros(scribbles.shape, int)
+    pieces[scribbles > 0] = stroke_pieces({(): scribbles})[0]
 
     left, right = np.unique(pieces[3:5, 2:17]), np.unique(pieces[3:5, 17:32])
     assert left.size == right.size == 1
     assert left != right
     assert len(np.unique(pieces)) == 5
-    np.testing.assert_array_equal(pieces > 0, scribbles > 0)
+    assert pieces[scribbles > 0].all()
 
 
 def test_touching_strokes_of_two_classes_are_two():
@@ -99,6 +106,25 @@ def test_touching_strokes_of_two_classes_are_two():
     scribbles[1:3, 1:3], scribbles[3:5, 3:5] = 1, 2
 
     assert stroke_numbers(scribbles).max() == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_strokes_are_the_connected_pieces_of_each_class(dtype):
+    random = np.random.default_rng(0)
+    for share in (0.0, 0.1, 0.4, 0.8, 1.0):
+        drawn = random.integers(1, 4, (60, 70)) * (random.uniform(size=(60, 70)) < share)
+        scribbles = np.asfortranarray(drawn.astype(dtype))
+        expected, strokes = np.zeros(scribbles.shape, int), 0
+        for value in (1, 2, 3):
+            pieces, count = label(scribbles == value, np.ones((3, 3)))
+            expected[pieces > 0] = pieces[pieces > 0] + strokes
+            strokes += count
+
+        np.testing.assert_array_equal(stroke_numbers(scribbles), expected)
+        np.testing.assert_array_equal(np.stack(painted_pixels(scribbles)), np.nonzero(scribbles))
+        told = amount_painted({(): scribbles})
+        assert told.strokes == strokes
+        assert sum(told.pixels.values()) == np.count_nonzero(scribbles)
 
 
 def test_a_single_pixel_cannot_be_left_out():

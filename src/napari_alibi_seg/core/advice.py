@@ -115,13 +115,11 @@ def _telling(
 def _strokes(result: Result) -> Strokes | None:
     if not result.samples:
         return None
-    pieces = stroke_pieces(result.painted)
     painted = PixelSamples(
         np.concatenate([some.values for some in result.samples]),
         np.concatenate([some.labels for some in result.samples]),
     )
-    numbers = [pieces[index][plane > 0] for index, plane in result.painted.items()]
-    return Strokes(painted, np.concatenate(numbers))
+    return Strokes(painted, np.concatenate(stroke_pieces(result.painted)))
 
 
 def _fit(result: Result, samples: PixelSamples) -> Voter:

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.smoothing import reach, smoothed
+from napari_alibi_seg.core.strokes import painted_pixels
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def gather_samples(channels: PixelChannels, scribbles: NDArray[np.integer[Any]])
             f"The scribbles have shape {scribbles.shape} but the image plane has {channels.shape}; "
             "paint on a layer of the image's own size."
         )
-    rows, columns = np.nonzero(scribbles)
+    rows, columns = painted_pixels(scribbles)
     return PixelSamples(channels.points(rows, columns), scribbles[rows, columns])
 
 

@@ -11,6 +11,7 @@ from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.classifier import PixelSamples
 from napari_alibi_seg.core.remembered import RememberedChannels
 from napari_alibi_seg.core.smoothing import reach
+from napari_alibi_seg.core.strokes import painted_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +73,7 @@ class PlaneChannels:
 
     def samples(self, scribbles: NDArray[Any]) -> PixelSamples:
         """Return the painted pixels of (Y, X) scribbles."""
-        rows, columns = np.nonzero(scribbles)
+        rows, columns = painted_pixels(scribbles)
         parts = [part.points(rows, columns) for part in (self.deep, self.classical) if part]
         return PixelSamples(np.concatenate(parts, axis=-1), scribbles[rows, columns])
 

@@ -15,6 +15,7 @@ import tifffile
 
 from napari_alibi_seg.core.errors import ImageError, ProjectError
 from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.strokes import painted_pixels
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Strokes:
         positions, values = [np.empty((0, scribbles.ndim), np.int32)], [np.empty(0, np.uint8)]
         for index in image.plane_indices():
             plane = np.array(scribbles[index])
-            rows, columns = np.nonzero(plane)
+            rows, columns = painted_pixels(plane)
             leading = np.broadcast_to(np.array(index, np.int32), (len(rows), len(index)))
             positions.append(np.column_stack([leading, rows, columns]).astype(np.int32))
             painted = plane[rows, columns]

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from napari_alibi_seg.core.live_records import Painted
 
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.live_records import Index, LiveRequest
 
-_TOUCHING = np.ones((3, 3), bool)  # strokes may go on diagonally
+
+def painted_pixels(
+    scribbles: NDArray[np.integer[Any]],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of what is painted on a plane, (Y, X), row by row."""
+    rows = np.flatnonzero(scribbles.any(axis=1))  # much faster than nonzero, and these are few
+    row, columns = np.divmod(np.flatnonzero(scribbles[rows] != 0), scribbles.shape[1])
+    return rows[row], columns
 
 
 def painted_without(request: LiveRequest) -> dict[Index, NDArray[Any]]:
@@ -26,7 +34,10 @@ def painted_without(request: LiveRequest) -> dict[Index, NDArray[Any]]:
     for index in request.image.plane_indices():
         if request.scribbles[index].any():
             plane = request.scribbles[index].copy()
-            plane[np.isin(plane, list(request.ignored))] = 0
+            if request.ignored:
+                pixels = np.stack(painted_pixels(plane))
+                ignored = np.isin(plane[tuple(pixels)], list(request.ignored))
+                plane[tuple(pixels[:, ignored])] = 0
             if plane.any():
                 painted[index] = plane
     return painted
@@ -43,15 +54,10 @@ def stroke_numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     Returns
     -------
     ndarray
-        (Y, X) int32: 0 where not painted, then 1, 2, ... class by class.
+        (Y, X) int32: 0 where not painted, then 1, 2, ... class by class, row by row.
     """
     numbers = np.zeros(scribbles.shape, np.int32)
-    strokes = 0
-    for value in np.unique(scribbles[scribbles > 0]):
-        pieces, count = label(scribbles == value, _TOUCHING)
-        inside = pieces > 0
-        numbers[inside] = pieces[inside] + strokes
-        strokes += count
+    numbers[painted_pixels(scribbles)] = _numbers(scribbles)
     return numbers
 
 
@@ -60,13 +66,13 @@ def amount_painted(painted: Mapping[Index, NDArray[Any]]) -> Painted:
     pixels: Counter[int] = Counter()
     strokes = 0
     for scribbles in painted.values():
-        values, counts = np.unique(scribbles[scribbles > 0], return_counts=True)
+        values, counts = np.unique(scribbles[painted_pixels(scribbles)], return_counts=True)
         pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        strokes += int(stroke_numbers(scribbles).max())
+        strokes += int(_numbers(scribbles).max(initial=0))
     return Painted(dict(pixels), strokes)
 
 
-def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> dict[Index, NDArray[np.int32]]:
+def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int32]]:
     """Give every stroke of all planes a number, and each half of a class's only stroke.
 
     So that something of each class can be left out; see `core.assessment`.
@@ -78,29 +84,66 @@ def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> dict[Index, NDArray[
 
     Returns
     -------
-    dict
-        (Y, X) int32 by plane: 0 where not painted, else a number no other piece has.
+    list of ndarray
+        For each plane the numbers of its painted pixels, row by row; no two pieces share one.
     """
-    pieces, strokes = {}, 0
+    pieces: list[NDArray[np.int32]] = []
+    strokes = 0
     owners: Counter[int] = Counter()
-    for index, scribbles in painted.items():
-        numbers = stroke_numbers(scribbles)
-        found, first = np.unique(numbers, return_index=True)
-        owners.update(scribbles.ravel()[first[found > 0]].tolist())
-        pieces[index] = np.where(numbers > 0, numbers + strokes, 0).astype(np.int32)
-        strokes += int(numbers.max())
+    for scribbles in painted.values():
+        numbers = _numbers(scribbles)
+        _, first = np.unique(numbers, return_index=True)
+        owners.update(scribbles[painted_pixels(scribbles)][first].tolist())
+        pieces.append(numbers + np.int32(strokes))
+        strokes += len(first)
     for value in [value for value, count in owners.items() if count == 1]:
         strokes += 1
-        for index, scribbles in painted.items():
-            _halve(pieces[index], scribbles == value, strokes)
+        for numbers, scribbles in zip(pieces, painted.values(), strict=True):
+            _halve(numbers, scribbles, value, strokes)
     return pieces
 
 
-def _halve(pieces: NDArray[np.int32], stroke: NDArray[np.bool_], number: int) -> None:
-    """Give one end of a stroke, seen along its length, another number."""
-    pixels = np.argwhere(stroke)
-    if len(pixels) > 1:
-        centred = pixels - pixels.mean(axis=0)
+def _halve(
+    numbers: NDArray[np.int32], scribbles: NDArray[np.integer[Any]], value: int, number: int
+) -> None:
+    """Give one end of a class's stroke, seen along its length, another number."""
+    pixels = np.column_stack(painted_pixels(scribbles))
+    stroke = np.flatnonzero(scribbles[tuple(pixels.T)] == value)
+    if len(stroke) > 1:
+        centred = pixels[stroke] - pixels[stroke].mean(axis=0)
         along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-        far = pixels[np.argsort(along, kind="stable")[len(pixels) // 2 :]]
-        pieces[tuple(far.T)] = number
+        numbers[stroke[np.argsort(along, kind="stable")[len(stroke) // 2 :]]] = number
+
+
+def _numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """Return the stroke of every painted pixel, row by row; see `stroke_numbers`.
+
+    Runs of pixels along rows are joined, so that the size of the plane costs nothing.
+    """
+    rows, columns = painted_pixels(scribbles)
+    values = scribbles[rows, columns]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = np.diff(rows) | (np.diff(columns) - 1) | (values[1:] != values[:-1])
+    run = np.cumsum(begins) - 1  # of every pixel
+    first = np.flatnonzero(begins)
+    last = np.append(first, len(rows))[1:] - 1
+    one, other = _touching(rows[first], columns[first], columns[last], scribbles.shape[1])
+    same = values[first[one]] == values[first[other]]
+    graph = coo_array((same[same], (one[same], other[same])), (len(first), len(first)))
+    stroke = connected_components(graph, directed=False)[1]
+    _, begin, stroke = np.unique(stroke, return_index=True, return_inverse=True)
+    order = np.lexsort((begin, values[first[begin]]))
+    return (np.argsort(order)[stroke][run] + 1).astype(np.int32)
+
+
+def _touching(
+    row: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp], width: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the pairs of runs, in order, that touch from one row to the next, also diagonally."""
+    below = (row + 1) * width
+    low = np.searchsorted(row * width + right, below + np.maximum(left - 1, 0))
+    high = np.searchsorted(row * width + left, below + np.minimum(right + 1, width - 1), "right")
+    counts = np.maximum(high - low, 0)
+    one = np.repeat(np.arange(len(row)), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return one, np.repeat(low, counts) + within
