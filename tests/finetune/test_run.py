@@ -20,6 +20,7 @@ from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.geometry import Geometry
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import read_config
+from napari_alibi_seg.finetune.logs import run_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,6 +165,43 @@ def test_full_disk_keeps_the_last_checkpoint(
     assert code == 7
     assert "free space" in capfd.readouterr().err
     assert (run / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_figures_of_an_earlier_validation_stay_in_the_card(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [*arguments, "--steps", "4", "--validate-every", "4", "--output", str(run)]
+    assert main(command) == 0
+    before = json.loads((run / "card.json").read_text())["figures"]
+
+    assert main(["--resume", "--output", str(run)]) == 0
+
+    after = json.loads((run / "card.json").read_text())["figures"]
+    assert after == pytest.approx(before, rel=1e-5, abs=1e-5)
+    assert after
+
+
+def test_rows_wait_while_another_program_holds_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with run_log(tmp_path, 0) as log:
+        log.add("steps", 1, {"loss": 0.5})
+        with monkeypatch.context() as excel:  # Windows refuses to open what it holds
+            excel.setattr("pathlib.Path.open", _refuse)
+            log.add("steps", 2, {"loss": 0.25})
+            log.add("steps", 3, {"loss": 0.125})
+            log.add("validation", 3, {"loio_r2": 0.0})
+        assert [row["step"] for row in rows(tmp_path / "steps.csv")] == ["1"]
+        log.add("steps", 4, {"loss": 0.0625})
+        assert [row["step"] for row in rows(tmp_path / "steps.csv")] == ["1", "2", "3", "4"]
+        assert log.last("steps") == {"loss": 0.0625}
+    assert rows(tmp_path / "validation.csv") == [{"step": "3", "loio_r2": "0"}]
+    assert "held by another program" in caplog.text
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_loss_that_is_no_number_stops_the_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,42 @@ def test_half_precision_stays_near_full_precision(make_trainer) -> None:
     half, *_ = make_trainer(replace(CONFIG, precision=Precision.BFLOAT16)).steps(Event())
     assert half.loss == pytest.approx(full.loss, rel=0.05)
     assert half.loss != full.loss
+
+
+@pytest.mark.parametrize("done", [1, 6])
+def test_a_resumed_run_in_float16_goes_on_with_the_scale_it_had(
+    make_trainer, tmp_path: Path, done: int
+) -> None:
+    config = replace(CONFIG, precision=Precision.FLOAT16, steps=8)
+    whole, first, second = (make_trainer(config) for _ in range(3))
+    for trainer in (whole, first):
+        trainer.state.scaler.load_state_dict(
+            {**trainer.state.scaler.state_dict(), "scale": 2.0**40, "growth_interval": 3}
+        )
+    for _ in islice(first.steps(Event()), done):
+        pass
+    first.state.save(tmp_path / "c.safetensors", "corpus")
+    second.state.load(tmp_path / "c.safetensors", "corpus")
+    assert second.state.scaler.state_dict() == first.state.scaler.state_dict()
+
+    list(second.steps(Event()))
+    list(whole.steps(Event()))
+
+    assert second.state.scaler.state_dict() == whole.state.scaler.state_dict()
+    for name, value in copied(whole).items():
+        assert torch.equal(value, copied(second)[name]), name
+
+
+def test_a_checkpoint_without_a_scale_is_gone_on_with_in_float16(
+    make_trainer, tmp_path: Path
+) -> None:
+    plain, half = make_trainer(CONFIG), make_trainer(replace(CONFIG, precision=Precision.FLOAT16))
+    list(plain.steps(Event()))
+    plain.state.save(tmp_path / "c.safetensors", "corpus")
+    before = half.state.scaler.state_dict()
+    half.state.load(tmp_path / "c.safetensors", "corpus")
+    assert half.state.scaler.state_dict() == before
+    assert half.state.step == plain.state.step
 
 
 def test_tokens_of_a_patchwise_model_follow_every_motion() -> None:

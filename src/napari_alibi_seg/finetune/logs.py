@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 class RunLog:
     """Adds rows to ``steps.csv`` and ``validation.csv`` of a run's folder.
 
+    Rows wait while another program holds a file, as Excel does on Windows.
+
     Parameters
     ----------
     folder : Path
@@ -32,6 +34,7 @@ class RunLog:
 
     def __init__(self, folder: Path, step: int) -> None:
         self._folder = folder
+        self._waiting: dict[str, list[list[Any]]] = {}
         self._board: Any = None
         if find_spec("tensorboard") is None:
             LOG.info("TensorBoard is not installed (extra 'train'); figures go to CSV only.")
@@ -43,7 +46,7 @@ class RunLog:
             _forget_after(folder / f"{name}.csv", step)
 
     def add(self, name: str, step: int, figures: Mapping[str, float]) -> None:
-        """Add one row to ``<name>.csv``.
+        """Add one row to ``<name>.csv``, after those that wait.
 
         Raises
         ------
@@ -52,19 +55,41 @@ class RunLog:
         """
         path = self._folder / f"{name}.csv"
         with _disk_errors(path):
-            new = not path.exists()
-            with path.open("a", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file)
-                if new:
-                    writer.writerow(["step", *figures])
-                writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
+            rows = self._waiting.setdefault(name, [])
+            if not rows and not path.exists():
+                rows.append(["step", *figures])
+            rows.append([step, *(f"{value:.6g}" for value in figures.values())])
+            self._write(name)
             for key, value in figures.items() if self._board else ():
                 self._board.add_scalar(f"{name}/{key}", value, step)
 
+    def last(self, name: str) -> dict[str, float]:
+        """Return the figures of the last row of ``<name>.csv``; {} if there is none."""
+        path = self._folder / f"{name}.csv"
+        if not path.exists():
+            return {}
+        header, *rows = _rows(path)
+        return dict(zip(header[1:], map(float, rows[-1][1:]), strict=True)) if rows else {}
+
     def close(self) -> None:
         """Write out what is pending."""
+        for name in self._waiting:
+            self._write(name)
         if self._board:
             self._board.close()
+
+    def _write(self, name: str) -> None:
+        path, rows = self._folder / f"{name}.csv", self._waiting[name]
+        try:
+            file = path.open("a", encoding="utf-8", newline="")
+        except PermissionError:
+            LOG.warning(
+                "%s is held by another program; %d rows wait until that closes it.", path, len(rows)
+            )
+            return
+        with file:
+            csv.writer(file).writerows(rows)
+        rows.clear()
 
 
 @contextmanager
@@ -90,7 +115,11 @@ def _disk_errors(path: Path) -> Iterator[None]:
 def _forget_after(path: Path, step: int) -> None:
     if not path.exists():
         return
-    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+    header, *rows = _rows(path)
     kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
     with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *kept])
+
+
+def _rows(path: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))

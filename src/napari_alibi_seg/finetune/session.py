@@ -118,6 +118,7 @@ class Session:
         saved = started = clock()
         bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
         with _stop_wish() as stop, bar, run_log(self._output, state.step) as log:
+            self._scores = Scores.of(log.last("validation"))
             for report in self._trainer.steps(stop):
                 bar.set_postfix(loss=f"{report.loss:.4f}", refresh=False)
                 bar.update()

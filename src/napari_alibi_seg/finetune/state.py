@@ -91,12 +91,15 @@ class State:
         load_strictly(self.student.vit, _below(_STUDENT, tensors), path)
         load_strictly(self.mean.vit, _below(_MEAN, tensors), path)
         moments = _below(_ADAM, tensors)
-        for name, parameter in _learning(self.student):
+        # There are none as long as the scaler has skipped every step.
+        for name, parameter in _learning(self.student) if moments else ():
             self.optimiser.state[parameter] = {
                 key: moments[f"{key}.{name}"].to(parameter.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
-        self.scaler.load_state_dict(json.loads(header["scaler"]))
+        scaler = json.loads(header["scaler"])
+        if scaler:  # nothing is kept of one that does nothing
+            self.scaler.load_state_dict(scaler)
         self.step, self.crops = int(header["step"]), int(header["crops"])
 
     @torch.no_grad()

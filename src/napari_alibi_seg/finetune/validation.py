@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +12,8 @@ from napari_alibi_seg.core.position import leave_one_image_out_r2
 from napari_alibi_seg.finetune.crops import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from napari_alibi_seg.core.backbone import Backbone
@@ -54,6 +56,12 @@ class Scores:
     tile_cosine: float
     loio_r2: float
     teacher_loio_r2: float
+
+    @classmethod
+    def of(cls, figures: Mapping[str, float]) -> Scores | None:
+        """Return the scores of a row of a log; None if it has others."""
+        names = {field.name for field in fields(cls)}
+        return cls(**figures) if figures.keys() == names else None
 
 
 class Validation:
