@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,40 @@ def test_a_folder_that_cannot_be_made_is_explained(tmp_path):
         replacing(tmp_path / "file/a.txt"),
     ):
         pass
+
+
+@pytest.mark.parametrize("stem", [200, 251])
+def test_a_name_may_be_as_long_as_the_system_takes_and_longer_ones_are_explained(tmp_path, stem):
+    path = tmp_path / f"{stem * 'n'}.tif"
+    require_writable(path)
+    with replacing(path) as aside:
+        aside.touch()
+    assert path.exists()
+    longer = tmp_path / f"{300 * 'n'}.tif"
+    with pytest.raises(OutputError, match="shorter name"):
+        require_writable(longer)
+    with pytest.raises(OutputError, match="shorter name"), replacing(longer):
+        pass
+
+
+def test_a_file_that_another_program_holds_is_explained(tmp_path):
+    held = PermissionError(13, os.strerror(13), str(tmp_path / "a.txt"))
+    with pytest.raises(OutputError, match="close it"), replacing(tmp_path / "a.txt"):
+        raise held
+
+
+@pytest.mark.parametrize("name", [".", "..", "../here"])
+@pytest.mark.parametrize("mark", [None, "zarr.json"])
+def test_the_folder_one_is_in_is_never_replaced(tmp_path, monkeypatch, name, mark):
+    here = tmp_path / "here"
+    here.mkdir()
+    if mark:
+        (here / mark).touch()
+    monkeypatch.chdir(here)
+    for attempt in (require_writable, lambda path: replacing(path).__enter__()):
+        with pytest.raises(OutputError, match="runs in"):
+            attempt(Path(name))
+    assert [path.name for path in here.iterdir()] == ([mark] if mark else [])
 
 
 def test_a_full_disk_is_explained(tmp_path):

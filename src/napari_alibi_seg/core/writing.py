@@ -28,8 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If the folder cannot be written to, the disk is full, or `path` is a folder that is no
-        Zarr and not empty, which is never replaced.
+        If the folder cannot be written to, the disk is full, or `path` is a folder that is never
+        replaced: one that is no Zarr and not empty, or that this program runs in.
     """
     _require_replaceable(path)
     folder = _folder_beside(path)
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
             raise OutputError(f"{path} is a folder; choose another name for the file.")
         _move(aside, path, folder / "replaced")
     except OSError as error:
-        if error.errno in _DISK_ERRORS or _is_inside(error.filename, folder):
+        if error.errno in _DISK_ERRORS or _is_of(error.filename, folder, path):
             raise _unwritable(path, error) from error
         raise
     finally:
@@ -55,14 +55,28 @@ def require_writable(path: Path) -> None:
     OutputError
         As from `replacing`.
     """
-    with replacing(path.with_name(f"{path.name}.try")) as aside:
-        aside.touch()
-    path.with_name(aside.name).unlink()
     _require_replaceable(path)
+    folder = _folder_beside(path)
+    try:
+        (folder / path.name).touch()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require_replaceable(path: Path) -> None:
-    if path.is_dir() and any(path.iterdir()) and not is_zarr(path):
+    try:
+        foreign = path.is_dir() and any(path.iterdir()) and not is_zarr(path)
+        around = path.resolve() in (Path.cwd(), *Path.cwd().parents)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if around:
+        raise OutputError(
+            f"{path} is the folder this program runs in, or one around it, and was left as it is; "
+            "choose another name."
+        )
+    if foreign:
         raise OutputError(
             f"{path} is a folder of something else and was left as it is; choose another name."
         )
@@ -70,7 +84,7 @@ def _require_replaceable(path: Path) -> None:
 
 def _folder_beside(path: Path) -> Path:
     # Not tempfile's: on Windows its folders, and all that is moved from there, are private.
-    folder = path.parent / f".{path.name}.{uuid4().hex[:8]}"
+    folder = path.parent / f".alibi-{uuid4().hex[:8]}"  # short: path.name may be as long as may be
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -89,13 +103,17 @@ def _move(aside: Path, path: Path, replaced: Path) -> None:
         raise
 
 
-def _is_inside(name: object, folder: Path) -> bool:
-    return isinstance(name, str | Path) and folder in (Path(name), *Path(name).parents)
+def _is_of(name: object, folder: Path, path: Path) -> bool:
+    if not isinstance(name, str | Path):
+        return False
+    return Path(name) == path or folder in (Path(name), *Path(name).parents)
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
-    return OutputError(
-        f"{path} could not be written ({reason}); choose a folder you may write to "
-        "on a disk with free space."
-    )
+    advice = "choose a folder you may write to on a disk with free space"
+    if error.errno == errno.ENAMETOOLONG:
+        advice = "choose a shorter name"
+    elif isinstance(error, PermissionError):
+        advice = "close it in other programs, or choose a folder you may write to"
+    return OutputError(f"{path} could not be written ({reason}); {advice}.")
