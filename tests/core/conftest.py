@@ -29,6 +29,15 @@ def micrograph(micrograph_pixels):
     return as_micrograph(micrograph_pixels)
 
 
+@pytest.fixture(scope="session")
+def patchy(micrograph_pixels):
+    """The micrograph with a corner and single pixels missing."""
+    pixels = micrograph_pixels.astype(np.float32)
+    pixels[90:, :60] = np.nan
+    pixels[5:80:15, 3::20] = np.nan
+    return as_micrograph(pixels)
+
+
 @pytest.fixture
 def scribbles(micrograph_pixels):
     """Strokes of class 1 on bright matrix and of class 3 on dark precipitates."""

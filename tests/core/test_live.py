@@ -152,6 +152,30 @@ def test_what_is_painted_meanwhile_does_not_change_an_assessment(request_of, scr
     assert events[-1].assessment == quiet[-1].assessment
 
 
+@pytest.mark.parametrize("config", [DEEP, QUICK])
+def test_pixels_without_data_are_never_classified_counted_or_suggested(patchy, scribbles, config):
+    missing = np.isnan(patchy.data)
+    scribbles[100:140, 5:50] = 3
+    window = Window(0, 0, *patchy.shape_yx)
+    asked = LiveRequest(patchy, scribbles, config, ((),), window, advise=True)
+
+    events = list(LiveEngine("cpu").update(asked))
+
+    for event in events:
+        if isinstance(event, Block):
+            np.testing.assert_array_equal(
+                event.result.labels == 0, missing[event.window.slices], strict=True
+            )
+    expected = segment(patchy, scribbles, config, "cpu").labels
+    np.testing.assert_array_equal(painted_by(events, scribbles.shape), expected)
+    [done] = [event for event in events if isinstance(event, PlaneDone)]
+    assert sum(done.pixels.values()) == (~missing).sum()
+    assert sum(events[0].pixels.values()) == np.count_nonzero(scribbles[~missing])
+    assert events[-1].spots
+    assert not any(missing[spot.row, spot.column] for spot in events[-1].spots)
+    assert events[-1].assessment is not None
+
+
 def test_strokes_are_counted_by_class_and_plane(micrograph_pixels):
     image = as_micrograph(np.stack([micrograph_pixels] * 2), "ZYX")
     painted = np.zeros(image.label_shape, np.uint8)

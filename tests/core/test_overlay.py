@@ -23,6 +23,6 @@ def test_the_picture_shows_scribbles_on_the_left_and_classes_on_the_right():
     assert right[20, 40].tolist() == [0, 0, 250]
 
 
-def test_fractions_are_shares_of_the_area():
-    labels = np.array([[1, 1, 4, 1]], np.uint8)
+def test_fractions_are_shares_of_what_has_a_class():
+    labels = np.array([[1, 1, 4, 0, 1]], np.uint8)  # one pixel without data
     assert fractions(Segmentation(labels, None, (MATRIX, PORE))) == {MATRIX: 0.75, PORE: 0.25}

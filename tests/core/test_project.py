@@ -10,7 +10,7 @@ import tifffile
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import ClassInfo
-from napari_alibi_seg.core.errors import ProjectError
+from napari_alibi_seg.core.errors import ProjectError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.project import (
     ImageFile,
@@ -101,6 +101,25 @@ def test_strokes_on_many_planes_and_large_class_numbers_are_kept(micrograph_pixe
     scribbles[0, 5, 5:9], scribbles[2, 149, 169] = 1, 300
 
     np.testing.assert_array_equal(Strokes.of(image, scribbles).array(), scribbles)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, ">u2", np.int64, np.uint64])
+def test_a_project_keeps_scribbles_of_any_type(micrograph, scribbles, tmp_path, dtype):
+    drawn = scribbles.astype(dtype)
+    drawn[0, :5] = min(2**16 - 1, np.iinfo(drawn.dtype).max)
+    project = Project(Strokes.of(micrograph, drawn), CLASSES, frozenset(), CONFIG)
+
+    save_project(project, tmp_path / "p.alibi")
+
+    np.testing.assert_array_equal(load_project(tmp_path / "p.alibi").strokes.array(), drawn)
+
+
+@pytest.mark.parametrize("value", [-1, 2**16])
+def test_values_that_are_no_classes_are_refused(micrograph, scribbles, value):
+    drawn = scribbles.astype(np.int64)
+    drawn[0, 0] = value
+    with pytest.raises(ScribbleError, match=str(value)):
+        Strokes.of(micrograph, drawn)
 
 
 def test_strokes_are_gathered_while_the_person_paints_on(painting_on):
@@ -224,7 +243,7 @@ def test_a_failed_save_leaves_the_earlier_project(folder, project_on, scribbles)
     project = project_on(scribbles)
     save_project(project, path)
     before = path.read_bytes()
-    unsavable = replace(project, config=replace(CONFIG, seed=object()))
+    unsavable = replace(project, config=replace(CONFIG, trees=object()))
     with pytest.raises(TypeError):
         save_project(unsavable, path)
     assert path.read_bytes() == before

@@ -1,13 +1,22 @@
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from threading import Event, Thread, get_ident
 
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+from napari_alibi_seg.core.budget import Budget
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, Forest
-from napari_alibi_seg.core.classifier import ClassInfo, gather_samples
-from napari_alibi_seg.core.errors import ClassifierError, DeviceError, ImageError, ScribbleError
+from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, gather_samples
+from napari_alibi_seg.core.errors import (
+    AlibiSegError,
+    ClassifierError,
+    DeviceError,
+    ImageError,
+    ScribbleError,
+)
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, planes_of, segment
 from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
@@ -111,6 +120,7 @@ def test_names_and_colours_travel_with_the_classes(micrograph, scribbles):
         (lambda s: s * 0, "nothing is painted"),
         (lambda s: (s == 3) * 3, "only class 3"),
         (lambda s: -s.astype(int), "negative"),
+        (lambda s: s.astype(int) * 60_000, "value 180000"),
     ],
 )
 def test_scribbles_that_do_not_fit_are_explained(micrograph, scribbles, spoil, said):
@@ -178,6 +188,59 @@ def test_images_and_scribbles_that_do_not_match_are_explained(
         segmenter.fit([micrograph, colour], [scribbles, scribbles])
 
 
+@pytest.mark.parametrize("config", [FAST, QUICK])
+def test_pixels_without_data_have_no_class_and_teach_nothing(patchy, scribbles, cache, config):
+    missing = np.isnan(patchy.data)
+    drawn = np.where(missing, 0, scribbles)
+    clean = segmented(patchy, drawn, config, cache=cache)[()]
+    assert np.array_equal(clean.labels == 0, missing)
+    assert not clean.probabilities[:, missing].any()
+    assert np.allclose(clean.probabilities[:, ~missing].sum(axis=0), 1)
+    drawn[100:140, 5:50] = 3
+    also_there = segmented(patchy, drawn, config, cache=cache)[()]
+    assert np.array_equal(also_there.probabilities, clean.probabilities)
+    with pytest.raises(ScribbleError, match="only class 1"):
+        segmented(patchy, np.where(missing & (drawn == 3), 3, drawn == 1), config, cache=cache)
+
+
+def test_more_than_the_budget_waits_or_goes_alone():
+    budget, entered = Budget(10), Event()
+
+    def take(size):
+        with budget.taken(size):
+            entered.set()
+
+    with budget.taken(4), budget.taken(6):
+        waiting = Thread(target=take, args=(1,))
+        waiting.start()
+        assert not entered.wait(0.1)
+    waiting.join(10)
+    assert entered.is_set()
+    take(11)
+
+
+def test_planes_classified_at_once_share_one_budget(micrograph, scribbles, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation._BLOCKS", Budget(1))
+    inside, most = set(), []
+
+    class Watched(PixelClassifier):
+        def predict(self, channels, window, probabilities=False):
+            inside.add(get_ident())
+            most.append(len(inside))
+            result = super().predict(channels, window, probabilities)
+            inside.remove(get_ident())
+            return result
+
+    segmenter = Segmenter(QUICK, block=37)
+    fitted = segmenter.fit(micrograph, scribbles)
+    watched = Watched(**{field.name: getattr(fitted, field.name) for field in fields(fitted)})
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda _: dict(segmenter.apply(watched, micrograph)), range(3)))
+    assert max(most) == 1
+    expected = dict(segmenter.apply(fitted, micrograph))[()].labels
+    assert all(np.array_equal(result[()].labels, expected) for result in results)
+
+
 class Stopped(Exception):
     pass
 
@@ -192,6 +255,12 @@ def test_work_can_be_stopped_from_the_progress_report(micrograph, scribbles, cac
     with pytest.raises(Stopped):
         segmented(micrograph, scribbles, progress=stop, cache=cache)
     assert told == [("features", 1, 1)]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_forest_takes_is_refused_at_once(seed):
+    with pytest.raises(AlibiSegError, match=f"seed {seed} cannot be used"):
+        SegmentationConfig(seed=seed)
 
 
 @pytest.mark.parametrize("device", ["abacus", "meta", "cuda:99"])

@@ -74,14 +74,15 @@ def advising(result: Result) -> Iterator[Assessing | Assessed]:
         The spots as soon as they are known; then all, if a piece of each class can be left out.
     """
     step = grid_step(result.scribbles.shape)
-    values = yield from _looked_at(result, step)
+    values, missing = yield from _looked_at(result, step)
     shares = votes(result.classifier.forest, values).astype(np.float32)
-    spots = next_spots(shares, result.scribbles > 0, step)
+    spots = next_spots(shares, result.scribbles > 0, step, missing)
     yield Assessed(result.plane, spots)
     strokes = _strokes(result)
     if strokes is not None and strokes.assessable:
         ignored = result.scribbles[::step, ::step] > 0
         ignored &= ~np.isin(result.scribbles[::step, ::step], strokes.classes)
+        ignored |= missing
         seen = Seen(values[~ignored], shares[~ignored])
         prior = CLASSICAL if result.classifier.projection is None else DEEP
         work = assessing(strokes, seen, partial(_fit, result), prior)
@@ -89,17 +90,25 @@ def advising(result: Result) -> Iterator[Assessing | Assessed]:
         yield Assessed(result.plane, spots, assessment)
 
 
-def _looked_at(result: Result, step: int) -> Generator[Assessing, None, NDArray[np.float32]]:
-    """Return (h, w, F) channels of every few pixels, a block at a time."""
+def _looked_at(
+    result: Result, step: int
+) -> Generator[Assessing, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Return (h, w, F) channels of every few pixels, and where there is no data, by blocks."""
     windows = blocks(result.scribbles.shape, _SIDE)
     rows = []
+    missing = np.zeros(result.scribbles.shape, bool)[::step, ::step].copy()
     for _, of_a_row in groupby(windows, key=attrgetter("top")):
         parts = []
         for window in of_a_row:
             yield Assessing(result.plane, 0.0)
             parts.append(result.channels.every(step, window, result.classifier.smoothing))
+            there = result.channels.missing(window)
+            if there is not None:
+                top, left = window.top // step, window.left // step
+                few = there[::step, ::step]
+                missing[top : top + few.shape[0], left : left + few.shape[1]] = few
         rows.append(np.concatenate(parts, axis=1))
-    return np.concatenate(rows)
+    return np.concatenate(rows), missing
 
 
 def _telling(

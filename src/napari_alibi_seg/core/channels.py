@@ -10,19 +10,18 @@ from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
 from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.planes import neighbourhoods
 from napari_alibi_seg.core.upsampling import UPSAMPLERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.features import FeatureMap
-    from napari_alibi_seg.core.planes import Plane
+    from napari_alibi_seg.core.planes import Plane, Window
 
 _FITTED_TOKENS = 20_000
-_BLOCK = 256
 _CHANNELS_AT_ONCE = 32
 
 
@@ -121,6 +120,10 @@ class PixelChannels:
         grey: NDArray[np.float32] = self._plane.read(window).mean(axis=-1)
         return grey
 
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        return self._plane.missing(window)
+
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) float32 channels of a window inside the plane."""
         parts = []
@@ -146,13 +149,9 @@ class PixelChannels:
     ) -> NDArray[np.float32]:
         sigmas = self._config.sigmas
         values = np.empty((len(rows), channel_count(self._plane.colours, sigmas)), np.float32)
-        for here in _by_block(rows, columns):
-            top, left = rows[here].min(), columns[here].min()
-            window = Window(
-                int(top), int(left), int(np.ptp(rows[here])) + 1, int(np.ptp(columns[here])) + 1
-            )
+        for here, window in neighbourhoods(rows, columns):
             block = classical_channels(self._plane, window, sigmas)
-            values[here] = block[rows[here] - top, columns[here] - left]
+            values[here] = block[rows[here] - window.top, columns[here] - window.left]
         return values
 
 
@@ -172,12 +171,3 @@ def _sampled(tokens: NDArray[np.float16], contrast: float, every: int) -> NDArra
         for some in np.array_split(tokens, tokens.shape[-1] // _CHANNELS_AT_ONCE + 1, axis=-1)
     ]
     return np.concatenate(sampled, axis=-1).astype(np.float64)
-
-
-def _by_block(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Group pixels that are close together; yields their positions in the arrays."""
-    block = np.stack([rows // _BLOCK, columns // _BLOCK])
-    _, group = np.unique(block, axis=1, return_inverse=True)
-    group = group.ravel()
-    order = np.argsort(group, kind="stable")
-    return iter(np.split(order, np.flatnonzero(np.diff(group[order])) + 1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from napari_alibi_seg.core.errors import AlibiSegError
+
 DEFAULT_MODEL = "alibi-dinov2-s14"
 CLASSICAL = "classical"
 """The model name that means: no deep features."""
@@ -17,6 +19,12 @@ SMOOTHING = 4
 LARGEST_RADIUS = 32
 """The largest one it may have."""
 
+LARGEST_CLASS = 2**16 - 1
+"""The largest class that can be painted; labels are written in at most 16 bits."""
+
+LARGEST_SEED = 2**32 - 1
+"""The largest seed a forest takes."""
+
 
 class Forest(StrEnum):
     """How the trees are grown.
@@ -28,3 +36,11 @@ class Forest(StrEnum):
 
     EXTRA_TREES = "extra-trees"
     RANDOM = "random"
+
+
+def require_seed(seed: int) -> None:
+    """Raise an `AlibiSegError` unless a forest takes a seed."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise AlibiSegError(
+            f"The seed {seed} cannot be used; give a whole number from 0 to {LARGEST_SEED}."
+        )

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.smoothing import reach, smoothed
-from napari_alibi_seg.core.strokes import painted_pixels
+from napari_alibi_seg.core.strokes import painted_pixels, require_classes
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class Channels(Protocol):
     def guide(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width) normalised grey values of a window inside the plane."""
 
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) channels of a window inside the plane."""
 
@@ -95,9 +98,11 @@ class Segmentation:
     Attributes
     ----------
     labels : ndarray
-        (Y, X) class values as painted; uint8, or uint16 if a value needs it.
+        (Y, X) class values as painted, 0 where the image has no data; uint8, or uint16 if a value
+        needs it.
     probabilities : ndarray or None
-        (K, Y, X) float32 share of the trees' votes, in the order of `classes`, if asked for.
+        (K, Y, X) float32 share of the trees' votes, in the order of `classes`, if asked for; 0
+        where the image has no data.
     classes : tuple of ClassInfo
         The K classes.
     """
@@ -105,6 +110,14 @@ class Segmentation:
     labels: NDArray[np.unsignedinteger[Any]]
     probabilities: NDArray[np.float32] | None
     classes: tuple[ClassInfo, ...]
+
+    def without(self, missing: NDArray[np.bool_] | None) -> Segmentation:
+        """Return the segmentation with nothing where (Y, X) `missing` is true."""
+        if missing is None or not missing.any():
+            return self
+        labels = np.where(missing, 0, self.labels).astype(self.labels.dtype)
+        shares = None if self.probabilities is None else np.where(missing, 0, self.probabilities)
+        return replace(self, labels=labels, probabilities=shares)
 
 
 def gather_samples(channels: PixelChannels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
@@ -137,14 +150,10 @@ def require_two_classes(painted: NDArray[np.integer[Any]]) -> NDArray[np.integer
     Raises
     ------
     ScribbleError
-        If a value is negative, or fewer than two classes are painted.
+        If a value is no class, or fewer than two classes are painted.
     """
     values = np.unique(painted[painted != 0])
-    if values.size and values[0] < 0:
-        raise ScribbleError(
-            f"The scribbles hold the negative value {values[0]}; "
-            "use 0 for unpainted pixels and 1 or more for classes."
-        )
+    require_classes(values)
     if values.size < 2:
         found = f"only class {values[0]} is painted" if values.size else "nothing is painted yet"
         raise ScribbleError(
@@ -207,7 +216,7 @@ class PixelClassifier:
     def predict(
         self, channels: Channels, window: Window, probabilities: bool = False
     ) -> Segmentation:
-        """Classify a window.
+        """Classify a window, but for pixels without data.
 
         Parameters
         ----------
@@ -221,7 +230,8 @@ class PixelClassifier:
         around = reach(window, self.smoothing, channels.shape)
         share = votes(self.forest, channels.block(around))
         share = smoothed(share, channels.guide(around), self.smoothing)
-        return self._decided(share[window.seen_from(around).slices], probabilities)
+        result = self._decided(share[window.seen_from(around).slices], probabilities)
+        return result.without(channels.missing(window))
 
     def classify(self, values: NDArray[np.float32]) -> Segmentation:
         """Classify (Y, X, F) channel values, each pixel alone, without smoothing."""

@@ -115,7 +115,7 @@ class LiveEngine:
 
     def _update(self, request: LiveRequest, side: int) -> Iterator[LiveEvent]:
         self._open(request.image)
-        painted = painted_without(request)
+        painted = painted_without(request, self._planes)
         amount = amount_painted(painted)
         yield amount
         trainable = request.classifier is not None or len(amount.pixels) > 1
@@ -252,7 +252,8 @@ class LiveEngine:
 
         def every_few(window: Window) -> Segmentation:
             values = channels.every(step, window, classifier.smoothing)
-            return magnified(classifier.classify(values), window, step)
+            result = magnified(classifier.classify(values), window, step)
+            return result.without(channels.missing(window))
 
         side = side if channels.classical else _COARSE_SIDE
         windows = visible_blocks(self._planes[index], request.visible, side)

@@ -43,6 +43,10 @@ class PlaneChannels:
         """Return (height, width) normalised grey values of a window."""
         return self._kept.guide(window)
 
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        return self._kept.missing(window)
+
     @property
     def _kept(self) -> PixelChannels | RememberedChannels:
         kept = self.classical or self.deep

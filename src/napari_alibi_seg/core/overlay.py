@@ -63,8 +63,8 @@ def overlay_picture(
 
 
 def fractions(segmentation: Segmentation) -> dict[ClassInfo, float]:
-    """Return the share of pixels of every class, in [0, 1]."""
-    total = segmentation.labels.size
+    """Return the share of every class in the pixels that have one, in [0, 1]."""
+    total = max(1, int(np.count_nonzero(segmentation.labels)))
     return {
         info: np.count_nonzero(segmentation.labels == info.value) / total
         for info in segmentation.classes

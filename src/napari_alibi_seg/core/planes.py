@@ -11,7 +11,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ _SAMPLED_PIXELS = 4_000_000
 _SAMPLED_PLANES = 16
 _HASHED_ROWS = 512
 _BOUNDS = (-1.0, 2.0)
+_NEAR = 256
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,20 @@ class Plane:
         raw = raw[np.ix_(rows - top, columns - left)].reshape(window.height, window.width, -1)
         return _normalised(raw, self.levels)
 
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data.
+
+        Returns
+        -------
+        ndarray or None
+            (height, width), true where a pixel is NaN in any colour; None if the type of the
+            pixels knows no NaN.
+        """
+        if not np.issubdtype(self.data.dtype, np.floating):
+            return None
+        missing: NDArray[np.bool_] = np.isnan(np.asarray(self.data[window.slices]))
+        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=-1))
+
     def content_hash(self) -> str:
         """Return the SHA-256 of the raw pixels, their type and the levels, hexadecimal."""
         digest = hashlib.sha256(repr((self.data.shape, str(self.data.dtype), self.levels)).encode())
@@ -130,6 +145,20 @@ def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
     period = max(2 * (size - 1), 1)
     folded = np.arange(start, start + length) % period
     return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, dtype=np.intp)
+
+
+def neighbourhoods(
+    rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], Window]]:
+    """Group pixels that are close together; yields their positions and a window around them."""
+    block = np.stack([rows // _NEAR, columns // _NEAR])
+    _, group = np.unique(block, axis=1, return_inverse=True)
+    group = group.ravel()
+    order = np.argsort(group, kind="stable")
+    for here in np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(rows) else ():
+        top, left = int(rows[here].min()), int(columns[here].min())
+        height, width = int(np.ptp(rows[here])) + 1, int(np.ptp(columns[here])) + 1
+        yield here, Window(top, left, height, width)
 
 
 def robust_levels(planes: Sequence[Any]) -> Levels:

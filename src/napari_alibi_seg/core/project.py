@@ -15,7 +15,7 @@ import tifffile
 
 from napari_alibi_seg.core.errors import ImageError, ProjectError
 from napari_alibi_seg.core.images import read_image
-from napari_alibi_seg.core.strokes import painted_pixels
+from napari_alibi_seg.core.strokes import painted_pixels, require_classes
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class Strokes:
         """Gather what is painted in an array of the image's ``label_shape``, plane by plane.
 
         Every plane is copied before it is looked at: the person may be painting on.
+
+        Raises
+        ------
+        ScribbleError
+            If a value is no class.
         """
         positions, values = [np.empty((0, scribbles.ndim), np.int32)], [np.empty(0, np.uint8)]
         for index in image.plane_indices():
@@ -92,6 +97,7 @@ class Strokes:
             leading = np.broadcast_to(np.array(index, np.int32), (len(rows), len(index)))
             positions.append(np.column_stack([leading, rows, columns]).astype(np.int32))
             painted = plane[rows, columns]
+            require_classes(painted)
             values.append(painted.astype(np.uint8 if painted.max(initial=0) < 256 else np.uint16))
         return cls(scribbles.shape, np.concatenate(positions), np.concatenate(values))
 

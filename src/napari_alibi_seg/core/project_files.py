@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import ProjectError
+from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
 from napari_alibi_seg.core.writing import replacing
 
@@ -28,6 +28,7 @@ _FORMAT = "napari-alibi-seg project 1"
 _LARGEST_PROJECT = 2**31
 _VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
 _DAMAGE = (
+    AlibiSegError,
     zipfile.BadZipFile,
     EOFError,
     LookupError,

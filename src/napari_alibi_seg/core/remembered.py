@@ -109,6 +109,10 @@ class RememberedChannels:
         kept = self._blocks.get(window)
         return self._channels.guide(window) if kept is None else kept.guide
 
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        return self._channels.missing(window)
+
     def forget_blocks(self) -> None:
         """Free the blocks; painted pixels stay."""
         self._blocks.clear()

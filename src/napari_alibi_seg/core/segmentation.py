@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from napari_alibi_seg.core.budget import Budget
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
-from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SMOOTHING, Forest
+from napari_alibi_seg.core.choices import (
+    CLASSICAL,
+    DEFAULT_MODEL,
+    SMOOTHING,
+    Forest,
+    require_seed,
+)
 from napari_alibi_seg.core.classical import channel_count, light_response
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
@@ -33,6 +40,7 @@ from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.images import Micrograph
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.strokes import on_data, painted_pixels
 from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Variation
 
 if TYPE_CHECKING:
@@ -47,6 +55,7 @@ T = TypeVar("T")
 
 BLOCK = 512
 _BLOCKS_BYTES = 1e9
+_BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
 _COPIES = 3  # a block's channels, their concatenation, and what the filters need meanwhile
 
 
@@ -66,7 +75,7 @@ class SegmentationConfig:
     trees : int
         Trees of the forest.
     seed : int
-        Seed of the forest; equal inputs and seed give equal bytes.
+        Seed of the forest, at most 2**32 - 1; equal inputs and seed give equal bytes.
     forest : Forest
         How the trees are grown.
     smoothing : int
@@ -81,6 +90,10 @@ class SegmentationConfig:
     seed: int = 0
     forest: Forest = Forest.EXTRA_TREES
     smoothing: int = SMOOTHING
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that no forest takes."""
+        require_seed(self.seed)
 
     def fit_forest(
         self,
@@ -239,8 +252,13 @@ class Segmenter:
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
-        work = partial(classifier.predict, channels, probabilities=probabilities)
-        block_bytes = _COPIES * 4 * self.block**2 * classifier.forest.n_features_in_
+        side = self.block + 4 * classifier.smoothing
+        block_bytes = _COPIES * 4 * side**2 * classifier.forest.n_features_in_
+
+        def work(window: Window) -> Segmentation:
+            with _BLOCKS.taken(block_bytes):
+                return classifier.predict(channels, window, probabilities)
+
         parts = in_order(work, windows, max(1, int(_BLOCKS_BYTES / block_bytes)))
         for done, (window, part) in enumerate(zip(windows, parts, strict=True), start=1):
             labels[window.slices] = part.labels
@@ -336,14 +354,20 @@ def _painted(
         raise ImageError(
             "Grey and colour images cannot train one classifier; convert them to one kind."
         )
-    painted = [painted_planes(*pair) for pair in zip(images, drawings, strict=True)]
-    strokes = [plane[plane != 0] for planes in painted for plane in planes.values()]
-    require_two_classes(np.concatenate([np.empty(0, np.uint8), *strokes]))
-    return [
-        [(plane, drawn[index]) for index, plane in planes_of(one).items() if index in drawn]
-        for one, drawn in zip(images, painted, strict=True)
-        if drawn
+    drawn = [painted_planes(*pair) for pair in zip(images, drawings, strict=True)]
+    by_image = [
+        [
+            (plane, on_data(plane, of_one[index]))
+            for index, plane in planes_of(one).items()
+            if index in of_one
+        ]
+        for one, of_one in zip(images, drawn, strict=True)
+        if of_one
     ]
+    values = [some[painted_pixels(some)] for pairs in by_image for _, some in pairs]
+    require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]))
+    with_strokes = [[pair for pair in pairs if pair[1].any()] for pairs in by_image]
+    return [pairs for pairs in with_strokes if pairs]
 
 
 def painted_planes(

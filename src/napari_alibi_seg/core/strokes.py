@@ -9,7 +9,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from napari_alibi_seg.core.choices import LARGEST_CLASS
+from napari_alibi_seg.core.errors import ScribbleError
 from napari_alibi_seg.core.live_records import Painted
+from napari_alibi_seg.core.planes import neighbourhoods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.live_records import Index, LiveRequest
+    from napari_alibi_seg.core.planes import Plane
 
 
 def painted_pixels(
@@ -28,8 +32,27 @@ def painted_pixels(
     return rows[row], columns
 
 
-def painted_without(request: LiveRequest) -> dict[Index, NDArray[Any]]:
-    """Copy the painted planes, without what is ignored: the person may be painting on."""
+def require_classes(values: NDArray[np.integer[Any]]) -> None:
+    """Raise a `ScribbleError` if any of the values painted is no class."""
+    if values.min(initial=1) < 0:
+        raise ScribbleError(
+            f"The scribbles hold the negative value {values.min()}; "
+            f"use 0 for unpainted pixels and 1 to {LARGEST_CLASS} for classes."
+        )
+    if values.max(initial=1) > LARGEST_CLASS:
+        raise ScribbleError(
+            f"The scribbles hold the value {values.max()}; "
+            f"use 0 for unpainted pixels and 1 to {LARGEST_CLASS} for classes."
+        )
+
+
+def painted_without(
+    request: LiveRequest, planes: Mapping[Index, Plane]
+) -> dict[Index, NDArray[Any]]:
+    """Copy the painted planes, without what is ignored or lies where the image has no data.
+
+    They are copied because the person may be painting on.
+    """
     painted = {}
     for index in request.image.plane_indices():
         if request.scribbles[index].any():
@@ -38,9 +61,26 @@ def painted_without(request: LiveRequest) -> dict[Index, NDArray[Any]]:
                 pixels = np.stack(painted_pixels(plane))
                 ignored = np.isin(plane[tuple(pixels)], list(request.ignored))
                 plane[tuple(pixels[:, ignored])] = 0
+            plane = on_data(planes[index], plane)
             if plane.any():
                 painted[index] = plane
     return painted
+
+
+def on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Return (Y, X) scribbles without the pixels where a plane has no data to learn from."""
+    rows, columns = painted_pixels(scribbles)
+    missing = np.zeros(len(rows), bool)
+    for here, window in neighbourhoods(rows, columns):
+        there = plane.missing(window)
+        if there is None:
+            return scribbles
+        missing[here] = there[rows[here] - window.top, columns[here] - window.left]
+    if not missing.any():
+        return scribbles
+    kept = scribbles.copy()
+    kept[rows[missing], columns[missing]] = 0
+    return kept
 
 
 def stroke_numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
@@ -133,7 +173,8 @@ def _numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     stroke = connected_components(graph, directed=False)[1]
     _, begin, stroke = np.unique(stroke, return_index=True, return_inverse=True)
     order = np.lexsort((begin, values[first[begin]]))
-    return (np.argsort(order)[stroke][run] + 1).astype(np.int32)
+    numbers: NDArray[np.int32] = (np.argsort(order)[stroke][run] + 1).astype(np.int32)
+    return numbers
 
 
 def _touching(

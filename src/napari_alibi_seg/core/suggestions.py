@@ -52,7 +52,11 @@ def grid_step(shape: tuple[int, int]) -> int:
 
 
 def next_spots(
-    votes: NDArray[np.float32], painted: NDArray[np.bool_], step: int, count: int = 8
+    votes: NDArray[np.float32],
+    painted: NDArray[np.bool_],
+    step: int,
+    missing: NDArray[np.bool_] | None = None,
+    count: int = 8,
 ) -> tuple[Spot, ...]:
     """Rank the places where a stroke would teach most.
 
@@ -64,10 +68,14 @@ def next_spots(
         (Y, X) bool, of the plane: where strokes are, and where none should be.
     step : int
         Pixels between points of the grid; point (0, 0) is pixel (0, 0).
+    missing : ndarray, optional
+        (h, w) bool: points that must not be suggested, as the image has no data there.
     count : int
         At most so many, the best first, each away from those before it.
     """
     doubt = gaussian_filter(margin_doubt(votes), _BRUSH / step)
+    if missing is not None:
+        doubt[missing] = 0
     nearest = np.full(doubt.shape, np.inf)
     if painted.any():
         nearest = distance_transform_edt(~painted)[::step, ::step]
