@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import ClassInfo
@@ -55,6 +56,18 @@ def test_a_project_comes_back_as_it_was_saved(folder, project_on, scribbles):
     np.testing.assert_array_equal(loaded.strokes.array(), scribbles)
     assert (loaded.classes, loaded.ignored, loaded.config) == (CLASSES, {7}, CONFIG)
     assert (loaded.image, loaded.content) == (saved.image, saved.content)
+
+
+def test_a_pixel_size_that_the_image_does_not_tell_comes_with_the_project(
+    folder, project_on, scribbles
+):
+    path, size = folder / "projects/p.alibi", PixelSize("nm", None, 4.0, 5.0)
+    save_project(project_on(scribbles), path)
+    assert open_image(load_project(path), path).pixel_size is None
+
+    save_project(replace(project_on(scribbles), pixel_size=size), path)
+
+    assert open_image(load_project(path), path).pixel_size == size
 
 
 def test_the_image_is_named_relative_to_the_project(folder, project_on, scribbles, tmp_path):

@@ -56,7 +56,7 @@ def test_probabilities_come_back_channel_by_channel(tmp_path, axes, stored):
     np.testing.assert_array_equal(back.data, shares[..., 2, :, :])
 
 
-@pytest.mark.parametrize("unit", ["m", "cm", "mm", "µm", "nm", "pm", "Å"])
+@pytest.mark.parametrize("unit", ["m", "cm", "mm", "µm", "nm", "pm", "Å", "inch", "light-year"])
 def test_units_survive(tmp_path, unit):
     size = PixelSize(unit, None, 0.37, 1 / 3)
     micrograph = micrograph_with("YX", size)

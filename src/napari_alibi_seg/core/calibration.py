@@ -20,6 +20,8 @@ _SPELLINGS = {
     "Å": ("angstrom", "\u212b"),
 }
 _SYMBOLS = {name: symbol for symbol, names in _SPELLINGS.items() for name in (symbol, *names)}
+_SYMBOLS |= {f"{name}s": symbol for name, symbol in _SYMBOLS.items() if len(name) > 3}
+_NO_LENGTHS = ("", "none", "pixel", "pixels", "px", "voxel", "dimensionless", "reference frame")
 _PRINTED_DPI = (72, 75, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 720, 1200)
 
 
@@ -30,7 +32,7 @@ class PixelSize:
     Attributes
     ----------
     unit : str
-        m, cm, mm, µm, nm, pm or Å.
+        m, cm, mm, µm, nm, pm or Å; any other as the file says it.
     z : float or None
         Distance between planes; None if there is one plane or the file does not say.
     y, x : float
@@ -43,9 +45,14 @@ class PixelSize:
     x: float
 
     @property
-    def metres_per_unit(self) -> float:
-        """Length of `unit` in metres."""
-        return _METRES[self.unit]
+    def metres_per_unit(self) -> float | None:
+        """Length of `unit` in metres; None if it is not known."""
+        return _METRES.get(self.unit)
+
+    @property
+    def area(self) -> float:
+        """Area of a pixel, in `unit` squared."""
+        return self.y * self.x
 
 
 def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
@@ -59,11 +66,12 @@ def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
     Returns
     -------
     PixelSize or None
-        None if x or y is missing, not a positive number, or in a unit that is not a length.
+        None if x or y is missing, not a positive number, in pixels, or if y cannot be had in the
+        unit of x.
     """
     known = {}
     for axis, (number, name) in lengths.items():
-        length, unit = _positive(number), _SYMBOLS.get(str(name))
+        length, unit = _positive(number), _unit(str(name).strip())
         if length is not None and unit is not None:
             known[axis] = (length, unit)
     if not known.keys() >= {"y", "x"}:
@@ -72,8 +80,16 @@ def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
     sizes = {
         axis: length if own == unit else length * _METRES[own] / _METRES[unit]
         for axis, (length, own) in known.items()
+        if own == unit or {own, unit} <= _METRES.keys()
     }
-    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"])
+    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"]) if "y" in sizes else None
+
+
+def _unit(name: str) -> str | None:
+    """Return the symbol of a unit, or its name if it is not known; None if it is no length."""
+    if name.lower() in _NO_LENGTHS or not name.isprintable():
+        return None
+    return _SYMBOLS.get(name) or _SYMBOLS.get(name.lower() if len(name) > 3 else name, name)
 
 
 def _positive(number: object) -> float | None:

@@ -170,7 +170,9 @@ def _placed(image: Micrograph) -> dict[str, Placement]:
     if size is not None and not known:
         steps = {"z": size.z, "y": size.y, "x": size.x}
         known = {
-            axis: Placement(step, 0.0, _UNITS[size.unit]) for axis, step in steps.items() if step
+            axis: Placement(step, 0.0, _UNITS.get(size.unit, size.unit))
+            for axis, step in steps.items()
+            if step
         }
     return {axis: known.get(axis, Placement()) for axis in image.label_axes.lower()}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.classifier import ClassInfo
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
@@ -137,6 +138,8 @@ class Project:
         `FeatureIdentity.key` of the features the person saw; empty if none were seen.
     owner : str
         Token of the sitting that wrote a session file.
+    pixel_size : PixelSize or None
+        As the person saw it, where the image's file may not tell; None takes the file's.
     """
 
     strokes: Strokes
@@ -147,6 +150,7 @@ class Project:
     content: str = ""
     features: str = ""
     owner: str = ""
+    pixel_size: PixelSize | None = None
 
     def segment(
         self, segmenter: Segmenter, image: Micrograph
@@ -225,7 +229,7 @@ def open_image(project: Project, path: Path) -> Micrograph:
             "the original back, or open the changed image in napari and then open the project to "
             "take its strokes over."
         )
-    return image
+    return replace(image, pixel_size=project.pixel_size or image.pixel_size)
 
 
 def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: Path) -> ImageFile:

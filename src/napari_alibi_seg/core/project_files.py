@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
+from napari_alibi_seg.core.calibration import calibrate
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
 from napari_alibi_seg.core.writing import replacing
@@ -118,6 +119,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
         "config": asdict(project.config),
         "features": project.features,
         "owner": project.owner,
+        "pixel_size": project.pixel_size and asdict(project.pixel_size),
         "versions": {name: version(name) for name in _VERSIONS_OF},
     }
 
@@ -126,7 +128,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
     from napari_alibi_seg.core.classifier import ClassInfo
     from napari_alibi_seg.core.segmentation import SegmentationConfig
 
-    image = header["image"]
+    image, size = header["image"], header.get("pixel_size")
     return Project(
         strokes=strokes,
         classes=tuple(ClassInfo(**_with_tuples(fields)) for fields in header["classes"]),
@@ -136,6 +138,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         content=str(header["content"]),
         features=str(header["features"]),
         owner=str(header["owner"]),
+        pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -31,13 +32,14 @@ from napari_alibi_seg.core.stored import (
     nothing_in,
     reading,
 )
-from napari_alibi_seg.core.tiff import open_tiff
+from napari_alibi_seg.core.tiff import measured_tiff, open_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.stored import Array
 
 
@@ -76,6 +78,34 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
     )
 
 
+def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
+    """Return the pixel size that a file tells, without reading its pixels; None if it does not.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+    shape : tuple of int
+        Rows and columns the image must have.
+    """
+    suffix = path.suffix.lower()
+    with suppress(ImageError), reading(path):
+        if suffix in (".tif", ".tiff"):
+            return measured_tiff(path, shape)
+        if suffix in (".png", ".jpg", ".jpeg"):
+            with Image.open(path, formats=("PNG", "JPEG")) as picture:
+                return _printed_size(picture) if picture.size == shape[::-1] else None
+        if path.is_dir():
+            stored = _open_zarr(path, None)
+            return stored.pixel_size if set(shape) <= set(stored.shape) else None
+    return None
+
+
+def _printed_size(picture: Image.Image) -> PixelSize | None:
+    dots = picture.info.get("dpi")
+    return resolution_size(float(dots[1]), float(dots[0])) if dots else None
+
+
 def _open_picture(path: Path, indices: bool) -> Stored:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -88,8 +118,7 @@ def _open_picture(path: Path, indices: bool) -> Stored:
             ) from error
     with picture:
         data = _samples(path, picture, indices)
-        dots = picture.info.get("dpi")
-    size = resolution_size(float(dots[1]), float(dots[0])) if dots else None
+        size = _printed_size(picture)
     return Stored(data, "YXS"[: data.ndim], size, path)
 
 

@@ -195,7 +195,7 @@ def require_tiff_name(path: Path) -> None:
 def _resolution(micrograph: Micrograph) -> dict[str, Any]:
     """Return the resolution tags, in pixels per cm, if TIFF can express them."""
     size = micrograph.pixel_size
-    if size is None:
+    if size is None or size.metres_per_unit is None:
         return {}
     x, y = (0.01 / (length * size.metres_per_unit) for length in (size.x, size.y))
     if max(x, y) > _LARGEST_RATIONAL:

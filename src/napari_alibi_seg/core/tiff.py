@@ -46,13 +46,18 @@ def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
         series = tiff.series[number]
         _require_whole(path, tiff, series)
         data, axes = _tiff_data(path, number, series), _tiff_axes(series)
-        size = _ome_size(tiff, number) or _imagej_size(tiff) or _vendor_size(tiff)
-        size = size or _tagged_size(series.keyframe)
+        size = _pixel_size(tiff, number)
         palette = None if indices else _palette(tiff, series.keyframe)
     if palette is not None:
         data = greys(palette[np.asarray(data)])
         axes = f"{axes}S"[: data.ndim]
     return Stored(data, axes, size, path)
+
+
+def measured_tiff(path: Path, shape: tuple[int, int]) -> PixelSize | None:
+    """Return the pixel size of a TIFF, if its first image has these rows and columns."""
+    with tifffile.TiffFile(path) as tiff:
+        return _pixel_size(tiff, 0) if set(shape) <= set(tiff.series[0].shape) else None
 
 
 def _require_whole(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
@@ -112,6 +117,11 @@ def _palette(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> NDArray[Any] |
     if page.colormap is None or tiff.is_imagej:
         return None  # a lookup table of ImageJ colours the display of what are intensities
     return np.asarray(page.colormap.T >> 8).astype(np.uint8)
+
+
+def _pixel_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
+    told = _ome_size(tiff, number) or _imagej_size(tiff) or _vendor_size(tiff)
+    return told or _tagged_size(tiff.series[number].keyframe)
 
 
 def _ome_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:

@@ -105,6 +105,8 @@ class Keeper:
             self._controller.choose_image(image)
         work = self._controller.work
         if work is not None:
+            if work.source.measure(opened.project.pixel_size):
+                self._controller.viewer.reset_view()
             self._paint_on(work, Labels(scribbles, **(painted | work.source.placement())))
             self._adopt(recipe)
             self._strip.hide()

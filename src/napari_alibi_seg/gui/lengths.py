@@ -10,19 +10,24 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_alibi_seg.core.calibration import PixelSize
-    from napari_alibi_seg.core.images import Micrograph
 
 
-def layer_scale(image: Micrograph) -> dict[str, Any]:
-    """Return the scale and units of a layer that shows an image; nothing if its size is unknown.
+def layer_scale(size: PixelSize | None, axes: str) -> dict[str, Any]:
+    """Return the scale and units of a layer; nothing if the size or its unit is unknown.
 
     Dimensions without a known length, such as time, count steps: napari calls these pixels.
+
+    Parameters
+    ----------
+    size : PixelSize or None
+        Of the image shown.
+    axes : str
+        A letter for each of the layer's dimensions.
     """
-    size = image.pixel_size
-    if size is None:
+    if size is None or size.metres_per_unit is None:
         return {}
     lengths = {"Z": size.z, "Y": size.y, "X": size.x}
-    known = [lengths.get(axis) for axis in image.label_axes]
+    known = [lengths.get(axis) for axis in axes]
     return {
         "scale": [1.0 if length is None else length for length in known],
         "units": ["pixel" if length is None else size.unit for length in known],
@@ -40,4 +45,4 @@ def layer_pixel_size(layer: Image, axes: str) -> PixelSize | None:
         A letter for each of its dimensions, colour samples last if it has any.
     """
     told = zip(axes.removesuffix("S").lower(), layer.scale, layer.units, strict=True)
-    return calibrate({axis: (scale, str(unit)) for axis, scale, unit in told if axis in "zyx"})
+    return calibrate({axis: (abs(scale), str(unit)) for axis, scale, unit in told if axis in "zyx"})

@@ -87,6 +87,7 @@ def project_of(
         tuple(known.info() for known in classes),
         frozenset(known.value for known in classes if known.ignored),
         settings.config(),
+        pixel_size=image.pixel_size,
     )
 
 
@@ -188,9 +189,9 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
             "name": name,
             "rgb": opened.image.colour,
             "metadata": {IMAGE_FILE: project.image},
-            **layer_scale(opened.image),
+            **layer_scale(opened.image.pixel_size, opened.image.label_axes),
         }
-        painted |= layer_scale(opened.image)
+        painted |= layer_scale(opened.image.pixel_size, opened.image.label_axes)
         layers.append((opened.image.data, shown, "image"))
     return layers
 
@@ -219,7 +220,7 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
     recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
     reading = next(one for one in readings(layer) if one.axes == recipe.axes)
     source = ImageSource.of(layer, reading, recipe.channel)
-    *_, said = write_project(Path(path), source.micrograph, scribbles, recipe)
+    *_, said = write_project(Path(path), source.measured, scribbles, recipe)
     show_info(said)
     return [path]
 

@@ -13,12 +13,13 @@ from napari_alibi_seg.core.images import Micrograph, settle
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.project import ImageFile
 from napari_alibi_seg.core.stored import Stored
-from napari_alibi_seg.gui.lengths import layer_pixel_size
+from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale
 
 if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image
 
+    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.live_records import Index
 
 IMAGE_FILE = "napari-alibi-seg image"
@@ -108,13 +109,25 @@ class ImageSource:
         data = layer.data[0] if layer.multiscale else layer.data
         chosen = None if channel is None else (channel,)
         file = _file_of(layer, reading.axes, chosen)
-        stored = Stored(
-            data,
-            pixel_size=layer_pixel_size(layer, reading.axes),
-            path=None if file is None else file.path,
-        )
+        stored = Stored(data, path=None if file is None else file.path)
         micrograph = settle(_arrayed(stored), reading.axes, chosen)
-        return cls(layer, reading, channel, micrograph, layer.data, file)
+        size = layer_pixel_size(layer, reading.axes) or _told_size(micrograph)
+        measured = replace(micrograph, pixel_size=size)
+        return cls(layer, reading, channel, measured, layer.data, file)
+
+    @property
+    def measured(self) -> Micrograph:
+        """The image at the pixel size the layer has now."""
+        size = layer_pixel_size(self.layer, self.reading.axes) or self.micrograph.pixel_size
+        return replace(self.micrograph, pixel_size=size)
+
+    def measure(self, size: PixelSize | None) -> bool:
+        """Show the image at a pixel size unless it has one, and return whether that is new."""
+        placed = layer_scale(size, self.reading.axes.removesuffix("S"))
+        new = bool(placed) and self.measured.pixel_size is None
+        for name, value in placed.items() if new else ():
+            setattr(self.layer, name, value)
+        return new
 
     @property
     def channels(self) -> int:
@@ -130,16 +143,17 @@ class ImageSource:
         return [self.reading.axes.index(letter) for letter in self.micrograph.label_axes]
 
     def placement(self) -> dict[str, Any]:
-        """Return scale, translation and affine that put a label layer onto the image."""
+        """Return scale, units, translation and affine that put a label layer onto the image."""
         dims, layer = self.dims, self.layer
         ends = [*dims, layer.ndim]
         placed = {
             "scale": np.asarray(layer.scale)[dims],
             "translate": np.asarray(layer.translate)[dims],
             "affine": np.asarray(layer.affine.affine_matrix)[np.ix_(ends, ends)],
+            "units": [layer.units[dim] for dim in dims],
         }
         if len(dims) == layer.ndim:
-            placed |= {"rotate": layer.rotate, "shear": layer.shear, "units": layer.units}
+            placed |= {"rotate": layer.rotate, "shear": layer.shear}
         return placed
 
     def index(self, dims: Dims) -> Index:
@@ -179,6 +193,13 @@ def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> Image
     if known is not None or path is None:
         return known
     return ImageFile(Path(path).absolute(), axes, channels)
+
+
+def _told_size(image: Micrograph) -> PixelSize | None:
+    """Return the pixel size by the image's file: napari's own reader leaves it out."""
+    from napari_alibi_seg.core.reading import measured
+
+    return None if image.path is None else measured(image.path, image.shape_yx)
 
 
 def _arrayed(stored: Stored) -> Stored:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.source import ImageSource
 
 _LOOKED_THROUGH = 1e8  # bytes
+_PLACING = ("scale", "units", "translate", "rotate", "shear", "affine")
 
 
 class Works(QObject):
@@ -69,6 +70,8 @@ class Works(QObject):
         self.paint_on(work, work.scribbles.layer)
         self._brush.keys.bind(source.layer)
         source.layer.events.data.connect(self._tell_of_pixels)
+        for name in _PLACING:
+            source.layer.events[name].connect(self._place)
         return work
 
     def close(self) -> None:
@@ -76,6 +79,8 @@ class Works(QObject):
         work, self.current = self.current, None
         if work is not None:
             work.source.layer.events.data.disconnect(self._tell_of_pixels)
+            for name in _PLACING:
+                work.source.layer.events[name].disconnect(self._place)
             work.classes = self._panels.classes.classes
             work.result.release()
             self._brush.put_down()
@@ -128,6 +133,13 @@ class Works(QObject):
 
     def _tell_of_pixels(self) -> None:
         self.pixels_changed.emit()
+
+    def _place(self) -> None:
+        """Put strokes and results where the image lies now."""
+        if self.current is not None:
+            for layer in (self.current.scribbles.layer, *self.current.result.layers):
+                for name, value in self.current.source.placement().items():
+                    setattr(layer, name, value)
 
     def _begin(self, source: ImageSource) -> Work:
         layer = self._scribbles_for(source)
