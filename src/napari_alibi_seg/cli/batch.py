@@ -6,9 +6,10 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import LABELS, read, require_free, write
+from napari_alibi_seg.cli.files import read, require_free, write
 from napari_alibi_seg.cli.terminal import Bars, say
-from napari_alibi_seg.core.errors import AlibiSegError, ImageError, OutputError
+from napari_alibi_seg.core.errors import AlibiSegError, ImageError
+from napari_alibi_seg.core.naming import LABELS, label_files
 
 if TYPE_CHECKING:
     import argparse
@@ -40,15 +41,7 @@ def apply_to_images(options: argparse.Namespace) -> int:
 
 def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
     """Return the output file of every image that names, folders and patterns stand for."""
-    found = dict.fromkeys(path for name in images for path in _images_of(name))
-    for part in ("stem", "name"):
-        targets = {path: folder / f"{getattr(path, part)}{LABELS}" for path in found}
-        if len({target.name.casefold() for target in targets.values()}) == len(targets):
-            return targets
-    raise OutputError(
-        "Two images have the same name and would be written to one file; "
-        "apply to one folder at a time."
-    )
+    return label_files(dict.fromkeys(path for name in images for path in _images_of(name)), folder)
 
 
 def _images_of(name: str) -> list[Path]:

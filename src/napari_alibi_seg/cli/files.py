@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.segmentation import Segmenter
 
-LABELS = "_labels.tif"
-"""How the names of labels end that are named after an image."""
-
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
     """Read an image by the options of `add_image_options`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import LABELS, require_free
+from napari_alibi_seg.cli.files import require_free
 from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.core.naming import LABELS
 
 if TYPE_CHECKING:
     import argparse

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import create_worker
 
+from napari_alibi_seg.core import naming
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.core.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects, recipes
@@ -68,7 +69,7 @@ class Actions(QObject):
         if work is not None:
             path = path.with_suffix(PROJECT_SUFFIX)
             recipe = work.recipe(self._controller.panels.classes.classes, settings)
-            image, scribbles = work.source.micrograph, work.scribbles.data
+            image, scribbles = work.source.measured, work.scribbles.data
             seen = work.features_seen(settings)
             self._start(projects.write_project, path, image, scribbles, recipe, seen)
 
@@ -96,16 +97,14 @@ class Actions(QObject):
         work = self._controller.work
         if work is not None and work.result.labels is not None:
             self._start(
-                files.write_labels, path, work.source.micrograph, work.result.labels.data.copy()
+                files.write_labels, path, work.source.measured, work.result.labels.data.copy()
             )
 
     def export_scribbles(self, path: Path) -> None:
         """Write the scribbles."""
         work = self._controller.work
         if work is not None:
-            self._start(
-                files.write_labels, path, work.source.micrograph, work.scribbles.data.copy()
-            )
+            self._start(files.write_labels, path, work.source.measured, work.scribbles.data.copy())
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
         """Segment other images with the classifier; ask first if that takes long."""
@@ -207,10 +206,7 @@ class Actions(QObject):
         self._controller.panels.strip.say(words, *actions)
 
     def _ask_project_save(self) -> None:
-        work = self._controller.work
-        if work is not None:
-            name = f"{work.source.layer.name}{PROJECT_SUFFIX}"
-            self._with_target("Save project", name, _PROJECTS, self.save_project)
+        self._with_target("Save project", PROJECT_SUFFIX, _PROJECTS, self.save_project)
 
     def _ask_project_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, "Open project", "", _PROJECTS)
@@ -218,16 +214,13 @@ class Actions(QObject):
             self.open_project(Path(path))
 
     def _ask_save(self) -> None:
-        self._with_target("Save classifier", "classifier.skops", _CLASSIFIERS, self.save)
+        self._with_target("Save classifier", naming.CLASSIFIER, _CLASSIFIERS, self.save)
 
     def _ask_export(self) -> None:
-        self._with_target("Export result", "labels.tif", _STACKS, self.export)
+        self._with_target("Export result", naming.LABELS, _STACKS, self.export)
 
     def _ask_scribbles(self) -> None:
-        work = self._controller.work
-        if work is not None:
-            name = recipes.scribbles_name(work.source)
-            self._with_target("Export scribbles", name, _STACKS, self.export_scribbles)
+        self._with_target("Export scribbles", naming.SCRIBBLES, _STACKS, self.export_scribbles)
 
     def _ask_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, "Load classifier", "", _CLASSIFIERS)
@@ -240,10 +233,17 @@ class Actions(QObject):
         if folder:
             self.apply_to_files([Path(path) for path in paths], Path(folder))
 
-    def _with_target(self, title: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
-        path, _ = QFileDialog.getSaveFileName(self._window, title, name, kinds)
-        if path:
-            act(Path(path))
+    def _with_target(
+        self, title: str, ending: str, kinds: str, act: Callable[[Path], None]
+    ) -> None:
+        """Ask where to write; proposed is a name made of the image's, beside it."""
+        work = self._controller.work
+        if work is not None:
+            source = work.source
+            proposed = naming.beside(source.micrograph.path, source.layer.name, ending)
+            path, _ = QFileDialog.getSaveFileName(self._window, title, str(proposed), kinds)
+            if path:
+                act(Path(path))
 
 
 def _finishing(

@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import AlibiSegError, OutputError
+from napari_alibi_seg.core.naming import label_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,9 +21,17 @@ if TYPE_CHECKING:
 
 
 def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]) -> Iterator[str]:
-    """Write labels or scribbles as an OME-TIFF with the image's axes and pixel size."""
+    """Write labels or scribbles as an OME-TIFF with the image's axes and pixel size.
+
+    Raises
+    ------
+    OutputError
+        If the file is the image's own, or cannot be written.
+    """
     from napari_alibi_seg.core.results import stack_writer
 
+    if image.path is not None and path.resolve() == image.path.resolve():
+        raise OutputError(f"{path} is the image itself; choose another name.")
     with stack_writer(path, image, labels.dtype) as write:
         for index in image.plane_indices():
             write(index, labels[index])
@@ -93,9 +102,8 @@ def segment_files(
 
     segmenter = Segmenter.of(classifier, device=device)
     failed = []
-    for number, path in enumerate(paths, start=1):
+    for number, (path, target) in enumerate(label_files(paths, folder).items(), start=1):
         yield f"Segmenting {path.name} ({number} of {len(paths)})"
-        target = folder / f"{path.stem}_labels.tif"
         try:
             image = read_image(path)
             with stack_writer(target, image, classifier.label_values.dtype) as write:

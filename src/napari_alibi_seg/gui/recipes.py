@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.naming import LABELS, SCRIBBLES, stem
 from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
 def image_name(source: ImageSource) -> str:
     """Return the image's file, or the name it should be saved under."""
     path = source.micrograph.path
-    return f"{source.layer.name}.tif" if path is None else str(path)
+    return f"{stem(source.layer.name)}.tif" if path is None else str(path)
 
 
 def scribbles_name(source: ImageSource) -> str:
     """Return the name scribbles are exported under."""
-    return f"{source.layer.name}_scribbles.tif"
+    return f"{stem(source.layer.name)}{SCRIBBLES}"
 
 
 def command(source: ImageSource, settings: Settings) -> str:
     """Return the shell command that trains and segments as the window did."""
     parts = ["napari-alibi-seg", "segment", image_name(source)]
     parts += ["--scribbles", scribbles_name(source)]
-    parts += ["--output", f"{source.layer.name}_labels.tif"]
+    parts += ["--output", f"{stem(source.layer.name)}{LABELS}"]
     parts += _reading(source)
     if settings.model != Settings.model:
         parts += ["--model", settings.model]

@@ -1,0 +1,85 @@
+"""Names of the files results are written to: made of an image's, and good on every system."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.core.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LABELS = "_labels.tif"
+SCRIBBLES = "_scribbles.tif"
+FRACTIONS = "_fractions.csv"
+CLASSIFIER = "_classifier.skops"
+
+_IMAGE_ENDINGS = re.compile(r"\.(tiff?|png|jpe?g|zarr|h5|hdf5)$", re.IGNORECASE)
+_OME = re.compile(r"\.ome$", re.IGNORECASE)
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.I)
+_LONGEST = 100
+
+
+def stem(name: str) -> str:
+    """Return what the names of an image's results begin with.
+
+    Parameters
+    ----------
+    name : str
+        Of the image's file or layer; anything.
+
+    Returns
+    -------
+    str
+        Without the ending of an image file, of at most 100 bytes, and allowed as the beginning of
+        a file's name on Windows, macOS and Linux.
+    """
+    return safe(_OME.sub("", _IMAGE_ENDINGS.sub("", name)))
+
+
+def safe(name: str) -> str:
+    """Return a name that is allowed on every system, as near to the one given as may be."""
+    plain = _UNSAFE.sub("_", name).encode(errors="replace")[:_LONGEST].decode(errors="ignore")
+    plain = plain.strip(" .") or "image"
+    return f"_{plain}" if _RESERVED.match(plain) else plain
+
+
+def beside(image: Path | None, name: str, ending: str) -> Path:
+    """Return where to propose to write a result of an image: beside its file, if there is one.
+
+    Parameters
+    ----------
+    image : Path or None
+        The image's file; the result never has its name.
+    name : str
+        What the image is called.
+    ending : str
+        `LABELS`, `SCRIBBLES`, `FRACTIONS`, `CLASSIFIER` or another that no image has.
+    """
+    if image is None:
+        return Path(f"{stem(name)}{ending}")
+    path = image.with_name(f"{stem(name)}{ending}")
+    same = path.name.casefold() == image.name.casefold()
+    return path.with_name(f"{stem(name)}_{ending}") if same else path
+
+
+def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Return the file for the labels of each image: by its stem, or its full name if need be.
+
+    Raises
+    ------
+    OutputError
+        If two images have the same name, whatever the case of its letters.
+    """
+    images = list(images)
+    for part in (stem, safe):
+        targets = {path: folder / f"{part(path.name)}{LABELS}" for path in images}
+        if len({target.name.casefold() for target in targets.values()}) == len(targets):
+            return targets
+    raise OutputError(
+        "Two images have the same name and would be written to one file; "
+        "apply to one folder at a time."
+    )

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtWidgets import QFileDialog
+
+from napari_alibi_seg.core.calibration import PixelSize
+from napari_alibi_seg.core.images import read_image
+
+NANOMETRES = {
+    f"PhysicalSize{axis}{key}": value
+    for axis, length in (("Y", 4.0), ("X", 5.0))
+    for key, value in (("", length), ("Unit", "nm"))
+}
+
+
+def paint(desk):
+    """Paint two strokes of two classes and wait for all that follows."""
+    for row, value in ((18, 1), (40, 1), (58, 2), (80, 2)):
+        desk.painted[..., row : row + 2, 60:110] = value
+    desk.controller.ask()
+    desk.until(lambda: "right" in desk.panels.result.facts.text())
+    desk.rest()
+
+
+def written(desk, act, *arguments):
+    act(*arguments)
+    desk.until(lambda: "Written" in desk.panels.strip.words)
+    desk.until(lambda: desk.dock.tasks._worker is None)
+
+
+def exported_size(desk, tmp_path):
+    written(desk, desk.dock.tasks.export, tmp_path / "out.tif")
+    written(desk, desk.dock.tasks.export_scribbles, tmp_path / "scribbles.tif")
+    size = read_image(tmp_path / "out.tif").pixel_size
+    assert read_image(tmp_path / "scribbles.tif").pixel_size == size
+    return size
+
+
+@pytest.fixture
+def quick(desk):
+    desk.hurry()
+    return desk
+
+
+def test_the_pixel_size_of_a_file_reaches_exports_though_napari_leaves_it_out(
+    quick, pixels, tmp_path
+):
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata={"axes": "YX", **NANOMETRES})
+    quick.viewer.open(tmp_path / "a.ome.tif", plugin="napari")
+    quick.until(lambda: quick.work is not None)
+    paint(quick)
+    assert exported_size(quick, tmp_path) == PixelSize("nm", None, 4.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("unit", "written_as"),
+    [("um", "µm"), ("micrometer", "µm"), ("nm", "nm"), ("mm", "mm"), ("inch", "inch")],
+)
+def test_scale_and_units_of_a_layer_reach_exports(quick, pixels, tmp_path, unit, written_as):
+    quick.open(pixels, scale=(-4, 5), units=(unit, unit))
+    paint(quick)
+    assert exported_size(quick, tmp_path) == PixelSize(written_as, None, 4.0, 5.0)
+
+
+def test_pixels_have_no_size(quick, pixels, tmp_path):
+    quick.open(pixels, scale=(4, 5))
+    paint(quick)
+    assert exported_size(quick, tmp_path) is None
+
+
+def test_a_scale_set_later_moves_strokes_and_results_and_reaches_exports(quick, pixels, tmp_path):
+    quick.open(np.stack([pixels] * 2))
+    paint(quick)
+    layer = quick.work.source.layer
+    layer.scale, layer.units = (3, 4, 5), ("nm", "nm", "nm")
+    for other in (quick.work.scribbles.layer, quick.work.result.labels):
+        assert other.scale.tolist() == [3, 4, 5]
+        assert other.units == layer.units
+    assert exported_size(quick, tmp_path) == PixelSize("nm", 3.0, 4.0, 5.0)
+
+
+def test_layers_beside_a_channel_keep_its_units(quick, pixels):
+    quick.open(np.stack([pixels] * 2), scale=(1, 4, 5), units=("pixel", "nm", "nm"))
+    layer = quick.work.source.layer
+    quick.controller.choose_reading(quick.panels.image.readings.itemData(1))
+    assert quick.work.scribbles.layer.units == layer.units[1:]
+
+
+def test_a_pixel_size_comes_back_with_a_project_on_an_image_that_has_none(quick, pixels, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    layer = quick.viewer.open(tmp_path / "a.tif", plugin="napari")[0]
+    quick.until(lambda: quick.work is not None)
+    layer.scale, layer.units = (4, 5), ("nm", "nm")
+    paint(quick)
+    written(quick, quick.dock.tasks.save_project, tmp_path / "p.alibi")
+    layer.scale, layer.units = (1, 1), ("pixel", "pixel")
+    painted = quick.painted.copy()
+
+    quick.dock.tasks.open_project(tmp_path / "p.alibi")
+    quick.until(lambda: quick.dock.tasks._worker is None)
+    quick.rest()
+
+    np.testing.assert_array_equal(quick.painted, painted)
+    assert quick.work.scribbles.layer.scale.tolist() == [4, 5]
+    assert exported_size(quick, tmp_path) == PixelSize("nm", None, 4.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("button", "name"),
+    [
+        ("project_save", "alloy.alibi"),
+        ("save", "alloy_classifier.skops"),
+        ("export", "alloy_labels.tif"),
+        ("scribbles", "alloy_scribbles.tif"),
+    ],
+)
+def test_names_are_proposed_beside_the_image(quick, pixels, tmp_path, monkeypatch, button, name):
+    proposed = []
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *given: (proposed.append(given[2]) or "", "")
+    )
+    tifffile.imwrite(tmp_path / "alloy.ome.tif", pixels)
+    quick.viewer.open(tmp_path / "alloy.ome.tif", plugin="napari")
+    quick.until(lambda: quick.work is not None)
+    paint(quick)
+    quick.panels.reuse.buttons[button].click()
+    assert proposed == [str(tmp_path / name)]
+
+
+def test_an_export_never_replaces_its_image(quick, pixels, tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels)
+    before = path.read_bytes()
+    quick.viewer.open(path, plugin="napari")
+    quick.until(lambda: quick.work is not None)
+    paint(quick)
+    quick.dock.tasks.export(path)
+    quick.until(lambda: "choose another name" in quick.panels.strip.words)
+    assert path.read_bytes() == before
