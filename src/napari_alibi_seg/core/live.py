@@ -25,6 +25,7 @@ from napari_alibi_seg.core.classifier import (
     Segmentation,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_blocks import (
     coarse_step,
     distance,
@@ -115,7 +116,7 @@ class LiveEngine:
 
     def _update(self, request: LiveRequest, side: int) -> Iterator[LiveEvent]:
         self._open(request.image)
-        painted = painted_without(request, self._planes)
+        painted = painted_without(self._planes, request.scribbles, request.ignored)
         amount = amount_painted(painted)
         yield amount
         trainable = request.classifier is not None or len(amount.pixels) > 1
@@ -289,10 +290,9 @@ class LiveEngine:
         }
         trained = request.classifier is None
         samples = [channels[i].samples(p) for i, p in painted.items()] if trained else []
+        training = Training(fine, request.config, painted, samples)
         scribbles = request.scribbles[shown].copy()  # the person may be painting on
-        yield from advising(
-            Result(shown, scribbles, channels[shown], fine, samples, painted, request.config)
-        )
+        yield from advising(Result(shown, scribbles, channels[shown], training))
 
 
 def _same(

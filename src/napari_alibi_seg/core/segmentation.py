@@ -243,10 +243,7 @@ class Segmenter:
         self, classifier: PixelClassifier, plane: Plane, probabilities: bool = False
     ) -> Segmentation:
         """Classify one plane, block by block on all cores."""
-        scale = 1 if classifier.features is None else classifier.features.scale
-        classifier.require(self._identity(scale), plane.colours)
-        features = self._features(plane, scale)
-        channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
+        channels = self.channels(classifier, plane)
         windows = blocks(plane.shape, self.block)
         labels = np.empty(plane.shape, classifier.label_values.dtype)
         shares = None
@@ -266,6 +263,19 @@ class Segmenter:
                 shares[:, *window.slices] = part.probabilities
             self.progress("segmentation", done, len(windows))
         return Segmentation(labels, shares, classifier.classes)
+
+    def channels(self, classifier: PixelClassifier, plane: Plane) -> PixelChannels:
+        """Return the channels of a plane that a classifier sees.
+
+        Raises
+        ------
+        ClassifierError
+            As from `apply`.
+        """
+        scale = 1 if classifier.features is None else classifier.features.scale
+        classifier.require(self._identity(scale), plane.colours)
+        features = self._features(plane, scale)
+        return PixelChannels(plane, classifier.channels, features, classifier.projection)
 
     def load(self) -> None:
         """Load the model now, so that what is wrong with it is known before the first image."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.live_records import Index, LiveRequest
+    from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Plane
 
 
@@ -47,21 +47,21 @@ def require_classes(values: NDArray[np.integer[Any]]) -> None:
 
 
 def painted_without(
-    request: LiveRequest, planes: Mapping[Index, Plane]
+    planes: Mapping[Index, Plane], scribbles: NDArray[np.integer[Any]], ignored: frozenset[int]
 ) -> dict[Index, NDArray[Any]]:
     """Copy the painted planes, without what is ignored or lies where the image has no data.
 
     They are copied because the person may be painting on.
     """
     painted = {}
-    for index in request.image.plane_indices():
-        if request.scribbles[index].any():
-            plane = request.scribbles[index].copy()
-            if request.ignored:
+    for index, data in planes.items():
+        if scribbles[index].any():
+            plane = scribbles[index].copy()
+            if ignored:
                 pixels = np.stack(painted_pixels(plane))
-                ignored = np.isin(plane[tuple(pixels)], list(request.ignored))
-                plane[tuple(pixels[:, ignored])] = 0
-            plane = on_data(planes[index], plane)
+                left_out = np.isin(plane[tuple(pixels)], list(ignored))
+                plane[tuple(pixels[:, left_out])] = 0
+            plane = on_data(data, plane)
             if plane.any():
                 painted[index] = plane
     return painted

@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.judging import assess
+from napari_alibi_seg.core.live import LiveEngine
+from napari_alibi_seg.core.live_records import Assessed, LiveRequest
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+
+DEEP = SegmentationConfig(scale=1, trees=20)
+QUICK = SegmentationConfig(CLASSICAL, trees=20)
+
+
+def assessed(image, scribbles, config, ignored=frozenset()):
+    segmenter = Segmenter(config, "cpu")
+    trained = np.where(np.isin(scribbles, list(ignored)), 0, scribbles)
+    return assess(segmenter, segmenter.fit(image, trained), image, scribbles, ignored)
+
+
+@pytest.mark.parametrize("config", [DEEP, QUICK])
+def test_a_plane_is_assessed_as_in_the_window(micrograph, scribbles, config):
+    scribbles[:20, 100:] = 9
+    ignored, all_of_it = frozenset({9}), Window(0, 0, *micrograph.shape_yx)
+    request = LiveRequest(
+        micrograph, scribbles, config, ((),), all_of_it, ignored=ignored, advise=True
+    )
+    told = [event for event in LiveEngine("cpu").update(request) if isinstance(event, Assessed)]
+
+    assert assessed(micrograph, scribbles, config, ignored) == {(): told[-1].assessment}
+
+
+def test_only_planes_that_are_painted_are_assessed(micrograph_pixels, scribbles):
+    stack = as_micrograph(np.stack([micrograph_pixels] * 3), "ZYX")
+    painted = np.zeros(stack.label_shape, np.uint8)
+    painted[1] = scribbles
+    assert set(assessed(stack, painted, QUICK)) == {(1,)}
+
+
+def test_where_no_piece_can_be_left_out_nothing_is_told(micrograph, scribbles):
+    one = np.where(scribbles == 1, scribbles, 0)
+    one[4, 4] = 3
+    assert assessed(micrograph, one, replace(QUICK, trees=10)) == {}
