@@ -9,10 +9,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas
 import pytest
 import tifffile
 import zarr
 from PIL import Image
+from scipy.ndimage import label
 from skimage.io import imread, imsave
 
 from napari_alibi_seg.cli import main
@@ -95,6 +97,35 @@ def test_the_result_keeps_the_pixel_size(folder):
     )
 
 
+def test_segment_writes_fractions_with_intervals_and_areas(folder, capsys):
+    nanometres = {f"PhysicalSize{axis}Unit": "nm" for axis in "YX"}
+    sizes = {"PhysicalSizeY": 4.0, "PhysicalSizeX": 5.0}
+    pixels = imread(folder / "image.png")
+    tifffile.imwrite(folder / "a.ome.tif", pixels, metadata={"axes": "YX", **sizes, **nanometres})
+    path = folder / "f.csv"
+
+    assert segment(folder, *FAST, "--fractions", str(path), image="a.ome.tif") == 0
+
+    labels, table = tifffile.imread(folder / "out.tif"), pandas.read_csv(path)
+    assert table["image"].tolist() == ["a.ome.tif"] * 2
+    assert table["class_value"].tolist() == [1, 3]
+    assert table["pixels"].tolist() == [np.count_nonzero(labels == value) for value in (1, 3)]
+    assert table["fraction"].sum() == 1
+    assert (table["fraction_low"] <= table["fraction"]).all()
+    assert (table["fraction"] <= table["fraction_high"]).all()
+    assert (table["fraction_low"] < table["fraction_high"]).all()
+    assert table["length_unit"].tolist() == ["nm"] * 2
+    assert table["area"].tolist() == (20 * table["pixels"]).tolist()
+    scribbles = imread(folder / "scribbles.png")
+    strokes = sum(label(scribbles == value, np.ones((3, 3)))[1] for value in (1, 3))
+    assert f"({strokes} strokes in 2 classes)" in capsys.readouterr().out
+
+
+def test_fractions_never_replace_another_file(folder, capsys):
+    assert segment(folder, *FAST, "--fractions", str(folder / "image.png")) == 7
+    assert "image.png" in capsys.readouterr().err
+
+
 def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classifier, capsys):
     batch = folder / "batch"
     batch.mkdir()
@@ -106,7 +137,14 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     assert sorted(p.name for p in (folder / "results").iterdir()) == [
         "a_labels.tif",
         "c_labels.tif",
+        "fractions.csv",
     ]
+    table = pandas.read_csv(folder / "results/fractions.csv")
+    assert table["image"].tolist() == ["a.png", "a.png", "c.png", "c.png"]
+    assert table["class_value"].tolist() == [1, 3, 1, 3]
+    labels = tifffile.imread(folder / "results/c_labels.tif")
+    assert table["pixels"][3] == np.count_nonzero(labels == 3)
+    assert table["fraction_low"].isna().all()
     said = capsys.readouterr().err
     assert "b.png" in said
     assert "Traceback" not in said
@@ -117,7 +155,7 @@ def test_apply_takes_patterns_and_files_and_keeps_equal_stems_apart(folder, clas
     pattern = str(folder / "image.*")
     assert main(["apply", str(classifier), pattern, "--output", str(folder / "r")]) == 0
     names = sorted(p.name for p in (folder / "r").iterdir())
-    assert names == ["image.png_labels.tif", "image.tif_labels.tif"]
+    assert names == ["fractions.csv", "image.png_labels.tif", "image.tif_labels.tif"]
 
 
 @pytest.mark.parametrize(

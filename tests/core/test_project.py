@@ -92,9 +92,9 @@ def test_a_project_is_segmented_as_its_image_and_scribbles_are(folder, project_o
     project = project_on(ignoring, frozenset({7}))
     image = open_image(project, folder / "p.alibi")
 
-    [(index, labels)] = project.segment(Segmenter(CONFIG, "cpu"), image)
-
     segmenter = Segmenter(CONFIG, "cpu")
+    [(index, labels)] = project.segment(segmenter, project.fit(segmenter, image), image)
+
     classifier = segmenter.fit(image, np.where(ignoring == 7, 0, ignoring))
     [(_, expected)] = segmenter.apply(classifier, image)
     assert index == ()
@@ -105,7 +105,7 @@ def test_other_features_than_those_seen_are_refused(folder, project_on, scribble
     project = replace(project_on(scribbles), features="0" * 64)
     image = open_image(project, folder / "p.alibi")
     with pytest.raises(ProjectError, match="other features"):
-        list(project.segment(Segmenter(CONFIG, "cpu"), image))
+        project.fit(Segmenter(CONFIG, "cpu"), image)
 
 
 def test_strokes_on_many_planes_and_large_class_numbers_are_kept(micrograph_pixels):

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas
 import pytest
 import tifffile
 
@@ -51,6 +52,10 @@ def test_apply_gives_bit_for_bit_what_the_window_shows(saved, tmp_path, quick):
 
     assert main(["apply", str(tmp_path / "p.alibi"), "--output", str(tmp_path / "out")]) == 0
 
+    table = pandas.read_csv(tmp_path / "out/p_fractions.csv")
+    assert table["class_name"].tolist() == ["matrix", "class 2"]
+    assert table["pixels"].sum() == np.count_nonzero(desk.segmented)
+    assert not table["fraction_low"].isna().any()
     labels = tifffile.imread(tmp_path / "out/p_labels.tif")
     assert labels.dtype == desk.segmented.dtype
     assert set(np.unique(labels)) == {0, 1, 2}

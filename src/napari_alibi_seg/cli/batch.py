@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.cli.files import read, require_free, write
 from napari_alibi_seg.cli.terminal import Bars, say
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
-from napari_alibi_seg.core.naming import LABELS, label_files
+from napari_alibi_seg.core.naming import LABELS, TABLE, label_files
 
 if TYPE_CHECKING:
     import argparse
@@ -17,23 +17,28 @@ if TYPE_CHECKING:
 
 
 def apply_to_images(options: argparse.Namespace) -> int:
-    """Write the labels of every image into a folder; 1 if some failed."""
+    """Write labels of every image and one table of fractions into a folder; 1 if some failed."""
     from napari_alibi_seg.core.classifier_files import load_classifier
+    from napari_alibi_seg.core.fractions import write_fractions
     from napari_alibi_seg.core.segmentation import Segmenter
 
     classifier = load_classifier(options.recipe)
     targets = _targets(options.images, options.output)
-    require_free([options.recipe, *targets], list(targets.values()))
-    failed = 0
+    table = options.output / TABLE
+    require_free([options.recipe, *targets], [*targets.values(), table])
+    failed, rows = 0, []
     with Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
         segmenter.load()
         for path, target in targets.items():
             try:
-                write(segmenter, classifier, read(path, options), target)
+                rows += write(segmenter, classifier, read(path, options), target)
             except (AlibiSegError, MemoryError) as error:
                 failed += 1
                 say(f"{path} failed: {str(error) or 'out of memory'}")
+    if rows:
+        write_fractions(table, rows)
+        print(f"fractions: {table}")
     if failed:
         say(f"{failed} of {len(targets)} images failed.")
     return 1 if failed else 0

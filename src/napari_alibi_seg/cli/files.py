@@ -9,10 +9,12 @@ from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.segmentation import Segmenter
 
@@ -30,12 +32,22 @@ def write(
     image: Micrograph,
     labels: Path,
     probabilities: Path | None = None,
-) -> None:
-    """Segment an image plane by plane into a file of labels, and one of probabilities."""
+    assessments: Mapping[tuple[int, ...], Assessment] | None = None,
+) -> list[ClassFraction]:
+    """Segment an image plane by plane into a file of labels, and one of probabilities.
+
+    Returns
+    -------
+    list of ClassFraction
+        Of all planes, with the intervals of those that were assessed.
+    """
     import numpy as np
 
+    from napari_alibi_seg.core.fractions import class_fractions
     from napari_alibi_seg.core.results import stack_writer
 
+    assert image.path is not None
+    rows: list[ClassFraction] = []
     kinds = len(classifier.classes)
     with ExitStack() as stack:
         write_labels = stack.enter_context(
@@ -47,11 +59,15 @@ def write(
             write_votes = stack.enter_context(writer)
         for index, result in segmenter.apply(classifier, image, write_votes is not None):
             write_labels(index, result.labels)
+            told = (assessments or {}).get(index)
+            name = image.path.name
+            rows += class_fractions(name, image, index, result.labels, result.classes, told)
             if write_votes is not None and result.probabilities is not None:
                 write_votes(index, result.probabilities)
     print(f"segmentation: {labels}")
     if probabilities is not None:
         print(f"probabilities: {probabilities}")
+    return rows
 
 
 def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import require_free
 from napari_alibi_seg.cli.terminal import Bars
-from napari_alibi_seg.core.naming import LABELS
+from napari_alibi_seg.core.naming import FRACTIONS, LABELS
 
 if TYPE_CHECKING:
     import argparse
 
 
 def apply_project(options: argparse.Namespace) -> int:
-    """Train on a project's strokes again, and write the labels of its image."""
+    """Train on a project's strokes again, and write labels and fractions of its image."""
     import numpy as np
 
+    from napari_alibi_seg.core.fractions import class_fractions, write_fractions
+    from napari_alibi_seg.core.judging import assess
     from napari_alibi_seg.core.project import open_image
     from napari_alibi_seg.core.project_files import load_project
     from napari_alibi_seg.core.results import stack_writer
@@ -25,13 +27,19 @@ def apply_project(options: argparse.Namespace) -> int:
     path = options.recipe
     project = load_project(path)
     image = open_image(project, path)
-    target = (options.output or path.parent) / f"{path.stem}{LABELS}"
-    require_free([path, *filter(None, [image.path])], [target])
+    name = path.name if image.path is None else image.path.name
+    folder = options.output or path.parent
+    target, table = (folder / f"{path.stem}{ending}" for ending in (LABELS, FRACTIONS))
+    require_free([path, *filter(None, [image.path])], [target, table])
     config = replace(project.config, model=options.model or project.config.model)
-    values = project.strokes.values
+    values, scribbles, rows = project.strokes.values, project.strokes.array(), []
     with Bars() as bars, stack_writer(target, image, np.dtype(values.dtype)) as write:
         segmenter = Segmenter(config, options.device, progress=bars)
-        for index, labels in project.segment(segmenter, image):
+        classifier = project.fit(segmenter, image)
+        told = assess(segmenter, classifier, image, scribbles, project.ignored)
+        for index, labels in project.segment(segmenter, classifier, image):
             write(index, labels)
-    print(f"segmentation: {target}")
+            rows += class_fractions(name, image, index, labels, classifier.classes, told.get(index))
+    write_fractions(table, rows)
+    print(f"segmentation: {target}\nfractions: {table}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.files import read, require_free, write
 from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
@@ -12,7 +12,11 @@ from napari_alibi_seg.cli.terminal import Bars
 from napari_alibi_seg.core.choices import LARGEST_RADIUS, SMOOTHING, Forest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_alibi_seg.cli.options import Commands
+    from napari_alibi_seg.core.fractions import ClassFraction
+    from napari_alibi_seg.core.images import Micrograph
 
 _LARGEST_SEED = 2**32 - 1
 _FORESTS = tuple(forest.value for forest in Forest)
@@ -30,6 +34,9 @@ def add_to(commands: Commands) -> None:
     )
     command.add_argument(
         "--probabilities", type=Path, metavar="P.tif", help="one float32 channel per class"
+    )
+    command.add_argument(
+        "--fractions", type=Path, metavar="F.csv", help="area fractions with intervals, as a table"
     )
     command.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
     command.add_argument(
@@ -59,14 +66,15 @@ def add_to(commands: Commands) -> None:
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
+    from napari_alibi_seg.core.judging import assess
     from napari_alibi_seg.core.results import read_scribbles, require_tiff_name
     from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
 
     tiffs = [path for path in (options.output, options.probabilities) if path]
     for path in tiffs:
         require_tiff_name(path)
-    saved = [options.save_classifier] if options.save_classifier else []
-    require_free([options.image, options.scribbles], [*tiffs, *saved])
+    more = [path for path in (options.save_classifier, options.fractions) if path]
+    require_free([options.image, options.scribbles], [*tiffs, *more])
     image = read(options.image, options)
     scribbles = read_scribbles(
         options.scribbles, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
@@ -81,11 +89,25 @@ def segment(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
         classifier = segmenter.fit(image, scribbles)
-        write(segmenter, classifier, image, options.output, options.probabilities)
+        told = assess(segmenter, classifier, image, scribbles) if options.fractions else {}
+        rows = write(segmenter, classifier, image, options.output, options.probabilities, told)
+    if options.fractions:
+        _write_table(options.fractions, rows, image, scribbles)
     if options.save_classifier:
         save_classifier(classifier, options.save_classifier)
         print(f"classifier: {options.save_classifier}")
     return 0
+
+
+def _write_table(
+    path: Path, rows: list[ClassFraction], image: Micrograph, scribbles: NDArray[Any]
+) -> None:
+    from napari_alibi_seg.core.fractions import write_fractions
+    from napari_alibi_seg.core.strokes import amount_painted, painted_without
+
+    write_fractions(path, rows)
+    painted = amount_painted(painted_without(image, scribbles, frozenset()))
+    print(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")
 
 
 def _seed(text: str) -> int:

@@ -15,6 +15,8 @@ LABELS = "_labels.tif"
 SCRIBBLES = "_scribbles.tif"
 FRACTIONS = "_fractions.csv"
 CLASSIFIER = "_classifier.skops"
+TABLE = "fractions.csv"
+"""Of all images that one classifier was applied to."""
 
 _IMAGE_ENDINGS = re.compile(r"\.(tiff?|png|jpe?g|zarr|h5|hdf5)$", re.IGNORECASE)
 _OME = re.compile(r"\.ome$", re.IGNORECASE)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.calibration import PixelSize
-    from napari_alibi_seg.core.classifier import ClassInfo
+    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
 
@@ -152,10 +152,8 @@ class Project:
     owner: str = ""
     pixel_size: PixelSize | None = None
 
-    def segment(
-        self, segmenter: Segmenter, image: Micrograph
-    ) -> Iterator[tuple[tuple[int, ...], NDArray[np.integer[Any]]]]:
-        """Train and classify as the window does.
+    def fit(self, segmenter: Segmenter, image: Micrograph) -> PixelClassifier:
+        """Train as the window does.
 
         Parameters
         ----------
@@ -163,11 +161,6 @@ class Project:
             Made with `config`.
         image : Micrograph
             From `open_image`.
-
-        Yields
-        ------
-        tuple
-            Index of a plane and its labels, (Y, X), 0 where a class that is ignored is painted.
 
         Raises
         ------
@@ -183,6 +176,27 @@ class Project:
                 f"The project was painted with other features than {features} gives here; use the "
                 "same weights and version of napari-alibi-seg, or open and save the project anew."
             )
+        return classifier
+
+    def segment(
+        self, segmenter: Segmenter, classifier: PixelClassifier, image: Micrograph
+    ) -> Iterator[tuple[tuple[int, ...], NDArray[np.integer[Any]]]]:
+        """Classify as the window does.
+
+        Parameters
+        ----------
+        segmenter : Segmenter
+            Made with `config`.
+        classifier : PixelClassifier
+            From `fit`.
+        image : Micrograph
+            From `open_image`.
+
+        Yields
+        ------
+        tuple
+            Index of a plane and its labels, (Y, X), 0 where a class that is ignored is painted.
+        """
         painted = self.strokes.array()
         for index, result in segmenter.apply(classifier, image):
             result.labels[np.isin(painted[index], list(self.ignored))] = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError, OutputError
-from napari_alibi_seg.core.naming import label_files
+from napari_alibi_seg.core.naming import TABLE, label_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,25 +91,34 @@ def segment_files(
 ) -> Iterator[str]:
     """Segment files one after the other; a bad one is told of, and the rest go on.
 
+    Beside the labels a table of the fractions of all files is written.
+
     Yields
     ------
     str
         What happens, in words.
     """
+    from napari_alibi_seg.core.fractions import class_fractions, write_fractions
     from napari_alibi_seg.core.images import read_image
     from napari_alibi_seg.core.results import stack_writer
     from napari_alibi_seg.core.segmentation import Segmenter
 
     segmenter = Segmenter.of(classifier, device=device)
-    failed = []
+    failed, rows = [], []
     for number, (path, target) in enumerate(label_files(paths, folder).items(), start=1):
         yield f"Segmenting {path.name} ({number} of {len(paths)})"
         try:
-            image = read_image(path)
+            image, measured = read_image(path), []
             with stack_writer(target, image, classifier.label_values.dtype) as write:
                 for index, result in segmenter.apply(classifier, image):
                     write(index, result.labels)
+                    measured += class_fractions(
+                        path.name, image, index, result.labels, result.classes
+                    )
+            rows += measured
         except (AlibiSegError, MemoryError) as error:
             failed.append(f"{path.name}: {str(error) or 'out of memory'}")
+    if rows:
+        write_fractions(folder / TABLE, rows)
     done = len(paths) - len(failed)
     yield " ".join([f"{done} of {len(paths)} images are segmented in {folder}.", *failed])

@@ -1,0 +1,118 @@
+import csv
+import io
+
+import numpy as np
+import pandas
+import pytest
+
+from napari_alibi_seg.core.assessment import Assessment, Estimate
+from napari_alibi_seg.core.calibration import PixelSize
+from napari_alibi_seg.core.classifier import ClassInfo
+from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.fractions import COLUMNS, class_fractions, write_fractions
+from napari_alibi_seg.core.images import Micrograph
+
+CLASSES = [ClassInfo(1, 'matrix, "gamma"', (1, 2, 3)), ClassInfo(5, "δ\u2032", (4, 5, 6))]
+SIZE = PixelSize("µm", None, 0.1, 0.1)
+LABELS = np.array([[1, 1, 5], [1, 0, 5]], np.uint8)
+NO_ESTIMATE = Estimate(0.5, 0.4, 0.6)
+
+
+def image_of(pixels, axes="YX", size=SIZE):
+    return Micrograph(np.asarray(pixels), axes, size)
+
+
+def assessment():
+    fractions = {1: Estimate(0.5, 0.4, 0.55), 5: Estimate(0.4, 0.3, 0.5)}
+    return Assessment(NO_ESTIMATE, NO_ESTIMATE, fractions, {}, (), 0.0)
+
+
+def measured(pixels=None, axes="YX", index=(), size=SIZE, told=None, labels=LABELS):
+    image = image_of(np.zeros((2, 3), np.uint8) if pixels is None else pixels, axes, size)
+    return class_fractions("a.tif", image, index, labels, CLASSES, told)
+
+
+def test_fractions_are_of_the_pixels_that_have_a_class():
+    assert [(row.pixels, row.fraction) for row in measured()] == [(3, 0.6), (2, 0.4)]
+
+
+@pytest.mark.parametrize("axes", ["YX", "YXC"])
+def test_missing_pixels_do_not_count(axes):
+    pixels = np.zeros((2, 3, 3)[: len(axes)], np.float32)
+    pixels[0, 2] = np.nan
+    assert [row.fraction for row in measured(pixels, axes)] == [0.75, 0.25]
+
+
+def test_without_a_counted_pixel_there_is_no_fraction():
+    rows = measured(labels=np.zeros_like(LABELS), told=assessment())
+    assert [(row.pixels, row.fraction, row.low, row.area) for row in rows] == [
+        (0, None, None, 0)
+    ] * 2
+
+
+def test_an_interval_holds_its_fraction():
+    rows = measured(told=assessment())
+    assert [(row.low, row.high) for row in rows] == [(0.4, 0.6), (0.3, 0.5)]
+
+
+def test_planes_are_counted_as_the_sliders_count():
+    pixels = np.zeros((2, 4, 2, 3), np.uint8)
+    assert measured()[0].plane == 0
+    assert measured(pixels[0], "ZYX", (3,))[0].plane == 3
+    assert measured(pixels, "TZYX", (1, 3))[0].plane == "T1 Z3"
+
+
+def test_areas_are_pixels_times_the_area_of_one():
+    wide = PixelSize("nm", None, 2.0, 8.0)
+    for row in measured(size=wide):
+        assert row.area == row.pixels * 16
+        assert row.row()[8:] == (4.0, "nm", row.pixels * 16)
+
+
+def test_pandas_reads_what_was_written(tmp_path):
+    rows = measured(told=assessment()) + measured(size=None)
+    write_fractions(tmp_path / "f.csv", rows)
+
+    table = pandas.read_csv(tmp_path / "f.csv")
+
+    assert tuple(table.columns) == COLUMNS
+    assert table["class_name"].tolist() == [info.name for info in CLASSES] * 2
+    assert table["length_unit"].tolist()[:2] == ["µm", "µm"]
+    for number, row in enumerate(rows):
+        expected = pandas.DataFrame([row.row()], columns=COLUMNS).iloc[0]
+        for name in COLUMNS:
+            empty = expected[name] is None
+            assert (
+                pandas.isna(table[name][number]) if empty else table[name][number] == expected[name]
+            )
+
+
+def test_the_file_is_rfc_4180_and_utf_8_that_excel_recognises(tmp_path):
+    write_fractions(tmp_path / "f.csv", measured())
+    written = (tmp_path / "f.csv").read_bytes()
+    assert written.startswith("\ufeffimage,plane,".encode())
+    assert written.count(b"\r\n") == written.count(b"\n") == 3
+    text = written.decode("utf-8-sig")
+    assert '"matrix, ""gamma"""' in text
+    lines = list(csv.reader(io.StringIO(text, newline="")))
+    assert {len(line) for line in lines} == {len(COLUMNS)}
+
+
+def test_an_interruption_leaves_the_earlier_table(tmp_path):
+    def broken():
+        yield measured()[0]
+        raise KeyboardInterrupt
+
+    write_fractions(tmp_path / "f.csv", measured())
+    before = (tmp_path / "f.csv").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        write_fractions(tmp_path / "f.csv", broken())
+    assert (tmp_path / "f.csv").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
+
+
+def test_a_table_never_replaces_a_folder(tmp_path):
+    (tmp_path / "f.csv").mkdir()
+    (tmp_path / "f.csv/notes").touch()
+    with pytest.raises(OutputError, match="choose another name"):
+        write_fractions(tmp_path / "f.csv", measured())
