@@ -142,7 +142,7 @@ class Judge:
         place = np.where(np.isin(truth, classes), np.searchsorted(classes, truth), -1)
         place[scribbles[tuple(grid)] > 0] = -1
         samples = gather_samples(channels, scribbles)
-        pieces = stroke_pieces({(): scribbles})[()][scribbles > 0]
+        pieces = stroke_pieces({(): scribbles})[0]
         gain = self._gain(image, path, scribbles, shares, place, grid)
         return Drawing(
             folder.name,

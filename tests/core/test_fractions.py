@@ -24,7 +24,7 @@ def image_of(pixels, axes="YX", size=SIZE):
 
 def assessment():
     fractions = {1: Estimate(0.5, 0.4, 0.55), 5: Estimate(0.4, 0.3, 0.5)}
-    return Assessment(NO_ESTIMATE, NO_ESTIMATE, fractions, {}, (), 0.0)
+    return Assessment(NO_ESTIMATE, NO_ESTIMATE, fractions, {}, (), 0.0, 1.0)
 
 
 def measured(pixels=None, axes="YX", index=(), size=SIZE, told=None, labels=LABELS):
@@ -34,13 +34,6 @@ def measured(pixels=None, axes="YX", index=(), size=SIZE, told=None, labels=LABE
 
 def test_fractions_are_of_the_pixels_that_have_a_class():
     assert [(row.pixels, row.fraction) for row in measured()] == [(3, 0.6), (2, 0.4)]
-
-
-@pytest.mark.parametrize("axes", ["YX", "YXC"])
-def test_missing_pixels_do_not_count(axes):
-    pixels = np.zeros((2, 3, 3)[: len(axes)], np.float32)
-    pixels[0, 2] = np.nan
-    assert [row.fraction for row in measured(pixels, axes)] == [0.75, 0.25]
 
 
 def test_without_a_counted_pixel_there_is_no_fraction():

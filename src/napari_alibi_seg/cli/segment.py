@@ -89,12 +89,13 @@ def segment(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
         classifier = segmenter.fit(image, scribbles)
+        if options.save_classifier:
+            save_classifier(classifier, options.save_classifier)
         told = assess(segmenter, classifier, image, scribbles) if options.fractions else {}
         rows = write(segmenter, classifier, image, options.output, options.probabilities, told)
     if options.fractions:
         _write_table(options.fractions, rows, image, scribbles)
     if options.save_classifier:
-        save_classifier(classifier, options.save_classifier)
         print(f"classifier: {options.save_classifier}")
     return 0
 
@@ -103,10 +104,11 @@ def _write_table(
     path: Path, rows: list[ClassFraction], image: Micrograph, scribbles: NDArray[Any]
 ) -> None:
     from napari_alibi_seg.core.fractions import write_fractions
+    from napari_alibi_seg.core.segmentation import planes_of
     from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
     write_fractions(path, rows)
-    painted = amount_painted(painted_without(image, scribbles, frozenset()))
+    painted = amount_painted(painted_without(planes_of(image), scribbles, frozenset()))
     print(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")
 
 

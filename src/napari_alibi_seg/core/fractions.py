@@ -115,9 +115,6 @@ def class_fractions(
     list of ClassFraction
         In the order of `classes`.
     """
-    if image.data.dtype.kind == "f":
-        missing = np.isnan(np.asarray(image.plane(index)))
-        labels = np.where(missing.any(axis=-1) if image.colour else missing, 0, labels)
     counts = [int(np.count_nonzero(labels == info.value)) for info in classes]
     total = sum(counts)
     rows = []
