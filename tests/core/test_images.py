@@ -472,7 +472,46 @@ def test_a_stack_is_read_plane_by_plane(tmp_path, monkeypatch, kind):
         for index in micrograph.plane_indices():
             np.testing.assert_array_equal(np.asarray(micrograph.plane(index)), array[index])
 
+    read_planes()  # what is imported at first use does not count
     assert traced_peak(read_planes) < array.nbytes / 2
+
+
+@pytest.mark.parametrize(
+    ("axes", "channels", "chunks"),
+    [
+        ("ZYXC", [4], (1, 16, 16, 1)),
+        ("ZYXC", [4], (2, 16, 16, 6)),
+        ("ZYXC", [4, 0, 2], (1, 16, 16, 1)),
+        ("YXZC", [4], (16, 16, 1, 1)),
+        ("CZYX", [4], (1, 1, 16, 16)),
+    ],
+)
+def test_a_plane_reads_the_chunks_it_needs_and_each_once(
+    tmp_path, monkeypatch, axes, channels, chunks
+):
+    lengths = {"Z": 4, "Y": 40, "X": 50, "C": 6}
+    array = values(tuple(lengths[axis] for axis in axes))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", data=array, chunks=chunks)
+    image = read_image(tmp_path / "a.h5", axes=axes, channels=channels)
+    reads, read = np.zeros(array.shape, int), h5py.Dataset.__getitem__
+
+    def counted(dataset, key):
+        reads[key] += 1
+        return read(dataset, key)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    plane = np.asarray(image.plane((1,)))
+
+    ordered = np.moveaxis(array, [axes.index(axis) for axis in "ZYXC"], range(4))
+    assert np.array_equal(plane, np.squeeze(ordered[1][..., channels]))
+    told = np.moveaxis(reads, [axes.index(axis) for axis in "ZYXC"], range(4))
+    shares = dict(zip(axes, chunks, strict=True))
+    wanted = np.zeros_like(told)
+    for channel in channels:
+        z, c = 1 // shares["Z"] * shares["Z"], channel // shares["C"] * shares["C"]
+        wanted[z : z + shares["Z"], ..., c : c + shares["C"]] = 1
+    assert np.array_equal(told, wanted)
 
 
 # Pixel size
@@ -537,12 +576,26 @@ def resolution_tags(per_unit, unit):
             {"imagej": True, "metadata": {"axes": "ZYX", "unit": "inch"}, "resolution": (72, 72)},
             None,
         ),
+        (
+            {"imagej": True, "metadata": {"axes": "ZYX", "unit": "cm"}, "resolution": (118, 118)},
+            None,
+        ),
+        (
+            {
+                "imagej": True,
+                "metadata": {"axes": "ZYX", "unit": "cm", "spacing": 2e-5},
+                "resolution": (1e5, 1e5),
+            },
+            PixelSize("cm", 2e-5, 1e-5, 1e-5),
+        ),
+        (resolution_tags(4, "MILLIMETER"), PixelSize("mm", None, 0.25, 0.25)),
+        (resolution_tags(5001, "INCH"), PixelSize("µm", None, 25400 / 5001, 25400 / 5001)),
         (resolution_tags(1e6, "CENTIMETER"), PixelSize("µm", None, 0.01, 0.01)),
         (resolution_tags(25400.0, "INCH"), PixelSize("µm", None, 1.0, 1.0)),
         (resolution_tags(25400.0, "NONE"), None),
         ({}, None),
-        *((resolution_tags(dots, "INCH"), None) for dots in (1, 72, 96, 300, 600)),
-        *((resolution_tags(dots, "CENTIMETER"), None) for dots in (1, 28, 37.795, 118, 118.11)),
+        *((resolution_tags(dots, "INCH"), None) for dots in (1, 72, 96, 300, 2400, 5000)),
+        *((resolution_tags(dots, "CENTIMETER"), None) for dots in (1, 37.795, 118.11, 1968)),
     ],
     ids=lambda value: None if isinstance(value, PixelSize) else "",
 )
@@ -573,7 +626,7 @@ def test_pixel_size_of_an_electron_microscope(tmp_path, tag, header):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-@pytest.mark.parametrize(("dpi", "expected"), [(25400, 1.0), (72, None), (96, None), (300, None)])
+@pytest.mark.parametrize(("dpi", "expected"), [(25400, 1.0), (72, None), (96, None), (4800, None)])
 def test_picture_pixel_size(tmp_path, suffix, dpi, expected):
     Image.fromarray(values((20, 35))).save(tmp_path / f"a{suffix}", dpi=(dpi, dpi))
     found = read_image(tmp_path / f"a{suffix}").pixel_size

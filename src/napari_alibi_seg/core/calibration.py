@@ -22,7 +22,7 @@ _SPELLINGS = {
 _SYMBOLS = {name: symbol for symbol, names in _SPELLINGS.items() for name in (symbol, *names)}
 _SYMBOLS |= {f"{name}s": symbol for name, symbol in _SYMBOLS.items() if len(name) > 3}
 _NO_LENGTHS = ("", "none", "pixel", "pixels", "px", "voxel", "dimensionless", "reference frame")
-_PRINTED_DPI = (72, 75, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 720, 1200)
+_PRINTED_DPI = 5000
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,9 @@ def _positive(number: object) -> float | None:
 def resolution_size(dots_y: float, dots_x: float) -> PixelSize | None:
     """Make a pixel size in µm of dots per inch, unless they are a printer's or a screen's.
 
-    Programs that do not know the scale write 1 per inch or cm or one of the usual resolutions,
-    often rounded to whole dots per cm.
+    Programs that do not know the scale write 1 per inch or cm, or a resolution to print at, which
+    is at most 5000 dpi.
     """
-    for dots in (dots_y, dots_x):
-        if dots < 3 or any(abs(dots - usual) < 1.3 for usual in _PRINTED_DPI):
-            return None
+    if min(dots_y, dots_x) <= _PRINTED_DPI:
+        return None
     return calibrate({"y": (25400 / dots_y, "µm"), "x": (25400 / dots_x, "µm")})

@@ -95,8 +95,8 @@ def read_image(
     """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, OME-Zarr (0.4, 0.5) or HDF5.
 
     The pixel size comes from OME metadata, ImageJ, the header of an FEI or Zeiss microscope, or
-    the resolution of a TIFF, PNG or JPEG. Usual resolutions of screens and printers, such as 72,
-    96 or 300 dpi, are written by programs that do not know the scale: they are ignored.
+    the resolution of a TIFF, PNG or JPEG. Up to 5000 dpi that is one to print at, written by
+    programs that do not know the scale: it is ignored.
 
     Parameters
     ----------
@@ -149,19 +149,21 @@ def as_micrograph(
     """
     if not isinstance(array, np.ndarray) and not hasattr(array, "dask"):
         in_pieces = hasattr(array, "chunks") and len(array.shape) >= 2
-        array = lazily(array, array.chunks) if in_pieces else np.asarray(array)
+        array = lazily(array, array.chunks, axes) if in_pieces else np.asarray(array)
     return settle(Stored(array), axes, channels)
 
 
 def settle(stored: Stored, axes: str | None, channels: Sequence[int] | None) -> Micrograph:
     """Bring a stored array into the one order of axes; see `read_image` for the rules."""
     ordered = settle_axes(stored, axes)
-    data, letters = ordered.data, ordered.axes or ""
+    data, letters = ordered.array(), ordered.axes or ""
     if letters[-1] in "CS" or channels is not None:
         data = _take(ordered, _chosen(ordered, channels))
         colour = data.ndim == len(letters.rstrip("CS")) + 1
         letters = letters.rstrip("CS") + ("C" if colour else "")
-    return Micrograph(_native(data), letters, stored.pixel_size, stored.path, stored.placed)
+    return Micrograph(
+        _native(data, letters), letters, stored.pixel_size, stored.path, stored.placed
+    )
 
 
 def settle_axes(stored: Stored, axes: str | None) -> Stored:
@@ -171,7 +173,8 @@ def settle_axes(stored: Stored, axes: str | None) -> Stored:
     keep = [n for n, letter in enumerate(letters) if letter in "YX" or stored.data.shape[n] > 1]
     if not {letters[n] for n in keep} <= set("TZYXCS"):
         raise _unnamed(stored)
-    data = stored.data[tuple(slice(None) if n in keep else 0 for n in range(len(letters)))]
+    data = stored.array(letters)
+    data = data[tuple(slice(None) if n in keep else 0 for n in range(len(letters)))]
     left = [letters[n] for n in keep]
     order = [left.index(letter) for letter in "TZYXCS" if letter in left]
     return replace(stored, data=data.transpose(order), axes="".join(left[n] for n in order))
@@ -249,15 +252,16 @@ def _unchosen(ordered: Stored, count: int) -> ImageError:
 
 
 def _take(ordered: Stored, chosen: tuple[int, ...]) -> Array:
-    data = ordered.data if (ordered.axes or "")[-1] in "CS" else ordered.data[..., None]
+    data = ordered.array()
+    data = data if (ordered.axes or "")[-1] in "CS" else data[..., None]
     if len(chosen) == 1:
         return data[..., chosen[0]]
     if chosen == (0, 1, 2):
         return data[..., :3]
-    return copyable(data)[..., list(chosen)]
+    return copyable(data, ordered.axes)[..., list(chosen)]
 
 
-def _native(data: Array) -> Array:
+def _native(data: Array, axes: str) -> Array:
     if data.dtype.isnative:
         return data
-    return copyable(data).astype(data.dtype.newbyteorder("="))
+    return copyable(data, axes).astype(data.dtype.newbyteorder("="))

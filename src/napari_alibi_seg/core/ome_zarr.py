@@ -137,6 +137,12 @@ def require_made_by(path: Path, maker: str) -> None:
         )
 
 
+def is_made_here(path: Path) -> bool:
+    """Return whether a Zarr folder is a pyramid of `create_labels`, or features of an image."""
+    attributes = zarr.open(path, mode="r").attrs
+    return _MAKER in attributes or {"stride", "identity"} <= set(attributes)
+
+
 def write_plane(
     path: Path, index: tuple[int, ...], labels: NDArray[np.unsignedinteger[Any]]
 ) -> None:

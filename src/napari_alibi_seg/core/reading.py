@@ -28,7 +28,6 @@ from napari_alibi_seg.core.stored import (
     choose,
     greys,
     is_zarr,
-    lazily,
     nothing_in,
     reading,
 )
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.calibration import PixelSize
-    from napari_alibi_seg.core.stored import Array
 
 
 def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False) -> Stored:
@@ -148,8 +146,8 @@ def _open_hdf5(path: Path, dataset: str | None) -> Stored:
         file.visititems(note)
         name = choose(path, found, dataset)
         item = file[name]
-        pieces = Pieces(path, item.shape, item.dtype, read)
-        return Stored(lazily(pieces, item.chunks), _hdf5_axes(item), path=path)
+        pieces = Pieces(path, item.shape, item.dtype, read, item.chunks)
+        return Stored(pieces, _hdf5_axes(item), path=path)
 
 
 def _hdf5_axes(item: h5py.Dataset) -> str | None:
@@ -181,8 +179,8 @@ def _open_zarr(path: Path, dataset: str | None) -> Stored:
     return Stored(_zarr_data(path, node), _zarr_axes(node), path=path)
 
 
-def _zarr_data(path: Path, array: zarr.Array[Any]) -> Array:
-    return lazily(Pieces(path, array.shape, array.dtype, array.__getitem__), array.chunks)
+def _zarr_data(path: Path, array: zarr.Array[Any]) -> Pieces:
+    return Pieces(path, array.shape, array.dtype, array.__getitem__, array.chunks)
 
 
 def _zarr_axes(array: zarr.Array[Any]) -> str | None:

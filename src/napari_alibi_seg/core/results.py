@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import OutputError, ScribbleError
 from napari_alibi_seg.core.images import settle_axes
+from napari_alibi_seg.core.ome_zarr import is_made_here
 from napari_alibi_seg.core.reading import open_stored
+from napari_alibi_seg.core.stored import DAMAGE, is_zarr
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     WritePlane = Callable[[tuple[int, ...], NDArray[Any]], None]
 
-_LARGEST_CLASS = 65535
+_TIFF = (".tif", ".tiff")
 _CLASSIC_BYTES = 2**32 - 2**25
 _LARGEST_RATIONAL = 2**32 - 1
 _PAGE: dict[str, Any] = {
@@ -99,10 +102,10 @@ def _fitted(stored: Stored, micrograph: Micrograph, axes: str | None) -> Array |
     same_names = sorted(stored.axes or "") == sorted(micrograph.label_axes)
     if axes is None and not same_names and len(stored.shape) > 2:
         if _without_ones(stored.shape) == _without_ones(micrograph.label_shape):
-            return stored.data.reshape(micrograph.label_shape)
+            return stored.array().reshape(micrograph.label_shape)
         if not stored.named or not set(stored.axes or "") <= set("TZYXCS"):
             return None
-    return settle_axes(stored, axes).data
+    return settle_axes(stored, axes).array()
 
 
 def _without_ones(shape: tuple[int, ...]) -> list[int]:
@@ -114,14 +117,27 @@ def _class_numbers(name: str, data: NDArray[Any]) -> NDArray[Any]:
         return data.astype(np.uint8)
     whole = data
     if data.dtype.kind == "f":
-        whole = np.clip(np.nan_to_num(data, nan=-1), -1, _LARGEST_CLASS).astype(np.int32)
+        whole = np.clip(np.nan_to_num(data, nan=-1), -1, LARGEST_CLASS).astype(np.int32)
     fractional = whole is not data and not np.array_equal(whole, data)
-    if fractional or whole.min() < 0 or whole.max() > _LARGEST_CLASS:
+    if fractional or whole.min() < 0 or whole.max() > LARGEST_CLASS:
         raise ScribbleError(
             f"The scribbles {name} hold values that are no classes; use 0 where nothing is painted "
-            f"and whole class numbers from 1 to {_LARGEST_CLASS}."
+            f"and whole class numbers from 1 to {LARGEST_CLASS}."
         )
     return whole.astype(whole.dtype.newbyteorder("="), copy=False)
+
+
+def is_result(path: Path) -> bool:
+    """Return whether a file or Zarr folder holds labels, votes or features that were made here."""
+    try:
+        if is_zarr(path):
+            return is_made_here(path)
+        if path.suffix.lower() not in _TIFF:
+            return False
+        with tifffile.TiffFile(path) as tiff:
+            return bool(tiff.pages.first.software == _PAGE["software"])
+    except DAMAGE:  # whoever opens it will say so
+        return False
 
 
 @contextmanager
@@ -188,7 +204,7 @@ def _require_writable(path: Path, dtype: np.dtype[Any]) -> None:
 
 def require_tiff_name(path: Path) -> None:
     """Raise an `OutputError` unless a name ends as a TIFF's does."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    if path.suffix.lower() not in _TIFF:
         raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
 
 

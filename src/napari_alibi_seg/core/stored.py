@@ -28,8 +28,8 @@ COPIED_BYTES = 2**28
 """Larger arrays are not copied or read whole to bring them into order, but piece by piece."""
 
 _PIECE_SIDE = 1024
-# What the readers raise on damaged files, collected by changing bytes of good ones at random.
-_DAMAGE = (
+_SIDE_BY_SIDE = 16  # so many channels of a pixel are read together where the file is one piece
+DAMAGE = (
     OSError,
     ValueError,
     TypeError,
@@ -42,6 +42,7 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+"""What readers raise on damaged files, collected by changing bytes of good ones at random."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Stored:
 
     Attributes
     ----------
-    data : array
+    data : array or Pieces
         In the order of the file.
     axes : str or None
         One letter for each dimension, S for colour samples, another than TZYXCS for one without
@@ -63,7 +64,7 @@ class Stored:
         From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
     """
 
-    data: Array
+    data: Array | Pieces
     axes: str | None = None
     pixel_size: PixelSize | None = None
     path: Path | None = None
@@ -85,15 +86,35 @@ class Stored:
         """What messages call it."""
         return "the array" if self.path is None else str(self.path)
 
+    def array(self, axes: str | None = None) -> Array:
+        """Return the data, lazy if it is in pieces; see `lazily`."""
+        data = self.data
+        return lazily(data, data.chunks, axes) if isinstance(data, Pieces) else data
+
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Array in a file that is opened anew for each piece: no handle stays open."""
+    """Array in a file that is opened anew for each piece: no handle stays open.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Lengths in the order of the file.
+    dtype : dtype
+        Of its values.
+    read : callable
+        Takes slices, returns what is there.
+    chunks : tuple of int or None
+        The pieces it is stored in, if it is not one.
+    """
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     read: Callable[[Any], Any]
+    chunks: tuple[int, ...] | None
 
     @property
     def ndim(self) -> int:
@@ -110,7 +131,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn whatever a reader raises on a damaged file into an `ImageError`."""
     try:
         yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise damaged(path, reason) from error
 
@@ -143,9 +164,11 @@ def nothing_in(path: Path) -> ImageError:
     )
 
 
-def copyable(data: Array) -> Array:
+def copyable(data: Array, axes: str | None = None) -> Array:
     """Make a large array in memory or in a mapped file lazy, so that working on it is cheap."""
-    return lazily(data) if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES else data
+    if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES:
+        return lazily(data, axes=axes)
+    return data
 
 
 def is_zarr(path: Path) -> bool:
@@ -153,8 +176,11 @@ def is_zarr(path: Path) -> bool:
     return any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zarray"))
 
 
-def lazily(array: Any, chunks: tuple[int, ...] | None = None) -> da.Array:
+def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None = None) -> da.Array:
     """Wrap an array so that it is read, and worked on, piece by piece.
+
+    A piece is part of one plane and made of whole chunks, so that a plane takes no chunk of
+    another channel, and none twice.
 
     Parameters
     ----------
@@ -162,17 +188,24 @@ def lazily(array: Any, chunks: tuple[int, ...] | None = None) -> da.Array:
         Has a shape of two or more dimensions, a dtype and slicing.
     chunks : tuple of int, optional
         The pieces it is stored in, if it is not one.
+    axes : str, optional
+        A letter for each dimension; else rows and columns are the last two, but for colours.
     """
     import dask.array as da  # a second at every start, for images that are mostly small
 
     shape = tuple(array.shape)
-    lead = len(shape) - (3 if len(shape) > 2 and shape[-1] <= 4 else 2)  # colours stay together
-    stored = chunks or (1,) * len(shape)
-    columns = _whole_chunks(stored[lead + 1], _PIECE_SIDE)
-    rows = _whole_chunks(stored[lead], _PIECE_SIDE**2 // columns)
+    letters = (axes or "").upper()
+    if len(letters) != len(shape) or not {*"YX"} <= {*letters}:
+        letters = f"{'YXS' if len(shape) > 2 and shape[-1] <= 4 else 'YX':?>{len(shape)}}"
+    y, x = letters.index("Y"), letters.index("X")
+    pieces = list(chunks or [1] * len(shape))
+    if chunks is None and shape[-1] <= _SIDE_BY_SIDE and max(x, y) < len(shape) - 1:
+        pieces[-1] = shape[-1]
+    pieces[x] = _whole_chunks(pieces[x], _PIECE_SIDE)
+    pieces[y] = _whole_chunks(pieces[y], _PIECE_SIDE**2 // pieces[x])
     wrapped: da.Array = da.from_array(
         array,
-        chunks=(*stored[:lead], rows, columns, *shape[lead + 2 :]),
+        chunks=tuple(pieces),
         name=False,
         meta=np.empty((0,) * len(shape), array.dtype),
     )

@@ -20,7 +20,6 @@ from napari_alibi_seg.core.stored import (
     choose,
     damaged,
     greys,
-    lazily,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +34,11 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
-_PER_INCH = {2: 1.0, 3: 2.54, 4: 25.4, 5: 25400.0}
+_PER_INCH = {2: 1.0, 3: 2.54}
+_MEASURED = {4: "mm", 5: "µm"}
+"""Units of resolution that no printer has."""
+_PRINTED = {"inch": 1.0, "in": 1.0, "cm": 2.54}
+"""Words of ImageJ for the units of resolution tags, which may be a printer's, per inch."""
 
 
 def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
@@ -49,7 +52,7 @@ def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
         size = _pixel_size(tiff, number)
         palette = None if indices else _palette(tiff, series.keyframe)
     if palette is not None:
-        data = greys(palette[np.asarray(data)])
+        data = greys(palette[np.asarray(data[...])])
         axes = f"{axes}S"[: data.ndim]
     return Stored(data, axes, size, path)
 
@@ -86,7 +89,7 @@ def _next_page(tiff: tifffile.TiffFile) -> int:
     return int(offset)
 
 
-def _tiff_data(path: Path, number: int, series: tifffile.TiffPageSeries) -> Array:
+def _tiff_data(path: Path, number: int, series: tifffile.TiffPageSeries) -> Array | Pieces:
     if series.dataoffset is not None:
         return tifffile.memmap(path, series=number, mode="r")
     if series.nbytes <= COPIED_BYTES:
@@ -98,7 +101,7 @@ def _tiff_data(path: Path, number: int, series: tifffile.TiffPageSeries) -> Arra
 
     with series.aszarr(level=0) as store:
         chunks = zarr.open_array(store, mode="r").chunks
-    return lazily(Pieces(path, series.shape, series.dtype, read), chunks)
+    return Pieces(path, series.shape, series.dtype, read, chunks)
 
 
 def _tiff_axes(series: tifffile.TiffPageSeries) -> str | None:
@@ -138,9 +141,10 @@ def _ome_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
 def _imagej_size(tiff: tifffile.TiffFile) -> PixelSize | None:
     told = tiff.imagej_metadata or {}
     unit = told.get("unit")
-    if unit in ("inch", "in"):
-        return None  # ImageJ's word for "the resolution tags, which may be a printer's"
     y, x = _dots(tiff.pages.first)
+    per_inch = _PRINTED.get(str(unit))
+    if per_inch and not resolution_size(y * per_inch, x * per_inch):
+        return None
     return calibrate({"z": (told.get("spacing"), unit), "y": (1 / y, unit), "x": (1 / x, unit)})
 
 
@@ -156,8 +160,11 @@ def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
 
 
 def _tagged_size(page: tifffile.TiffPage) -> PixelSize | None:
-    per_inch = _PER_INCH.get(page.tags.valueof("ResolutionUnit", 2), math.nan)
+    unit = int(page.tags.valueof("ResolutionUnit", 2))
     y, x = _dots(page)
+    if unit in _MEASURED:
+        return calibrate({"y": (1 / y, _MEASURED[unit]), "x": (1 / x, _MEASURED[unit])})
+    per_inch = _PER_INCH.get(unit, math.nan)
     return resolution_size(y * per_inch, x * per_inch)
 
 
