@@ -18,6 +18,7 @@ from scipy.ndimage import label
 from skimage.io import imread, imsave
 
 from napari_alibi_seg.cli import main
+from napari_alibi_seg.core.errors import OutputError
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
 FAST = ("--model", "classical")
@@ -208,7 +209,9 @@ def test_scribbles_may_lie_in_one_hdf5_file_with_the_image(folder):
     assert main([*arguments, "--scribbles-dataset", "strokes", *FAST]) == 0
 
 
-@pytest.mark.parametrize("option", [("--seed", "-1"), ("--seed", "1e3"), ("--channels", "red")])
+@pytest.mark.parametrize(
+    "option", [("--seed", "-1"), ("--seed", "1e3"), ("--seed", str(2**32)), ("--channels", "red")]
+)
 def test_rubbish_in_an_option_is_wrong_usage(folder, capsys, option):
     with pytest.raises(SystemExit) as caught:
         segment(folder, *option)
@@ -224,6 +227,39 @@ def test_apply_passes_over_earlier_results_but_over_no_empty_folder(folder, clas
     shutil.copy(folder / "image.png", batch / "a.png")
     assert main(command) == main(command) == 0
     assert sorted(path.name for path in batch.iterdir()) == ["a.png", "a_labels.tif"]
+
+
+def test_apply_passes_over_results_of_any_name_and_over_hidden_files(folder, classifier):
+    batch = folder / "batch"
+    batch.mkdir()
+    shutil.copy(folder / "image.png", batch / "a.png")
+    (batch / "._a.png").write_bytes(b"what macOS knows of a.png")
+    votes = ("--probabilities", str(batch / "votes.tif"))
+    assert segment(folder, *FAST, *votes, output="batch/phases.tif") == 0
+    command = ["apply", str(classifier), str(batch / "a.png"), "--output"]
+    assert main([*command, str(batch / "phases.ome.zarr")]) == 0
+    features = ["features", str(batch / "a.png"), "--output", str(batch / "f.zarr")]
+    assert main([*features, "--scale", "1"]) == 0
+    tifffile.imwrite(batch / "b.tif", imread(folder / "image.png"))
+    for _ in range(2):
+        assert main(["apply", str(classifier), str(batch), "--output", str(folder / "r")]) == 0
+        names = sorted(path.name for path in (folder / "r").iterdir())
+        assert names == ["a_labels.tif", "b_labels.tif"]
+
+
+def test_a_classifier_is_kept_if_a_later_output_fails(folder, monkeypatch):
+    saved = folder / "c.skops"
+
+    def full(*_):
+        assert saved.exists()
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("napari_alibi_seg.cli.segment.write", full)
+    assert segment(folder, *FAST, "--save-classifier", str(saved)) == 7
+    monkeypatch.undo()
+    monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", str(folder / "cache"))
+    command = ["apply", str(saved), str(folder / "image.png"), "--output", str(folder / "r")]
+    assert main(command) == 0
 
 
 def test_apply_writes_one_image_as_a_zarr_that_is_finished_by_the_same_command(

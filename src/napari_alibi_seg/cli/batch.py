@@ -50,8 +50,12 @@ def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
 
 
 def _images_of(name: str) -> list[Path]:
-    """Return the images that a name, folder or pattern stands for; earlier results are none."""
+    """Return the images that a name, folder or pattern stands for.
+
+    Of a folder or pattern earlier results are none, nor are hidden files, such as macOS leaves.
+    """
     from napari_alibi_seg.core.images import IMAGE_SUFFIXES
+    from napari_alibi_seg.core.results import is_result
     from napari_alibi_seg.core.stored import is_zarr
 
     path = Path(name)
@@ -61,7 +65,10 @@ def _images_of(name: str) -> list[Path]:
     images = [
         path
         for path in sorted(inside)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(LABELS)
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.name.endswith(LABELS)
+        and not is_result(path)
     ]
     if not images:
         raise ImageError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_alibi_seg.cli.files import read, require_free, write
 from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
 from napari_alibi_seg.cli.terminal import Bars
-from napari_alibi_seg.core.choices import LARGEST_RADIUS, SMOOTHING, Forest
+from napari_alibi_seg.core.choices import LARGEST_RADIUS, LARGEST_SEED, SMOOTHING, Forest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
 
-_LARGEST_SEED = 2**32 - 1
 _FORESTS = tuple(forest.value for forest in Forest)
 
 
@@ -89,14 +88,13 @@ def segment(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
         classifier = segmenter.fit(image, scribbles)
-        if options.save_classifier:
+        if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
+            print(f"classifier: {options.save_classifier}")
         told = assess(segmenter, classifier, image, scribbles) if options.fractions else {}
         rows = write(segmenter, classifier, image, options.output, options.probabilities, told)
     if options.fractions:
         _write_table(options.fractions, rows, image, scribbles)
-    if options.save_classifier:
-        print(f"classifier: {options.save_classifier}")
     return 0
 
 
@@ -113,8 +111,6 @@ def _write_table(
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > _LARGEST_SEED:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a whole number from 0 to {_LARGEST_SEED}"
-        )
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
     return int(text)

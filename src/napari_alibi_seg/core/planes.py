@@ -151,11 +151,10 @@ def neighbourhoods(
     rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> Iterator[tuple[NDArray[np.intp], Window]]:
     """Group pixels that are close together; yields their positions and a window around them."""
-    block = np.stack([rows // _NEAR, columns // _NEAR])
-    _, group = np.unique(block, axis=1, return_inverse=True)
-    group = group.ravel()
-    order = np.argsort(group, kind="stable")
-    for here in np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(rows) else ():
+    across = columns.max(initial=0) // _NEAR + 1
+    block = rows // _NEAR * across + columns // _NEAR
+    order = np.argsort(block, kind="stable")
+    for here in np.split(order, np.flatnonzero(np.diff(block[order])) + 1) if len(rows) else ():
         top, left = int(rows[here].min()), int(columns[here].min())
         height, width = int(np.ptp(rows[here])) + 1, int(np.ptp(columns[here])) + 1
         yield here, Window(top, left, height, width)

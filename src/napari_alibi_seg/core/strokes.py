@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import ScribbleError
 from napari_alibi_seg.core.live_records import Painted
-from napari_alibi_seg.core.planes import neighbourhoods
+from napari_alibi_seg.core.planes import Window, neighbourhoods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,12 +69,13 @@ def painted_without(
 
 def on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Return (Y, X) scribbles without the pixels where a plane has no data to learn from."""
+    if plane.missing(Window(0, 0, 0, 0)) is None:
+        return scribbles
     rows, columns = painted_pixels(scribbles)
     missing = np.zeros(len(rows), bool)
     for here, window in neighbourhoods(rows, columns):
         there = plane.missing(window)
-        if there is None:
-            return scribbles
+        assert there is not None
         missing[here] = there[rows[here] - window.top, columns[here] - window.left]
     if not missing.any():
         return scribbles

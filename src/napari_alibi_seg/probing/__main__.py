@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from napari_alibi_seg.core.choices import LARGEST_SEED
 from napari_alibi_seg.core.errors import AlibiSegError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default %(default)s)"
     )
-    made.add_argument("--seed", type=_count, default=0, help="of random choices (default 0)")
+    made.add_argument("--seed", type=_seed, default=0, help="of random choices (default 0)")
     return made
 
 
@@ -136,6 +137,13 @@ def _count(text: str) -> int:
     if count < 0:
         raise argparse.ArgumentTypeError(f"must be 0 or more, but is {count}")
     return count
+
+
+def _seed(text: str) -> int:
+    seed = _count(text)
+    if seed > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"must be at most {LARGEST_SEED}, but is {seed}")
+    return seed
 
 
 def _say(message: str) -> None:
