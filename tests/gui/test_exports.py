@@ -1,10 +1,12 @@
 import numpy as np
+import pandas
 import pytest
 import tifffile
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.gui.words import area_words
 
 NANOMETRES = {
     f"PhysicalSize{axis}{key}": value
@@ -111,6 +113,7 @@ def test_a_pixel_size_comes_back_with_a_project_on_an_image_that_has_none(quick,
         ("project_save", "alloy.alibi"),
         ("save", "alloy_classifier.skops"),
         ("export", "alloy_labels.tif"),
+        ("fractions", "alloy_fractions.csv"),
         ("scribbles", "alloy_scribbles.tif"),
     ],
 )
@@ -137,3 +140,87 @@ def test_an_export_never_replaces_its_image(quick, pixels, tmp_path):
     quick.dock.tasks.export(path)
     quick.until(lambda: "choose another name" in quick.panels.strip.words)
     assert path.read_bytes() == before
+
+
+def exported_table(desk, path):
+    written(desk, desk.dock.tasks.export_fractions, path)
+    return pandas.read_csv(path)
+
+
+def test_the_table_tells_what_the_dock_shows(quick, pixels, tmp_path):
+    quick.open(pixels, name="alloy", scale=(4, 5), units=("nm", "nm"))
+    quick.panels.classes.add_class()
+    quick.panels.classes._rows[2].ignore.setChecked(True)
+    quick.painted[100:120] = 3
+    paint(quick)
+    quick.panels.classes._rows[0]._name.setText("matrix, bright")
+    quick.panels.classes._rows[0]._name.editingFinished.emit()
+    quick.rest()
+
+    table = exported_table(quick, tmp_path / "f.csv")
+
+    assert table["image"].tolist() == ["alloy"] * 2
+    assert table["class_name"].tolist() == ["matrix, bright", "class 2"]
+    counts = [np.count_nonzero(quick.segmented == value) for value in (1, 2)]
+    assert table["pixels"].tolist() == counts
+    assert sum(counts) == pixels.size - 20 * pixels.shape[1]
+    assert table["area"].tolist() == [20 * count for count in counts]
+    text, tip = (words.replace("&nbsp;", " ") for words in shown_and_tip(quick))
+    for row in table.itertuples():
+        assert f"{100 * row.fraction:.1f} %" in text
+        assert f"({100 * row.fraction_low:.0f} to {100 * row.fraction_high:.0f} %)" in text
+        assert area_words(row.area, PixelSize("nm", None, 4.0, 5.0)) in tip
+
+
+def shown_and_tip(desk):
+    return desk.panels.result.facts.text(), desk.panels.result.facts.toolTip()
+
+
+def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, tmp_path):
+    quick.open(np.stack([pixels, pixels[::-1], pixels]))
+    quick.viewer.dims.set_point(0, 0)
+    paint(quick)
+    quick.viewer.dims.set_point(0, 1)
+    quick.until(lambda: {(0,), (1,)} <= quick.work.segmented)
+    quick.rest()
+    assert exported_table(quick, tmp_path / "two.csv")["plane"].tolist() == [0, 0, 1, 1]
+
+    quick.painted[1, 100:102, 20:60] = 1
+    quick.controller.ask()
+    quick.until(lambda: quick.work.segmented == {(1,)})
+    quick.rest()
+
+    assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
+
+
+def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixels, tmp_path):
+    quick.open(pixels)
+    paint(quick)
+    written(quick, quick.dock.tasks.save, tmp_path / "c.skops")
+    quick.viewer.layers.clear()
+    quick.rest()
+    quick.open(pixels[::-1].copy())
+    quick.dock.tasks.load(tmp_path / "c.skops")
+    quick.until(lambda: bool(quick.work.segmented))
+    quick.rest()
+
+    table = exported_table(quick, tmp_path / "f.csv")
+
+    assert table["fraction"].sum() == pytest.approx(1)
+    assert table["fraction_low"].isna().all()
+    assert table["area"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("area", "unit", "words"),
+    [
+        (1.9e6, "nm", "1.9 µm²"),
+        (2000, "nm", "2000 nm²"),
+        (3e12, "µm", "3 m²"),
+        (0.01, "nm", "0.01 nm²"),
+        (0, "µm", "0 µm²"),
+        (0.5, "inch", "0.5 inch²"),
+    ],
+)
+def test_areas_are_told_in_the_unit_that_reads_best(area, unit, words):
+    assert area_words(area, PixelSize(unit, None, 1.0, 1.0)) == words

@@ -120,7 +120,7 @@ def class_fractions(
     rows = []
     for info, pixels in zip(classes, counts, strict=True):
         fraction = pixels / total if total else None
-        low, high = _interval(info.value, fraction, assessment)
+        low, high = interval(info.value, fraction, assessment)
         place = _plane_name(image.label_axes, index)
         rows.append(
             ClassFraction(
@@ -149,9 +149,10 @@ def write_fractions(path: Path, rows: Iterable[ClassFraction]) -> None:
         table.writerows(fraction.row() for fraction in rows)
 
 
-def _interval(
+def interval(
     value: int, fraction: float | None, assessment: Assessment | None
-) -> tuple[float | None, float | None]:
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval for a class's area fraction, 0 to 1; None where nothing is known."""
     known = None if assessment is None else assessment.fractions.get(value)
     if known is None or fraction is None:
         return None, None

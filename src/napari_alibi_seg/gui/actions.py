@@ -34,6 +34,7 @@ _PROJECTS = f"Projects (*{PROJECT_SUFFIX})"
 _CLASSIFIERS = "Classifiers (*.skops)"
 _IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.h5 *.hdf5)"
 _STACKS = "OME-TIFF (*.tif)"
+_TABLES = "Tables (*.csv)"
 
 
 class Actions(QObject):
@@ -56,6 +57,7 @@ class Actions(QObject):
             "save": self._ask_save,
             "load": self._ask_load,
             "export": self._ask_export,
+            "fractions": self._ask_fractions,
             "scribbles": self._ask_scribbles,
             "python": self.copy_script,
             "command": self.copy_command,
@@ -99,6 +101,18 @@ class Actions(QObject):
             self._start(
                 files.write_labels, path, work.source.measured, work.result.labels.data.copy()
             )
+
+    def export_fractions(self, path: Path) -> None:
+        """Write the area fractions of every plane that the present classifier has segmented."""
+        work = self._controller.work
+        if work is None or work.fitted is None or work.result.labels is None:
+            return
+        classes = [known.info() for known in self._controller.panels.classes.classes]
+        labels = {index: work.result.labels.data[index].copy() for index in work.segmented}
+        image, kinds = work.source.measured, work.fitted.renamed(classes).classes
+        name = work.source.layer.name if image.path is None else image.path.name
+        told = dict(work.assessments)
+        self._start(files.write_table, path, name, image, labels, kinds, told)
 
     def export_scribbles(self, path: Path) -> None:
         """Write the scribbles."""
@@ -218,6 +232,9 @@ class Actions(QObject):
 
     def _ask_export(self) -> None:
         self._with_target("Export result", naming.LABELS, _STACKS, self.export)
+
+    def _ask_fractions(self) -> None:
+        self._with_target("Export fractions", naming.FRACTIONS, _TABLES, self.export_fractions)
 
     def _ask_scribbles(self) -> None:
         self._with_target("Export scribbles", naming.SCRIBBLES, _STACKS, self.export_scribbles)

@@ -20,11 +20,12 @@ from napari_alibi_seg.core.live_records import (
 )
 from napari_alibi_seg.core.models import MODELS
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.words import ACCURACY, WELCOME, facts, features_words
+from napari_alibi_seg.gui.words import WELCOME, facts, facts_tip, features_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.live_records import Index, LiveEvent
     from napari_alibi_seg.core.suggestions import Spot
     from napari_alibi_seg.gui.dock import Panels
@@ -51,6 +52,7 @@ class Display:
         self._keys = keys
         self._painted = Painted({}, 0)
         self._done: PlaneDone | None = None
+        self._size: PixelSize | None = None
         self._advice: Assessed | None = None
         self._spots: Iterator[Spot] = iter(())
         self._device = ""
@@ -100,17 +102,22 @@ class Display:
                 self._on_features(event)
                 self._tell_of_long_features(event, work, shown)
             case Fitted():
-                work.fitted = event.classifier
+                work.take(event.classifier)
                 self._advise(None)
                 self._enable(work)
             case Block():
                 self._on_block(event, work)
-            case PlaneDone() if event.plane == shown:
-                self._done = event
-                self._show_facts()
-            case Assessed() if event.plane == shown:
-                self._advise(event)
-                self._show_facts()
+            case PlaneDone():
+                work.segmented.add(event.plane)
+                if event.plane == shown:
+                    self._done, self._size = event, work.source.measured.pixel_size
+                    self._show_facts()
+            case Assessed():
+                if event.assessment is not None:
+                    work.assessments[event.plane] = event.assessment
+                if event.plane == shown:
+                    self._advise(event)
+                    self._show_facts()
 
     def next_spot(self) -> tuple[int, ...] | None:
         """Return the pixel where a stroke would teach most, each time another; None if unknown."""
@@ -158,8 +165,6 @@ class Display:
         self._advice = advice
         self._spots = cycle(advice.spots if advice else ())
         self._panels.result.spot_button.setEnabled(advice is not None and bool(advice.spots))
-        known = advice is not None and advice.assessment is not None
-        self._panels.result.facts.setToolTip(ACCURACY if known else "")
 
     def _enable(self, work: Work) -> None:
         fitted = work.fitted is not None
@@ -170,3 +175,5 @@ class Display:
         assessment = None if self._advice is None else self._advice.assessment
         words = facts(known, self._painted, self._done, assessment, self._preliminary)
         self._panels.result.facts.setText(words)
+        tip = facts_tip(known, self._done, assessment, self._size)
+        self._panels.result.facts.setToolTip("" if self._preliminary else tip)

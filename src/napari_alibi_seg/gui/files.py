@@ -10,14 +10,17 @@ from napari_alibi_seg.core.errors import AlibiSegError, OutputError
 from napari_alibi_seg.core.naming import TABLE, label_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.assessment import Assessment
+    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.live_records import Index
 
 
 def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]) -> Iterator[str]:
@@ -30,12 +33,42 @@ def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]
     """
     from napari_alibi_seg.core.results import stack_writer
 
-    if image.path is not None and path.resolve() == image.path.resolve():
-        raise OutputError(f"{path} is the image itself; choose another name.")
+    _require_other(path, image)
     with stack_writer(path, image, labels.dtype) as write:
         for index in image.plane_indices():
             write(index, labels[index])
     yield f"Written: {path}"
+
+
+def write_table(
+    path: Path,
+    name: str,
+    image: Micrograph,
+    labels: Mapping[Index, NDArray[np.integer[Any]]],
+    classes: Sequence[ClassInfo],
+    assessments: Mapping[Index, Assessment],
+) -> Iterator[str]:
+    """Write the area fractions of some planes of an image as a table.
+
+    Raises
+    ------
+    OutputError
+        If the file is the image's own, or cannot be written.
+    """
+    from napari_alibi_seg.core.fractions import class_fractions, write_fractions
+
+    _require_other(path, image)
+    rows: list[ClassFraction] = []
+    for index in sorted(labels):
+        told = assessments.get(index)
+        rows += class_fractions(name, image, index, labels[index], classes, told)
+    write_fractions(path, rows)
+    yield f"Written: {path}"
+
+
+def _require_other(path: Path, image: Micrograph) -> None:
+    if image.path is not None and path.resolve() == image.path.resolve():
+        raise OutputError(f"{path} is the image itself; choose another name.")
 
 
 def write_classifier(path: Path, classifier: PixelClassifier) -> Iterator[str]:

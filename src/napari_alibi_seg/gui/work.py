@@ -12,7 +12,9 @@ from napari_alibi_seg.gui.records import PaintClass, Recipe
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+    from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Settings
     from napari_alibi_seg.gui.result import ResultLayers
@@ -39,6 +41,10 @@ class Work:
         The one last applied.
     fitted_with : Settings or None
         What that one was trained with.
+    segmented : set of Index
+        The planes it has classified.
+    assessments : dict
+        How good that is, by plane, where it is known.
     touched : bool
         Whether the person has painted.
     second_offered : bool
@@ -54,9 +60,17 @@ class Work:
     loaded: PixelClassifier | None = None
     fitted: PixelClassifier | None = None
     fitted_with: Settings | None = None
+    segmented: set[Index] = field(default_factory=set)
+    assessments: dict[Index, Assessment] = field(default_factory=dict)
     touched: bool = False
     second_offered: bool = False
     owner: str = field(default_factory=lambda: uuid4().hex)
+
+    def take(self, classifier: PixelClassifier) -> None:
+        """Apply a classifier from now on; what another forest classified is out of date."""
+        if self.fitted is None or self.fitted.forest is not classifier.forest:
+            self.segmented, self.assessments = set(), {}
+        self.fitted = classifier
 
     def recipe(self, classes: tuple[PaintClass, ...], settings: Settings) -> Recipe:
         """Return what belongs to the painted pixels beside them."""
