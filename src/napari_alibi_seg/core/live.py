@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_alibi_seg.core import smoothing, voting
 from napari_alibi_seg.core.advice import Result, advising
 from napari_alibi_seg.core.channels import Projection
 from napari_alibi_seg.core.choices import CLASSICAL
@@ -39,7 +40,6 @@ from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
 from napari_alibi_seg.core.segmentation import blocks, in_order, planes_of
 from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
-from napari_alibi_seg.core.voting import compile_now
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -162,7 +162,8 @@ class LiveEngine:
         index = request.planes[0]
         if not request.config.channels.sigmas:
             return
-        compile_now()
+        voting.compile_now()
+        smoothing.compile_now()
         kept = self._channels.classical(index, request.config.channels)
         kept.look_at(request.visible)
         windows = visible_blocks(self._planes[index], request.visible, side)
