@@ -194,3 +194,11 @@ def test_nothing_heavy_is_imported_for_help():
     code = "import sys; from napari_alibi_seg.probing.__main__ import parser; parser(); "
     code += "assert not {'torch', 'matplotlib', 'napari', 'qtpy'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_no_forest_takes_is_wrong_usage(tmp_path, capsys, seed):
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path), "--model", ALIBI, "--output", str(tmp_path / "o"), "--seed", seed])
+    assert caught.value.code == 2
+    assert seed in capsys.readouterr().err
