@@ -5,7 +5,10 @@ import tifffile
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.calibration import PixelSize
+from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.live_records import Block
+from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.gui.words import area_words
 
 NANOMETRES = {
@@ -191,6 +194,16 @@ def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, t
     quick.rest()
 
     assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
+
+
+def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):
+    quick.open(pixels)
+    paint(quick)
+    coarse = Block((), Window(0, 0, 1, 1), Segmentation(np.ones((1, 1), np.uint8), None, ()), False)
+    quick.controller.hear(coarse)
+    quick.dock.tasks.export_fractions(tmp_path / "f.csv")
+    assert "wait" in quick.panels.strip.words
+    assert not (tmp_path / "f.csv").exists()
 
 
 def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixels, tmp_path):

@@ -109,6 +109,9 @@ class Actions(QObject):
             return
         classes = [known.info() for known in self._controller.panels.classes.classes]
         labels = {index: work.result.labels.data[index].copy() for index in work.segmented}
+        if not labels:
+            self._say("No plane is segmented by the strokes as they are now; wait, then export.")
+            return
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes
         name = work.source.layer.name if image.path is None else image.path.name
         told = dict(work.assessments)

@@ -157,6 +157,8 @@ class Display:
 
     def _on_block(self, event: Block, work: Work) -> None:
         box = self._panels.result
+        if not event.final:
+            work.segmented.discard(event.plane)
         work.result.place(event, box.uncertainty.isChecked(), box.probabilities.isChecked())
         for layer in work.result.layers:
             self._keys.bind(layer)
