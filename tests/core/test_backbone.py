@@ -1,10 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from napari_alibi_seg.core.backbone import Backbone
-from napari_alibi_seg.core.checkpoints import build_alibi, load_backbone
+from napari_alibi_seg.core.checkpoints import build_alibi, convert_to_alibi, load_backbone
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.geometry import (
     PUBLISHED,
@@ -15,15 +16,20 @@ from napari_alibi_seg.core.geometry import (
     fixed_slopes,
 )
 
-
-@pytest.fixture(scope="module")
-def bundled():
-    return load_backbone()[0]
+TEACHER = Path(__file__).parents[3] / "shared/weights/dinov2_vits14.safetensors"
+STOCK = f"timm:vit_small_patch14_dinov2:{TEACHER}"
 
 
 @pytest.fixture(scope="module")
-def wrapped(bundled):
-    return Backbone(bundled.vit, PUBLISHED).eval()
+def folded():
+    """The teacher with its positions folded away and one slope for all heads."""
+    teacher, _ = load_backbone(STOCK)
+    return convert_to_alibi("vit_small_patch14_dinov2", teacher, Geometry()).eval()
+
+
+@pytest.fixture(scope="module")
+def wrapped(folded):
+    return Backbone(folded.vit, PUBLISHED).eval()
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +80,17 @@ def test_a_geometry_that_cannot_be_read_is_refused(text):
         Geometry.from_json(text)
 
 
-def test_the_bias_equals_the_one_timm_applies(bundled, picture):
-    bias = -bundled.geometry.slope * distance_matrix(bundled.geometry, (8, 9), 1)
+def test_the_bias_equals_the_one_timm_applies(folded, picture):
+    bias = -folded.geometry.slope * distance_matrix(folded.geometry, (8, 9), 1)
     with torch.no_grad():
-        theirs = bundled.vit.forward_intermediates(
-            (picture - bundled._mean) / bundled._std,
+        theirs = folded.vit.forward_intermediates(
+            (picture - folded._mean) / folded._std,
             indices=1,
             norm=True,
             intermediates_only=True,
             attn_mask=bias[None, None],
         )[0]
-        ours = bundled(picture)
+        ours = folded(picture)
     assert torch.allclose(ours, theirs.permute(0, 2, 3, 1), atol=1e-4)
 
 
@@ -94,17 +100,17 @@ def test_on_a_torus_rolling_the_input_by_patches_rolls_the_features(wrapped, pic
     assert torch.allclose(still.roll((2, -3), dims=(1, 2)), rolled, atol=1e-4)
 
 
-def test_without_wrapping_it_does_not(bundled, picture):
+def test_without_wrapping_it_does_not(folded, picture):
     with torch.no_grad():
-        still, rolled = bundled(picture), bundled(picture.roll((28, -42), dims=(2, 3)))
+        still, rolled = folded(picture), folded(picture.roll((28, -42), dims=(2, 3)))
     assert not torch.allclose(still.roll((2, -3), dims=(1, 2)), rolled, atol=1e-2)
 
 
-def test_constant_slopes_written_as_learned_ones_change_nothing(bundled, picture):
+def test_constant_slopes_written_as_learned_ones_change_nothing(folded, picture):
     learned = build_alibi("vit_small_patch14_dinov2", replace(Geometry(), slopes=Slopes.LEARNED))
-    learned.vit.load_state_dict(bundled.vit.state_dict(), strict=False)
+    learned.vit.load_state_dict(folded.vit.state_dict(), strict=False)
     with torch.no_grad():
-        assert torch.allclose(learned.eval()(picture), bundled(picture), atol=1e-4)
+        assert torch.allclose(learned.eval()(picture), folded(picture), atol=1e-4)
 
 
 def test_a_backbone_can_be_trained_after_it_was_used(picture):
@@ -115,17 +121,17 @@ def test_a_backbone_can_be_trained_after_it_was_used(picture):
     assert backbone.vit.norm.weight.grad is not None
 
 
-def test_slopes_per_head_reach_the_heads(bundled, picture):
-    per_head = Backbone(bundled.vit, Geometry(slopes=Slopes.PER_HEAD)).eval()
+def test_slopes_per_head_reach_the_heads(folded, picture):
+    per_head = Backbone(folded.vit, Geometry(slopes=Slopes.PER_HEAD)).eval()
     with torch.no_grad():
-        assert not torch.allclose(per_head(picture), bundled(picture), atol=1e-2)
+        assert not torch.allclose(per_head(picture), folded(picture), atol=1e-2)
 
 
-def test_the_last_of_the_layers_is_the_output(bundled, picture):
+def test_the_last_of_the_layers_is_the_output(folded, picture):
     with torch.no_grad():
-        layers = bundled.layers(picture)
+        layers = folded.layers(picture)
         assert len(layers) == 12
-        assert torch.equal(layers[-1], bundled(picture))
+        assert torch.equal(layers[-1], folded(picture))
 
 
 def test_a_dinov3_style_backbone_takes_the_bias_too():

@@ -1,9 +1,11 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from skimage.io import imread
 
 from napari_alibi_seg.core.backbone import Backbone
 from napari_alibi_seg.core.checkpoints import (
@@ -18,6 +20,7 @@ from napari_alibi_seg.core.models import MODELS
 
 TEACHER = Path(__file__).parents[3] / "shared/weights/dinov2_vits14.safetensors"
 STOCK = f"timm:vit_small_patch14_dinov2:{TEACHER}"
+SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
 REG4 = "alibi_dv2_vits14_reg4.pth"
 
 
@@ -100,14 +103,18 @@ def _as_meta_names_them(tensors):
     return renamed
 
 
-def test_the_bundled_default_is_the_teacher_with_its_positions_folded():
+def test_the_bundled_default_sees_what_its_teacher_sees_and_no_positions():
     teacher, _ = load_backbone(STOCK)
     bundled, identity = load_backbone()
-    assert identity.geometry == Geometry()
-    image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    assert identity.geometry == Geometry(slopes=Slopes.LEARNED)
+    pixels = imread(SAMPLES / "superalloy.png")[:224, :224].astype(np.float32) / 255
+    image = torch.from_numpy(pixels).expand(1, 3, -1, -1)
+    blank = torch.full_like(image, 0.5)
     with torch.no_grad():
         cosine = torch.cosine_similarity(teacher(image), bundled(image), dim=-1).mean()
-    assert cosine > 0.75
+        spread = [model(blank).flatten(1, 2).std(dim=1).mean() for model in (teacher, bundled)]
+    assert cosine > 0.8
+    assert spread[1] < spread[0] / 3
 
 
 def test_a_stock_model_keeps_its_positions():

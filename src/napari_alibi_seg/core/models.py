@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.fetch import HubFile, cached
-from napari_alibi_seg.core.geometry import PUBLISHED, Geometry
+from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ MODELS: Mapping[str, ModelEntry] = {
         "DINOv2 ViT-S/14 in ALiBi form, the default",
         "Apache-2.0",
         "vit_small_patch14_dinov2",
-        Geometry(),
+        Geometry(slopes=Slopes.LEARNED),
         "alibi-dinov2-s14.safetensors",
     ),
     "dino-saw-dinov2-s14": ModelEntry(
