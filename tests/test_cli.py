@@ -226,7 +226,8 @@ def test_apply_passes_over_earlier_results_but_over_no_empty_folder(folder, clas
     assert main(command) == 3
     shutil.copy(folder / "image.png", batch / "a.png")
     assert main(command) == main(command) == 0
-    assert sorted(path.name for path in batch.iterdir()) == ["a.png", "a_labels.tif"]
+    names = sorted(path.name for path in batch.iterdir())
+    assert names == ["a.png", "a_labels.tif", "fractions.csv"]
 
 
 def test_apply_passes_over_results_of_any_name_and_over_hidden_files(folder, classifier):
