@@ -251,9 +251,10 @@ def main() -> None:
     """Judge every drawing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--scribbles", default="*", metavar="KIND", help="a pattern of kinds")
     options = parser.parse_args()
     judge = Judge(options.model)
-    every = (SHARED / "data").glob("*/scribbles/*/*.png")
+    every = (SHARED / "data").glob(f"*/scribbles/{options.scribbles}/*.png")
     paths = sorted(every, key=lambda path: (path.parts[-4], path.name))  # an image's drawings meet
     drawings = [
         judge.drawing(path.parents[2], path.parent.name, path)
