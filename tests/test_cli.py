@@ -17,7 +17,9 @@ from PIL import Image
 from scipy.ndimage import label
 from skimage.io import imread, imsave
 
+from napari_alibi_seg import SegmentationConfig, Segmenter, read_image
 from napari_alibi_seg.cli import main
+from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
@@ -96,6 +98,29 @@ def test_the_result_keeps_the_pixel_size(folder):
     assert (
         read_image(folder / "out.tif").pixel_size == read_image(folder / "image.ome.tif").pixel_size
     )
+
+
+def test_one_classifier_is_trained_on_the_scribbles_of_several_images(folder):
+    dark = np.where(imread(folder / "scribbles.png") == 3, 3, 0).astype(np.uint8)
+    imsave(folder / "smaller.png", imread(folder / "image.png")[:80], check_contrast=False)
+    imsave(folder / "dark.png", dark[:80], check_contrast=False)
+    bright = imread(folder / "scribbles.png") * (imread(folder / "scribbles.png") == 1)
+    imsave(folder / "bright.png", bright, check_contrast=False)
+    paths = [folder / name for name in ("smaller.png", "dark.png", "image.png", "bright.png")]
+    pairs = ("--painted", *map(str, paths[:2]), "--painted", *map(str, paths[2:]))
+    assert main(["train", *pairs, "--output", str(folder / "c.skops"), *FAST]) == 0
+    images = [read_image(path) for path in paths[::2]]
+    fitted = Segmenter(SegmentationConfig("classical")).fit(
+        images, [imread(path) for path in paths[1::2]]
+    )
+    saved = load_classifier(folder / "c.skops")
+    values = np.random.default_rng(0).random((50, 28), np.float32)
+    assert np.array_equal(*(c.forest.predict_proba(values) for c in (saved, fitted)))
+
+
+def test_training_never_writes_over_what_is_painted(folder):
+    pair = [str(folder / "image.png"), str(folder / "scribbles.png")]
+    assert main(["train", "--painted", *pair, "--output", pair[1], *FAST]) == 7
 
 
 def test_segment_writes_fractions_with_intervals_and_areas(folder, capsys):

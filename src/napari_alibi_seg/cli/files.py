@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import OutputError
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import PixelClassifier
@@ -24,6 +26,15 @@ def read(path: Path, options: argparse.Namespace) -> Micrograph:
     from napari_alibi_seg.core.images import read_image
 
     return read_image(path, axes=options.axes, dataset=options.dataset, channels=options.channels)
+
+
+def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:
+    """Read the scribbles on an image by the options of `add_training_options`."""
+    from napari_alibi_seg.core.results import read_scribbles
+
+    return read_scribbles(
+        path, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
+    )
 
 
 def write(

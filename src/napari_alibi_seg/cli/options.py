@@ -5,17 +5,27 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, TypeAlias
 
-from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.choices import (
+    DEFAULT_MODEL,
+    LARGEST_RADIUS,
+    LARGEST_SEED,
+    SMOOTHING,
+    Forest,
+)
 from napari_alibi_seg.core.choices import SCALES as _MAGNIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from napari_alibi_seg.core.segmentation import SegmentationConfig
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where commands are added."""
 
 SCALES = {"auto": None} | {str(scale): scale for scale in _MAGNIFICATIONS}
 """Values of --scale, and what they mean to the core."""
+
+_FORESTS = tuple(forest.value for forest in Forest)
 
 
 def add_command(
@@ -65,6 +75,50 @@ def add_device_option(command: argparse.ArgumentParser) -> None:
         metavar="D",
         help="auto, cpu, cuda, cuda:N or mps (default %(default)s)",
     )
+
+
+def add_training_options(command: argparse.ArgumentParser) -> None:
+    """Add how to read scribbles and what to train with; see `training_config`."""
+    command.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="of the forest (default 0)"
+    )
+    command.add_argument(
+        "--forest",
+        choices=_FORESTS,
+        default=_FORESTS[0],
+        help="extremely randomised trees, or a random forest (default %(default)s)",
+    )
+    command.add_argument(
+        "--smoothing",
+        type=int,
+        choices=range(LARGEST_RADIUS + 1),
+        default=SMOOTHING,
+        metavar="R",
+        help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "
+        f"{LARGEST_RADIUS}, 0 for none (default %(default)s)",
+    )
+    command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
+    command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
+    add_model_options(command)
+
+
+def training_config(options: argparse.Namespace) -> SegmentationConfig:
+    """Return what to train with by the options of `add_training_options`."""
+    from napari_alibi_seg.core.segmentation import SegmentationConfig
+
+    return SegmentationConfig(
+        options.model,
+        SCALES[options.scale],
+        seed=options.seed,
+        forest=Forest(options.forest),
+        smoothing=options.smoothing,
+    )
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
+    return int(text)
 
 
 def _channels(text: str) -> tuple[int, ...]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import read, require_free, write
-from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
+from napari_alibi_seg.cli.files import read, read_drawn, require_free, write
+from napari_alibi_seg.cli.options import (
+    add_command,
+    add_image_options,
+    add_training_options,
+    training_config,
+)
 from napari_alibi_seg.cli.terminal import Bars
-from napari_alibi_seg.core.choices import LARGEST_RADIUS, LARGEST_SEED, SMOOTHING, Forest
 
 if TYPE_CHECKING:
+    import argparse
+
     from numpy.typing import NDArray
 
     from napari_alibi_seg.cli.options import Commands
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
-
-_FORESTS = tuple(forest.value for forest in Forest)
 
 
 def add_to(commands: Commands) -> None:
@@ -38,36 +41,16 @@ def add_to(commands: Commands) -> None:
         "--fractions", type=Path, metavar="F.csv", help="area fractions with intervals, as a table"
     )
     command.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
-    command.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of the forest (default 0)"
-    )
-    command.add_argument(
-        "--forest",
-        choices=_FORESTS,
-        default=_FORESTS[0],
-        help="extremely randomised trees, or a random forest (default %(default)s)",
-    )
-    command.add_argument(
-        "--smoothing",
-        type=int,
-        choices=range(LARGEST_RADIUS + 1),
-        default=SMOOTHING,
-        metavar="R",
-        help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "
-        f"{LARGEST_RADIUS}, 0 for none (default %(default)s)",
-    )
-    command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
-    command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
     add_image_options(command)
-    add_model_options(command)
+    add_training_options(command)
 
 
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
     from napari_alibi_seg.core.judging import assess
-    from napari_alibi_seg.core.results import read_scribbles, require_tiff_name
-    from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+    from napari_alibi_seg.core.results import require_tiff_name
+    from napari_alibi_seg.core.segmentation import Segmenter
 
     tiffs = [path for path in (options.output, options.probabilities) if path]
     for path in tiffs:
@@ -75,18 +58,9 @@ def segment(options: argparse.Namespace) -> int:
     more = [path for path in (options.save_classifier, options.fractions) if path]
     require_free([options.image, options.scribbles], [*tiffs, *more])
     image = read(options.image, options)
-    scribbles = read_scribbles(
-        options.scribbles, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
-    )
-    config = SegmentationConfig(
-        options.model,
-        SCALES[options.scale],
-        seed=options.seed,
-        forest=Forest(options.forest),
-        smoothing=options.smoothing,
-    )
+    scribbles = read_drawn(options.scribbles, image, options)
     with Bars() as bars:
-        segmenter = Segmenter(config, options.device, progress=bars)
+        segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(image, scribbles)
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
@@ -108,9 +82,3 @@ def _write_table(
     write_fractions(path, rows)
     painted = amount_painted(painted_without(planes_of(image), scribbles, frozenset()))
     print(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
-    return int(text)

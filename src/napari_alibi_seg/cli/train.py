@@ -1,0 +1,57 @@
+"""The command ``train``: several images and their scribbles, for a classifier that suits more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.files import read, read_drawn, require_free
+from napari_alibi_seg.cli.options import (
+    add_command,
+    add_image_options,
+    add_training_options,
+    training_config,
+)
+from napari_alibi_seg.cli.terminal import Bars
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_alibi_seg.cli.options import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command and its options."""
+    command = add_command(commands, "train", train)
+    command.add_argument(
+        "--painted",
+        type=Path,
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("IMAGE", "SCRIBBLES"),
+        help="give it once for each image; in its scribbles 0 = not painted",
+    )
+    command.add_argument(
+        "--output", type=Path, required=True, metavar="C.skops", help="classifier, for `apply`"
+    )
+    add_image_options(command)
+    add_training_options(command)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train one classifier on the scribbles of several images."""
+    from napari_alibi_seg.core.classifier_files import save_classifier
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+    require_free([path for pair in options.painted for path in pair], [options.output])
+    images = [read(path, options) for path, _ in options.painted]
+    drawings = [
+        read_drawn(path, image, options)
+        for (_, path), image in zip(options.painted, images, strict=True)
+    ]
+    with Bars() as bars:
+        segmenter = Segmenter(training_config(options), options.device, progress=bars)
+        save_classifier(segmenter.fit(images, drawings), options.output)
+    print(f"classifier: {options.output}")
+    return 0
