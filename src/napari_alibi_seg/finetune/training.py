@@ -170,7 +170,7 @@ class Trainer:
         number = number_format(self.config.precision, device)
         half = torch.autocast(device.type, number, enabled=number is not torch.float32)
         with torch.no_grad(), half:
-            targets = self.table.apply(self.teacher(images).float())
+            targets = self.table.of(self.teacher, images)
         motion = random_motion(self.config.seed, self.state.step, targets.shape[1])
         waits = nullcontext() if last or self.processes.count == 1 else model.no_sync()
         with waits:
