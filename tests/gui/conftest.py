@@ -9,7 +9,7 @@ from skimage.io import imread
 from napari_alibi_seg.core.choices import CLASSICAL
 
 SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
-LONG = 60_000
+LONG = 120_000
 """Milliseconds a busy machine may take to load torch and the model."""
 
 
@@ -73,8 +73,9 @@ class Desk:
         """Wait until nothing runs and nothing is about to."""
 
         def still():
-            waiting = self.work is not None and self.work.scribbles._timer.isActive()
-            return not (waiting or self.controller.bridge.busy or self.controller.watch.pending)
+            waiting = [self.work.scribbles, self.work.result] if self.work else []
+            waiting = any(part.pending for part in (self.controller.watch, *waiting))
+            return not (waiting or self.controller.bridge.busy or self.dock.tasks.busy)
 
         self.until(still)
 

@@ -25,7 +25,7 @@ def painted_desk(desk, pixels, tmp_path):
 
 def done(desk, words):
     desk.until(lambda: words in desk.panels.strip.words)
-    desk.until(lambda: desk.dock.tasks._worker is None)
+    desk.until(lambda: not desk.dock.tasks.busy)
 
 
 def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
@@ -63,7 +63,7 @@ def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):
     desk.stroke((100, 20), (130, 20))
     desk.rest()
 
-    kept = load_project(path.with_suffix(".previous.alibi"))
+    kept = load_project(path.with_suffix(".1.alibi"))
     np.testing.assert_array_equal(kept.strokes.positions, first.strokes.positions)
     assert len(load_project(path).strokes.values) != len(first.strokes.values)
 
@@ -78,7 +78,7 @@ def test_a_damaged_session_is_set_aside_and_painting_goes_on(painted_desk):
 
     assert desk.panels.strip.words == ""
     np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
-    assert path.with_suffix(".previous.alibi").read_bytes() == b"PK\x03\x04 and nothing more"
+    assert path.with_suffix(".1.alibi").read_bytes() == b"PK\x03\x04 and nothing more"
 
 
 def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels):

@@ -89,7 +89,7 @@ def test_many_files_are_asked_about_first_and_their_end_is_told(stacked, monkeyp
 
     stacked.dock.tasks.apply_to_files(paths, tmp_path / "out")
     stacked.until(lambda: "2 images will take about" in stacked.panels.strip.words)
-    stacked.until(lambda: stacked.dock.tasks._worker is None)
+    stacked.until(lambda: not stacked.dock.tasks.busy)
     assert not (tmp_path / "out").exists()
 
     stacked.panels.strip.buttons[0].click()

@@ -38,11 +38,11 @@ def saved(make_desk, pixels, tmp_path):
 
 def done(desk, words):
     desk.until(lambda: words in desk.panels.strip.words)
-    desk.until(lambda: desk.dock.tasks._worker is None)
+    desk.until(lambda: not desk.dock.tasks.busy)
 
 
 def idle(desk):
-    desk.until(lambda: desk.dock.tasks._worker is None)
+    desk.until(lambda: not desk.dock.tasks.busy)
     desk.rest()
 
 

@@ -35,6 +35,7 @@ _CLASSIFIERS = "Classifiers (*.skops)"
 _IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.h5 *.hdf5)"
 _STACKS = "OME-TIFF (*.tif)"
 _TABLES = "Tables (*.csv)"
+_UNFINISHED = "The result on the screen is not the final one; press Update once, then export."
 
 
 class Actions(QObject):
@@ -46,6 +47,11 @@ class Actions(QObject):
         self._window = window
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
         self._next: Callable[[], None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being done."""
+        return self._worker is not None
 
     def wire(self, panel: ReusePanel) -> None:
         """Connect the buttons."""
@@ -69,7 +75,11 @@ class Actions(QObject):
         """Save what is painted, with the names and settings on the screen."""
         work, settings = self._controller.work, self._controller.settings
         if work is not None:
-            path = path.with_suffix(PROJECT_SUFFIX)
+            if path.suffix != PROJECT_SUFFIX:
+                path = path.with_name(path.name + PROJECT_SUFFIX)
+                if path.exists():
+                    self._say(f"{path} exists; choose it by its full name to replace it.")
+                    return
             recipe = work.recipe(self._controller.panels.classes.classes, settings)
             image, scribbles = work.source.measured, work.scribbles.data
             seen = work.features_seen(settings)
@@ -79,7 +89,7 @@ class Actions(QObject):
         """Open a project with its image, or on the image that is open if it is the same."""
         work = self._controller.work
         current = None if work is None else work.source.micrograph
-        told = self._controller.keeper.show_project
+        told = partial(self._controller.keeper.show_project, work)
         self._say(f"Opening {path.name}")
         self._start(projects.read_project, path, current, told=told)
 
@@ -96,8 +106,10 @@ class Actions(QObject):
 
     def export(self, path: Path) -> None:
         """Write the segmentation."""
-        work = self._controller.work
-        if work is not None and work.result.labels is not None:
+        work, refusal = self._controller.work, self._refusal()
+        if refusal:
+            self._say(refusal)
+        elif work is not None and work.result.labels is not None:
             self._start(
                 files.write_labels, path, work.source.measured, work.result.labels.data.copy()
             )
@@ -108,7 +120,7 @@ class Actions(QObject):
         if work is None or work.fitted is None or work.result.labels is None:
             return
         classes = [known.info() for known in self._controller.panels.classes.classes]
-        labels = {index: work.result.labels.data[index].copy() for index in work.segmented}
+        labels = {index: work.result.labels.data[index].copy() for index in work.result.finished}
         if not labels:
             self._say("No plane is segmented by the strokes as they are now; wait, then export.")
             return
@@ -116,6 +128,21 @@ class Actions(QObject):
         name = work.source.layer.name if image.path is None else image.path.name
         told = dict(work.assessments)
         self._start(files.write_table, path, name, image, labels, kinds, told)
+
+    def _refusal(self) -> str:
+        """Return why the result cannot be exported as it is; empty if it can."""
+        work = self._controller.work
+        if work is None or work.result.labels is None:
+            return "There is no result yet: paint a stroke in each of two classes first."
+        if self._controller.updating:
+            return "The result is being updated; export it when that is done."
+        unfinished, planes = work.result.unfinished, work.source.micrograph.plane_indices()
+        if unfinished and work.stack:
+            return (
+                f"{len(unfinished)} of {len(planes)} planes do not show what the strokes as they "
+                "are now give; press Apply to stack, then export."
+            )
+        return _UNFINISHED if unfinished else ""
 
     def export_scribbles(self, path: Path) -> None:
         """Write the scribbles."""
@@ -234,7 +261,11 @@ class Actions(QObject):
         self._with_target("Save classifier", naming.CLASSIFIER, _CLASSIFIERS, self.save)
 
     def _ask_export(self) -> None:
-        self._with_target("Export result", naming.LABELS, _STACKS, self.export)
+        refusal = self._refusal()
+        if refusal:
+            self._say(refusal)
+        else:
+            self._with_target("Export result", naming.LABELS, _STACKS, self.export)
 
     def _ask_fractions(self) -> None:
         self._with_target("Export fractions", naming.FRACTIONS, _TABLES, self.export_fractions)
@@ -258,12 +289,16 @@ class Actions(QObject):
     ) -> None:
         """Ask where to write; proposed is a name made of the image's, beside it."""
         work = self._controller.work
-        if work is not None:
-            source = work.source
-            proposed = naming.beside(source.micrograph.path, source.layer.name, ending)
-            path, _ = QFileDialog.getSaveFileName(self._window, title, str(proposed), kinds)
-            if path:
-                act(Path(path))
+        if work is None:
+            return
+        proposed = naming.beside(work.source.micrograph.path, work.source.layer.name, ending)
+        dialog = QFileDialog(self._window, title, str(proposed.parent), kinds)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(proposed.suffix)  # so that it asks about the very file
+        dialog.selectFile(proposed.name)
+        if dialog.exec():
+            act(Path(dialog.selectedFiles()[0]))
+        dialog.deleteLater()
 
 
 def _finishing(

@@ -36,12 +36,15 @@ class ClassPanel(Block):
     chosen = Signal(int)
     erase_wanted = Signal()
     changed = Signal()
-    removed = Signal(int)
+    removal_wanted = Signal(int)
     layer_chosen = Signal(object)
 
     def __init__(self) -> None:
         super().__init__("Classes")
         self._rows: list[_Row] = []
+        self._chosen: int | None = None
+        self._counts: Mapping[int, int] = {}
+        self._removed: dict[int, PaintClass] = {}
         self.layers = LayerCombo()
         self.layers.chosen.connect(self.layer_chosen)
         self._layers_label = self.add("Paint on", self.layers)
@@ -71,22 +74,32 @@ class ClassPanel(Block):
             old.hide()
             old.deleteLater()
         self._rows = [self._row(known, place) for place, known in enumerate(classes)]
+        for shown in self._rows:
+            shown.delete.setEnabled(len(self._rows) > 1)
+        self.show_counts(self._counts)
+        self.show_chosen(self._chosen)
 
     def ensure(self, values: Sequence[int]) -> None:
-        """Add a class for each painted value that has none."""
+        """Add a class for each painted value that has none; one that was deleted comes back."""
         known = {shown.value for shown in self.classes}
-        missing = [PaintClass.default(int(value)) for value in values if value not in known]
+        missing = [
+            self._removed.pop(value, PaintClass.default(value))
+            for value in map(int, values)
+            if value not in known
+        ]
         if missing:
             self.show_classes(sorted((*self.classes, *missing), key=lambda shown: shown.value))
             self.changed.emit()
 
     def show_counts(self, pixels: Mapping[int, int]) -> None:
         """Show how many pixels of each class are painted."""
+        self._counts = pixels
         for shown in self._rows:
             shown.show_count(pixels.get(shown.known.value, 0))
 
     def show_chosen(self, value: int | None) -> None:
         """Mark the class that is painted; None marks the eraser."""
+        self._chosen = value
         for shown in self._rows:
             shown.key.setChecked(shown.known.value == value)
         self.eraser.setChecked(value is None)
@@ -98,11 +111,14 @@ class ClassPanel(Block):
             widget.setVisible(len(layers) > 1)
 
     def add_class(self) -> None:
-        """Add a class with the smallest value that is free, and paint it."""
-        taken = {shown.value for shown in self.classes}
+        """Add a class with the smallest value that is free, and paint it.
+
+        A value that was deleted stays free: undo may bring its strokes back.
+        """
+        taken = {shown.value for shown in self.classes} | self._removed.keys()
         value = next((value for value in range(1, _MOST + 1) if value not in taken), None)
         if value is not None:
-            self._rows.append(self._row(PaintClass.default(value), len(self._rows)))
+            self.show_classes([*self.classes, PaintClass.default(value)])
             self.changed.emit()
             self.chosen.emit(value)
 
@@ -110,13 +126,14 @@ class ClassPanel(Block):
         made = _Row(known, KEYS[place] if place < len(KEYS) else "")
         made.chosen.connect(self.chosen)
         made.changed.connect(self.changed)
-        made.removal_wanted.connect(self._remove)
+        made.removal_wanted.connect(self.removal_wanted)
         self._column.addWidget(made)
         return made
 
-    def _remove(self, value: int) -> None:
+    def remove(self, value: int) -> None:
+        """Delete a class; the keys of those after it move up."""
+        self._removed |= {known.value: known for known in self.classes if known.value == value}
         self.show_classes([known for known in self.classes if known.value != value])
-        self.removed.emit(value)
 
 
 class _Row(QWidget):
@@ -161,9 +178,9 @@ class _Row(QWidget):
         self.ignore.setCheckable(True)
         self.ignore.setChecked(self.known.ignored)
         self.ignore.toggled.connect(self._ignore)
-        delete = QAction("Delete this class and its strokes", menu)
-        delete.triggered.connect(lambda: self.removal_wanted.emit(self.known.value))
-        menu.addActions([self.ignore, delete])
+        self.delete = QAction("Delete this class and its strokes", menu)
+        self.delete.triggered.connect(lambda: self.removal_wanted.emit(self.known.value))
+        menu.addActions([self.ignore, self.delete])
         button.setMenu(menu)
         return button
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
@@ -15,10 +17,11 @@ from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
 from napari_alibi_seg.gui.keeping import Keeper
 from napari_alibi_seg.gui.pace import Pace
-from napari_alibi_seg.gui.painting import fitting_scribbles, image_layers
+from napari_alibi_seg.gui.painting import image_layers, offered_scribbles
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.projects import RECIPE
-from napari_alibi_seg.gui.records import Order, SessionFound, Settings
+from napari_alibi_seg.gui.projects import RECIPE, misfit
+from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings
+from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
@@ -62,6 +65,7 @@ class Controller(QObject):
         self._generation = 0
         self._features_stopped = False
         self._once = False
+        self._current = False
         self._connect()
         self.display.show_no_image()
         self.follow_layers()
@@ -88,23 +92,30 @@ class Controller(QObject):
         classes, settings, outputs = self.panels.classes.classes, self.settings, self.panels.result
         work.scribbles.layer.metadata[RECIPE] = work.recipe(classes, settings)
         shown = work.source.index(self.viewer.dims)
-        self.pace.begin()
-        self.bridge.ask(
-            Order(
-                work.source.micrograph,
-                work.scribbles.data,
-                settings,
-                (shown, *(index for index in self.stack.planes if index != shown)),
-                work.source.visible(),
-                classes,
-                work.loaded,
-                predict=self._once or outputs.live.isChecked(),
-                votes=outputs.uncertainty.isChecked() or outputs.probabilities.isChecked(),
-                generation=self._generation,
-                touched=work.touched,
-                owner=work.owner,
-            )
+        work.order = Order(
+            work.source.micrograph,
+            work.scribbles.data,
+            settings,
+            (shown, *(index for index in self.stack.planes if index != shown)),
+            work.source.visible(),
+            classes,
+            work.loaded,
+            predict=self._once or outputs.live.isChecked(),
+            votes=outputs.uncertainty.isChecked() or outputs.probabilities.isChecked(),
+            generation=self._generation,
+            touched=work.touched,
+            owner=work.owner,
         )
+        work.outdated = self._current = False
+        self.pace.begin()
+        self.bridge.ask(work.order)
+
+    @property
+    def updating(self) -> bool:
+        """Whether a result that follows the last stroke is on its way."""
+        if self.work is None or not (self._once or self.panels.result.live.isChecked()):
+            return False
+        return self.work.scribbles.pending or (self.bridge.busy and not self._current)
 
     @property
     def settings(self) -> Settings:
@@ -151,16 +162,23 @@ class Controller(QObject):
             active = self.viewer.layers.selection.active
             self.choose_image(active if active in images else images[-1])
         work = self.work
+        if work is not None and work.result.follow_layers():
+            self._generation += 1  # so that the next order fills a new layer
         self.panels.image.layers.offer(images, work.source.layer if work else None)
-        fitting = fitting_scribbles(self.viewer.layers, work.source) if work else []
-        self.panels.classes.offer_layers(fitting, work.scribbles.layer if work else None)
+        offered = offered_scribbles(self.viewer.layers, work.source) if work else []
+        self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)
+
+    def go_to_image(self, layer: Image) -> None:
+        """Work on an image that the person chose in the list, and show it."""
+        self.works.uncover(layer)
+        self.choose_image(layer)
 
     def choose_image(self, layer: Image, reading: Reading | None = None, channel: int = 0) -> None:
         """Work on an image from now on; what was painted on it before is still there."""
         self._close()
         try:
-            chosen = reading or readings(layer)[0]
-            source = ImageSource.of(layer, chosen, channel if "C" in chosen.axes else None)
+            chosen, last = (reading, channel) if reading else self.works.last_reading(layer)
+            source = ImageSource.of(layer, chosen, (last or 0) if "C" in chosen.axes else None)
         except AlibiSegError as error:
             self.panels.strip.say(str(error), warn=True)
             self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
@@ -183,9 +201,16 @@ class Controller(QObject):
 
     def choose_scribbles(self, layer: Labels) -> None:
         """Paint on another layer."""
-        if self.work is not None and layer != self.work.scribbles.layer:
-            self.works.paint_on(self.work, layer)
-            self.ask()
+        work = self.work
+        if work is None or layer == work.scribbles.layer:
+            return
+        if layer.data.shape != work.source.micrograph.label_shape:
+            self.panels.strip.say(misfit(layer.data.shape, work.source.micrograph), warn=True)
+            self.follow_layers()
+            return
+        self.works.paint_on(work, layer)
+        self.keeper.tell_of_place(work)
+        self.ask()
 
     def change_settings(self) -> None:
         """Train in another way; a classifier from a file is let go."""
@@ -201,8 +226,27 @@ class Controller(QObject):
 
     def _close(self) -> None:
         self.bridge.stop()
+        self.stack.leave()
+        self._once = False
+        if self.work is not None:
+            self.panels.strip.hide()
+            if self.work.unkept:
+                self.bridge.keep(self._last_order(self.work))
         self.works.close()
         self.display.show_no_image()
+
+    def _last_order(self, work: Work) -> Order:
+        """Return an order that keeps the session of a work that is left."""
+        assert work.order is not None
+        return replace(
+            work.order,
+            scribbles=work.scribbles.data,
+            classes=self.panels.classes.classes,
+            settings=self.settings,
+            touched=True,  # also where the last stroke came after the last order
+            owner=work.owner,
+            kept=Event(),
+        )
 
     def _reread(self) -> None:
         """Take the new pixels of the image; scribbles stay if they still fit."""
@@ -213,7 +257,6 @@ class Controller(QObject):
         self.choose_image(old.source.layer, old.source.reading, old.source.channel or 0)
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True
-            self.work.result.adopt(old.result)
             self.panels.classes.show_classes(old.classes)
             self.panels.show_settings(settings)
             self.change_classes()
@@ -227,17 +270,36 @@ class Controller(QObject):
             self.work.result.show(self.panels.classes.classes)
             self.ask()
 
-    def remove_class(self, value: int) -> None:
-        """Erase the strokes of a class that was deleted."""
-        if self.work is not None:
-            self.work.scribbles.remove(value)
+    def propose_removal(self, value: int) -> None:
+        """Delete a class; ask first if something is painted in it."""
+        work = self.work
+        painted = 0 if work is None else np.count_nonzero(work.scribbles.data == value)
+        known = next(known for known in self.panels.classes.classes if known.value == value)
+        if painted:
+            self.panels.strip.say(
+                f"Delete {known.name!r} and the {painted} pixels painted in it?",
+                ("Delete", partial(self.remove_class, work, value)),
+            )
+        else:
+            self.remove_class(work, value)
+
+    def remove_class(self, work: Work | None, value: int) -> None:
+        """Delete a class and erase its strokes."""
+        if work is not self.work:
+            return
+        self.panels.classes.remove(value)
+        if work is not None:
+            work.scribbles.remove(value)
             self.change_classes()
+            if work.scribbles.layer.selected_label == value:
+                self.brush.choose(self.panels.classes.classes[0].value)
 
     def _on_touch(self) -> None:
         work = self.work
         if work is None:
             return
         work.touched = True
+        work.outdated = True
         work.loaded = None
         self._once = False
         self.stack.forget()
@@ -247,13 +309,13 @@ class Controller(QObject):
 
     # --- what the engine tells ---
 
-    def hear(self, event: LiveEvent | SessionFound) -> None:
+    def hear(self, event: LiveEvent | SessionFound | SessionProblem) -> None:
         """Show what the engine, or the session file, tells."""
         work = self.work
         if work is None:
             return
-        if isinstance(event, SessionFound):
-            self.keeper.offer_session(event)
+        if isinstance(event, SessionFound | SessionProblem):
+            self.keeper.offer_session(work, event)
             return
         self.pace.hear(event)
         if isinstance(event, Fitted):
@@ -261,6 +323,7 @@ class Controller(QObject):
         shown = work.source.index(self.viewer.dims)
         self.display.hear(event, work, shown, self._features_stopped)
         if isinstance(event, PlaneDone):
+            self._current = self._current or event.plane == shown
             self.stack.hear(event)
 
     def fail(self, message: str) -> None:
@@ -269,6 +332,8 @@ class Controller(QObject):
         if self.panels.image.chip.state is ChipState.WORKING:
             self._features_stopped = True
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
+            if self.display.end_preliminary():
+                self.ask()
 
     # --- beginning and end ---
 
@@ -302,6 +367,10 @@ class Controller(QObject):
     def release(self) -> None:
         """Stop everything, and let go of the viewer."""
         self.watch.release()
+        if self.work is not None and self.work.unkept:
+            self.work.order = self._last_order(self.work)
+            self.work.outdated = False
+            keep_session(self.work.order)
         self._close()
         self.works.release()
         self.bridge.forget()

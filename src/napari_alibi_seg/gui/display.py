@@ -56,6 +56,7 @@ class Display:
         self._advice: Assessed | None = None
         self._spots: Iterator[Spot] = iter(())
         self._device = ""
+        self._coarse = False
         self._preliminary = False
         self._began: float | None = None
 
@@ -69,6 +70,7 @@ class Display:
     def show_work(self, work: Work) -> None:
         """Show an image that work has begun on."""
         self._painted, self._done, self._began = Painted({}, 0), None, None
+        self._coarse = self._preliminary = False
         self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Cancel")
@@ -78,6 +80,13 @@ class Display:
     def show_stopped(self) -> None:
         """Show that the features are stopped."""
         self._panels.image.chip.show_state(ChipState.NONE, "Stopped", "Start", _STOPPED)
+        self.end_preliminary()
+
+    def end_preliminary(self) -> bool:
+        """Know that no features will come; whether a result is shown that waits for them."""
+        waited, self._preliminary = self._preliminary, False
+        self._show_facts()
+        return waited
 
     def hear(self, event: LiveEvent, work: Work, shown: Index, stopped: bool) -> None:
         """Show an event.
@@ -103,14 +112,17 @@ class Display:
                 self._tell_of_long_features(event, work, shown)
             case Fitted():
                 work.take(event.classifier)
+                self._coarse = False
                 self._advise(None)
                 self._enable(work)
             case Block():
                 self._on_block(event, work)
+                self._coarse |= not event.final
             case PlaneDone():
-                work.segmented.add(event.plane)
+                work.result.finish(event.plane)
                 if event.plane == shown:
                     self._done, self._size = event, work.source.measured.pixel_size
+                    self._coarse = self._preliminary = False
                     self._show_facts()
             case Assessed():
                 if event.assessment is not None:
@@ -127,7 +139,7 @@ class Display:
         return (*self._advice.plane, spot.row, spot.column)
 
     def _on_painted(self, event: Painted, stopped: bool) -> None:
-        self._painted = event
+        self._painted, self._coarse = event, False
         self._panels.classes.ensure(list(event.pixels))
         self._panels.classes.show_counts(event.pixels)
         self._show_facts()
@@ -140,11 +152,16 @@ class Display:
 
     def _on_features(self, event: FeatureProgress) -> None:
         words, tip = features_words(event, self._device)
-        self._preliminary = event.done < event.total
-        if self._preliminary:
+        if event.done < event.total:
             self._panels.image.chip.show_state(ChipState.WORKING, words, "Cancel", tip)
+            self._tell_preliminary()
         else:
             self._panels.image.chip.show_state(ChipState.READY, words, tip=tip)
+
+    def _tell_preliminary(self) -> None:
+        if self._coarse and not self._preliminary:
+            self._preliminary = True
+            self._show_facts()
 
     def _tell_of_long_features(self, event: FeatureProgress, work: Work, shown: Index) -> None:
         """Tell the person, who may look elsewhere by now, that the features are ready."""
@@ -157,8 +174,6 @@ class Display:
 
     def _on_block(self, event: Block, work: Work) -> None:
         box = self._panels.result
-        if not event.final:
-            work.segmented.discard(event.plane)
         work.result.place(event, box.uncertainty.isChecked(), box.probabilities.isChecked())
         for layer in work.result.layers:
             self._keys.bind(layer)

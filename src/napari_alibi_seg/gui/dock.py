@@ -91,7 +91,7 @@ class SegmentationDock(QWidget):
 
     def _wire(self) -> None:
         panels, controller = self.panels, self.controller
-        panels.image.layer_chosen.connect(controller.choose_image)
+        panels.image.layer_chosen.connect(controller.go_to_image)
         panels.image.reading_chosen.connect(controller.choose_reading)
         panels.image.channel_chosen.connect(controller.choose_channel)
         panels.image.model_chosen.connect(controller.change_settings)
@@ -99,7 +99,7 @@ class SegmentationDock(QWidget):
         panels.classes.chosen.connect(controller.brush.choose)
         panels.classes.erase_wanted.connect(controller.brush.erase)
         panels.classes.changed.connect(controller.change_classes)
-        panels.classes.removed.connect(controller.remove_class)
+        panels.classes.removal_wanted.connect(controller.propose_removal)
         panels.classes.layer_chosen.connect(controller.choose_scribbles)
         panels.result.update_wanted.connect(controller.update_once)
         panels.result.live_changed.connect(lambda _: controller.ask())

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.gui.projects import layers_of, recipe_of
-from napari_alibi_seg.gui.records import PaintClass
+from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
+from napari_alibi_seg.gui.records import PaintClass, SessionProblem
 from napari_alibi_seg.gui.sessions import set_aside
+from napari_alibi_seg.gui.work import OWNER
 from napari_alibi_seg.gui.works import is_blank
 
 if TYPE_CHECKING:
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.controller import Controller
     from napari_alibi_seg.gui.projects import OpenedProject
     from napari_alibi_seg.gui.records import Recipe, SessionFound
+    from napari_alibi_seg.gui.source import ImageSource
     from napari_alibi_seg.gui.work import Work
+
+_OTHER_IMAGE = (
+    "Another image was chosen while the project was read; choose the one it belongs to and open "
+    "the project again."
+)
 
 
 class Keeper:
@@ -36,19 +44,28 @@ class Keeper:
         self._controller = controller
         self._strip = controller.panels.strip
 
-    def offer_session(self, found: SessionFound) -> None:
-        """Ask whether to go on with an earlier session."""
+    def offer_session(self, work: Work, found: SessionFound | SessionProblem) -> None:
+        """Ask, once, whether to go on with an earlier session of an image; or say what is wrong."""
+        if work.offered:
+            return
+        work.offered = True
+        if isinstance(found, SessionProblem):
+            self._strip.say(found.words, warn=True)
+            return
         self._strip.say(
             f"You painted {len(found.project.strokes.values)} pixels on this image before "
             f"({found.saved}).",
-            ("Restore", partial(self.restore, found)),
-            ("Start anew", partial(set_aside, found.path)),
+            ("Restore", partial(self.restore, work, found)),
+            ("Start anew", partial(self._decline, work, found)),
         )
 
-    def restore(self, found: SessionFound) -> None:
-        """Paint what a session file holds."""
-        work, strokes = self._controller.work, found.project.strokes
-        if work is None or work.source.micrograph.label_shape != strokes.shape:
+    def restore(self, work: Work, found: SessionFound) -> None:
+        """Paint what a session file holds on its image."""
+        strokes = found.project.strokes
+        if work is not self._controller.work:
+            return
+        if not _fits(strokes.shape, work.source):
+            self._strip.say(misfit(strokes.shape, work.source.micrograph), warn=True)
             return
         try:
             recipe = recipe_of(found.project)
@@ -56,9 +73,14 @@ class Keeper:
             self._strip.say(str(error), warn=True)
             return
         work.second_offered = True
-        work.owner = found.project.owner
+        if not work.touched:
+            work.owner = found.project.owner
         self._adopt(recipe)
         work.scribbles.restore(strokes)
+
+    def _decline(self, work: Work, found: SessionFound) -> None:
+        if not work.touched:  # else the first stroke has done it
+            set_aside(found.path)
 
     def offer_lost(self, lost: Labels) -> None:
         """Ask whether to bring back a layer that was painted on and removed."""
@@ -68,6 +90,19 @@ class Keeper:
             ("Bring it back", back),
         )
         self._controller.ask()
+
+    def tell_of_place(self, work: Work) -> None:
+        """Say so if the layer painted on does not lie on the image, and offer to lay it there."""
+        layer, placed = work.scribbles.layer, work.source.placement()
+        corner = np.array(work.source.micrograph.label_shape) - 1
+        there = Labels(np.zeros((1,) * layer.ndim, np.uint8), **placed)
+        ends = [[one.data_to_world(end) for end in (0 * corner, corner)] for one in (layer, there)]
+        if not np.allclose(ends[0], ends[1]):
+            self._strip.say(
+                f"The layer {layer.name!r} lies elsewhere than the image, or has another pixel "
+                "size; its pixels count one by one as those of the image.",
+                ("Lay it on the image", partial(_place, layer, placed)),
+            )
 
     def use_classifier(self, classifier: PixelClassifier) -> None:
         """Apply a classifier from a file, with its settings, until something is painted."""
@@ -87,10 +122,21 @@ class Keeper:
         self._controller.apply(classifier)
         self._controller.change_classes()
 
-    def show_project(self, opened: OpenedProject) -> None:
-        """Show a project that was read."""
+    def show_project(self, asked: Work | None, opened: OpenedProject) -> None:
+        """Show a project that was read.
+
+        Parameters
+        ----------
+        asked : Work or None
+            What was open when it was asked for.
+        opened : OpenedProject
+            The project, without an image if that is the one of `asked`.
+        """
+        if opened.image is None and asked is not None and asked is not self._controller.work:
+            self._strip.say(_OTHER_IMAGE, warn=True)
+            return
         if opened.problem:
-            take = partial(self.show_project, replace(opened, problem=""))
+            take = partial(self.show_project, asked, replace(opened, problem=""))
             self._strip.say(opened.problem, ("Take the strokes", take), warn=True)
             return
         try:
@@ -99,6 +145,10 @@ class Keeper:
             self._strip.say(str(error), warn=True)
             return
         (scribbles, painted, _), *images = layers
+        work = self._controller.work
+        if not images and work is not None and not _fits(scribbles.shape, work.source):
+            self._strip.say(misfit(scribbles.shape, work.source.micrograph), warn=True)
+            return
         for pixels, options, _ in images:
             image = Image(pixels, **options)
             self._controller.viewer.add_layer(image)
@@ -113,6 +163,7 @@ class Keeper:
 
     def _bring_back(self, work: Work | None, lost: Labels) -> None:
         if work is not None and work is self._controller.work:
+            work.owner = lost.metadata.get(OWNER, work.owner)
             work.scribbles.layer.data = lost.data
 
     def _paint_on(self, work: Work, layer: Labels) -> None:
@@ -132,3 +183,12 @@ class Keeper:
         self._controller.change_settings()
         self._controller.change_classes()
         self._controller.brush.choose(recipe.classes[0].value)
+
+
+def _fits(shape: tuple[int, ...], source: ImageSource) -> bool:
+    return shape == source.micrograph.label_shape
+
+
+def _place(layer: Labels, placed: dict[str, Any]) -> None:
+    for name, value in placed.items():
+        setattr(layer, name, value)

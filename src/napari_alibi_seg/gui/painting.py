@@ -27,6 +27,8 @@ ERASER_KEY = "E"
 SPOT_KEY = "N"
 OPACITY = 0.85
 _MARK = "napari-alibi-seg"
+_OF = "napari-alibi-seg of"
+_SHOWS = "napari-alibi-seg shows"
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
 
@@ -66,6 +68,11 @@ class Scribbles(QObject):
         self.layer.events.labels_update.disconnect(self._wait)
 
     @property
+    def pending(self) -> bool:
+        """Whether something may have changed that is not told yet."""
+        return self._timer.isActive()
+
+    @property
     def data(self) -> NDArray[np.integer[Any]]:
         """The painted values, as the layer holds them."""
         return self.layer.data  # type: ignore[no-any-return]
@@ -84,14 +91,14 @@ class Scribbles(QObject):
         self.layer.colormap = colormap(classes)
 
     def remove(self, value: int) -> None:
-        """Erase every stroke of a class."""
-        self.layer.data[self.data == value] = 0
-        self.layer.refresh()
+        """Erase every stroke of a class; undo brings them back."""
+        self.layer.data_setitem(np.nonzero(self.data == value), 0)
         self._touch()
 
     def restore(self, strokes: Strokes) -> None:
-        """Paint pixels of an earlier session."""
-        self.layer.data[tuple(strokes.positions.T)] = strokes.values
+        """Paint pixels of an earlier session, but not over what is painted."""
+        blank = self.data[tuple(strokes.positions.T)] == 0
+        self.layer.data[tuple(strokes.positions[blank].T)] = strokes.values[blank]
         self.layer.refresh()
         self._touch()
 
@@ -112,7 +119,7 @@ def new_scribbles(source: ImageSource) -> Labels:
     """Return an empty layer to paint on, lying exactly on the image."""
     layer = Labels(
         np.zeros(source.micrograph.label_shape, np.uint8),
-        name=f"scribbles on {source.layer.name}",
+        name=_name_for(source.layer),
         metadata=dict(SCRIBBLES),
         opacity=OPACITY,
         **source.placement(),
@@ -121,17 +128,72 @@ def new_scribbles(source: ImageSource) -> Labels:
     return layer
 
 
-def fitting_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
-    """Return the Labels layers that can be painted on for an image, marked ones first."""
-    fitting = [
+def _name_for(image: Layer) -> str:
+    return f"scribbles on {image.name}"
+
+
+def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
+    """Return the Labels layers that may be meant for an image, its own and marked ones first."""
+    offered = [
         layer
         for layer in layers
         if isinstance(layer, Labels)
         and not layer.multiscale
-        and layer.data.shape == source.micrograph.label_shape
         and not is_result(layer)
+        and not _is_of_another(layer, source, layers)
     ]
-    return sorted(fitting, key=lambda layer: not is_scribbles(layer))
+    return sorted(
+        offered, key=lambda layer: (not is_linked(layer, source), not is_scribbles(layer))
+    )
+
+
+def own_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
+    """Return the layers to paint on that belong to an image, or to none."""
+    return [
+        layer
+        for layer in offered_scribbles(layers, source)
+        if is_scribbles(layer)
+        and layer.data.shape == source.micrograph.label_shape
+        and (is_linked(layer, source) or _OF not in layer.metadata)
+    ]
+
+
+def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -> bool:
+    """Whether a layer was painted on another image that is open, or on this one read otherwise."""
+    images = image_layers(layers)
+    owner = layer.metadata.get(_OF)
+    if owner is not None:
+        return owner != source.token and owner[0] in [image.unique_id for image in images]
+    others = [_name_for(image) for image in images if image != source.layer]
+    return is_scribbles(layer) and layer.name in others
+
+
+def link(layer: Layer, source: ImageSource) -> None:
+    """Remember which image, read how, a layer belongs to."""
+    layer.metadata[_OF] = source.token
+
+
+def unlink(layer: Layer) -> None:
+    """Let a layer belong to no image."""
+    layer.metadata.pop(_OF, None)
+
+
+def is_linked(layer: Layer, source: ImageSource) -> bool:
+    """Whether a layer belongs to an image, read as it is."""
+    return bool(layer.metadata.get(_OF) == source.token)
+
+
+def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None] | None:
+    """Return axes and channel of the strokes on an image, of those seen; None if there are none."""
+    owners = [
+        (layer.visible, layer.metadata[_OF])
+        for layer in layers
+        if is_scribbles(layer) and layer.metadata.get(_OF, (None,))[0] == image.unique_id
+    ]
+    if not owners:
+        return None
+    _, (_, axes, channel) = max(owners, key=lambda owner: owner[0])
+    return axes, channel
 
 
 def image_layers(layers: Sequence[Layer]) -> list[Image]:
@@ -149,9 +211,16 @@ def is_result(layer: Layer) -> bool:
     return bool(layer.metadata.get(_MARK) == "result")
 
 
-def mark_result(layer: Layer) -> None:
-    """Remember that a layer is a result, so that it is never offered to be painted on."""
-    layer.metadata[_MARK] = "result"
+def mark_result(layer: Layer, source: ImageSource, shows: str | int) -> None:
+    """Remember that a layer is a result, of which image, and what it shows."""
+    layer.metadata.update({_MARK: "result", _SHOWS: shows})
+    link(layer, source)
+
+
+def shown_in(layer: Layer) -> str | int:
+    """Return what a result layer shows."""
+    shows: str | int = layer.metadata[_SHOWS]
+    return shows
 
 
 def colormap(classes: Sequence[PaintClass]) -> DirectLabelColormap:

@@ -160,11 +160,24 @@ def read_project(path: Path, current: Micrograph | None) -> Iterator[OpenedProje
     try:
         image = open_image(project, path)
     except ProjectError as error:
+        if current is not None and not fits:
+            told = f"{error} {misfit(project.strokes.shape, current)}"
+            raise ProjectError(told) from error
         if not fits:
             raise
         yield OpenedProject(project, problem=str(error))
         return
     yield OpenedProject(project, image)
+
+
+def misfit(shape: tuple[int, ...], image: Micrograph) -> str:
+    """Say that what is painted has another size than an image."""
+    painted, needed = (" x ".join(map(str, size)) for size in (shape, image.label_shape))
+    return (
+        f"The strokes lie on {painted} pixels, but the image that is open has {needed}, for "
+        "example because it was binned or cropped. Strokes are never stretched: open the image "
+        "they were painted on, or paint anew."
+    )
 
 
 def layers_of(opened: OpenedProject) -> list[LayerData]:

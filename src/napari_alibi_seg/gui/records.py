@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SMOOTHING, Forest
@@ -177,7 +178,9 @@ class Order:
     touched : bool
         Whether the person has painted, so that the session is worth keeping.
     owner : str
-        Token of this sitting with this image; a session of another is never overwritten.
+        Token of what is painted; a session of another is never overwritten.
+    kept : Event
+        Set once the session is saved.
     """
 
     image: Micrograph
@@ -192,6 +195,7 @@ class Order:
     generation: int = 0
     touched: bool = False
     owner: str = ""
+    kept: Event = field(default_factory=Event)
 
     def request(self) -> LiveRequest:
         """Return the order as the engine understands it; imports torch."""
@@ -230,3 +234,16 @@ class SessionFound:
     path: Path
     project: Project
     saved: str
+
+
+@dataclass(frozen=True)
+class SessionProblem:
+    """A session file cannot be read or written.
+
+    Attributes
+    ----------
+    words : str
+        What the person should know.
+    """
+
+    words: str

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, QTimer
 
-from napari_alibi_seg.gui.painting import colormap, mark_result
+from napari_alibi_seg.gui.painting import colormap, is_linked, is_result, mark_result, shown_in
+from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.live_records import Block
-    from napari_alibi_seg.gui.records import PaintClass
+    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.live_records import Block, Index
     from napari_alibi_seg.gui.source import ImageSource
 
 OPACITY = 0.45
+_LABELS, _UNCERTAINTY = "labels", "uncertainty"
 _REDRAW_MS = 80
 
 
 class ResultLayers(QObject):
-    """Paints blocks into layers that lie on the image.
+    """Paints blocks into layers that lie on the image; goes on with those that are there.
 
     Parameters
     ----------
@@ -44,15 +46,20 @@ class ResultLayers(QObject):
         self._viewer = viewer
         self._source = source
         self._classes: tuple[PaintClass, ...] = ()
-        self._opacity = OPACITY
+        self._forest: object = None
+        self._finished: set[Index] = set()
         self._stale: set[Layer] = set()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REDRAW_MS)
         self._timer.timeout.connect(self._redraw)
-        self.labels: Labels | None = None
-        self.uncertainty: Image | None = None
-        self.probabilities: dict[int, Image] = {}
+        found: dict[Any, Any] = {
+            shown_in(layer): layer for layer in viewer.layers if self._is_mine(layer)
+        }
+        self.labels: Labels | None = found.pop(_LABELS, None)
+        self.uncertainty: Image | None = found.pop(_UNCERTAINTY, None)
+        self.probabilities: dict[int, Image] = found
+        self.opacity = OPACITY if self.labels is None else float(self.labels.opacity)
 
     @property
     def layers(self) -> list[Layer]:
@@ -60,10 +67,40 @@ class ResultLayers(QObject):
         made = [self.labels, *self.probabilities.values(), self.uncertainty]
         return [layer for layer in made if layer is not None and layer in self._viewer.layers]
 
-    def adopt(self, other: ResultLayers) -> None:
-        """Go on with the layers of an earlier result of the same shape."""
-        self.labels, self.uncertainty = other.labels, other.uncertainty
-        self.probabilities = other.probabilities
+    @property
+    def pending(self) -> bool:
+        """Whether something is yet to be drawn."""
+        return self._timer.isActive()
+
+    @property
+    def finished(self) -> list[Index]:
+        """Planes that hold, in every pixel, the classes of the forest applied last."""
+        return [i for i in self._source.micrograph.plane_indices() if i in self._finished]
+
+    @property
+    def unfinished(self) -> list[Index]:
+        """The other planes."""
+        return [i for i in self._source.micrograph.plane_indices() if i not in self._finished]
+
+    def expect(self, classifier: PixelClassifier) -> bool:
+        """Know the classifier of the blocks to come; whether what is there is of another forest."""
+        outdated = classifier.forest is not self._forest
+        if outdated:
+            self._forest = classifier.forest
+            self._finished.clear()
+        return outdated
+
+    def follow_layers(self) -> bool:
+        """Let go of labels that were removed; whether they were."""
+        lost = self.labels is not None and self.labels not in self._viewer.layers
+        if lost:
+            self.labels = None
+            self._finished.clear()
+        return lost
+
+    def finish(self, plane: Index) -> None:
+        """Know that every pixel of a plane has its final class."""
+        self._finished.add(plane)
 
     def show(self, classes: Sequence[PaintClass]) -> None:
         """Show classes in their colours and under their names."""
@@ -76,10 +113,12 @@ class ResultLayers(QObject):
             if layer is not None:
                 layer.name = _probability_name(known)
                 layer.colormap = _ramp(known)
+        for value in self.probabilities.keys() - {known.value for known in classes}:
+            self._drop(self.probabilities.pop(value))
 
     def set_opacity(self, opacity: float) -> None:
         """Set the opacity of the labels, 0 to 1."""
-        self._opacity = opacity
+        self.opacity = opacity
         if self.labels is not None:
             self.labels.opacity = opacity
 
@@ -92,6 +131,7 @@ class ResultLayers(QObject):
 
     def place(self, block: Block, uncertainty: bool, probabilities: bool) -> None:
         """Paint a block into the layers it belongs to."""
+        self._finished.discard(block.plane)
         where = (*block.plane, *block.window.slices)
         labels = self._labels_layer()
         labels.data[where] = block.result.labels
@@ -114,6 +154,14 @@ class ResultLayers(QObject):
         self._timer.stop()
         self._stale.clear()
 
+    def _is_mine(self, layer: Layer) -> bool:
+        same = is_result(layer) and is_linked(layer, self._source)
+        return same and layer.data.shape == self._source.micrograph.label_shape
+
+    def _drop(self, layer: Layer) -> None:
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
     def _mark(self, layer: Layer) -> None:
         self._stale.add(layer)
         if not self._timer.isActive():
@@ -126,16 +174,17 @@ class ResultLayers(QObject):
         self._stale.clear()
 
     def _labels_layer(self) -> Labels:
-        if self.labels is None or self.labels not in self._viewer.layers:
+        self.follow_layers()
+        if self.labels is None:
             self.labels = Labels(
                 np.zeros(self._source.micrograph.label_shape, np.uint8),
                 name=f"segmentation of {self._source.layer.name}",
-                opacity=self._opacity,
+                opacity=self.opacity,
                 colormap=colormap(self._classes),
                 features=_features(self._classes),
                 **self._source.placement(),
             )
-            self._add(self.labels)
+            self._add(self.labels, _LABELS)
         return self.labels
 
     def _uncertainty_layer(self) -> Image:
@@ -143,16 +192,17 @@ class ResultLayers(QObject):
             self.uncertainty = self._image(
                 f"uncertainty of {self._source.layer.name}", "inferno", "translucent", 0.75
             )
-            self._add(self.uncertainty)
+            self._add(self.uncertainty, _UNCERTAINTY)
         return self.uncertainty
 
     def _probability_layer(self, value: int) -> Image:
         layer = self.probabilities.get(value)
         if layer is None or layer not in self._viewer.layers:
-            known = next(known for known in self._classes if known.value == value)
+            named = (known for known in self._classes if known.value == value)
+            known = next(named, PaintClass.default(value))
             layer = self._image(_probability_name(known), _ramp(known), "additive", 0.35)
             self.probabilities[value] = layer
-            self._add(layer)
+            self._add(layer, value)
         return layer
 
     def _image(self, name: str, colours: str | Colormap, blending: str, opacity: float) -> Image:
@@ -166,9 +216,9 @@ class ResultLayers(QObject):
             **self._source.placement(),
         )
 
-    def _add(self, layer: Layer) -> None:
+    def _add(self, layer: Layer, shows: str | int) -> None:
         """Add a layer just above those it belongs to; what was active stays so."""
-        mark_result(layer)
+        mark_result(layer, self._source, shows)
         layers = self._viewer.layers
         active = layers.selection.active
         below = [layers.index(other) for other in (self._source.layer, *self.layers)]

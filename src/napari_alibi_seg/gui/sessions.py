@@ -11,18 +11,20 @@ import hashlib
 import os
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import platformdirs
 
-from napari_alibi_seg.core.errors import ProjectError
+from napari_alibi_seg.core.errors import OutputError, ProjectError
 from napari_alibi_seg.core.project import PROJECT_SUFFIX
 from napari_alibi_seg.core.project_files import load_project, save_project
 from napari_alibi_seg.gui.projects import project_of
-from napari_alibi_seg.gui.records import SessionFound
+from napari_alibi_seg.gui.records import SessionFound, SessionProblem
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.images import Micrograph
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.records import Order
 
 _HASHED_PLANES, _HASHED_ROWS = 8, 32
+_one_at_a_time = Lock()
 _paths: WeakKeyDictionary[Micrograph, Path] = WeakKeyDictionary()
 
 
@@ -39,44 +42,59 @@ def data_folder() -> Path:
     return Path(chosen) if chosen else platformdirs.user_data_path("napari-alibi-seg", False)
 
 
-def keep_session(order: Order) -> SessionFound | None:
+def keep_session(order: Order) -> SessionFound | SessionProblem | None:
     """Save what is painted; where nothing is painted yet, look for an earlier session.
 
-    An earlier session that was not restored, or cannot be read, stays beside the new one as
-    ``*.previous.alibi``.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
+    An earlier session that was not restored, or cannot be read, stays beside the new one under a
+    numbered name.
     """
+    try:
+        with _one_at_a_time:
+            return _keep(order)
+    except (OutputError, OSError) as error:
+        return SessionProblem(
+            f"What you paint is not kept for the next time ({error}); save it as a project."
+        )
+
+
+def _keep(order: Order) -> SessionFound | SessionProblem | None:
     path = session_path(order.image)
     project = project_of(order.image, order.scribbles, order.classes, order.settings)
     project = replace(project, owner=order.owner)
     earlier = _earlier(path)
     painted = len(project.strokes.values)
     if painted and order.touched:
-        if earlier is None or earlier.owner != project.owner:
+        if isinstance(earlier, SessionProblem) or (earlier and earlier.owner != project.owner):
             set_aside(path)
         save_project(project, path)
+    order.kept.set()
+    if painted or earlier is None:
         return None
-    if painted or earlier is None or earlier.owner == project.owner:
+    if isinstance(earlier, SessionProblem):
+        return earlier
+    if earlier.owner == project.owner:
         return None
     saved = time.strftime("%d %b %Y, %H:%M", time.localtime(path.stat().st_mtime))
     return SessionFound(path, earlier, saved)
 
 
-def _earlier(path: Path) -> Project | None:
+def _earlier(path: Path) -> Project | SessionProblem | None:
+    if not path.is_file():
+        return None
     try:
         return load_project(path)
-    except ProjectError:  # none, or a damaged one, which is set aside by the first stroke
-        return None
+    except ProjectError as error:
+        return SessionProblem(
+            f"What was painted on this image before cannot be shown: {error} The file stays: your "
+            "first stroke gives it a number, and is saved in another."
+        )
 
 
 def set_aside(path: Path) -> None:
-    """Make room for a new session; the earlier one stays as ``*.previous.alibi``."""
+    """Make room for a new session; the earlier one stays under the first free number."""
     if path.is_file():
-        os.replace(path, path.with_suffix(f".previous{PROJECT_SUFFIX}"))
+        names = (path.with_suffix(f".{number}{PROJECT_SUFFIX}") for number in count(1))
+        os.replace(path, next(name for name in names if not name.exists()))
 
 
 def session_path(image: Micrograph) -> Path:

@@ -16,6 +16,8 @@ from napari_alibi_seg.core.stored import Stored
 from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from napari.components import Dims
     from napari.layers import Image
 
@@ -136,6 +138,11 @@ class ImageSource:
             return 0
         data = self.layer.data[0] if self.layer.multiscale else self.layer.data
         return int(data.shape[self.reading.axes.index("C")])
+
+    @property
+    def token(self) -> tuple[Hashable, str, int | None]:
+        """What the layers that belong to this image carry."""
+        return self.layer.unique_id, self.reading.axes, self.channel
 
     @property
     def dims(self) -> list[int]:

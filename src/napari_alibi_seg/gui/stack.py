@@ -40,6 +40,7 @@ class StackRun(QObject):
         self._strip = strip
         self._pace = pace
         self._name = ""
+        self._proposed: Work | None = None
         self._done: set[Index] = set()
         self.planes: tuple[Index, ...] = ()
 
@@ -49,6 +50,7 @@ class StackRun(QObject):
         rows, columns = image.shape_yx
         pixels = len(image.plane_indices()) * rows * columns
         known = self._pace.estimate(pixels, pixels, rows * columns, model != CLASSICAL)
+        self._proposed = work
         begin = partial(self._begin, work)
         if known is None or known.seconds < LONG_S:
             begin()
@@ -65,6 +67,11 @@ class StackRun(QObject):
         """Stop without a word: something else is asked for."""
         self.planes = ()
 
+    def leave(self) -> None:
+        """Forget, and begin nothing that was proposed: another image is chosen."""
+        self.forget()
+        self._proposed = None
+
     def hear(self, event: PlaneDone) -> None:
         """Tell how many planes are done."""
         if not self.planes:
@@ -79,6 +86,8 @@ class StackRun(QObject):
         show_info(f"All {total} planes of {self._name} are segmented.")
 
     def _begin(self, work: Work) -> None:
+        if work is not self._proposed:
+            return
         self._name = work.source.layer.name
         self.planes = tuple(work.source.micrograph.plane_indices())
         self._done = set()

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.gui.painting import Scribbles
-    from napari_alibi_seg.gui.records import Settings
+    from napari_alibi_seg.gui.records import Order, Settings
     from napari_alibi_seg.gui.result import ResultLayers
     from napari_alibi_seg.gui.source import ImageSource
+
+OWNER = "napari-alibi-seg owner"
+"""Metadata of painted layers: the token of what is painted, in its session file."""
 
 
 @dataclass(eq=False)
@@ -34,42 +37,64 @@ class Work:
     result : ResultLayers
         What came out.
     classes : tuple of PaintClass
-        Shown while this is not the image chosen.
+        As last seen in the window.
+    settings : Settings
+        As last seen in the window.
     loaded : PixelClassifier or None
         A classifier from a file, applied instead of training.
     fitted : PixelClassifier or None
         The one last applied.
     fitted_with : Settings or None
         What that one was trained with.
-    segmented : set of Index
-        The planes it has classified.
     assessments : dict
-        How good that is, by plane, where it is known.
+        How good what it has classified is, by plane, where it is known.
     touched : bool
         Whether the person has painted.
+    order : Order or None
+        The last one.
+    outdated : bool
+        Whether something was painted since.
+    offered : bool
+        Whether an earlier session was offered since the image was opened.
     second_offered : bool
         Whether the second class was chosen for the person after the first stroke.
-    owner : str
-        Token of this sitting, kept in the session file.
     """
 
     source: ImageSource
     scribbles: Scribbles
     result: ResultLayers
     classes: tuple[PaintClass, ...]
+    settings: Settings
     loaded: PixelClassifier | None = None
     fitted: PixelClassifier | None = None
     fitted_with: Settings | None = None
-    segmented: set[Index] = field(default_factory=set)
     assessments: dict[Index, Assessment] = field(default_factory=dict)
     touched: bool = False
+    order: Order | None = None
+    outdated: bool = False
+    offered: bool = False
     second_offered: bool = False
-    owner: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def owner(self) -> str:
+        """Token of what is painted, kept in the session file."""
+        owner: str = self.scribbles.layer.metadata.setdefault(OWNER, uuid4().hex)
+        return owner
+
+    @owner.setter
+    def owner(self, owner: str) -> None:
+        self.scribbles.layer.metadata[OWNER] = owner
+
+    @property
+    def unkept(self) -> bool:
+        """Whether the session file lacks something that is painted."""
+        kept = self.order is not None and self.order.kept.is_set() and not self.outdated
+        return self.touched and (self.scribbles.pending or not kept)
 
     def take(self, classifier: PixelClassifier) -> None:
         """Apply a classifier from now on; what another forest classified is out of date."""
-        if self.fitted is None or self.fitted.forest is not classifier.forest:
-            self.segmented, self.assessments = set(), {}
+        if self.result.expect(classifier):
+            self.assessments = {}
         self.fitted = classifier
 
     def recipe(self, classes: tuple[PaintClass, ...], settings: Settings) -> Recipe:

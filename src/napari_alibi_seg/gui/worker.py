@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.live import LiveEngine
     from napari_alibi_seg.core.live_records import LiveEvent
-    from napari_alibi_seg.gui.records import Order, SessionFound
+    from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem
 
 _NO_MEMORY = (
     "There is not enough memory to look at this image; your scribbles are kept, so close other "
@@ -41,6 +41,7 @@ class Bridge(QObject):
         super().__init__(parent)
         self._engines: dict[str, LiveEngine] = {}
         self._waiting: Order | None = None
+        self._left: list[Order] = []
         self._running: _Run | None = None
         self._generation = -1
 
@@ -57,6 +58,12 @@ class Bridge(QObject):
             self._start()
         else:
             self._running.stopped.set()
+
+    def keep(self, order: Order) -> None:
+        """Save the session of an order that nothing more is to be done for."""
+        self._left.append(order)
+        if self._running is None:
+            self._start()
 
     def outdate(self, generation: int) -> None:
         """Show nothing more of older generations; an order of this one will follow."""
@@ -78,9 +85,10 @@ class Bridge(QObject):
 
     def _start(self) -> None:
         order, self._waiting = self._waiting, None
-        if order is None:
+        left, self._left = self._left, []
+        if order is None and not left:
             return
-        self._running = _Run(order)
+        self._running = _Run(order, left)
         worker = create_worker(
             _serve, self._engines, self._running, _start_thread=False, _ignore_errors=True
         )
@@ -90,13 +98,14 @@ class Bridge(QObject):
         self.busy_changed.emit(True)
         worker.start()
 
-    def _hand_on(self, told: tuple[int, LiveEvent]) -> None:
+    def _hand_on(self, told: tuple[int, LiveEvent | SessionFound | SessionProblem]) -> None:
         generation, event = told
         if generation == self._generation:
             self.told.emit(event)
 
     def _fail(self, error: Exception) -> None:
-        if self._running is not None and self._running.order.generation == self._generation:
+        order = self._running.order if self._running is not None else None
+        if order is not None and order.generation == self._generation:
             self.failed.emit(str(error) if isinstance(error, AlibiSegError) else unexpected(error))
 
     def _finish(self, _: None = None) -> None:
@@ -107,19 +116,24 @@ class Bridge(QObject):
 
 
 class _Run:
-    """An order that runs, and the flag that stops it."""
+    """An order that runs, sessions to keep before it, and the flag that stops it."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order | None, left: list[Order]) -> None:
         self.order = order
+        self.left = left
         self.stopped = Event()
 
 
 def _serve(
     engines: dict[str, LiveEngine], run: _Run
-) -> Iterator[tuple[int, LiveEvent | SessionFound]]:
+) -> Iterator[tuple[int, LiveEvent | SessionFound | SessionProblem]]:
     """Keep the session, then let the engine work; in a thread, so torch is imported here."""
     order = run.order
     try:
+        for left in run.left:
+            keep_session(left)
+        if order is None:
+            return
         import_torch()
         import torch
 

@@ -9,21 +9,27 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_alibi_seg.gui.painting import (
     SCRIBBLES,
-    fitting_scribbles,
+    image_layers,
+    is_result,
     is_scribbles,
+    last_reading,
+    link,
     new_scribbles,
+    own_scribbles,
+    unlink,
 )
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import ResultLayers
+from napari_alibi_seg.gui.source import readings
 from napari_alibi_seg.gui.work import Work, classes_of
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
     from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
-    from napari_alibi_seg.gui.source import ImageSource
+    from napari_alibi_seg.gui.source import ImageSource, Reading
 
 _LOOKED_THROUGH = 1e8  # bytes
 _PLACING = ("scale", "units", "translate", "rotate", "shear", "affine")
@@ -55,19 +61,24 @@ class Works(QObject):
         self._panels = panels
         self._brush = brush
         self._all: list[Work] = []
+        self._put_away: set[Layer] = set()
         self.current: Work | None = None
 
     def open(self, source: ImageSource) -> Work:
         """Work on an image from now on."""
-        known = [work for work in self._all if work.is_of(source)]
-        if known and known[0].scribbles.layer in self._viewer.layers:
-            work = known[0]
-        else:
-            work = self._begin(source)
-            self._all.append(work)
+        painted = [work for work in self._all if work.scribbles.layer in self._viewer.layers]
+        known = [work for work in painted if work.is_of(source)]
+        work = known[0] if known else self._begin(source)
+        self._all = [*(other for other in painted if other is not work), work]
         self.current = work
+        work.offered = False
         self._panels.classes.show_classes(work.classes)
+        self._panels.show_settings(work.settings)
+        self._bring_forward(work)  # a layer that appears is no longer painted on
         self.paint_on(work, work.scribbles.layer)
+        box = self._panels.result
+        box.opacity.setValue(round(100 * work.result.opacity))
+        work.result.show_outputs(box.uncertainty.isChecked(), box.probabilities.isChecked())
         self._brush.keys.bind(source.layer)
         source.layer.events.data.connect(self._tell_of_pixels)
         for name in _PLACING:
@@ -81,13 +92,36 @@ class Works(QObject):
             work.source.layer.events.data.disconnect(self._tell_of_pixels)
             for name in _PLACING:
                 work.source.layer.events[name].disconnect(self._place)
-            work.classes = self._panels.classes.classes
+            work.classes, work.settings = self._panels.classes.classes, self._panels.settings
             work.result.release()
             self._brush.put_down()
 
     def forget(self, work: Work) -> None:
         """Begin anew when the image is opened again."""
         self._all.remove(work)
+
+    def last_reading(self, layer: Image) -> tuple[Reading, int | None]:
+        """Return how an image was read when it was painted on last, or the likeliest way.
+
+        Raises
+        ------
+        ImageError
+            As from `readings`.
+        """
+        offered = readings(layer)
+        axes, channel = last_reading(self._viewer.layers, layer) or ("", None)
+        for source in (work.source for work in self._all if work.source.layer == layer):
+            axes, channel = source.reading.axes, source.channel  # the last one counts
+        return next(((one, channel) for one in offered if one.axes == axes), (offered[0], None))
+
+    def uncover(self, layer: Image) -> None:
+        """Hide the images that lie over one."""
+        canvas = getattr(self._viewer, "canvas", self._viewer)  # napari 0.9, and before
+        if not canvas.grid.enabled:
+            above = self._viewer.layers[self._viewer.layers.index(layer) + 1 :]
+            for other in image_layers(above):
+                if hides(other, layer):
+                    other.visible = False
 
     def release(self) -> None:
         """Close, and forget everything."""
@@ -101,12 +135,15 @@ class Works(QObject):
         if self.current is not None and self.current.scribbles.layer not in layers:
             lost = self.current.scribbles.layer
             self.current.touched = False  # the session keeps what was painted until there is more
+            self.current.offered = True
             self.paint_on(self.current, self._add(new_scribbles(self.current.source)))
             self.scribbles_lost.emit(lost)
 
     def paint_on(self, work: Work, layer: Labels) -> None:
         """Paint on a layer from now on."""
+        unlink(work.scribbles.layer)
         layer.metadata.update(SCRIBBLES)
+        link(layer, work.source)
         classes = self._panels.classes.classes
         work.scribbles = self._brush.take(layer)
         work.scribbles.show(classes)
@@ -146,16 +183,33 @@ class Works(QObject):
         if RECIPE in layer.metadata:
             self._panels.show_settings(layer.metadata[RECIPE].settings)
         result = ResultLayers(self._viewer, source, self)
-        work = Work(source, self._brush.take(layer), result, classes_of(layer))
+        if result.labels is None:
+            result.opacity = self._panels.result.opacity.value() / 100
+        scribbles, settings = self._brush.take(layer), self._panels.settings
+        work = Work(source, scribbles, result, classes_of(layer), settings)
         work.second_offered = not is_blank(layer)
         return work
 
     def _scribbles_for(self, source: ImageSource) -> Labels:
         used = [work.scribbles.layer for work in self._all]
-        for layer in fitting_scribbles(self._viewer.layers, source):
-            if is_scribbles(layer) and layer not in used:  # never a layer of the person's own
+        for layer in own_scribbles(self._viewer.layers, source):
+            if layer not in used:
                 return layer
         return self._add(new_scribbles(source))
+
+    def _bring_forward(self, work: Work) -> None:
+        """Show the layers of an image, and hide what belongs to the others."""
+        result = work.result.layers
+        for layer in self._viewer.layers:
+            foreign = is_result(layer) or is_scribbles(layer)
+            foreign = foreign and layer not in (work.scribbles.layer, *result)
+            if foreign and layer.visible:
+                layer.visible = False
+                self._put_away.add(layer)
+        back = self._put_away.intersection(result)
+        self._put_away -= back
+        for layer in (work.source.layer, work.scribbles.layer, *back):
+            layer.visible = True
 
     def _add(self, layer: Labels) -> Labels:
         self._viewer.add_layer(layer)
@@ -165,3 +219,11 @@ class Works(QObject):
 def is_blank(layer: Labels) -> bool:
     """Whether nothing is painted; a volume too large to look through counts as painted."""
     return layer.data.nbytes < _LOOKED_THROUGH and not layer.data.any()
+
+
+def hides(other: Image, layer: Image) -> bool:
+    """Whether an image that lies over another one covers some of it."""
+    if not other.visible or other.opacity < 1 or other.blending in ("additive", "minimum"):
+        return False
+    (top, bottom), (first, last) = (one.extent.world[:, -2:] for one in (other, layer))
+    return bool((top < last).all() and (first < bottom).all())

@@ -1,0 +1,251 @@
+"""What is shown is not always what is final, and only what is final leaves the window."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_alibi_seg.core.live_records import Block, FeatureProgress
+from napari_alibi_seg.gui.parts import ChipState
+
+
+def stroke(desk, value, row, plane=()):
+    layer = desk.work.scribbles.layer
+    where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)
+    leading = [np.full(where.shape[1], index) for index in plane]
+    layer.data_setitem((*leading, *where), value)
+
+
+@pytest.fixture
+def stacked(desk, pixels):
+    """A stack of which every plane is segmented."""
+    desk.hurry()
+    desk.open(np.stack([pixels, pixels[:, ::-1], pixels[::-1]]), name="alloy")
+    stroke(desk, 1, 18, (1,))
+    stroke(desk, 2, 58, (1,))
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    return desk
+
+
+def apply_to_stack(desk):
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "All 3 planes" in desk.panels.strip.words)
+    desk.rest()
+
+
+def test_planes_that_are_not_final_are_not_exported(stacked, tmp_path):
+    desk, path = stacked, tmp_path / "labels.tif"
+    desk.dock.tasks.export(path)
+    assert "2 of 3 planes" in desk.panels.strip.words
+
+    apply_to_stack(desk)
+    desk.dock.tasks.export(path)
+    desk.until(lambda: "Written" in desk.panels.strip.words)
+    np.testing.assert_array_equal(tifffile.imread(path), desk.segmented)
+    desk.rest()
+    path.unlink()
+
+    stroke(desk, 1, 100, (1,))
+    desk.dock.tasks.export(path)
+    assert "being updated" in desk.panels.strip.words
+    desk.rest()
+    desk.dock.tasks.export(path)
+    assert "2 of 3 planes" in desk.panels.strip.words
+    assert not path.exists()
+
+
+def test_undo_and_redo_make_the_other_planes_unfinished(stacked, tmp_path):
+    desk = stacked
+    stroke(desk, 1, 100, (1,))
+    desk.rest()
+
+    for change in ("undo", "redo"):
+        apply_to_stack(desk)
+        assert desk.work.result.unfinished == []
+        getattr(desk.work.scribbles.layer, change)()
+        desk.rest()
+        desk.dock.tasks.export(tmp_path / "labels.tif")
+        assert "2 of 3 planes" in desk.panels.strip.words
+    assert list(tmp_path.glob("*.tif")) == []
+
+
+def test_a_coarse_result_is_not_exported(desk, pixels, tmp_path):
+    """Stop at the first coarse piece, as when the features are cancelled without live."""
+    desk.hurry()
+    desk.open(pixels)
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    seen = []
+
+    def stop(event):
+        if isinstance(event, Block) and not event.final and not seen:
+            seen.append(event)
+            desk.panels.result.live.setChecked(False)
+            desk.controller.bridge.stop()
+
+    desk.controller.bridge.told.connect(stop)
+    desk.until(lambda: bool(seen))
+    desk.rest()
+
+    desk.dock.tasks.export(tmp_path / "labels.tif")
+
+    assert "not the final one" in desk.panels.strip.words
+    desk.panels.result.update_button.click()
+    desk.rest()
+    desk.dock.tasks.export(tmp_path / "labels.tif")
+    desk.until(lambda: (tmp_path / "labels.tif").exists())
+    desk.rest()
+
+
+def test_a_result_layer_made_anew_on_another_plane_is_not_whole(stacked, tmp_path):
+    desk = stacked
+    apply_to_stack(desk)
+    desk.viewer.layers.remove(desk.work.result.labels)
+    desk.rest()
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    desk.dock.tasks.export(tmp_path / "labels.tif")
+    assert "2 of 3 planes" in desk.panels.strip.words
+    apply_to_stack(desk)
+    assert desk.segmented.all()
+
+
+def preliminary(desk):
+    return "Preliminary" in desk.panels.result.facts.text()
+
+
+@pytest.fixture
+def waiting(desk, pixels):
+    """A desk with a first result by pixel filters, while many tiles of features are to come."""
+    desk.open(np.tile(pixels, (6, 6)), name="large")
+    desk.until(lambda: desk.panels.image.chip.state is ChipState.WORKING)
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    desk.until(lambda: preliminary(desk))
+    return desk
+
+
+def test_preliminary_ends_when_the_features_are_cancelled(waiting):
+    waiting.panels.image.chip.button.click()
+    assert not preliminary(waiting)
+    waiting.rest()
+    assert not preliminary(waiting)
+    assert "%" in waiting.panels.result.facts.text()
+    assert waiting.work.result.unfinished == []
+
+
+def test_preliminary_ends_when_the_features_fail(waiting):
+    waiting.controller.fail("The model broke.")
+    waiting.rest()
+    assert not preliminary(waiting)
+    assert waiting.panels.image.chip.words == "Not available"
+    assert waiting.work.result.unfinished == []
+
+
+def test_preliminary_ends_with_the_final_result_and_does_not_come_back(desk, pixels):
+    desk.open(np.stack([pixels, 255 - pixels]), name="alloy")
+    said = []
+    desk.controller.bridge.told.connect(lambda event: said.append((event, preliminary(desk))))
+    stroke(desk, 1, 18, (0,))
+    stroke(desk, 2, 58, (0,))
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    assert not preliminary(desk)
+    said.clear()
+
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "All 2 planes" in desk.panels.strip.words)
+
+    assert any(isinstance(event, FeatureProgress) and event.plane == (1,) for event, _ in said)
+    assert not any(word for _, word in said)
+
+
+@pytest.fixture
+def painted(desk, pixels):
+    desk.hurry()
+    desk.open(pixels, name="alloy")
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    desk.panels.classes.add_class()
+    stroke(desk, 3, 100)
+    desk.rest()
+    return desk
+
+
+def delete(desk, place):
+    desk.panels.classes._rows[place].delete.trigger()
+
+
+def values(desk):
+    return [known.value for known in desk.panels.classes.classes]
+
+
+def test_a_class_goes_with_its_strokes_once_that_is_confirmed(painted):
+    desk = painted
+    desk.key("2")
+    assert set(np.unique(desk.segmented)) == {1, 2, 3}
+
+    delete(desk, 1)
+    assert "class 2" in desk.panels.strip.words
+    assert "160 pixels" in desk.panels.strip.words
+    assert values(desk) == [1, 2, 3]
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    assert values(desk) == [1, 3]
+    assert set(np.unique(desk.painted)) == {0, 1, 3}
+    assert set(np.unique(desk.segmented)) == {1, 3}
+    assert desk.work.scribbles.layer.selected_label == 1
+    desk.key("2")
+    assert desk.work.scribbles.layer.selected_label == 3
+    assert [row.key.text() for row in desk.panels.classes._rows] == ["1", "2"]
+
+
+def test_undo_brings_a_deleted_class_back_with_its_name(painted):
+    desk = painted
+    desk.panels.classes._rows[1]._name.setText("carbide")
+    desk.panels.classes._rows[1]._name.editingFinished.emit()
+    desk.rest()
+    before = desk.painted.copy()
+    delete(desk, 1)
+    desk.panels.strip.buttons[0].click()
+    desk.panels.classes.add_class()
+    desk.rest()
+    assert values(desk) == [1, 3, 4]
+
+    desk.work.scribbles.layer.undo()
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.painted, before)
+    assert values(desk) == [1, 2, 3, 4]
+    assert desk.panels.classes.classes[1].name == "carbide"
+    assert set(np.unique(desk.segmented)) == {1, 2, 3}
+
+
+def test_a_class_can_be_deleted_while_a_result_is_computed(painted):
+    desk = painted
+    desk.panels.result.probabilities.setChecked(True)
+    desk.rest()
+    assert set(desk.work.result.probabilities) == {1, 2, 3}
+
+    stroke(desk, 2, 80)
+    desk.until(lambda: desk.controller.bridge.busy)
+    delete(desk, 1)
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    assert set(np.unique(desk.segmented)) == {1, 3}
+    assert set(desk.work.result.probabilities) == {1, 3}
+    assert not any("class 2" in layer.name for layer in desk.viewer.layers)
+
+
+def test_the_last_class_stays(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    delete(desk, 0)
+    assert values(desk) == [2]
+    assert not desk.panels.classes._rows[0].delete.isEnabled()
+    assert desk.work.scribbles.layer.selected_label == 2

@@ -1,0 +1,402 @@
+"""What belongs to one image stays with it: strokes, sessions, results, messages."""
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtWidgets import QApplication
+
+from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.gui.painting import is_result, is_scribbles
+from napari_alibi_seg.gui.sessions import session_path
+
+
+def paint(desk, value, rows, columns):
+    """Paint with napari's own brush call, which like a drag can be undone."""
+    layer = desk.work.scribbles.layer
+    where = np.s_[rows[0] : rows[1], columns[0] : columns[1]]
+    layer.data_setitem(tuple(part.ravel() for part in np.mgrid[where]), value)
+
+
+def paint_two(desk):
+    paint(desk, 1, (18, 22), (60, 90))
+    paint(desk, 2, (58, 62), (60, 80))
+
+
+def segmented(desk, data, name):
+    desk.open(data, name=name)
+    if desk.work.source.layer.name != name:
+        choose(desk, name)
+    paint_two(desk)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+
+def choose(desk, name):
+    """Choose an image as a person does in the list."""
+    desk.until(lambda: desk.panels.image.layers.findText(name) >= 0)
+    place = desk.panels.image.layers.findText(name)
+    desk.panels.image.layers.setCurrentIndex(place)
+    desk.panels.image.layers.activated.emit(place)
+
+
+def sessions(desk):
+    """Return the painted values in each session file, by the image they belong to."""
+    found = {}
+    for work in desk.controller.works._all:
+        path = session_path(work.source.micrograph)
+        painted = load_project(path).strokes.array() if path.exists() else None
+        found[work.source.layer.name] = painted
+    return found
+
+
+@pytest.fixture
+def two(desk, pixels):
+    """A desk with two images of one size, of which the first was segmented."""
+    desk.hurry()
+    segmented(desk, pixels, "first")
+    desk.open(255 - pixels, name="second")
+    return desk
+
+
+def reopen(desk):
+    desk.viewer.window.remove_dock_widget(desk.dock.parent())
+    desk.until(lambda: not desk.controller.bridge.busy)
+    _, desk.dock = desk.viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
+    desk.until(lambda: desk.work is not None)
+
+
+def test_each_image_keeps_its_strokes_classes_settings_result_and_session(two):
+    desk = two
+    desk.panels.classes._rows[0].recolour((10, 200, 30))
+    desk.rest()
+    before = desk.painted.copy(), desk.segmented.copy(), desk.panels.classes.classes
+
+    choose(desk, "second")
+    desk.rest()
+    assert not desk.painted.any()
+    desk.panels.training.trees.setValue(20)
+    paint(desk, 1, (100, 104), (20, 60))
+    desk.panels.classes.add_class()
+    paint(desk, 3, (120, 124), (20, 60))
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    kept = sessions(desk)
+    np.testing.assert_array_equal(kept["first"], before[0])
+    np.testing.assert_array_equal(kept["second"], desk.painted)
+
+    choose(desk, "first")
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, before[0])
+    np.testing.assert_array_equal(desk.segmented, before[1])
+    assert desk.panels.classes.classes == before[2]
+    assert desk.panels.training.trees.value() == 10
+
+
+def test_a_stroke_is_kept_though_another_image_is_chosen_at_once(two):
+    desk = two
+    paint(desk, 2, (100, 104), (20, 60))
+    painted = desk.painted.copy()
+
+    choose(desk, "second")
+    desk.rest()
+
+    np.testing.assert_array_equal(sessions(desk)["first"], painted)
+    assert sessions(desk)["second"] is None
+
+
+def test_a_stroke_is_kept_though_the_dock_is_closed_at_once(two):
+    desk = two
+    paint(desk, 2, (100, 104), (20, 60))
+    path, painted = session_path(desk.work.source.micrograph), desk.painted.copy()
+
+    desk.dock.release()
+
+    np.testing.assert_array_equal(load_project(path).strokes.array(), painted)
+
+
+def test_an_offer_belongs_to_its_image(two, pixels):
+    desk = two
+    painted = desk.painted.copy()
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(pixels.copy(), name="again")
+    desk.until(lambda: "before" in desk.panels.strip.words)
+    restore = desk.panels.strip.buttons[0]
+    desk.open(255 - pixels, name="other")
+
+    choose(desk, "other")
+    assert desk.panels.strip.words == ""
+    restore.click()
+    desk.rest()
+    assert desk.panels.strip.words == ""
+    assert not desk.painted.any()
+
+    choose(desk, "again")
+    desk.until(lambda: "before" in desk.panels.strip.words)
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, painted)
+
+
+def test_an_offer_that_was_dismissed_is_not_made_again_and_a_late_answer_paints_over_nothing(
+    two, pixels
+):
+    desk = two
+    painted = desk.painted.copy()
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(pixels.copy(), name="again")
+    desk.until(lambda: "before" in desk.panels.strip.words)
+    restore, _, dismiss = desk.panels.strip.buttons
+    dismiss.click()
+    desk.controller.ask(new=False)
+    desk.rest()
+    assert desk.panels.strip.words == ""
+
+    paint(desk, 2, (10, 30), (60, 65))
+    desk.rest()
+    restore.click()
+    desk.rest()
+
+    assert (desk.painted[10:30, 60:65] == 2).all()
+    elsewhere = np.ones(painted.shape, bool)
+    elsewhere[10:30, 60:65] = False
+    np.testing.assert_array_equal(desk.painted[elsewhere], painted[elsewhere])
+
+
+def test_strokes_of_an_image_that_was_closed_are_not_taken_for_another(desk, pixels):
+    desk.hurry()
+    segmented(desk, pixels, "first")
+    scribbles = desk.work.scribbles.layer
+    desk.viewer.layers.remove(desk.work.source.layer)
+    desk.rest()
+
+    desk.open(255 - pixels, name="second")
+    desk.rest()
+
+    assert desk.work.scribbles.layer != scribbles
+    assert not desk.painted.any()
+    assert scribbles in desk.viewer.layers
+
+
+def test_planes_of_one_image_are_not_asked_for_in_another(desk, pixels, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
+    desk.hurry()
+    desk.open(np.stack([pixels] * 3), name="stack")
+    for row, value in ((18, 1), (58, 2)):
+        where = tuple(part.ravel() for part in np.mgrid[0:1, row : row + 4, 60:90])
+        desk.work.scribbles.layer.data_setitem(where, value)
+    desk.until(lambda: desk.work.fitted is not None)
+    desk.rest()
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "3 planes" in desk.panels.strip.words)
+    start = desk.panels.strip.buttons[0]
+    desk.open(255 - pixels, name="plane")
+    desk.rest()
+    start.click()
+
+    choose(desk, "plane")
+    start.click()
+    desk.rest()
+
+    assert desk.panels.strip.words == ""
+    assert desk.controller.stack.planes == ()
+
+
+def test_the_image_that_is_chosen_is_seen(two):
+    desk = two
+    first, second = (desk.viewer.layers[name] for name in ("first", "second"))
+    scribbles, result = desk.work.scribbles.layer, desk.work.result.labels
+
+    choose(desk, "second")
+    desk.rest()
+    assert second.visible
+    assert not scribbles.visible
+    assert not result.visible
+    assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
+
+    choose(desk, "first")
+    desk.rest()
+    assert first.visible
+    assert not second.visible
+    assert scribbles.visible
+    assert result.visible
+    assert desk.viewer.layers.selection.active == scribbles
+    assert scribbles.mode == "paint"
+
+
+def test_an_image_beside_another_stays_in_view(two, pixels):
+    desk = two
+    beside = desk.open(pixels[:90], name="beside", translate=(0, 500))
+    overlay = desk.open(pixels, name="overlay", blending="additive")
+
+    choose(desk, "first")
+
+    assert beside.visible
+    assert overlay.visible
+    assert not desk.viewer.layers["second"].visible
+
+
+def test_a_dock_that_is_opened_again_goes_on_with_what_is_there(desk, pixels):
+    desk.hurry()
+    segmented(desk, pixels, "first")
+    desk.panels.classes._rows[0]._name.setText("matrix")
+    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.panels.classes._rows[1].recolour((10, 200, 30))
+    desk.panels.result.opacity.setValue(80)
+    desk.rest()
+    layers, shown = list(desk.viewer.layers), desk.segmented.copy()
+    classes, result = desk.panels.classes.classes, desk.work.result.labels
+    path = session_path(desk.work.source.micrograph)
+
+    reopen(desk)
+    desk.rest()
+    paint(desk, 1, (100, 104), (20, 60))
+    desk.rest()
+
+    assert list(desk.viewer.layers) == layers
+    assert desk.work.result.labels == result
+    assert (desk.segmented != shown).any()
+    assert desk.panels.classes.classes == classes
+    assert desk.panels.result.opacity.value() == 80
+    assert desk.panels.training.trees.value() == 10
+    np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
+    assert list(path.parent.iterdir()) == [path]  # the same session goes on
+
+
+def test_a_dock_that_is_opened_again_reads_a_channel_as_before(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels, 255 - pixels]), name="channels")
+    desk.panels.image.readings.setCurrentIndex(1)
+    desk.panels.image.readings.activated.emit(1)
+    desk.panels.image.channels.activated.emit(1)
+    paint_two(desk)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    painted, layers = desk.painted.copy(), list(desk.viewer.layers)
+
+    reopen(desk)
+    desk.rest()
+
+    assert (desk.work.source.reading.axes, desk.work.source.channel) == ("CYX", 1)
+    np.testing.assert_array_equal(desk.painted, painted)
+    assert list(desk.viewer.layers) == layers
+
+
+def test_sessions_that_are_declined_or_damaged_are_numbered(two, pixels):
+    desk = two
+    path = session_path(desk.work.source.micrograph)
+    first = path.read_bytes()
+    for number, content in ((1, first), (2, b"no session"), (3, None)):
+        desk.viewer.layers.clear()
+        desk.rest()
+        if number == 2:
+            path.write_bytes(content)
+        desk.open(pixels.copy(), name=f"opening {number}")
+        desk.until(lambda: "before" in desk.panels.strip.words)
+        if number != 2:
+            desk.panels.strip.buttons[1].click()
+        paint(desk, 1, (18, 22), (60, 60 + 10 * number))
+        desk.rest()
+        np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
+
+    assert path.with_suffix(".1.alibi").read_bytes() == first
+    assert path.with_suffix(".2.alibi").read_bytes() == b"no session"
+    assert load_project(path.with_suffix(".3.alibi")).strokes.values.size == 4 * 20
+
+
+def test_a_session_that_cannot_be_kept_is_told_and_the_result_follows(desk, pixels, tmp_path):
+    (tmp_path / "data").write_text("a file where the folder should be")
+    desk.hurry()
+    segmented(desk, pixels, "first")
+    assert "is not kept" in desk.panels.strip.words
+    assert set(np.unique(desk.segmented)) == {1, 2}
+
+
+def test_strokes_of_another_size_are_explained_and_never_painted(two, pixels, tmp_path):
+    desk = two
+    desk.dock.tasks.save_project(tmp_path / "p.alibi")
+    desk.until(lambda: "Written" in desk.panels.strip.words)
+    desk.rest()
+    for copy in tmp_path.glob("p_image_*.tif"):
+        copy.unlink()
+    binned = pixels[::2, ::2]
+    desk.open(binned, name="binned")
+    choose(desk, "binned")
+
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: "never stretched" in desk.panels.strip.words)
+    desk.rest()
+
+    assert "140 x 180" in desk.panels.strip.words
+    assert "70 x 90" in desk.panels.strip.words
+    assert desk.painted.shape == binned.shape
+    assert not desk.painted.any()
+
+
+def test_a_session_file_of_another_size_is_explained_and_never_painted(two, pixels):
+    desk = two
+    earlier = session_path(desk.work.source.micrograph).read_bytes()
+    desk.open(pixels[::2, ::2], name="binned")
+    choose(desk, "binned")
+    desk.rest()
+    session_path(desk.work.source.micrograph).write_bytes(earlier)
+    desk.controller.ask()
+    desk.until(lambda: "before" in desk.panels.strip.words)
+
+    desk.panels.strip.buttons[0].click()
+
+    assert "never stretched" in desk.panels.strip.words
+    assert not desk.painted.any()
+
+
+def test_a_project_that_is_read_while_another_image_is_chosen_paints_nothing_there(two, tmp_path):
+    desk = two
+    desk.dock.tasks.save_project(tmp_path / "p.alibi")
+    desk.until(lambda: "Written" in desk.panels.strip.words)
+    desk.rest()
+
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    choose(desk, "second")
+    desk.until(lambda: "Another image" in desk.panels.strip.words)
+    desk.rest()
+
+    assert not desk.painted.any()
+
+
+def test_labels_of_another_size_or_place_are_explained(two):
+    desk = two
+    desk.viewer.add_labels(np.ones((70, 90), int), name="small")
+    desk.viewer.add_labels(np.array(desk.painted), name="aside", scale=(2, 2))
+    desk.rest()
+    before = desk.work.scribbles.layer
+
+    desk.panels.classes.layers.chosen.emit(desk.viewer.layers["small"])
+    assert "70 x 90" in desk.panels.strip.words
+    assert desk.work.scribbles.layer == before
+    assert desk.panels.classes.layers.currentData() == before
+
+    aside = desk.viewer.layers["aside"]
+    desk.panels.classes.layers.chosen.emit(aside)
+    assert "pixel size" in desk.panels.strip.words
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+    assert desk.work.scribbles.layer == aside
+    np.testing.assert_array_equal(aside.scale, (1, 1))
+
+
+def test_only_the_layers_of_one_image_are_results_and_scribbles_of_it(two):
+    desk = two
+    choose(desk, "second")
+    paint_two(desk)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    QApplication.processEvents()
+
+    labels = [layer for layer in desk.viewer.layers if isinstance(layer, Labels)]
+    assert sum(is_result(layer) for layer in labels) == 2
+    assert sum(is_scribbles(layer) for layer in labels) == 2
+    assert {layer.name for layer in labels if layer.visible} == {
+        "scribbles on second",
+        "segmentation of second",
+    }
