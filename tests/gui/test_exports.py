@@ -81,6 +81,9 @@ def test_a_scale_set_later_moves_strokes_and_results_and_reaches_exports(quick, 
     for other in (quick.work.scribbles.layer, quick.work.result.labels):
         assert other.scale.tolist() == [3, 4, 5]
         assert other.units == layer.units
+    quick.controller.apply_to_stack()
+    quick.until(lambda: not quick.work.result.unfinished)
+    quick.rest()
     assert exported_size(quick, tmp_path) == PixelSize("nm", 3.0, 4.0, 5.0)
 
 
@@ -122,9 +125,7 @@ def test_a_pixel_size_comes_back_with_a_project_on_an_image_that_has_none(quick,
 )
 def test_names_are_proposed_beside_the_image(quick, pixels, tmp_path, monkeypatch, button, name):
     proposed = []
-    monkeypatch.setattr(
-        QFileDialog, "getSaveFileName", lambda *given: (proposed.append(given[2]) or "", "")
-    )
+    monkeypatch.setattr(QFileDialog, "exec", lambda dialog: proposed.extend(dialog.selectedFiles()))
     tifffile.imwrite(tmp_path / "alloy.ome.tif", pixels)
     quick.viewer.open(tmp_path / "alloy.ome.tif", plugin="napari")
     quick.until(lambda: quick.work is not None)
@@ -184,13 +185,13 @@ def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, t
     quick.viewer.dims.set_point(0, 0)
     paint(quick)
     quick.viewer.dims.set_point(0, 1)
-    quick.until(lambda: {(0,), (1,)} <= quick.work.segmented)
+    quick.until(lambda: {(0,), (1,)} <= quick.work.result.finished)
     quick.rest()
     assert exported_table(quick, tmp_path / "two.csv")["plane"].tolist() == [0, 0, 1, 1]
 
     quick.painted[1, 100:102, 20:60] = 1
     quick.controller.ask()
-    quick.until(lambda: quick.work.segmented == {(1,)})
+    quick.until(lambda: quick.work.result.finished == {(1,)})
     quick.rest()
 
     assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
@@ -214,7 +215,7 @@ def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixel
     quick.rest()
     quick.open(pixels[::-1].copy())
     quick.dock.tasks.load(tmp_path / "c.skops")
-    quick.until(lambda: bool(quick.work.segmented))
+    quick.until(lambda: bool(quick.work.result.finished))
     quick.rest()
 
     table = exported_table(quick, tmp_path / "f.csv")

@@ -61,7 +61,7 @@ def test_undo_and_redo_make_the_other_planes_unfinished(stacked, tmp_path):
 
     for change in ("undo", "redo"):
         apply_to_stack(desk)
-        assert desk.work.result.unfinished == []
+        assert not desk.work.result.unfinished
         getattr(desk.work.scribbles.layer, change)()
         desk.rest()
         desk.dock.tasks.export(tmp_path / "labels.tif")
@@ -133,7 +133,7 @@ def test_preliminary_ends_when_the_features_are_cancelled(waiting):
     waiting.rest()
     assert not preliminary(waiting)
     assert "%" in waiting.panels.result.facts.text()
-    assert waiting.work.result.unfinished == []
+    assert not waiting.work.result.unfinished
 
 
 def test_preliminary_ends_when_the_features_fail(waiting):
@@ -141,7 +141,7 @@ def test_preliminary_ends_when_the_features_fail(waiting):
     waiting.rest()
     assert not preliminary(waiting)
     assert waiting.panels.image.chip.words == "Not available"
-    assert waiting.work.result.unfinished == []
+    assert not waiting.work.result.unfinished
 
 
 def test_preliminary_ends_with_the_final_result_and_does_not_come_back(desk, pixels):

@@ -120,7 +120,8 @@ class Actions(QObject):
         if work is None or work.fitted is None or work.result.labels is None:
             return
         classes = [known.info() for known in self._controller.panels.classes.classes]
-        labels = {index: work.result.labels.data[index].copy() for index in work.result.finished}
+        finished = sorted(work.result.finished)
+        labels = {index: work.result.labels.data[index].copy() for index in finished}
         if not labels:
             self._say("No plane is segmented by the strokes as they are now; wait, then export.")
             return

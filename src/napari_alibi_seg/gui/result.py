@@ -73,14 +73,14 @@ class ResultLayers(QObject):
         return self._timer.isActive()
 
     @property
-    def finished(self) -> list[Index]:
+    def finished(self) -> frozenset[Index]:
         """Planes that hold, in every pixel, the classes of the forest applied last."""
-        return [i for i in self._source.micrograph.plane_indices() if i in self._finished]
+        return frozenset(self._finished)
 
     @property
-    def unfinished(self) -> list[Index]:
+    def unfinished(self) -> frozenset[Index]:
         """The other planes."""
-        return [i for i in self._source.micrograph.plane_indices() if i not in self._finished]
+        return frozenset(self._source.micrograph.plane_indices()) - self._finished
 
     def expect(self, classifier: PixelClassifier) -> bool:
         """Know the classifier of the blocks to come; whether what is there is of another forest."""
