@@ -270,7 +270,7 @@ def test_apply_passes_over_results_of_any_name_and_over_hidden_files(folder, cla
     for _ in range(2):
         assert main(["apply", str(classifier), str(batch), "--output", str(folder / "r")]) == 0
         names = sorted(path.name for path in (folder / "r").iterdir())
-        assert names == ["a_labels.tif", "b_labels.tif"]
+        assert names == ["a_labels.tif", "b_labels.tif", "fractions.csv"]
 
 
 def test_a_classifier_is_kept_if_a_later_output_fails(folder, monkeypatch):

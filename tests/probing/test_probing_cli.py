@@ -178,7 +178,7 @@ def test_control_c_leaves_no_trace_and_no_traceback(tmp_path):
     command = [sys.executable, "-m", "napari_alibi_seg.probing", str(image), "--model", ALIBI]
     command += ["--output", str(output)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c) as process:
-        while not list(tmp_path.glob(".out.*")) and process.poll() is None:
+        while not list(tmp_path.glob(".*")) and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         error = process.communicate()[1].decode()
