@@ -102,7 +102,9 @@ class Drawing:
             told = calibrated(shares, np.exp(log))[rows, self.truth[self.known]]
             return float(-np.log(told).mean())
 
-        return float(np.exp(minimize_scalar(misfit, np.log(_TEMPERATURES), method="bounded").x))
+        return float(
+            np.exp(minimize_scalar(misfit, bounds=np.log(_TEMPERATURES), method="bounded").x)
+        )
 
     def assessed(self, prior: TemperaturePrior) -> Assessment:
         """Assess the forest as the window does."""

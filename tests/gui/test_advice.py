@@ -1,4 +1,9 @@
 import numpy as np
+import pytest
+
+from napari_alibi_seg.core.assessment import Assessment, Estimate
+from napari_alibi_seg.core.live_records import Painted
+from napari_alibi_seg.gui.words import facts
 
 
 def advised(desk):
@@ -42,3 +47,12 @@ def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
         row, column = (np.array(centre) - (30, 10)) / 2
         assert 0 <= row < pixels.shape[0] and 0 <= column < pixels.shape[1]
         assert not desk.painted[round(row), round(column)]
+
+
+@pytest.mark.parametrize("unsettled", [0.0, 0.1])
+def test_it_is_told_when_more_strokes_would_change_little(unsettled):
+    certain = Estimate(0.9, 0.8, 0.95)
+    assessment = Assessment(certain, certain, {}, {}, (), unsettled, 1.0)
+    words = facts([], Painted({1: 9, 2: 9}, 4), None, assessment, False)
+    assert "About 90 % of the pixels right" in words
+    assert ("would change little" in words) == assessment.settled == (unsettled == 0)

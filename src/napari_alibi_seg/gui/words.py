@@ -60,9 +60,10 @@ ACCURACY = (
     "the forest is sure and wrong it is too high, so compare with your own eyes."
 )
 FRACTIONS = (
-    "The ranges of the fractions are meant alike, but held the truth less often: eight times in "
-    "ten, where classes look alike four times in ten."
+    "The ranges of the fractions are meant alike; where classes look alike they held the truth "
+    "only five times in ten."
 )
+SETTLED = "More strokes like these would change little."
 WELCOME = "Open an image, or one of the samples: File, Open Sample."
 
 
@@ -115,7 +116,8 @@ def area_words(area: float, size: PixelSize) -> str:
 def _accuracy(assessment: Assessment) -> str:
     known = assessment.accuracy
     value, low, high = (round(100 * part) for part in (known.value, known.low, known.high))
-    return f"About {value} % of the pixels right ({low}&nbsp;to&nbsp;{high}&nbsp;%)"
+    words = f"About {value} % of the pixels right ({low}&nbsp;to&nbsp;{high}&nbsp;%)"
+    return f"{words}<br>{SETTLED}" if assessment.settled else words
 
 
 def _fractions(
