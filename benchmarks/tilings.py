@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_alibi_seg import FeatureExtractor, SegmentationConfig, read_image
+from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import gather_samples
 from napari_alibi_seg.core.features import FeatureMap, automatic_scale
 from napari_alibi_seg.core.results import read_scribbles
-from napari_alibi_seg.core.segmentation import blocks, planes_of
+from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from napari_alibi_seg.core.assessment import Seen, Strokes, assessing
+from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.classifier import PixelSamples, gather_samples
-from napari_alibi_seg.core.segmentation import blocks, planes_of
+from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.strokes import painted_without, stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
 from napari_alibi_seg.core.trust import CLASSICAL, DEEP

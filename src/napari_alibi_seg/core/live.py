@@ -18,6 +18,7 @@ import torch
 
 from napari_alibi_seg.core import smoothing, voting
 from napari_alibi_seg.core.advice import Result, advising
+from napari_alibi_seg.core.blockwise import blocks, in_order
 from napari_alibi_seg.core.channels import Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import (
@@ -37,7 +38,7 @@ from napari_alibi_seg.core.live_blocks import (
 from napari_alibi_seg.core.live_channels import LiveChannels, quick
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
-from napari_alibi_seg.core.segmentation import blocks, in_order, planes_of
+from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.segmentation import blocks
+from napari_alibi_seg.core.blockwise import blocks
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.classifier import Segmentation

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_alibi_seg.core.blockwise import blocks, in_order
 from napari_alibi_seg.core.budget import Budget
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
@@ -44,14 +42,12 @@ from napari_alibi_seg.core.strokes import on_data, painted_pixels
 from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Variation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import PixelSamples
     from napari_alibi_seg.core.forest import PixelForest
-
-T = TypeVar("T")
 
 BLOCK = 512
 _BLOCKS_BYTES = 1e9
@@ -401,35 +397,3 @@ def painted_planes(
         )
     planes = {index: scribbles[index] for index in image.plane_indices()}
     return {index: plane for index, plane in planes.items() if plane.any()}
-
-
-def blocks(shape: tuple[int, int], side: int) -> list[Window]:
-    """Cut a plane into windows of at most `side` pixels, row by row."""
-    return [
-        Window(top, left, min(side, shape[0] - top), min(side, shape[1] - left))
-        for top in range(0, shape[0], side)
-        for left in range(0, shape[1], side)
-    ]
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use, which in a container is not all there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def in_order(work: Callable[[Window], T], windows: Sequence[Window], most: int = 64) -> Iterator[T]:
-    """Map over windows with a thread per core, at most `most`, holding only a few results."""
-    workers = min(available_cores(), most)
-    pool = ThreadPoolExecutor(workers)
-    pending: deque[Future[T]] = deque()
-    try:
-        for window in windows:
-            pending.append(pool.submit(work, window))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -16,6 +16,7 @@ from uuid import uuid4
 import numpy as np
 
 from napari_alibi_seg import __version__
+from napari_alibi_seg.core.blockwise import available_cores
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.cluster import connected, on_cluster, on_threads, tasks
@@ -26,7 +27,7 @@ from napari_alibi_seg.core.ledger import Ledger, Plan, digest, writing
 from napari_alibi_seg.core.ome_zarr import create_labels, read_plane, require_made_by, write_plane
 from napari_alibi_seg.core.planes import Levels, Plane
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.segmentation import Segmenter, available_cores, planes_of
+from napari_alibi_seg.core.segmentation import Segmenter, planes_of
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:

@@ -1,0 +1,47 @@
+"""A plane in blocks, and the cores they are worked on."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from napari_alibi_seg.core.planes import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+T = TypeVar("T")
+
+
+def blocks(shape: tuple[int, int], side: int) -> list[Window]:
+    """Cut a plane into windows of at most `side` pixels, row by row."""
+    return [
+        Window(top, left, min(side, shape[0] - top), min(side, shape[1] - left))
+        for top in range(0, shape[0], side)
+        for left in range(0, shape[1], side)
+    ]
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use, which in a container is not all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order(work: Callable[[Window], T], windows: Sequence[Window], most: int = 64) -> Iterator[T]:
+    """Map over windows with a thread per core, at most `most`, holding only a few results."""
+    workers = min(available_cores(), most)
+    pool = ThreadPoolExecutor(workers)
+    pending: deque[Future[T]] = deque()
+    try:
+        for window in windows:
+            pending.append(pool.submit(work, window))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
