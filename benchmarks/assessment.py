@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,13 +25,10 @@ from methods import SHARED
 from napari_alibi_seg import Micrograph, SegmentationConfig, Segmenter, read_image, read_scribbles
 from napari_alibi_seg.core.assessment import Assessment, Seen, Strokes, assessing
 from napari_alibi_seg.core.cache import FeatureCache
-from napari_alibi_seg.core.channels import PixelChannels
-from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
-from napari_alibi_seg.core.classifier import PixelClassifier, PixelSamples, gather_samples
-from napari_alibi_seg.core.features import FeatureExtractor
-from napari_alibi_seg.core.progress import silent
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
+from napari_alibi_seg.core.judging import Training, returned
 from napari_alibi_seg.core.segmentation import planes_of
-from napari_alibi_seg.core.strokes import stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
 from napari_alibi_seg.core.trust import (
     TemperaturePrior,
@@ -46,9 +42,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from methods import Labels
+    from napari_alibi_seg.core.channels import PixelChannels
 
 SPREAD = 0.2
-_TREES = 40
 _TEMPERATURES = (0.2, 5.0)
 
 
@@ -60,10 +56,8 @@ class Drawing:
     ----------
     set, name : str
         Folder, and kind of scribbles with the image's name.
-    config : SegmentationConfig
-        What the forest was trained with.
-    classifier : PixelClassifier
-        The forest.
+    training : Training
+        Of the forest.
     strokes : Strokes
         What is painted.
     seen : Seen
@@ -77,8 +71,7 @@ class Drawing:
 
     set: str
     name: str
-    config: SegmentationConfig
-    classifier: PixelClassifier
+    training: Training
     strokes: Strokes
     seen: Seen
     truth: np.ndarray
@@ -108,29 +101,18 @@ class Drawing:
 
     def assessed(self, prior: TemperaturePrior) -> Assessment:
         """Assess the forest as the window does."""
-        work = assessing(self.strokes, self.seen, self._fit, prior)
-        while True:
-            try:
-                next(work)
-            except StopIteration as finished:
-                return finished.value
-
-    def _fit(self, samples: PixelSamples):
-        config = replace(self.config, trees=_TREES)
-        return partial(votes, config.fit_forest([samples], self.classifier.projection))
+        return returned(assessing(self.strokes, self.seen, self.training.fit, prior))
 
 
 class Judge:
     """Trains on drawings and looks at the results on a grid."""
 
     def __init__(self, model: str) -> None:
-        self._config = SegmentationConfig(model)
-        self._cache = FeatureCache(memory_limit=2e9)
-        self._segmenter = Segmenter(self._config, cache=self._cache)
-        self._extractor = None if model == CLASSICAL else FeatureExtractor.load(model)
+        cache = FeatureCache(memory_limit=2e9)
+        self._segmenter = Segmenter(SegmentationConfig(model), cache=cache)
 
-    def drawing(self, folder: Path, kind: str, path: Path) -> Drawing:
-        """Train on a drawing."""
+    def drawing(self, folder: Path, kind: str, path: Path) -> Drawing | None:
+        """Train on a drawing; None if no piece of each class can be left out."""
         image = read_image(folder / "images" / path.name)
         scribbles = read_scribbles(path, image)
         classifier = self._segmenter.fit(image, scribbles)
@@ -143,15 +125,17 @@ class Judge:
         truth = read_scribbles(folder / "labels" / path.name, image)[tuple(grid)]
         place = np.where(np.isin(truth, classes), np.searchsorted(classes, truth), -1)
         place[scribbles[tuple(grid)] > 0] = -1
-        samples = gather_samples(channels, scribbles)
-        pieces = stroke_pieces({(): scribbles})[0]
+        samples = [gather_samples(channels, scribbles)]
+        training = Training(classifier, self._segmenter.config, {(): scribbles}, samples)
+        strokes = training.strokes()
+        if strokes is None:
+            return None
         gain = self._gain(image, path, scribbles, shares, place, grid)
         return Drawing(
             folder.name,
             f"{kind} {path.name}",
-            self._config,
-            classifier,
-            Strokes(samples, pieces),
+            training,
+            strokes,
             Seen(values, shares),
             place,
             gain,
@@ -173,10 +157,7 @@ class Judge:
 
     def _channels(self, image: Micrograph, classifier: PixelClassifier) -> PixelChannels:
         [plane] = planes_of(image).values()
-        if self._extractor is None or classifier.features is None:
-            return PixelChannels(plane, classifier.channels)
-        features = self._cache.get(plane, self._extractor, classifier.features.scale, silent)
-        return PixelChannels(plane, classifier.channels, features, classifier.projection)
+        return self._segmenter.channels(classifier, plane)
 
 
 def mean_iou(shares: np.ndarray, truth: np.ndarray) -> float:
@@ -228,7 +209,7 @@ def report(drawings: list[Drawing]) -> None:
 def fractions_held(drawing: Drawing, assessment: Assessment) -> float:
     """Return the share of the classes whose true area fraction lies in the interval."""
     truth = drawing.truth[drawing.known]
-    true = np.bincount(truth, minlength=len(drawing.classifier.classes)) / len(truth)
+    true = np.bincount(truth, minlength=len(drawing.training.classifier.classes)) / len(truth)
     told = assessment.fractions.values()
     return float(np.mean([e.low <= t <= e.high for e, t in zip(told, true, strict=True)]))
 
@@ -262,7 +243,7 @@ def main() -> None:
         judge.drawing(path.parents[2], path.parent.name, path)
         for path in tqdm(paths, mininterval=20)
     ]
-    report([one for one in drawings if one.strokes.assessable])
+    report([one for one in drawings if one is not None])
 
 
 if __name__ == "__main__":

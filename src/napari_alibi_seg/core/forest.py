@@ -74,22 +74,23 @@ def fit_forest(
         random_state=seed,
         warm_start=True,
     )
-    blind, half = clone(forest), trees // 2 if deep else 0
     random = np.random.default_rng(seed)
-    for done in _portions(trees - half):
-        seen = vary(values, random) if vary else values
-        forest.set_params(n_estimators=done).fit(seen, labels)
-        progress("training", done, trees)
-    values[:, :deep] = 0.0  # no tree splits on a constant
-    for done in _portions(half):
-        seen = vary(values, random) if vary else values
-        blind.set_params(n_estimators=done).fit(seen, labels)
-        progress("training", trees - half + done, trees)
+
+    def grow(growing: PixelForest, count: int, before: int) -> PixelForest:
+        for done in _portions(count):
+            seen = vary(values, random) if vary else values
+            growing.set_params(n_estimators=done).fit(seen, labels)
+            progress("training", before + done, trees)
+        return growing
+
+    blind, half = clone(forest), trees // 2 if deep else 0
+    grow(forest, trees - half, 0)
     if half:
-        forest.estimators_ += blind.estimators_
+        values[:, :deep] = 0.0  # no tree splits on a constant
+        forest.estimators_ += grow(blind, half, trees - half).estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 
 def _portions(trees: int) -> list[int]:
     # A few trees at a time are the same trees, but the balance must then be told as numbers.
-    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees] if trees else []
+    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees]

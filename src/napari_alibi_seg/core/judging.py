@@ -99,18 +99,16 @@ def looking(
         (h, w, F) and (h, w).
     """
     step, rows = grid_step(channels.shape), []
-    missing = np.zeros(channels.shape, bool)[::step, ::step].copy()
     for _, of_a_row in groupby(blocks(channels.shape, _SIDE), key=attrgetter("top")):
         parts = []
         for window in of_a_row:
             yield
-            parts.append(look(window))
-            there = channels.missing(window)
-            if there is not None:
-                few, top, left = there[::step, ::step], window.top // step, window.left // step
-                missing[top : top + few.shape[0], left : left + few.shape[1]] = few
-        rows.append(np.concatenate(parts, axis=1))
-    return np.concatenate(rows), missing
+            values, there = look(window), channels.missing(window)
+            few = np.zeros(values.shape[:2], bool) if there is None else there[::step, ::step]
+            parts.append((values, few))
+        rows.append([np.concatenate(some, axis=1) for some in zip(*parts, strict=True)])
+    values, missing = (np.concatenate(some) for some in zip(*rows, strict=True))
+    return values, missing
 
 
 def judging(
@@ -179,9 +177,9 @@ def assess(
     found = {}
     for done, (index, known) in enumerate(channels.items(), start=1):
         look = partial(_every, known, grid_step(known.shape))
-        values, missing = _returned(looking(known, look))
+        values, missing = returned(looking(known, look))
         shares = votes(classifier.forest, values).astype(np.float32)
-        assessment = _returned(judging(training, scribbles[index], values, shares, missing))
+        assessment = returned(judging(training, scribbles[index], values, shares, missing))
         if assessment is not None:
             found[index] = assessment
         segmenter.progress("assessment", done, len(channels))
@@ -192,7 +190,8 @@ def _every(channels: PixelChannels, step: int, window: Window) -> NDArray[np.flo
     return channels.block(window)[::step, ::step]
 
 
-def _returned(work: Generator[Any, None, T]) -> T:
+def returned(work: Generator[Any, None, T]) -> T:
+    """Take every step of some work, and return what it returns."""
     while True:
         try:
             next(work)
