@@ -107,28 +107,3 @@ def test_tiles_agree_better_the_less_a_geometry_knows_the_canvas(teacher: Backbo
 
     assert agreement(Geometry(slope=2.0)) > agreement(PUBLISHED)
     assert agreement(Geometry(slope=50.0)) == pytest.approx(1, abs=1e-4)
-
-
-@pytest.mark.parametrize(("views", "turns"), [(2, 2), (4, 1), (8, 1)])
-def test_targets_of_several_views_turn_with_the_image(teacher, views, turns):
-    images = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
-    offset = make_offset(teacher, images.shape[-1] // teacher.patch_size)
-    with torch.no_grad():
-        for count, equal in ((views, True), (1, False)):
-            table = TargetTable(offset, torch.ones(teacher.channels), count)
-            turned = table.of(teacher, torch.rot90(images, turns, (2, 3)))
-            expected = torch.rot90(table.of(teacher, images), turns, (1, 2))
-            assert torch.allclose(turned, expected, atol=1e-4) is equal
-
-
-def test_targets_of_eight_views_are_mirrored_with_the_image(teacher):
-    images = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
-    table = TargetTable({}, torch.ones(teacher.channels), 8)
-    with torch.no_grad():
-        mirrored = table.of(teacher, images.flip(3))
-        assert torch.allclose(mirrored, table.of(teacher, images).flip(2), atol=1e-4)
-
-
-def make_offset(teacher, side):
-    """An offset that turning by a quarter leaves as it is."""
-    return {side: torch.ones(side, side, teacher.channels)}

@@ -16,7 +16,7 @@ from napari_alibi_seg.finetune.__main__ import parser
 from napari_alibi_seg.finetune.config import FinetuneConfig, Precision, Target, options
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import read_corpus
-from napari_alibi_seg.finetune.equivariance import Motion, random_motion
+from napari_alibi_seg.finetune.motions import Motion, random_motion
 from napari_alibi_seg.finetune.processes import Processes
 from napari_alibi_seg.finetune.state import start
 from napari_alibi_seg.finetune.targets import TargetTable
@@ -148,13 +148,39 @@ def test_tokens_of_a_patchwise_model_follow_every_motion() -> None:
     def tokens(pixels: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.avg_pool2d(pixels, 16).permute(0, 2, 3, 1)  # (B, h, w, 3)
 
-    motions = {random_motion(0, step, 4) for step in range(20)}
+    motions = {random_motion(0, (step,), 4) for step in range(20)}
     assert len(motions) > 10
     for motion in motions:
         torch.testing.assert_close(
             tokens(motion.of_images(images, 16)), motion.of_tokens(tokens(images))
         )
+        torch.testing.assert_close(motion.back(motion.of_tokens(tokens(images))), tokens(images))
     assert torch.equal(Motion((0, 0), False, 0).of_images(images, 16), images)
+
+
+def test_a_teacher_that_sees_turned_crops_says_what_holds_in_every_direction(make_trainer) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 64, 64)
+    straight, turned = (make_trainer(replace(CONFIG, turned=turned)) for turned in (False, True))
+    with torch.no_grad():
+        expected = straight.targets(images)
+        seen = []
+        for turned.state.step in range(20):
+            seen.append(turned.targets(images))
+
+    same = [torch.allclose(one, expected, atol=1e-5) for one in seen]
+    assert any(same)
+    assert not all(same)
+
+
+def test_only_the_student_sees_changed_crops_of_a_clean_teacher(make_trainer) -> None:
+    config = replace(CONFIG, noise=0.5)
+    for clean in (False, True):
+        trainer = make_trainer(replace(config, clean=clean))
+        [part] = trainer.portions(0)
+        unchanged = replace(trainer.crops, augmented=False).batch(64, part.batch.keys)
+        assert torch.equal(part.shown, unchanged) is clean
+        assert torch.equal(part.shown, part.images) is not clean
 
 
 def test_config_survives_json() -> None:

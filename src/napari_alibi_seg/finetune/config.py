@@ -78,14 +78,20 @@ class FinetuneConfig:
             "or without the channels that predict position in images left out (blanked)"
         ),
     ] = Target.CENTRED
-    views: Annotated[
-        int,
+    turned: Annotated[
+        bool,
         Option(
-            "turned (and, if 8, mirrored) copies of a crop that the teacher's tokens are averaged "
-            "over: 1, 2, 4 or 8",
-            "copies",
+            "whether the teacher sees every batch turned and mirrored at random, so that what it "
+            "says only because of how an image lies averages out"
         ),
-    ] = 1
+    ] = False
+    clean: Annotated[
+        bool,
+        Option(
+            "whether the teacher sees crops without the changes of grey values below, which the "
+            "student then learns to ignore"
+        ),
+    ] = False
     target_crops: Annotated[
         int, Option("crops of each size that show what position adds to the target", "crops")
     ] = 256
@@ -160,7 +166,6 @@ class FinetuneConfig:
                 min(self.steps, self.batch_tokens, self.accumulate, self.validate_every) >= 1
                 and min(self.target_crops, self.validation_crops) >= 2
             ),
-            "views must be 1, 2, 4 or 8": self.views in (1, 2, 4, 8),
             "learning_rate, clip and memory must be above 0": (
                 min(self.learning_rate, self.clip, self.memory) > 0
             ),

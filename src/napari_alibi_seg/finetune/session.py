@@ -223,7 +223,7 @@ def _table(
         LOG.info("finding out what position adds to the teacher's tokens")
         make_table(teacher, crops, config).save(path)
     processes.wait()
-    return TargetTable.load(path, config.views).to(processes.device)
+    return TargetTable.load(path).to(processes.device)
 
 
 @contextmanager

@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.crops import Crops
 
-WAYS: Mapping[int, tuple[tuple[bool, int], ...]] = {
-    1: ((False, 0),),
-    2: ((False, 0), (False, 2)),
-    4: tuple((False, turns) for turns in range(4)),
-    8: tuple((mirrored, turns) for mirrored in (False, True) for turns in range(4)),
-}
-"""By the number of views: whether each is mirrored, and its quarter turns."""
-
 _KEPT = "kept"
 _PROBED_CROPS = 64
 _PROBED_RAMPS = ("lr", "ud", "radial")
@@ -47,18 +39,10 @@ class TargetTable:
         Per side of the grid, (side, side, C): what to subtract. Grids not named are left alone.
     kept : Tensor
         (C,), 0 for channels that are blanked and 1 for all others.
-    views : int
-        Over how many turned and mirrored copies of an image the teacher's tokens are averaged.
     """
 
     offsets: Mapping[int, Tensor]
     kept: Tensor
-    views: int = 1
-
-    def of(self, teacher: Backbone, images: Tensor) -> Tensor:
-        """Return the targets, (B, h, w, C), for (B, 3, S, S) images."""
-        tokens = [_back(teacher(_moved(images, *way)), *way) for way in WAYS[self.views]]
-        return self.apply(torch.stack(tokens).mean(dim=0).float())
 
     def apply(self, tokens: Tensor) -> Tensor:
         """Return the targets for teacher tokens, both (B, h, w, C)."""
@@ -69,7 +53,7 @@ class TargetTable:
     def to(self, device: torch.device) -> TargetTable:
         """Return the table on a device."""
         offsets = {side: offset.to(device) for side, offset in self.offsets.items()}
-        return TargetTable(offsets, self.kept.to(device), self.views)
+        return TargetTable(offsets, self.kept.to(device))
 
     def save(self, path: Path) -> None:
         """Write the table as safetensors."""
@@ -78,11 +62,11 @@ class TargetTable:
             aside.write_bytes(save({**tensors, _KEPT: self.kept.cpu()}))
 
     @classmethod
-    def load(cls, path: Path, views: int = 1) -> TargetTable:
+    def load(cls, path: Path) -> TargetTable:
         """Read what `save` wrote."""
         tensors, _ = read_tensors(path)
         kept = tensors.pop(_KEPT)
-        return cls({int(side): offset for side, offset in tensors.items()}, kept, views)
+        return cls({int(side): offset for side, offset in tensors.items()}, kept)
 
 
 def make_table(teacher: Backbone, crops: Crops, config: FinetuneConfig) -> TargetTable:
@@ -96,10 +80,10 @@ def make_table(teacher: Backbone, crops: Crops, config: FinetuneConfig) -> Targe
     sizes = set(config.crop_sizes)
     if config.target is Target.CENTRED:
         offsets = {size // teacher.patch_size: _offset(teacher, crops, size) for size in sizes}
-        return TargetTable(offsets, kept, config.views)
+        return TargetTable(offsets, kept)
     if config.target is Target.BLANKED:
         kept[position_channels(teacher, crops, config.blank_above)] = 0.0
-    return TargetTable({}, kept, config.views)
+    return TargetTable({}, kept)
 
 
 def position_channels(teacher: Backbone, crops: Crops, above: float) -> list[int]:
@@ -117,21 +101,8 @@ def _offset(teacher: Backbone, crops: Crops, size: int) -> Tensor:
     total = torch.zeros((), dtype=torch.float64)
     for tokens in _tokens(teacher, crops, size, crops.config.target_crops):
         total = total + tokens.sum(dim=0, dtype=torch.float64)
-    mean = total[None] / crops.config.target_crops  # (1, h, w, C)
-    ways = WAYS[crops.config.views]
-    mean = torch.stack([_back(mean, *way) for way in ways]).mean(dim=0)[0]
+    mean = total / crops.config.target_crops  # (h, w, C)
     return (mean - mean.mean(dim=(0, 1))).float()
-
-
-def _moved(images: Tensor, mirrored: bool, turns: int) -> Tensor:
-    images = images.flip(-1) if mirrored else images
-    return torch.rot90(images, turns, (-2, -1))
-
-
-def _back(tokens: Tensor, mirrored: bool, turns: int) -> Tensor:
-    """Return the tokens, (B, h, w, C), of moved images where those of the images are."""
-    tokens = torch.rot90(tokens, -turns, (1, 2))
-    return tokens.flip(2) if mirrored else tokens
 
 
 def _tokens(teacher: Backbone, crops: Crops, size: int, count: int) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,8 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.finetune.crops import Batch, training_batches
-from napari_alibi_seg.finetune.equivariance import Motion, random_motion
+from napari_alibi_seg.finetune.crops import Stream, training_batches
+from napari_alibi_seg.finetune.motions import Motion, random_motion
 from napari_alibi_seg.finetune.state import number_format
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.backbone import Backbone
     from napari_alibi_seg.finetune.config import FinetuneConfig
-    from napari_alibi_seg.finetune.crops import Crops
+    from napari_alibi_seg.finetune.crops import Batch, Crops
     from napari_alibi_seg.finetune.processes import Processes
     from napari_alibi_seg.finetune.state import State
     from napari_alibi_seg.finetune.targets import TargetTable
@@ -59,6 +59,25 @@ class StepReport:
     gradient_norm: float
     learning_rate: float
     stop: bool
+
+
+@dataclass(frozen=True)
+class Portion:
+    """What one process gets of a batch.
+
+    Attributes
+    ----------
+    batch : Batch
+        What the batch holds over all processes.
+    images : Tensor
+        (B, 3, S, S) as the student sees them.
+    shown : Tensor
+        The same as the teacher sees them.
+    """
+
+    batch: Batch
+    images: Tensor
+    shown: Tensor
 
 
 class Distillation(nn.Module):
@@ -140,44 +159,63 @@ class Trainer:
         model: nn.Module = Distillation(self.state.student, self.config.equivariance)
         if self.processes.count > 1:
             model = DistributedDataParallel(model, broadcast_buffers=False)
-        for batches in self._prefetched():
-            yield self._step(model, batches, stop)
+        for portions in self._prefetched():
+            yield self._step(model, portions, stop)
 
-    def _step(
-        self, model: nn.Module, batches: list[tuple[Batch, Tensor]], stop: Event
-    ) -> StepReport:
+    def portions(self, step: int) -> list[Portion]:
+        """Return this process's crops of the batches of a step."""
+        rank, count = self.processes.rank, self.processes.count
+        unchanged = replace(self.crops, augmented=False)
+        portions = []
+        for batch in training_batches(self.config, step, self.teacher.patch_size, count):
+            keys = batch.keys[rank::count]
+            images = self.crops.batch(batch.size, keys)
+            shown = unchanged.batch(batch.size, keys) if self.config.clean else images
+            portions.append(Portion(batch, images, shown))
+        return portions
+
+    def targets(self, shown: Tensor) -> Tensor:
+        """Return the targets of this step, (B, h, w, C), for what the teacher is shown."""
+        if not self.config.turned:
+            return self.table.apply(self.teacher(shown).float())
+        motion = random_motion(self.config.seed, (Stream.TURNS, self.state.step))
+        moved = motion.of_images(shown, self.teacher.patch_size)
+        return motion.back(self.table.apply(self.teacher(moved).float()))
+
+    def _step(self, model: nn.Module, portions: list[Portion], stop: Event) -> StepReport:
         state, optimiser = self.state, self.state.optimiser
         rate = learning_rate(self.config, state.step)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["times"]
         optimiser.zero_grad()
-        own = sum(self._backward(model, *batch, last=batch is batches[-1]) for batch in batches)
+        own = sum(self._backward(model, part, last=part is portions[-1]) for part in portions)
         loss, stops = self.processes.summed(own / self.processes.count, stop.is_set())
         state.scaler.unscale_(optimiser)
         norm = float(clip_grad_norm_(state.student.parameters(), self.config.clip))
         self._check(loss, norm)
         state.scaler.step(optimiser)
         state.scaler.update()
-        crops = sum(len(batch.keys) for batch, _ in batches)
+        crops = sum(len(part.batch.keys) for part in portions)
         state.step, state.crops = state.step + 1, state.crops + crops
         state.update_mean(self.config.ema)
-        return StepReport(batches[0][0].size, crops, loss, norm, rate, stops > 0)
+        return StepReport(portions[0].batch.size, crops, loss, norm, rate, stops > 0)
 
-    def _backward(self, model: Any, batch: Batch, images: Tensor, last: bool) -> float:
+    def _backward(self, model: Any, part: Portion, last: bool) -> float:
         """Add the gradient of this process's crops; return their part of the loss."""
         device = self.processes.device
-        images = images.to(device)
+        images, shown = part.images.to(device), part.shown.to(device)
         number = number_format(self.config.precision, device)
         half = torch.autocast(device.type, number, enabled=number is not torch.float32)
         with torch.no_grad(), half:
-            targets = self.table.of(self.teacher, images)
-        motion = random_motion(self.config.seed, self.state.step, targets.shape[1])
+            targets = self.targets(shown)
+        key = (Stream.EQUIVARIANCE, self.state.step)
+        motion = random_motion(self.config.seed, key, targets.shape[1])
         waits = nullcontext() if last or self.processes.count == 1 else model.no_sync()
         with waits:
             with half:
                 losses = model(images, targets, motion)
             # DDP averages over processes; their parts of a batch may differ by one crop.
-            share = self.processes.count / (len(batch.keys) * self.config.accumulate)
+            share = self.processes.count / (len(part.batch.keys) * self.config.accumulate)
             loss = losses.sum() * share
             self.state.scaler.scale(loss).backward()
         return float(loss.detach())
@@ -192,19 +230,14 @@ class Trainer:
             "again with a lower --learning-rate or a longer --warmup."
         )
 
-    def _prefetched(self) -> Iterator[list[tuple[Batch, Tensor]]]:
-        """Yield the batches of every step left; the next are made while one is used."""
+    def _prefetched(self) -> Iterator[list[Portion]]:
+        """Yield the crops of every step left; the next are made while one is used."""
         with ThreadPoolExecutor(1) as executor:
-            coming = executor.submit(self._batches, self.state.step)
+            coming = executor.submit(self.portions, self.state.step)
             for step in range(self.state.step, self.config.steps):
-                batches = coming.result()
-                coming = executor.submit(self._batches, step + 1)
-                yield batches
-
-    def _batches(self, step: int) -> list[tuple[Batch, Tensor]]:
-        rank, count = self.processes.rank, self.processes.count
-        batches = training_batches(self.config, step, self.teacher.patch_size, count)
-        return [(batch, self.crops.batch(batch.size, batch.keys[rank::count])) for batch in batches]
+                portions = coming.result()
+                coming = executor.submit(self.portions, step + 1)
+                yield portions
 
 
 def learning_rate(config: FinetuneConfig, step: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -84,7 +83,8 @@ class Validation:
         self._images = crops.batch(_SIDE * patch, keys)
         self._large = crops.batch(2 * _SIDE * patch, keys[:_TILED_CROPS])
         self._teacher = _tokens(teacher, self._images)
-        self._targets = _tokens(teacher, self._images, table)
+        device = next(teacher.parameters()).device
+        self._targets = table.apply(self._teacher.to(device)).cpu()
         self._teacher_loio = leave_one_image_out_r2([*self._teacher.numpy()])
 
     def score(self, student: Backbone) -> Scores:
@@ -148,7 +148,6 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 
 @torch.no_grad()
-def _tokens(backbone: Backbone, images: Tensor, table: TargetTable | None = None) -> Tensor:
+def _tokens(backbone: Backbone, images: Tensor) -> Tensor:
     device = next(backbone.parameters()).device
-    seen = backbone if table is None else partial(table.of, backbone)
-    return torch.cat([seen(part.to(device)).cpu() for part in images.split(4)])
+    return torch.cat([backbone(part.to(device)).cpu() for part in images.split(4)])
