@@ -12,10 +12,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
+from torch import Tensor, nn
 
 from napari_alibi_seg import ChannelConfig, Micrograph, SegmentationConfig, Segmenter
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, Forest
 from napari_alibi_seg.core.classifier import gather_samples
 from napari_alibi_seg.core.planes import Window
@@ -46,7 +48,8 @@ def methods(models: Mapping[str, str]) -> dict[str, Train]:
         found[name] = forest(alone, cache)
         found[f"{name} + classical"] = forest(SegmentationConfig(model), cache)
     if find_spec("napari_convpaint"):
-        found["convpaint gaussian"] = convpaint
+        found["convpaint gaussian"] = partial(convpaint, "gaussian")
+        found["convpaint DINOv2"] = partial(convpaint, "dinov2")
     return found
 
 
@@ -90,14 +93,32 @@ def by_rows(model: HistGradientBoostingClassifier, image: Micrograph, rows: int 
     return np.concatenate(parts)
 
 
-def convpaint(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
-    """napari-convpaint with its own classifier and the features that need no download.
+def convpaint(
+    alias: str, images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int
+) -> Trained:
+    """napari-convpaint with its own classifier, all at its defaults.
 
-    It fixes its seed itself.
+    Its DINOv2 is a download with registers; here it gets the weights the other methods use. It
+    fixes its seed itself.
     """
     from napari_convpaint import ConvpaintModel
+    from napari_convpaint.feature_extractors.dino import Dinov2Features
 
-    model = ConvpaintModel("gaussian")
+    Dinov2Features.create_model = staticmethod(lambda _: StockForConvpaint())
+    model = ConvpaintModel(alias)
     planes = [image.plane(()) for image in images]
     model.train(planes, list(scribbles), fe_use_device="cpu", clf_use_device="cpu")
     return lambda image: model.segment(image.plane(()), fe_use_device="cpu")
+
+
+class StockForConvpaint(nn.Module):
+    """DINOv2 with the call convpaint makes; its images are normalised already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vit = load_backbone(STOCK)[0].vit.eval()
+
+    def forward_features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return (B, N, C) patch tokens under the name they have in the original code."""
+        tokens = self.vit.forward_features(images)
+        return {"x_norm_patchtokens": tokens[:, self.vit.num_prefix_tokens :]}
