@@ -127,11 +127,12 @@ def test_slopes_per_head_reach_the_heads(folded, picture):
         assert not torch.allclose(per_head(picture), folded(picture), atol=1e-2)
 
 
-def test_the_last_of_the_layers_is_the_output(folded, picture):
+def test_the_output_after_a_block_is_that_layer(folded, picture):
     with torch.no_grad():
         layers = folded.layers(picture)
         assert len(layers) == 12
         assert torch.equal(layers[-1], folded(picture))
+        assert torch.equal(layers[7], folded(picture, layer=8))
 
 
 def test_a_dinov3_style_backbone_takes_the_bias_too():

@@ -47,6 +47,7 @@ def test_a_remedy_is_called_as_the_backbone_is(backbone, images, remedy):
     assert len(layers) == len(backbone.layers(images))
     assert model(images).shape == (2, 4, 6, model.channels)
     assert torch.allclose(model(images), layers[-1], atol=1e-5)
+    assert torch.allclose(model(images, layer=1), layers[0], atol=1e-5)
 
 
 def test_a_blank_image_keeps_only_what_its_leading_directions_leave(backbone):

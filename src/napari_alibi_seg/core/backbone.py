@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,21 +70,28 @@ class Backbone(nn.Module):
         if geometry is not None and geometry.slopes is Slopes.LEARNED:
             add_learned_slopes(vit, geometry)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the patch tokens after the final layer norm.
+    @property
+    def depth(self) -> int:
+        """How many blocks there are."""
+        return len(self.vit.blocks)
+
+    def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
+        """Return the patch tokens after a block, through the final layer norm.
 
         Parameters
         ----------
         images : Tensor
             (B, 3, H, W) in [0, 1]; H and W are multiples of the patch size.
+        layer : int, optional
+            Which block, 1 to `depth`; those after it are not computed. None is the last.
 
         Returns
         -------
         Tensor
             (B, H / patch, W / patch, C).
         """
-        *_, last = self._hidden(images)
-        return self._on_grid(self.vit.norm(last), images)
+        hidden = next(islice(self._hidden(images), (layer or self.depth) - 1, None))
+        return self._on_grid(self.vit.norm(hidden), images)
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """Return the patch tokens after every block, each through the final layer norm.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FITTED_TOKENS = 20_000
 _CHANNELS_AT_ONCE = 32
+_TRUNCATE = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ChannelConfig:
     """
 
     components: int = 32
-    contrast: float = 3.0
+    contrast: float = 12.0
     upsampler: str = "bilinear"
     sigmas: tuple[float, ...] = SIGMAS
 
@@ -159,7 +160,7 @@ def local_contrast(tokens: NDArray[np.float32], sigma: float) -> NDArray[np.floa
     """Subtract from (h, w, D) tokens their Gaussian mean, `sigma` in tokens; 0 changes nothing."""
     if sigma == 0:
         return tokens
-    surroundings = gaussian_filter(tokens, sigma, axes=(0, 1), mode="mirror")
+    surroundings = gaussian_filter(tokens, sigma, axes=(0, 1), mode="mirror", truncate=_TRUNCATE)
     contrast: NDArray[np.float32] = tokens - surroundings
     return contrast
 

@@ -33,6 +33,7 @@ _VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
 _TREE = "sklearn.tree._tree.Tree"
 _LEAF = -1
 _LARGEST_SIGMA = 1000.0
+_LAST_LAYER = 12  # where older files have their features from
 _DAMAGE = (
     zipfile.BadZipFile,
     AttributeError,
@@ -125,7 +126,8 @@ def _identity(fields: dict[str, Any]) -> FeatureIdentity:
     backbone = dict(fields["backbone"])
     if backbone["geometry"] is not None:
         backbone["geometry"] = Geometry.from_json(json.dumps(backbone["geometry"]))
-    return FeatureIdentity(**{**fields, "backbone": BackboneIdentity(**backbone)})
+    fields = {"layer": _LAST_LAYER, **fields, "backbone": BackboneIdentity(**backbone)}
+    return FeatureIdentity(**fields)
 
 
 def _require_consistent(classifier: PixelClassifier) -> None:

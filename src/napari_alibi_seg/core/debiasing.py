@@ -58,9 +58,14 @@ class FlipAveraged(nn.Module):
         self.patch_size = backbone.patch_size
         self.channels = backbone.channels
 
-    def forward(self, images: Tensor) -> Tensor:
+    @property
+    def depth(self) -> int:
+        """How many blocks there are."""
+        return self.backbone.depth
+
+    def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
         """Return the averaged tokens, (B, h, w, C); see `Backbone.forward`."""
-        return self._averaged(images, lambda flipped: [self.backbone(flipped)])[0]
+        return self._averaged(images, lambda flipped: [self.backbone(flipped, layer)])[0]
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """Return the averaged tokens after every block; see `Backbone.layers`."""
@@ -99,9 +104,15 @@ class BlankProjected(nn.Module):
         self._components = components
         self._bases: dict[tuple[object, ...], list[Tensor]] = {}
 
-    def forward(self, images: Tensor) -> Tensor:
+    @property
+    def depth(self) -> int:
+        """How many blocks there are."""
+        return self.backbone.depth
+
+    def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
         """Return the projected tokens, (B, h, w, C); see `Backbone.forward`."""
-        return project_out(self.backbone(images), self._basis(images)[-1])
+        basis = self._basis(images)[(layer or self.depth) - 1]
+        return project_out(self.backbone(images, layer), basis)
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """Return the projected tokens after every block; see `Backbone.layers`."""

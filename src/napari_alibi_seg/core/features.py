@@ -35,6 +35,15 @@ _FINE_PIXELS = 1024 * 1024
 _TILE_BYTES = 120e6
 
 
+def usual_layer(depth: int) -> int:
+    """Return the block, of `depth`, after which features are taken: the tenth of twelve.
+
+    The last blocks turn from what a patch is made of to what the whole image shows, and cost as
+    much as any; docs/quality.md has the figures.
+    """
+    return max(1, round(depth * 5 / 6))
+
+
 def automatic_scale(shape: tuple[int, int]) -> int:
     """Return 2 for planes up to a megapixel, where it is affordable, else 1.
 
@@ -56,6 +65,8 @@ class FeatureIdentity:
         Magnification of the image before the backbone.
     tile, halo : int
         Tile size and context, in tokens.
+    layer : int
+        Block of the backbone after which the features are taken, 1 for the first.
     version : int
         Of the code between a plane and its features.
     """
@@ -64,6 +75,7 @@ class FeatureIdentity:
     scale: int
     tile: int
     halo: int
+    layer: int
     version: int = _VERSION
 
     @property
@@ -75,7 +87,8 @@ class FeatureIdentity:
 
     def __str__(self) -> str:
         return (
-            f"{self.backbone.name} (weights {self.backbone.weights[:12]}), scale {self.scale}, "
+            f"{self.backbone.name} (weights {self.backbone.weights[:12]}), block {self.layer}, "
+            f"scale {self.scale}, "
             f"tiles of {self.tile} tokens with {self.halo} of context"
         )
 
@@ -132,6 +145,7 @@ class FeatureExtractor:
         self._identity = identity
         self._tile = tile
         self._halo = halo
+        self._layer = usual_layer(backbone.depth)
 
     @classmethod
     def load(cls, model: str = DEFAULT_MODEL, device: str = "auto") -> FeatureExtractor:
@@ -142,7 +156,7 @@ class FeatureExtractor:
         """Return the identity of features at a scale."""
         if scale not in SCALES:
             raise ValueError(f"scale must be one of {SCALES}, but is {scale}.")
-        return FeatureIdentity(self._identity, scale, self._tile, self._halo)
+        return FeatureIdentity(self._identity, scale, self._tile, self._halo, self._layer)
 
     def grid(self, shape: tuple[int, int], scale: int) -> tuple[int, int]:
         """Return rows and columns of the patch grid that covers a plane."""
@@ -221,7 +235,7 @@ class FeatureExtractor:
     def _tokens(self, images: Tensor) -> Tensor:
         try:
             with torch.inference_mode(), inference_precision(self.device):
-                tokens: Tensor = self.backbone(images.to(self.device))
+                tokens: Tensor = self.backbone(images.to(self.device), self._layer)
                 return tokens.to("cpu", torch.float16)
         except torch.OutOfMemoryError as error:
             if len(images) == 1:

@@ -54,9 +54,9 @@ def fit_forest(
     kind : Forest
         How the trees are grown.
     deep : int
-        The first channels are this many deep ones, and classical ones follow. Half of the trees
-        then split on classical channels alone, so that deep features which mislead are outvoted.
-        0 lets every tree use every channel.
+        The first channels are this many deep ones, and classical ones follow. A third of the
+        trees then split on classical channels alone, for where deep features mislead. 0 lets
+        every tree use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
 
@@ -83,11 +83,11 @@ def fit_forest(
             progress("training", before + done, trees)
         return growing
 
-    blind, half = clone(forest), trees // 2 if deep else 0
-    grow(forest, trees - half, 0)
-    if half:
+    blind, few = clone(forest), trees // 3 if deep else 0
+    grow(forest, trees - few, 0)
+    if few:
         values[:, :deep] = 0.0  # no tree splits on a constant
-        forest.estimators_ += grow(blind, half, trees - half).estimators_
+        forest.estimators_ += grow(blind, few, trees - few).estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 
