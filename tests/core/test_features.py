@@ -166,11 +166,12 @@ def test_features_of_large_planes_outlive_the_program(counting, tmp_path, monkey
     assert again.stride == first.stride
 
 
-def test_a_damaged_file_in_the_cache_is_made_again(counting, tmp_path, monkeypatch, plane):
+@pytest.mark.parametrize("left", [0, 200])
+def test_a_damaged_file_in_the_cache_is_made_again(counting, tmp_path, monkeypatch, plane, left):
     monkeypatch.setattr("napari_alibi_seg.core.cache._LARGE_PIXELS", 1000)
     FeatureCache(folder=tmp_path).get(plane, counting, 1)
     [path] = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:200])
+    path.write_bytes(path.read_bytes()[:left])
     FeatureCache(folder=tmp_path).get(plane, counting, 1)
     assert counting.extracted == 2
     assert np.load(path).any()

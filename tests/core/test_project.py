@@ -1,6 +1,7 @@
 import json
 import shutil
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -173,6 +174,7 @@ def test_a_changed_image_is_told_and_never_segmented(folder, project_on, scribbl
         ((2, 4, 20, 30), "TZYX", np.int64),
         ((4, 20, 30, 3), "ZYXS", np.uint16),
         ((20, 30), "YX", bool),
+        ((1, 30), "YX", np.float16),
     ],
 )
 def test_pixels_without_a_file_are_kept_beside_the_project(tmp_path, shape, axes, dtype):
@@ -240,6 +242,19 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "p.alibi").write_bytes(content)
     with pytest.raises(ProjectError, match="damaged"):
         load_project(tmp_path / "p.alibi")
+
+
+def test_a_project_damaged_anywhere_is_refused_or_still_whole(folder, project_on, scribbles):
+    path, random = folder / "projects/p.alibi", np.random.default_rng(0)
+    save_project(project_on(scribbles), path)
+    whole = path.read_bytes()
+    for _ in range(200):
+        spoilt = bytearray(whole)
+        for place in random.integers(len(whole), size=2):
+            spoilt[place] = random.integers(256)
+        path.write_bytes(spoilt)
+        with suppress(ProjectError):
+            load_project(path)
 
 
 def test_nothing_in_a_project_is_unpickled(folder, project_on, scribbles):

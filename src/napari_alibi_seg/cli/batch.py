@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,12 +57,15 @@ def _images_of(name: str) -> list[Path]:
     """
     from napari_alibi_seg.core.images import IMAGE_SUFFIXES
     from napari_alibi_seg.core.results import is_result
-    from napari_alibi_seg.core.stored import is_zarr
+    from napari_alibi_seg.core.stored import is_zarr, reading
 
     path = Path(name)
-    if path.is_file() or is_zarr(path) or not (path.exists() or glob.has_magic(name)):
+    if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
         return [path]  # a missing file is reported when its turn comes
-    inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+    with reading(path):
+        inside = (
+            list(path.iterdir()) if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+        )
     images = [
         path
         for path in sorted(inside)

@@ -14,6 +14,7 @@ from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.fetch import cache_folder
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.stored import DAMAGE
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class FeatureCache:
         self, key: str, plane: Plane, extractor: FeatureExtractor, scale: int, progress: Progress
     ) -> FeatureMap:
         path = self.folder / f"{key}.npy"
-        with suppress(OSError, ValueError):  # absent, damaged, or just evicted by another process
+        # Absent, damaged, empty after a power cut, or just evicted by another process.
+        with suppress(*DAMAGE):
             tokens = np.load(path)
             os.utime(path)
             stride = extractor.backbone.patch_size / scale

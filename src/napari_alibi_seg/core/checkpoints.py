@@ -7,6 +7,7 @@ checkpoint. Only `load_backbone` with a name that says so goes to the network.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -26,23 +27,14 @@ from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.fetch import HubFile, fetch
 from napari_alibi_seg.core.geometry import Geometry, Slopes
 from napari_alibi_seg.core.models import MODELS, ModelEntry
+from napari_alibi_seg.core.stored import DAMAGE
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FORMAT = "napari-alibi-seg backbone 1"
-_DAMAGE = (
-    SafetensorError,
-    UnpicklingError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_PROBLEMS_NAMED = 8
 
 
 def load_backbone(name: str = DEFAULT_MODEL) -> tuple[Backbone, BackboneIdentity]:
@@ -64,7 +56,7 @@ def load_backbone(name: str = DEFAULT_MODEL) -> tuple[Backbone, BackboneIdentity
         backbone = _stock(architecture, Path(file[0]) if file else None)
     elif name in MODELS:
         backbone = _from_table(MODELS[name])
-    elif Path(name).is_file():
+    elif os.path.isfile(name):
         architecture, backbone = _from_file(Path(name))
     else:
         raise ModelError(
@@ -215,7 +207,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     ModelError
         If the file is missing, truncated or holds anything but tensors.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError(f"There is no file {path}; check the path of the weights.")
     try:
         if path.suffix == ".safetensors":
@@ -223,7 +215,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 names = list(file.keys())
                 return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
+    except (*DAMAGE, SafetensorError, UnpicklingError) as error:
         raise ModelError(
             f"{path} is damaged, truncated or holds code, so it was not loaded; fetch it again, "
             "or use a safetensors file."
@@ -236,7 +228,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load_strictly(vit: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors into a model, in float32, and name every key that does not fit.
+    """Load tensors into a model, in float32, and name the first keys that do not fit.
 
     Raises
     ------
@@ -252,8 +244,11 @@ def load_strictly(vit: torch.nn.Module, tensors: Mapping[str, Tensor], path: Pat
         if tensors[key].shape != expected[key].shape
     ]
     if problems:
+        named = "; ".join(sorted(problems)[:_PROBLEMS_NAMED])
+        more = len(problems) - _PROBLEMS_NAMED
         raise ModelError(
-            f"The weights in {path} do not fit the architecture ({'; '.join(sorted(problems))}); "
-            "use the architecture they were trained for."
+            f"The weights in {path} do not fit the architecture ({named}"
+            f"{f'; and {more} more' if more > 0 else ''}); use the architecture they were trained "
+            "for."
         )
     vit.load_state_dict({key: value.float() for key, value in tensors.items()})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
-import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
 from napari_alibi_seg.core.errors import ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
 from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.core.stored import DAMAGE
 from napari_alibi_seg.core.upsampling import UPSAMPLERS
 from napari_alibi_seg.core.writing import replacing
 
@@ -34,15 +35,6 @@ _TREE = "sklearn.tree._tree.Tree"
 _LEAF = -1
 _LARGEST_SIGMA = 1000.0
 _LAST_LAYER = 12  # where older files have their features from
-_DAMAGE = (
-    zipfile.BadZipFile,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    TypeError,
-    ValueError,
-)
 
 
 def save_classifier(classifier: PixelClassifier, path: Path) -> None:
@@ -80,7 +72,7 @@ def load_classifier(path: Path) -> PixelClassifier:
     ClassifierError
         If the file is missing, damaged, of another kind, or holds a type that could run code.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ClassifierError(f"There is no classifier file {path}; check the path.")
     try:
         unsafe = set(skops.io.get_untrusted_types(file=path)) - {_TREE}
@@ -90,7 +82,7 @@ def load_classifier(path: Path) -> PixelClassifier:
                 "which could run code; it was not loaded, ask its author for another file."
             )
         return _from_state(skops.io.load(path, trusted=[_TREE]))
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ClassifierError(
             f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
             "save it again with --save-classifier."

@@ -88,13 +88,13 @@ class Ledger:
             If another run is at work, the folder cannot be written to, or what stands at the
             result's path was not made by such a run.
         """
-        if self.result.exists() and not self._plan.exists():
-            raise OutputError(
-                f"{self.result} exists and no record beside it tells what it is; choose another "
-                "name, or delete it."
-            )
         lock = FileLock(self.folder / _LOCK, timeout=0)
         with writing(self.result):
+            if self.result.exists() and not self._plan.exists():
+                raise OutputError(
+                    f"{self.result} exists and no record beside it tells what it is; choose "
+                    "another name, or delete it."
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire()

@@ -6,6 +6,7 @@ Importing this imports neither torch nor scikit-learn.
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -230,7 +231,7 @@ def open_image(project: Project, path: Path) -> Micrograph:
     """
     if project.image is None:
         raise ProjectError(f"{path} is a session and names no image; open the image itself.")
-    if not project.image.path.exists():
+    if not os.path.exists(project.image.path):
         raise ProjectError(
             f"The image {project.image.path} of the project {path} is missing; put it back, or "
             "open it in napari from where it is now and then open the project again."

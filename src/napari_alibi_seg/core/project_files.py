@@ -20,6 +20,7 @@ import numpy as np
 from napari_alibi_seg.core.calibration import calibrate
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
+from napari_alibi_seg.core.stored import DAMAGE
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -28,18 +29,6 @@ if TYPE_CHECKING:
 _FORMAT = "napari-alibi-seg project 1"
 _LARGEST_PROJECT = 2**31
 _VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
-_DAMAGE = (
-    AlibiSegError,
-    zipfile.BadZipFile,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    NotImplementedError,
-)
 
 
 def save_project(project: Project, path: Path) -> None:
@@ -71,7 +60,7 @@ def load_project(path: Path) -> Project:
     ProjectError
         If the file is missing, damaged or of another kind.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ProjectError(f"There is no project file {path}; check the path.")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -84,7 +73,7 @@ def load_project(path: Path) -> Project:
         strokes = Strokes(tuple(int(length) for length in header["shape"]), positions, values)
         _require_inside(strokes)
         return _project(header, strokes, path)
-    except _DAMAGE as error:
+    except (*DAMAGE, AlibiSegError) as error:
         raise ProjectError(
             f"{path} is no project of napari-alibi-seg or is damaged ({error}); use another copy "
             "of it, or save it again."

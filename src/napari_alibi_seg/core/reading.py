@@ -58,10 +58,10 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
     ImageError
         If there is no such file, it cannot be read, or it holds several arrays.
     """
-    if not path.exists():
-        raise ImageError(f"{path} does not exist; check the name and the folder.")
     suffix = path.suffix.lower()
     with reading(path):
+        if not path.exists():
+            raise ImageError(f"{path} does not exist; check the name and the folder.")
         if path.is_dir():
             return _open_zarr(path, dataset)
         if suffix in (".tif", ".tiff"):

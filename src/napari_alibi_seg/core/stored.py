@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
+import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -38,11 +42,15 @@ DAMAGE = (
     ArithmeticError,
     RuntimeError,
     MemoryError,
+    EOFError,
     SyntaxError,
+    TokenError,
     struct.error,
+    zipfile.BadZipFile,
     zlib.error,
 )
 """What readers raise on damaged files, collected by changing bytes of good ones at random."""
+_NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +136,15 @@ class Pieces:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a reader raises on a damaged file into an `ImageError`."""
+    """Turn whatever a reader raises on a file that is closed to it or damaged to `ImageError`."""
     try:
         yield
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
+            raise ImageError(
+                f"{path} cannot be read ({error.strerror}); check its name, and whether you may "
+                "read it and its folder."
+            ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise damaged(path, reason) from error
 
@@ -173,7 +186,8 @@ def copyable(data: Array, axes: str | None = None) -> Array:
 
 def is_zarr(path: Path) -> bool:
     """Return whether a path is a Zarr folder, of version 2 or 3, whatever its name."""
-    return any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zarray"))
+    # Not Path.is_file, which raises where a folder is closed or a name too long.
+    return any(os.path.isfile(path / mark) for mark in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None = None) -> da.Array:
