@@ -60,3 +60,11 @@ def test_images_of_one_stem_are_told_apart_by_their_endings():
     assert [path.name for path in names.values()] == ["a.tif_labels.tif", "A.png_labels.tif"]
     with pytest.raises(OutputError, match="same name"):
         label_files([Path("one/a.tif"), Path("two/A.TIF")], Path("out"))
+
+
+def test_long_names_that_differ_late_are_told_apart_and_stay_short():
+    names = label_files([Path(f"in/{'x' * 150}{number}.tif") for number in range(3)], Path("out"))
+    assert len({path.name for path in names.values()}) == 3
+    assert max(len(path.name) for path in names.values()) < 130
+    with pytest.raises(OutputError, match="same name"):
+        label_files([Path(f"{part}/{'x' * 150}.tif") for part in "ab"], Path("out"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +51,10 @@ def safe(name: str) -> str:
     return f"_{plain}" if _RESERVED.match(plain) else plain
 
 
+def _with_digest(name: str) -> str:
+    return f"{safe(name)}_{hashlib.sha256(os.fsencode(name.casefold())).hexdigest()[:8]}"
+
+
 def beside(image: Path | None, name: str, ending: str) -> Path:
     """Return where to propose to write a result of an image: beside its file, if there is one.
 
@@ -71,13 +77,15 @@ def beside(image: Path | None, name: str, ending: str) -> Path:
 def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
     """Return the file for the labels of each image: by its stem, or its full name if need be.
 
+    Names that are equal as far as they are kept get a digest of the whole.
+
     Raises
     ------
     OutputError
         If two images have the same name, whatever the case of its letters.
     """
     images = list(images)
-    for part in (stem, safe):
+    for part in (stem, safe, _with_digest):
         targets = {path: folder / f"{part(path.name)}{LABELS}" for path in images}
         if len({target.name.casefold() for target in targets.values()}) == len(targets):
             return targets
