@@ -44,3 +44,11 @@ def test_where_no_piece_can_be_left_out_nothing_is_told(micrograph, scribbles):
     one = np.where(scribbles == 1, scribbles, 0)
     one[4, 4] = 3
     assert assessed(micrograph, one, replace(QUICK, trees=10)) == {}
+
+
+def test_a_plane_of_which_no_pixel_looked_at_has_data_is_not_assessed(micrograph_pixels):
+    pixels = np.full(micrograph_pixels.shape, np.nan, np.float32)
+    pixels[1::2, 1::2] = micrograph_pixels[1::2, 1::2]
+    painted = np.zeros(pixels.shape, np.uint8)
+    painted[1:20:2, 1::2], painted[101:120:2, 1::2] = 1, 2
+    assert assessed(as_micrograph(pixels), painted, replace(QUICK, trees=10)) == {}

@@ -249,6 +249,15 @@ def test_what_another_program_wrote_is_left_as_it_is(volume, classifier, output,
     assert np.array_equal(labels_of(output), pixels)
 
 
+def test_a_result_whose_metadata_are_cut_short_is_told_and_left(volume, classifier, output):
+    segment_volume(volume, classifier, output)
+    finished = labels_of(output)
+    (output / "zarr.json").write_text('{"zarr_format": 3,')
+    with pytest.raises(OutputError, match="was damaged"):
+        segment_volume(volume, classifier, output)
+    assert np.array_equal(zarr.open_array(output / "0", mode="r")[:], finished)
+
+
 def test_a_deleted_result_is_made_again(volume, classifier, output):
     segment_volume(volume, classifier, output)
     shutil.rmtree(output)

@@ -136,6 +136,8 @@ def judging(
         return None
     drawn = scribbles[::step, ::step]
     counted = ((drawn == 0) | np.isin(drawn, strokes.classes)) & ~missing
+    if not counted.any():
+        return None
     prior = CLASSICAL if training.classifier.projection is None else DEEP
     seen = Seen(values[counted], shares[counted])
     return (yield from assessing(strokes, seen, training.fit, prior))
@@ -166,8 +168,8 @@ def assess(
     Returns
     -------
     dict
-        By plane; empty if no piece of each class can be left out. What the window tells of the
-        same plane, scribbles and settings.
+        By plane; empty if no piece of each class can be left out, without planes of which no
+        pixel looked at has data. What the window tells of the same plane, scribbles and settings.
     """
     planes = planes_of(image)
     painted = painted_without(planes, scribbles, ignored)

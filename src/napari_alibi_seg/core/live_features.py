@@ -41,8 +41,6 @@ class GrowingFeatures:
 
     Parameters
     ----------
-    planes : mapping
-        Planes by index.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     """

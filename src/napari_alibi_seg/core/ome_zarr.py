@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.stored import is_zarr
+from napari_alibi_seg.core.stored import DAMAGE, is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,10 +130,14 @@ def create_labels(
 
 def require_made_by(path: Path, maker: str) -> None:
     """Raise an `OutputError` unless a folder is a pyramid of this maker (see `create_labels`)."""
-    if not is_zarr(path) or zarr.open(path, mode="r").attrs.get(_MAKER) != maker:
+    try:
+        known = is_zarr(path) and zarr.open(path, mode="r").attrs.get(_MAKER) == maker
+    except DAMAGE:
+        known = False
+    if not known:
         raise OutputError(
-            f"{path} was replaced by something else since the run began; choose another name, or "
-            "delete it to begin anew."
+            f"{path} was damaged, or replaced by something else, since the run began; choose "
+            "another name, or delete it to begin anew."
         )
 
 

@@ -52,7 +52,9 @@ if TYPE_CHECKING:
 BLOCK = 512
 _BLOCKS_BYTES = 1e9
 _BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
-_COPIES = 3  # a block's channels, their concatenation, and what the filters need meanwhile
+# Of a block's channels: their concatenation, and what the filters need meanwhile; of its votes, in
+# double precision: smoothed ones.
+_COPIES = 3
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,8 @@ class Segmenter:
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
         side = self.block + 4 * classifier.smoothing
-        block_bytes = _COPIES * 4 * side**2 * classifier.forest.n_features_in_
+        channels_and_votes = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
+        block_bytes = _COPIES * 4 * side**2 * channels_and_votes
 
         def work(window: Window) -> Segmentation:
             with _BLOCKS.taken(block_bytes):
