@@ -17,6 +17,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.geometry import Geometry
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import read_config
@@ -198,6 +199,22 @@ def test_rows_wait_while_another_program_holds_the_file(
         assert log.last("steps") == {"loss": 0.0625}
     assert rows(tmp_path / "validation.csv") == [{"step": "3", "loio_r2": "0"}]
     assert "held by another program" in caplog.text
+
+
+@pytest.mark.parametrize("left", ["", "st", "step,lo"])
+def test_figures_begun_on_a_full_disk_are_begun_anew(tmp_path: Path, left: str) -> None:
+    (tmp_path / "steps.csv").write_text(left)
+    with run_log(tmp_path, 0) as log:
+        assert log.last("steps") == {}
+        log.add("steps", 1, {"loss": 0.5})
+    assert rows(tmp_path / "steps.csv") == [{"step": "1", "loss": "0.5"}]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_told_even_while_the_log_is_closed(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="free space"), run_log(tmp_path, 0) as log:
+        (tmp_path / "steps.csv").symlink_to("/dev/full")
+        log.add("steps", 1, {"loss": 0.5})
 
 
 def _refuse(*_: object, **__: object) -> None:

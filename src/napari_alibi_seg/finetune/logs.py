@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import logging
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -66,15 +65,14 @@ class RunLog:
     def last(self, name: str) -> dict[str, float]:
         """Return the figures of the last row of ``<name>.csv``; {} if there is none."""
         path = self._folder / f"{name}.csv"
-        if not path.exists():
-            return {}
-        header, *rows = _rows(path)
+        header, rows = _table(path)
         return dict(zip(header[1:], map(float, rows[-1][1:]), strict=True)) if rows else {}
 
     def close(self) -> None:
         """Write out what is pending."""
         for name in self._waiting:
-            self._write(name)
+            with _disk_errors(self._folder / f"{name}.csv"):
+                self._write(name)
         if self._board:
             self._board.close()
 
@@ -113,13 +111,20 @@ def _disk_errors(path: Path) -> Iterator[None]:
 
 
 def _forget_after(path: Path, step: int) -> None:
-    if not path.exists():
-        return
-    header, *rows = _rows(path)
+    header, rows = _table(path)
     kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
+    if not kept:  # and the header may be cut short, by a full disk
+        with _disk_errors(path):
+            path.unlink(missing_ok=True)
+        return
     with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *kept])
 
 
-def _rows(path: Path) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+def _table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of a table; both are empty if it is, or is not there."""
+    if not path.exists():
+        return [], []
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = [*csv.reader(file)] or [[]]
+    return header, rows
