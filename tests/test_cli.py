@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import h5py
@@ -449,3 +450,74 @@ def test_every_public_name_is_there():
         assert getattr(napari_alibi_seg, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         _ = napari_alibi_seg.nonsense
+
+
+TOO_LONG = "y" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["segment", TOO_LONG, "--scribbles", "scribbles.png", "--output", "o.tif"], 3),
+        (["segment", "image.png", "--scribbles", TOO_LONG, "--output", "o.tif"], 3),
+        (["segment", "image.png", "--scribbles", "scribbles.png", "--output", TOO_LONG], 7),
+        (["train", "--painted", TOO_LONG, "scribbles.png", "--output", "c.skops"], 3),
+        (["apply", TOO_LONG, "image.png", "--output", "results"], 6),
+        (["apply", f"{TOO_LONG}.alibi"], 9),
+        (["features", "image.png", "--output", "f.zarr", "--model", TOO_LONG], 5),
+    ],
+)
+def test_a_name_no_system_takes_is_an_error_of_one_sentence(
+    folder, monkeypatch, capsys, arguments, code
+):
+    monkeypatch.chdir(folder)
+    assert main(arguments) == code
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_images_of_names_that_no_system_takes_or_no_folder_has_fail_alone(
+    folder, classifier, capsys
+):
+    results = folder / "results"
+    names = [folder / "image.png", folder / TOO_LONG, folder / "missing.tif"]
+    arguments = ["apply", classifier, *names, "--output", results]
+    assert main([*map(str, arguments)]) == 1
+    assert capsys.readouterr().err.count(" failed: ") == 2
+    assert (results / "image_labels.tif").exists()
+
+
+def test_long_names_that_differ_at_their_ends_get_results_of_their_own(folder, classifier):
+    names = [folder / f"{'x' * 120}{number}.png" for number in range(2)]
+    for name in names:
+        shutil.copy(folder / "image.png", name)
+    arguments = ["apply", classifier, *names, "--output", folder / "results"]
+    assert main([*map(str, arguments)]) == 0
+    assert len([*(folder / "results").glob("*_labels.tif")]) == 2
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are text there")
+def test_a_name_that_is_no_text_costs_no_result(folder, classifier):
+    name = os.fsencode(folder) + b"/Gef\xfcge.png"
+    shutil.copy(folder / "image.png", name)
+    arguments = ["apply", str(classifier), os.fsdecode(name), "--output", str(folder / "results")]
+    assert main(arguments) == 0
+    table = (folder / "results/fractions.csv").read_text(encoding="utf-8-sig")
+    assert "Gef?ge.png" in table
+
+
+def test_output_that_lacks_letters_shows_others(folder, monkeypatch):
+    """Windows sends what is redirected through a code page."""
+    redirected = TextIOWrapper(BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stdout", redirected)
+    assert segment(folder, *FAST, output="\u0394.tif") == 0
+    redirected.flush()
+    assert b"\\u0394.tif" in redirected.buffer.getvalue()
+
+
+def test_features_never_replace_a_folder_that_holds_the_image(folder, monkeypatch, capsys):
+    plate = zarr.create_group(folder / "plate.zarr")
+    plate.create_array("well", data=imread(folder / "image.png"))
+    monkeypatch.chdir(folder)
+    assert main(["features", "plate.zarr/well", "--output", "plate.zarr", *FAST]) == 7
+    assert "a folder of one" in capsys.readouterr().err
+    assert (folder / "plate.zarr/well/zarr.json").exists()

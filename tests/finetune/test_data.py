@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -137,3 +139,13 @@ def test_batches_follow_shares_and_have_about_equal_tokens() -> None:
 def test_every_process_gets_a_crop() -> None:
     config = replace(CONFIG, crop_sizes=(56,), crop_shares=(1.0,), batch_tokens=16)
     assert len(training_batches(config, 0, 14, 4)[0].keys) == 4
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are text there")
+def test_a_name_that_is_no_text_is_as_good_as_any(tmp_path: Path, texture: Texture) -> None:
+    for seed in range(2):
+        picture = tmp_path / f"{seed}.png"
+        Image.fromarray(texture(seed)).save(picture)
+        os.rename(picture, os.fsencode(tmp_path) + b"/Gef\xfcge%d.png" % seed)
+    corpus = read_corpus([tmp_path], CONFIG)
+    assert len(corpus.training) == len(corpus.validation) == 1

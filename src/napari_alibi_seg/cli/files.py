@@ -93,9 +93,11 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
 
     taken = {path.resolve() for path in inputs}
     for path in outputs:
-        if path.resolve() in taken:
+        # An OME-Zarr that is written replaces all that lay in its folder.
+        if any(path.resolve() in (other, *other.parents) for other in taken):
             raise OutputError(
-                f"{path} would be written twice or over an input; choose another name."
+                f"{path} would be written twice, or over an input or a folder of one; choose "
+                "another name."
             )
         taken.add(path.resolve())
         require_writable(path)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 
 def say(message: str) -> None:
     """Tell of a problem, on standard error."""
     print(f"napari-alibi-seg: {message}", file=sys.stderr)
+
+
+def print_any_name() -> None:
+    """Let standard output replace what its encoding lacks: names of files may hold anything."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class Bars:

@@ -142,7 +142,8 @@ def write_fractions(path: Path, rows: Iterable[ClassFraction]) -> None:
     """
     with (
         replacing(path) as aside,
-        aside.open("w", encoding="utf-8-sig", newline="") as file,
+        # A file's name may hold bytes that are no text; the table is not lost for it.
+        aside.open("w", encoding="utf-8-sig", errors="replace", newline="") as file,
     ):
         table = csv.writer(file)
         table.writerow(COLUMNS)

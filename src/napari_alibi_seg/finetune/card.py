@@ -61,7 +61,7 @@ class Card:
         texts = {"card.json": json.dumps(asdict(self), indent=1) + "\n", "card.md": self.markdown()}
         for name, text in texts.items():
             with replacing(folder / name) as aside:
-                aside.write_text(text, encoding="utf-8")
+                aside.write_text(text, encoding="utf-8", errors="replace")
 
     def markdown(self) -> str:
         """Return the card for people: one table per part."""

@@ -207,7 +207,7 @@ def _micrograph(path: Path) -> Micrograph:
 
 
 def _held_out(name: str, share: float) -> bool:
-    bucket = int(hashlib.sha256(name.encode()).hexdigest(), 16) % _BUCKETS
+    bucket = int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % _BUCKETS
     return bucket < share * _BUCKETS
 
 

@@ -114,7 +114,7 @@ def write_report(probing: Probing, figures: Mapping[str, Figure], folder: Path) 
         failed=_failures(probing.failed),
         image_list=_image_list(probing.shapes),
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "report.html").write_text(page, encoding="utf-8", errors="replace")
 
 
 def _verdict(model: ModelProbe, images: int) -> str:

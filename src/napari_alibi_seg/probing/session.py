@@ -66,7 +66,8 @@ def probe(
     with replacing(output) as folder:
         folder.mkdir()
         probing = _measured(paths, unreadable, measurements, config, progress)
-        (folder / "summary.json").write_text(summary_json(probing), encoding="utf-8")
+        summary = summary_json(probing)
+        (folder / "summary.json").write_text(summary, encoding="utf-8", errors="replace")
         write_tables(probing, folder)
         figures = draw(probing)
         for name, figure in figures.items():

@@ -33,7 +33,7 @@ def write_tables(probing: Probing, folder: Path) -> None:
         ),
     }
     for name, (header, rows) in tables.items():
-        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+        with (folder / name).open("w", newline="", encoding="utf-8", errors="replace") as file:
             writer = csv.writer(file)
             writer.writerow(header)
             for probe in probing.models:
