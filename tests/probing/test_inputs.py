@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,9 @@ def test_a_remedy_is_part_of_a_models_name():
 def test_files_of_the_same_name_are_told_apart():
     paths = [Path("x/a.png"), Path("y/a.png"), Path("y/b.png")]
     assert [*unique_names(paths).values()] == [str(Path("x/a.png")), str(Path("y/a.png")), "b.png"]
+
+
+def test_students_of_two_runs_have_names_of_their_own(placeless):
+    names = ["runs/a/student.safetensors", "runs/b/student.safetensors", "alibi-dinov2-s14"]
+    labels = [replace(placeless, name=name).label for name in names]
+    assert labels == ["a/student", "b/student", "alibi-dinov2-s14"]

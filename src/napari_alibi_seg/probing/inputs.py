@@ -70,13 +70,17 @@ class ProbedModel:
 
     @property
     def label(self) -> str:
-        """The name without folders, for figures."""
+        """The name without folders but the last, for figures.
+
+        That folder is needed: all students of `napari_alibi_seg.finetune` have one name.
+        """
         kind, _, rest = self.name.partition(":")
         if kind == "timm":
             architecture, _, file = rest.partition(":")
             remedy = file[file.rfind("+") :] if file.endswith(_REMEDIES) else ""
             return f"{architecture} (stock){remedy}"
-        return Path(self.name).name.removesuffix(".safetensors")
+        *folders, file = Path(self.name).parts
+        return "/".join([*folders[-1:], file]).replace(".safetensors", "")
 
 
 _REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
