@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.writing import replacing, require_writable
+from napari_alibi_seg.core.writing import replacing, require_new_folder, require_writable
 
 
 def test_a_file_appears_whole_and_nothing_else_is_left(tmp_path):
@@ -111,3 +111,14 @@ def test_a_full_disk_is_explained(tmp_path):
     with pytest.raises(OutputError, match="No space left"), replacing(tmp_path / "a.txt"):
         raise full
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["file", "full", "y" * 300])
+def test_a_folder_for_a_run_is_new_or_empty(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "full/inner").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for free in ("empty", "new"):
+        require_new_folder(tmp_path / free, "wait")
+    with pytest.raises(OutputError, match=r"in use; .*, or wait|could not be written"):
+        require_new_folder(tmp_path / name, "wait")

@@ -72,6 +72,16 @@ def test_output_below_a_file(
     assert_refused(arguments, run, 7, "cannot be written to", capfd)
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"), [([], "could not be written"), (["--resume"], "no run to resume")]
+)
+def test_output_of_a_name_no_system_takes(
+    more: list[str], reason: str, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, *more, "--output", "y" * 300]) == 7
+    assert reason in capfd.readouterr().err
+
+
 def test_nothing_to_resume(
     tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,31 @@ def require_writable(path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def require_new_folder(path: Path, otherwise: str) -> None:
+    """Refuse a folder for the results of a run that holds anything.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    otherwise : str
+        What else than another folder would do, to be told after "or".
+
+    Raises
+    ------
+    OutputError
+        If it does, is a file, or cannot be looked into.
+    """
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if taken:
+        raise OutputError(
+            f"The output folder {path} is in use; give a new or empty one, or {otherwise}."
+        )
+
+
 def _require_replaceable(path: Path) -> None:
     try:
         foreign = path.is_dir() and any(path.iterdir()) and not is_zarr(path)

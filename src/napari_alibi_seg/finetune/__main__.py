@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from dataclasses import replace
 from enum import EnumType
@@ -90,7 +91,7 @@ def _help(option: Option, kind: Any, default: Any) -> str:
 
 
 def _config(given: dict[str, Any], file: Path | None, resumed: Path | None) -> FinetuneConfig:
-    if file is None and resumed is not None and (resumed / CONFIG_FILE).exists():
+    if file is None and resumed is not None and os.path.exists(resumed / CONFIG_FILE):
         file = resumed / CONFIG_FILE
     config = FinetuneConfig() if file is None else read_config(file)
     values: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.errors import ModelError, OutputError
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.writing import replacing, require_new_folder
 from napari_alibi_seg.finetune.card import make_card
 from napari_alibi_seg.finetune.config import CONFIG_FILE, ConfigError, FinetuneConfig, read_config
 from napari_alibi_seg.finetune.crops import Crops
@@ -154,13 +155,9 @@ class Session:
 def _check_folder(output: Path, config: FinetuneConfig, resume: bool) -> None:
     saved = output / CONFIG_FILE
     if not resume:
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise OutputError(
-                f"The output folder {output} is in use; give a new or empty one, or continue the "
-                "run in it with --resume."
-            )
+        require_new_folder(output, "continue the run in it with --resume")
         return
-    if not saved.exists():
+    if not os.path.exists(saved):
         raise OutputError(f"There is no run to resume in {output}; start one without --resume.")
     changed = read_config(saved).differences(config)
     if changed:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import ImageError, OutputError
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.writing import replacing, require_new_folder
 from napari_alibi_seg.probing.figures import draw
 from napari_alibi_seg.probing.inputs import find_images, load_model, read_square, unique_names
 from napari_alibi_seg.probing.measure import Measurement
@@ -60,7 +60,7 @@ def probe(
     ModelError
         If a model is unknown or damaged.
     """
-    require_free(output)
+    require_new_folder(output, "move away what is there")
     paths, unreadable = find_images(sources)
     measurements = [Measurement(load_model(name), config) for name in dict.fromkeys(models)]
     with replacing(output) as folder:
@@ -75,21 +75,6 @@ def probe(
             figure.savefig(folder / f"{name}.svg")
         write_report(probing, figures, folder)
     return probing
-
-
-def require_free(output: Path) -> None:
-    """Refuse an output folder that holds anything.
-
-    Raises
-    ------
-    OutputError
-        If it does, or is a file.
-    """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise OutputError(
-            f"The output folder {output} is in use; name a new or empty folder, "
-            "or move away what is there."
-        )
 
 
 def _measured(
