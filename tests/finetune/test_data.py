@@ -149,3 +149,11 @@ def test_a_name_that_is_no_text_is_as_good_as_any(tmp_path: Path, texture: Textu
         os.rename(picture, os.fsencode(tmp_path) + b"/Gef\xfcge%d.png" % seed)
     corpus = read_corpus([tmp_path], CONFIG)
     assert len(corpus.training) == len(corpus.validation) == 1
+
+
+def test_a_file_in_two_of_the_folders_is_taken_once(tmp_path: Path, texture: Texture) -> None:
+    (tmp_path / "inner").mkdir()
+    for seed in range(3):
+        Image.fromarray(texture(seed)).save(tmp_path / "inner" / f"{seed}.png")
+    corpus = read_corpus([tmp_path, tmp_path / "inner", tmp_path / "inner" / "0.png"], CONFIG)
+    assert len(corpus.training) + len(corpus.validation) == 3

@@ -8,6 +8,8 @@ from PIL import Image
 
 from napari_alibi_seg.core.debiasing import BlankProjected, FlipAveraged
 from napari_alibi_seg.core.errors import ImageError, ModelError
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.results import stack_writer
 from napari_alibi_seg.probing.inputs import find_images, load_model, read_square, unique_names
 
 
@@ -75,3 +77,11 @@ def test_students_of_two_runs_have_names_of_their_own(placeless):
     names = ["runs/a/student.safetensors", "runs/b/student.safetensors", "alibi-dinov2-s14"]
     labels = [replace(placeless, name=name).label for name in names]
     assert labels == ["a/student", "b/student", "alibi-dinov2-s14"]
+
+
+def test_earlier_results_in_a_folder_are_no_images(tmp_path, gradient):
+    image = as_micrograph(gradient)
+    save(tmp_path / "a.png", gradient.astype(np.uint8))
+    with stack_writer(tmp_path / "mine.tif", image, np.uint8) as write:
+        write((), np.ones(gradient.shape, np.uint8))
+    assert find_images([tmp_path]) == ([tmp_path / "a.png"], {})

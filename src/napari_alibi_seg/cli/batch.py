@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.cli.files import read, require_free, write
 from napari_alibi_seg.cli.terminal import Bars, say
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
-from napari_alibi_seg.core.naming import LABELS, TABLE, label_files
+from napari_alibi_seg.core.naming import TABLE, label_files
 
 if TYPE_CHECKING:
     import argparse
@@ -51,29 +51,17 @@ def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
 
 
 def _images_of(name: str) -> list[Path]:
-    """Return the images that a name, folder or pattern stands for.
-
-    Of a folder or pattern earlier results are none, nor are hidden files, such as macOS leaves.
-    """
+    """Return the images that a name, folder or pattern stands for; see `images_among`."""
     from napari_alibi_seg.core.images import IMAGE_SUFFIXES
-    from napari_alibi_seg.core.results import is_result
+    from napari_alibi_seg.core.results import images_among
     from napari_alibi_seg.core.stored import is_zarr, reading
 
     path = Path(name)
     if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
         return [path]  # a missing file is reported when its turn comes
     with reading(path):
-        inside = (
-            list(path.iterdir()) if path.is_dir() else map(Path, glob.glob(name, recursive=True))
-        )
-    images = [
-        path
-        for path in sorted(inside)
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and not path.name.endswith(LABELS)
-        and not is_result(path)
-    ]
+        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+        images = images_among(inside)
     if not images:
         raise ImageError(
             f"There is no image in {name}; name files, folders or patterns "

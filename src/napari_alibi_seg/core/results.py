@@ -16,14 +16,15 @@ import tifffile
 
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import OutputError, ScribbleError
-from napari_alibi_seg.core.images import settle_axes
+from napari_alibi_seg.core.images import IMAGE_SUFFIXES, settle_axes
+from napari_alibi_seg.core.naming import LABELS
 from napari_alibi_seg.core.ome_zarr import is_made_here
 from napari_alibi_seg.core.reading import open_stored
 from napari_alibi_seg.core.stored import DAMAGE, is_zarr
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -125,6 +126,21 @@ def _class_numbers(name: str, data: NDArray[Any]) -> NDArray[Any]:
             f"and whole class numbers from 1 to {LARGEST_CLASS}."
         )
     return whole.astype(whole.dtype.newbyteorder("="), copy=False)
+
+
+def images_among(paths: Iterable[Path]) -> list[Path]:
+    """Return, in order, the images among files and folders, without earlier results.
+
+    Hidden files, such as macOS leaves, are none.
+    """
+    return [
+        path
+        for path in sorted(paths)
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.name.endswith(LABELS)
+        and not is_result(path)
+    ]
 
 
 def is_result(path: Path) -> bool:

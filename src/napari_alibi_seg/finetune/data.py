@@ -124,7 +124,7 @@ class Corpus:
 
 
 def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Return every file below the given folders and files, with its name below its source.
+    """Return every file below the given folders and files once, with its name below its source.
 
     Raises
     ------
@@ -133,13 +133,17 @@ def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
     """
     found: list[tuple[Path, str]] = []
     for source in sources:
-        if source.is_dir() and source.suffix != ".zarr":
+        if os.path.isdir(source) and source.suffix != ".zarr":
             found += [(path, path.relative_to(source).as_posix()) for path in _files(source)]
-        elif source.exists():
+        elif os.path.exists(source):
             found.append((source, source.name))
         else:
             raise ImageError(f"There is no file or folder {source}; check the path of the images.")
-    return found
+    # A file found twice could be held out and trained on.
+    once: dict[Path, tuple[Path, str]] = {}
+    for path, name in found:
+        once.setdefault(path.resolve(), (path, name))
+    return [*once.values()]
 
 
 def read_corpus(

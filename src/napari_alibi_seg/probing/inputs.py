@@ -15,6 +15,7 @@ from napari_alibi_seg.core.debiasing import Debiasing, debiased
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import IMAGE_SUFFIXES, read_image
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
+from napari_alibi_seg.core.results import images_among
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,8 @@ def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
     Parameters
     ----------
     sources : sequence of Path
-        Files are taken as they are; folders are not searched any deeper.
+        Files are taken as they are; folders are not searched any deeper, and earlier results in
+        them are no images.
 
     Returns
     -------
@@ -169,8 +171,4 @@ def load_model(name: str) -> ProbedModel:
 def _images_of(source: Path) -> list[Path]:
     if not source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES:
         return [source]
-    return sorted(
-        path
-        for path in source.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    return images_among(source.iterdir())
