@@ -521,3 +521,13 @@ def test_features_never_replace_a_folder_that_holds_the_image(folder, monkeypatc
     assert main(["features", "plate.zarr/well", "--output", "plate.zarr", *FAST]) == 7
     assert "a folder of one" in capsys.readouterr().err
     assert (folder / "plate.zarr/well/zarr.json").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [("--axes", "ZYX"), ("--channels", "0"), ("--cluster", "tcp://x:1")]
+)
+def test_options_that_mean_nothing_to_a_project_are_wrong_usage(capsys, option):
+    with pytest.raises(SystemExit) as stopped:
+        main(["apply", "p.alibi", *option])
+    assert stopped.value.code == 2
+    assert "knows how its image is read" in capsys.readouterr().err

@@ -48,6 +48,8 @@ def apply(options: argparse.Namespace) -> int:
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
         if options.images:
             options.misuse("a project names its own image; save its classifier for others")
+        if any((options.axes, options.dataset, options.channels, options.cluster)):
+            options.misuse("a project knows how its image is read, and is segmented here")
         return apply_project(options)
     if not options.images or options.output is None:
         options.misuse("a classifier needs images and --output")
