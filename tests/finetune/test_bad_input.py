@@ -152,6 +152,8 @@ def test_config_that_is_none(text: str) -> None:
         {"learning_rate": 0.0},
         {"held_out": 1.0},
         {"noise": -1.0},
+        {"clip": float("nan")},
+        {"memory": float("inf")},
     ],
 )
 def test_options_out_of_range(options: dict[str, object]) -> None:

@@ -31,15 +31,17 @@ def apply_to_images(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
         segmenter.load()
-        for path, target in targets.items():
-            try:
-                rows += write(segmenter, classifier, read(path, options), target)
-            except (AlibiSegError, MemoryError) as error:
-                failed += 1
-                say(f"{path} failed: {str(error) or 'out of memory'}")
-    if rows:
-        write_fractions(table, rows)
-        print(f"fractions: {table}")
+        try:
+            for path, target in targets.items():
+                try:
+                    rows += write(segmenter, classifier, read(path, options), target)
+                except (AlibiSegError, MemoryError) as error:
+                    failed += 1
+                    say(f"{path} failed: {str(error) or 'out of memory'}")
+        finally:  # Ctrl-C leaves the table of what was finished
+            if rows:
+                write_fractions(table, rows)
+                print(f"fractions: {table}")
     if failed:
         say(f"{failed} of {len(targets)} images failed.")
     return 1 if failed else 0

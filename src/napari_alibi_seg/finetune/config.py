@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import EnumType, StrEnum
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from napari_alibi_seg.core.errors import AlibiSegError
@@ -165,6 +166,9 @@ class FinetuneConfig:
             "and validation_crops 2 or more": (
                 min(self.steps, self.batch_tokens, self.accumulate, self.validate_every) >= 1
                 and min(self.target_crops, self.validation_crops) >= 2
+            ),
+            "numbers must be finite": all(
+                isfinite(value) for value in asdict(self).values() if isinstance(value, float)
             ),
             "learning_rate, clip and memory must be above 0": (
                 min(self.learning_rate, self.clip, self.memory) > 0
