@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.batch import apply_to_images
-from napari_alibi_seg.cli.options import add_command, add_device_option, add_image_options
+from napari_alibi_seg.cli.options import (
+    add_command,
+    add_device_option,
+    add_image_options,
+    add_spacing_option,
+)
 from napari_alibi_seg.cli.project import apply_project
 from napari_alibi_seg.cli.volume import apply_to_volume
 
@@ -39,6 +44,7 @@ def add_to(commands: Commands) -> None:
     )
     add_device_option(command)
     add_image_options(command)
+    add_spacing_option(command)
 
 
 def apply(options: argparse.Namespace) -> int:

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
-    """Read an image by the options of `add_image_options`."""
+    """Read an image by the options of `add_image_options`, and `add_spacing_option` if given."""
     from napari_alibi_seg.core.images import read_image
 
-    return read_image(path, axes=options.axes, dataset=options.dataset, channels=options.channels)
+    return read_image(
+        path,
+        axes=options.axes,
+        dataset=options.dataset,
+        channels=options.channels,
+        spacing=vars(options).get("spacing"),
+    )
 
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:

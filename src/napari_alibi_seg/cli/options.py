@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
     LARGEST_RADIUS,
     LARGEST_SEED,
+    SIGMAS_3D,
     SMOOTHING,
     Forest,
 )
@@ -67,6 +69,17 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     add_device_option(command)
 
 
+def add_spacing_option(command: argparse.ArgumentParser) -> None:
+    """Add how far apart the planes of a volume lie: --spacing."""
+    command.add_argument(
+        "--spacing",
+        type=_spacing,
+        metavar="R",
+        help="distance between planes, in pixels, for 3-D filters (default: by the file's voxel "
+        "size, else 1)",
+    )
+
+
 def add_device_option(command: argparse.ArgumentParser) -> None:
     """Add where to compute: --device."""
     command.add_argument(
@@ -97,6 +110,12 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
         help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "
         f"{LARGEST_RADIUS}, 0 for none (default %(default)s)",
     )
+    command.add_argument(
+        "--filters-3d",
+        action="store_true",
+        help="pixel filters also look through the planes of a volume, which needs an axis Z",
+    )
+    add_spacing_option(command)
     command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
     command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
     add_model_options(command)
@@ -104,11 +123,13 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
 
 def training_config(options: argparse.Namespace) -> SegmentationConfig:
     """Return what to train with by the options of `add_training_options`."""
+    from napari_alibi_seg.core.channels import ChannelConfig
     from napari_alibi_seg.core.segmentation import SegmentationConfig
 
     return SegmentationConfig(
         options.model,
         SCALES[options.scale],
+        ChannelConfig(sigmas_3d=SIGMAS_3D if options.filters_3d else ()),
         seed=options.seed,
         forest=Forest(options.forest),
         smoothing=options.smoothing,
@@ -119,6 +140,16 @@ def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) > LARGEST_SEED:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
     return int(text)
+
+
+def _spacing(text: str) -> float:
+    try:
+        spacing = float(text)
+    except ValueError:
+        spacing = 0.0
+    if not 0 < spacing < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of pixels, like 2.5")
+    return spacing
 
 
 def _channels(text: str) -> tuple[int, ...]:

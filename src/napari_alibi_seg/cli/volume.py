@@ -22,7 +22,7 @@ def apply_to_volume(options: argparse.Namespace) -> int:
     )
     if output in (path, classifier):
         raise OutputError(f"{output} would be written over an input; choose another name.")
-    source = Source(path, options.axes, options.dataset, options.channels)
+    source = Source(path, options.axes, options.dataset, options.channels, options.spacing)
     with Bars() as bars:
         made, planes = segment_volume(
             source,

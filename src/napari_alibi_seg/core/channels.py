@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
 from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
+from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.planes import neighbourhoods
 from napari_alibi_seg.core.upsampling import UPSAMPLERS
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features import FeatureMap
     from napari_alibi_seg.core.planes import Plane, Window
 
+Filters: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Sigmas of the classical filters, in the plane and through the volume."""
+
 _FITTED_TOKENS = 20_000
 _CHANNELS_AT_ONCE = 32
 _TRUNCATE = 2.0
+_LEAST_SPACING = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,44 @@ class ChannelConfig:
         Key of `UPSAMPLERS`.
     sigmas : tuple of float
         Standard deviations of the classical filters, in pixels; empty for no classical channels.
+    sigmas_3d : tuple of float
+        Those of classical filters that look through a volume (`filters_3d`), in pixels; empty for
+        none. They need `sigmas`, and images with an axis Z.
     """
 
     components: int = 32
     contrast: float = 12.0
     upsampler: str = "bilinear"
     sigmas: tuple[float, ...] = SIGMAS
+    sigmas_3d: tuple[float, ...] = ()
+
+    @property
+    def filters(self) -> Filters:
+        """Sigmas of the filters in the plane and through the volume."""
+        return self.sigmas, self.sigmas_3d if self.sigmas else ()
+
+    def require(self, plane: Plane) -> None:
+        """Refuse a plane that 3-D filters cannot be computed of.
+
+        Raises
+        ------
+        ImageError
+            If there is no volume around it, or its planes lie too close together.
+        """
+        if not self.filters[1]:
+            return
+        if plane.depth is None:
+            raise ImageError(
+                "3-D filters look at the planes around each plane, but this image has no axis Z; "
+                "train without them, or name the axis if the image is a volume, as in axes='ZYX' "
+                "(--axes ZYX)."
+            )
+        if plane.depth.spacing < _LEAST_SPACING:
+            raise ImageError(
+                f"The planes lie {plane.depth.spacing:g} pixels apart by the image's voxel size, "
+                f"but 3-D filters need {_LEAST_SPACING:g} or more; give the true distance as in "
+                "spacing=2.5 (--spacing 2.5)."
+            )
 
 
 @dataclass(frozen=True)
@@ -103,6 +140,7 @@ class PixelChannels:
         features: FeatureMap | None = None,
         projection: Projection | None = None,
     ) -> None:
+        config.require(plane)
         self._plane = plane
         self._config = config
         self._upsampler = UPSAMPLERS[config.upsampler]
@@ -131,7 +169,7 @@ class PixelChannels:
         if self._tokens is not None:
             parts.append(self._upsampler.block(self._tokens, self._stride, window, self._plane))
         if self._config.sigmas:
-            parts.append(classical_channels(self._plane, window, self._config.sigmas))
+            parts.append(classical_channels(self._plane, window, *self._config.filters))
         return np.concatenate(parts, axis=-1)
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -148,10 +186,10 @@ class PixelChannels:
     def _classical_points(
         self, rows: NDArray[np.intp], columns: NDArray[np.intp]
     ) -> NDArray[np.float32]:
-        sigmas = self._config.sigmas
-        values = np.empty((len(rows), channel_count(self._plane.colours, sigmas)), np.float32)
+        filters = self._config.filters
+        values = np.empty((len(rows), channel_count(self._plane.colours, *filters)), np.float32)
         for here, window in neighbourhoods(rows, columns):
-            block = classical_channels(self._plane, window, sigmas)
+            block = classical_channels(self._plane, window, *filters)
             values[here] = block[rows[here] - window.top, columns[here] - window.left]
         return values
 

@@ -19,6 +19,9 @@ SMOOTHING = 4
 LARGEST_RADIUS = 32
 """The largest one it may have."""
 
+SIGMAS_3D = (1.4, 2.8)
+"""Standard deviations, in pixels, of the filters through a volume where these are asked for."""
+
 LARGEST_CLASS = 2**16 - 1
 """The largest class that can be painted; labels are written in at most 16 bits."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, sobel
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
 
+from napari_alibi_seg.core.filters_3d import PER_SIGMA, filters_3d
 from napari_alibi_seg.core.variation import Response
 
 if TYPE_CHECKING:
@@ -27,13 +28,16 @@ _TRUNCATE = 3.0
 
 
 def classical_channels(
-    plane: Plane, window: Window, sigmas: tuple[float, ...] = SIGMAS
+    plane: Plane,
+    window: Window,
+    sigmas: tuple[float, ...] = SIGMAS,
+    sigmas_3d: tuple[float, ...] = (),
 ) -> NDArray[np.float32]:
     """Compute the classical channels of a window, as if of the whole mirrored plane.
 
     For each colour: the pixel itself; for each sigma the Gaussian, its gradient's magnitude, the
     two eigenvalues of the Hessian and of the structure tensor; and the differences of Gaussians
-    of neighbouring sigmas.
+    of neighbouring sigmas. After those of all colours come, for each, the filters of `filters_3d`.
 
     Parameters
     ----------
@@ -43,11 +47,13 @@ def classical_channels(
         Where.
     sigmas : tuple of float
         Standard deviations of the Gaussians, in pixels, increasing.
+    sigmas_3d : tuple of float
+        Those of the filters through the volume; empty for none.
 
     Returns
     -------
     ndarray
-        (height, width, F) float32, ``F = colours * 7 * len(sigmas)``.
+        (height, width, F) float32, ``F = colours * (7 * len(sigmas) + 5 * len(sigmas_3d))``.
     """
     margin = _margin(sigmas)
     pixels = plane.read(window.grown(margin))
@@ -57,21 +63,28 @@ def classical_channels(
         for colour in range(pixels.shape[2])
         for channel in _of_one_colour(pixels[:, :, colour], sigmas)
     ]
+    if sigmas_3d:
+        channels += filters_3d(plane, window, sigmas_3d)
     return np.stack(channels, axis=-1)
 
 
-def light_response(colours: int, sigmas: tuple[float, ...] = SIGMAS) -> Response:
+def light_response(
+    colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
+) -> Response:
     """Return how the F channels follow the contrast and brightness of the pixels."""
     gaussian, derivatives, tensor = [(1, 1)], [(1, 0)] * 3, [(2, 0)] * 2
     differences = [(1, 0)] * (len(sigmas) - 1)
     of_a_colour = [(1, 1), *(gaussian + derivatives + tensor) * len(sigmas), *differences]
-    powers, levels = np.array(of_a_colour * colours, np.float32).T
+    through = (gaussian + [(1, 0)] * (PER_SIGMA - 1)) * len(sigmas_3d)
+    powers, levels = np.array(of_a_colour * colours + through * colours, np.float32).T
     return Response(powers, levels)
 
 
-def channel_count(colours: int, sigmas: tuple[float, ...] = SIGMAS) -> int:
+def channel_count(
+    colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
+) -> int:
     """Return F, the number of classical channels."""
-    return colours * 7 * len(sigmas)
+    return colours * (7 * len(sigmas) + PER_SIGMA * len(sigmas_3d))
 
 
 def _of_one_colour(

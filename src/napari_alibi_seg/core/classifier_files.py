@@ -102,7 +102,13 @@ def _from_state(state: Any) -> PixelClassifier:
         classes=tuple(
             ClassInfo(c["value"], c["name"], tuple(c["colour"])) for c in header["classes"]
         ),
-        channels=ChannelConfig(**{**fields, "sigmas": tuple(fields["sigmas"])}),
+        channels=ChannelConfig(
+            **{
+                **fields,
+                "sigmas": tuple(fields["sigmas"]),
+                "sigmas_3d": tuple(fields.get("sigmas_3d", ())),
+            }
+        ),
         projection=None if projection is None else Projection(*projection),
         features=None if header["features"] is None else _identity(header["features"]),
         colours=header["colours"],
@@ -129,14 +135,15 @@ def _require_consistent(classifier: PixelClassifier) -> None:
         raise ValueError("the classes are not those of the forest")
     if config.upsampler not in UPSAMPLERS:
         raise ValueError(f"the upsampler {config.upsampler!r} is unknown")
-    if not all(0 < sigma <= _LARGEST_SIGMA for sigma in config.sigmas) or config.contrast < 0:
+    sigmas = (*config.sigmas, *config.sigmas_3d)
+    if not all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) or config.contrast < 0:
         raise ValueError("a filter's sigma is out of range")
     if classifier.smoothing not in range(LARGEST_RADIUS + 1):
         raise ValueError("the radius of the smoothing is out of range")
     if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
         raise ValueError("features, projection and colours do not belong together")
     deep = 0 if projection is None else len(projection.components)
-    classical = channel_count(classifier.colours, config.sigmas)
+    classical = channel_count(classifier.colours, *config.filters)
     if deep + classical != classifier.forest.n_features_in_:
         raise ValueError("the channels are not those of the forest")
 

@@ -46,6 +46,8 @@ class Micrograph:
         The file, if there is one.
     placed : mapping
         From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
+    spacing : float or None
+        Distance between planes, in pixels; None goes by `pixel_size`.
     """
 
     data: Array
@@ -53,6 +55,22 @@ class Micrograph:
     pixel_size: PixelSize | None = None
     path: Path | None = None
     placed: Mapping[str, Placement] = field(default_factory=dict)
+    spacing: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a spacing that is no distance."""
+        if self.spacing is not None and not 0 < self.spacing < np.inf:
+            raise ImageError(
+                f"Planes cannot lie {self.spacing} pixels apart; give a positive number of pixels."
+            )
+
+    @property
+    def anisotropy(self) -> float:
+        """Distance between planes over that between pixels; 1 where nothing tells it."""
+        size = self.pixel_size
+        if self.spacing is not None or size is None or size.z is None:
+            return self.spacing or 1.0
+        return float(size.z / np.sqrt(size.area))
 
     @property
     def colour(self) -> bool:
@@ -91,6 +109,7 @@ def read_image(
     axes: str | None = None,
     dataset: str | None = None,
     channels: Sequence[int] | None = None,
+    spacing: float | None = None,
 ) -> Micrograph:
     """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, OME-Zarr (0.4, 0.5) or HDF5.
 
@@ -110,6 +129,8 @@ def read_image(
         if there are several, without meaning for PNG and JPEG.
     channels : sequence of int, optional
         Of an image with channels: one index, taken as grey, or three, as red, green and blue.
+    spacing : float, optional
+        Distance between planes, in pixels, for 3-D filters; overrides what the file says.
 
     Returns
     -------
@@ -125,7 +146,8 @@ def read_image(
     # Loaded here because h5py and zarr take long to load.
     from napari_alibi_seg.core.reading import open_stored
 
-    return settle(open_stored(Path(path), dataset), axes, channels)
+    image = settle(open_stored(Path(path), dataset), axes, channels)
+    return replace(image, spacing=spacing)
 
 
 def as_micrograph(

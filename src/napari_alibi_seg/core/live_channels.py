@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels import ChannelConfig, Projection
+    from napari_alibi_seg.core.channels import ChannelConfig, Filters, Projection
     from napari_alibi_seg.core.features import FeatureMap
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Plane, Window
@@ -95,7 +95,7 @@ class LiveChannels:
 
     def __init__(self) -> None:
         self._planes: Mapping[Index, Plane] = {}
-        self._classical: dict[tuple[Index, tuple[float, ...]], RememberedChannels] = {}
+        self._classical: dict[tuple[Index, Filters], RememberedChannels] = {}
         self._deep: dict[Index, _Deep] = {}
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
@@ -123,14 +123,12 @@ class LiveChannels:
 
     def classical(self, index: Index, config: ChannelConfig) -> RememberedChannels:
         """Return the pixel filters of a plane."""
-        kept = self._classical.get((index, config.sigmas))
+        kept = self._classical.get((index, config.filters))
         if kept is None:
             for old in self._classical.values():
                 old.forget_blocks()  # only the plane on the screen keeps its blocks
-            kept = RememberedChannels(
-                self._planes[index], config.sigmas, config.components, _REMEMBERED_BYTES
-            )
-            self._classical[index, config.sigmas] = kept
+            kept = RememberedChannels(self._planes[index], config, _REMEMBERED_BYTES)
+            self._classical[index, config.filters] = kept
         return kept
 
     def _projected(

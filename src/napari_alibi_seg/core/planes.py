@@ -66,6 +66,25 @@ class Window:
         return Window(self.top - larger.top, self.left - larger.left, self.height, self.width)
 
 
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """Where a plane lies in a volume.
+
+    Attributes
+    ----------
+    volume : array-like
+        (Z, Y, X) or (Z, Y, X, 3), in memory or lazy; at least the planes that filters reach.
+    position : int
+        Index of the plane in it.
+    spacing : float
+        Distance between planes, in pixels.
+    """
+
+    volume: Any
+    position: int
+    spacing: float
+
+
 @dataclass(frozen=True)
 class Plane:
     """A grey or colour plane with the levels that normalise it.
@@ -76,10 +95,13 @@ class Plane:
         (Y, X) or (Y, X, 3), any real dtype, in memory or lazy (zarr, dask).
     levels : Levels
         Raw values that become 0 and 1; of the whole image, so that tiles agree.
+    depth : Depth or None
+        The volume around it; None for a plane of its own.
     """
 
     data: Any
     levels: Levels
+    depth: Depth | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,12 +127,44 @@ class Plane:
             (height, width, colours) float32; 0 and 1 are the levels, outliers are cut at -1 and
             2, NaN becomes 0.
         """
+        within = self._mirrored(window)
+        return self._pixels(np.asarray(self.data[_spanned(within)]), within)
+
+    def read_through(self, window: Window, reach: int) -> Iterator[NDArray[np.float32]]:
+        """Yield a window of every plane around this one, mirrored at the ends of the volume.
+
+        No other plane is read.
+
+        Parameters
+        ----------
+        window : Window
+            Where, as for `read`.
+        reach : int
+            Planes before this one, and as many after it.
+
+        Yields
+        ------
+        ndarray
+            (height, width, colours) float32, as from `read`, of ``2 * reach + 1`` planes.
+        """
+        assert self.depth is not None
+        volume = self.depth.volume
+        planes = mirrored(self.depth.position - reach, 2 * reach + 1, volume.shape[0])
+        within = self._mirrored(window)
+        raw = np.asarray(volume[_spanned((planes, *within))])
+        for plane in planes - planes.min():
+            yield self._pixels(raw[plane], within)
+
+    def _mirrored(self, window: Window) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         rows = mirrored(window.top, window.height, self.shape[0])
-        columns = mirrored(window.left, window.width, self.shape[1])
-        top, left = int(rows.min()), int(columns.min())
-        raw = np.asarray(self.data[top : rows.max() + 1, left : columns.max() + 1])
-        raw = raw[np.ix_(rows - top, columns - left)].reshape(window.height, window.width, -1)
-        return _normalised(raw, self.levels)
+        return rows, mirrored(window.left, window.width, self.shape[1])
+
+    def _pixels(
+        self, raw: NDArray[Any], within: tuple[NDArray[np.intp], NDArray[np.intp]]
+    ) -> NDArray[np.float32]:
+        rows, columns = (wanted - wanted.min() for wanted in within)
+        pixels = raw[np.ix_(rows, columns)].reshape(len(rows), len(columns), -1)
+        return _normalised(pixels, self.levels)
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
         """Return where a window inside the plane holds no data.
@@ -145,6 +199,10 @@ def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
     period = max(2 * (size - 1), 1)
     folded = np.arange(start, start + length) % period
     return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, dtype=np.intp)
+
+
+def _spanned(wanted: Sequence[NDArray[np.intp]]) -> tuple[slice, ...]:
+    return tuple(slice(int(some.min()), int(some.max()) + 1) for some in wanted)
 
 
 def neighbourhoods(

@@ -141,6 +141,8 @@ class Project:
         Token of the sitting that wrote a session file.
     pixel_size : PixelSize or None
         As the person saw it, where the image's file may not tell; None takes the file's.
+    spacing : float or None
+        Distance between planes, in pixels, as the person saw it; None goes by the pixel size.
     """
 
     strokes: Strokes
@@ -152,6 +154,7 @@ class Project:
     features: str = ""
     owner: str = ""
     pixel_size: PixelSize | None = None
+    spacing: float | None = None
 
     def fit(self, segmenter: Segmenter, image: Micrograph) -> PixelClassifier:
         """Train as the window does.
@@ -244,7 +247,8 @@ def open_image(project: Project, path: Path) -> Micrograph:
             "the original back, or open the changed image in napari and then open the project to "
             "take its strokes over."
         )
-    return replace(image, pixel_size=project.pixel_size or image.pixel_size)
+    size = project.pixel_size or image.pixel_size
+    return replace(image, pixel_size=size, spacing=project.spacing)
 
 
 def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: Path) -> ImageFile:

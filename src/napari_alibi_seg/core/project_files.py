@@ -109,6 +109,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
         "features": project.features,
         "owner": project.owner,
         "pixel_size": project.pixel_size and asdict(project.pixel_size),
+        "spacing": project.spacing,
         "versions": {name: version(name) for name in _VERSIONS_OF},
     }
 
@@ -128,6 +129,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         features=str(header["features"]),
         owner=str(header["owner"]),
         pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
+        spacing=header.get("spacing"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
+from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.live_blocks import distance
 from napari_alibi_seg.core.planes import Window
@@ -17,6 +17,7 @@ from napari_alibi_seg.core.planes import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.channels import ChannelConfig
     from napari_alibi_seg.core.planes import Plane
 
 
@@ -40,20 +41,17 @@ class RememberedChannels:
     ----------
     plane : Plane
         The pixels.
-    sigmas : tuple of float
-        Standard deviations of the filters, in pixels; at least one.
-    components : int
-        Deep channels to expect; with as many nothing is copied.
+    config : ChannelConfig
+        With at least one filter. `components` is the number of deep channels to expect; with as
+        many nothing is copied.
     limit : float
         Bytes of blocks to keep; those far from what is looked at go first.
     """
 
-    def __init__(
-        self, plane: Plane, sigmas: tuple[float, ...], components: int, limit: float
-    ) -> None:
-        self._channels = PixelChannels(plane, ChannelConfig(sigmas=sigmas))
-        self._count = channel_count(plane.colours, sigmas)
-        self._components = components
+    def __init__(self, plane: Plane, config: ChannelConfig, limit: float) -> None:
+        self._channels = PixelChannels(plane, config)
+        self._count = channel_count(plane.colours, *config.filters)
+        self._components = config.components
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)
         self._blocks: dict[Window, _Block] = {}

@@ -36,7 +36,7 @@ from napari_alibi_seg.core.features import (
 )
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.images import Micrograph
-from napari_alibi_seg.core.planes import Plane, Window, robust_levels
+from napari_alibi_seg.core.planes import Depth, Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.strokes import on_data, painted_pixels
 from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Variation
@@ -105,14 +105,15 @@ class SegmentationConfig:
         Extremely randomised trees see the samples as they may vary; the random forest sees
         them as they are.
         """
-        sigmas, vary = self.channels.sigmas, None
+        filters, vary = self.channels.filters, None
+        classical = bool(self.channels.sigmas)
         deep = 0 if projection is None else len(projection.components)
-        if sigmas and self.forest is Forest.EXTRA_TREES:
-            colours = (samples[0].values.shape[1] - deep) // channel_count(1, sigmas)
-            response = light_response(colours, sigmas).after(deep)
+        if classical and self.forest is Forest.EXTRA_TREES:
+            colours = (samples[0].values.shape[1] - deep) // channel_count(1, *filters)
+            response = light_response(colours, *filters).after(deep)
             vary = partial(variation, response)
         return fit_forest(
-            samples, self.trees, self.seed, progress, self.forest, deep if sigmas else 0, vary
+            samples, self.trees, self.seed, progress, self.forest, deep if classical else 0, vary
         )
 
 
@@ -184,11 +185,13 @@ class Segmenter:
         ScribbleError
             If numbers or shapes differ, or fewer than two classes are painted on all together.
         ImageError
-            If grey and colour images are mixed.
+            If grey and colour images are mixed, or 3-D filters are to see an image without planes.
         """
         by_image = _painted(image, scribbles)
         painted = [pair for pairs in by_image for pair in pairs]
         planes = [plane for plane, _ in painted]
+        for plane in planes:
+            self.config.channels.require(plane)
         scale = self.config.scale or automatic_scale(planes[0].shape)
         maps = [self._features(plane, scale) for plane in planes]
         projection, identity = self._projection([m for m in maps if m is not None])
@@ -233,6 +236,8 @@ class Segmenter:
         ------
         ClassifierError
             If the classifier expects other features or another kind of image.
+        ImageError
+            If it sees 3-D filters, and the image has no axis Z.
         """
         for index, plane in planes_of(image).items():
             yield index, self.apply_to_plane(classifier, plane, probabilities)
@@ -270,7 +275,10 @@ class Segmenter:
         ------
         ClassifierError
             As from `apply`.
+        ImageError
+            If the classifier sees 3-D filters, and the plane lies in no volume.
         """
+        classifier.channels.require(plane)
         scale = 1 if classifier.features is None else classifier.features.scale
         classifier.require(self._identity(scale), plane.colours)
         features = self._features(plane, scale)
@@ -344,7 +352,13 @@ def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
     """Return every plane of an image by its index, all normalised by the levels of the whole."""
     planes = {index: image.plane(index) for index in image.plane_indices()}
     levels = robust_levels(list(planes.values()))
-    return {index: Plane(data, levels) for index, data in planes.items()}
+    return {index: Plane(data, levels, _depth(image, index)) for index, data in planes.items()}
+
+
+def _depth(image: Micrograph, index: tuple[int, ...]) -> Depth | None:
+    if "Z" not in image.axes:
+        return None
+    return Depth(image.plane(index[:-1]), index[-1], image.anisotropy)
 
 
 def _painted(

@@ -22,22 +22,25 @@ from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.cluster import connected, on_cluster, on_threads, tasks
 from napari_alibi_seg.core.errors import ClassifierError, ImageError
 from napari_alibi_seg.core.fetch import sha256
+from napari_alibi_seg.core.filters_3d import planes_reached
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.ledger import Ledger, Plan, digest, writing
 from napari_alibi_seg.core.ome_zarr import create_labels, read_plane, require_made_by, write_plane
-from napari_alibi_seg.core.planes import Levels, Plane
+from napari_alibi_seg.core.planes import Depth, Levels, Plane
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.segmentation import Segmenter, planes_of
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dask.delayed import Delayed
+    from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.stored import Array
 
     Run = Callable[[str, Sequence[Delayed]], tuple[Any, ...]]
 
@@ -53,10 +56,17 @@ class Source:
     axes: str | None = None
     dataset: str | None = None
     channels: tuple[int, ...] | None = None
+    spacing: float | None = None
 
     def open(self) -> Micrograph:
         """Read it lazily."""
-        return read_image(self.path, axes=self.axes, dataset=self.dataset, channels=self.channels)
+        return read_image(
+            self.path,
+            axes=self.axes,
+            dataset=self.dataset,
+            channels=self.channels,
+            spacing=self.spacing,
+        )
 
 
 @dataclass(frozen=True)
@@ -149,36 +159,52 @@ def segment_volume(
         If the cluster does not answer or loses its workers.
     """
     image = source.open()
-    levels = next(iter(planes_of(image).values())).levels
+    first = next(iter(planes_of(image).values()))
     known = load_classifier(classifier)
-    job = VolumeJob(source, levels, classifier, sha256(classifier), output, model, device)
+    known.channels.require(first)
+    job = VolumeJob(source, first.levels, classifier, sha256(classifier), output, model, device)
     numbers = range(len(image.plane_indices()))
     ledger = Ledger(output)
-    with ledger.claimed(), _runner(cluster, _planes_at_once(image), progress) as run:
+    reach = _reach(known, first)
+    with ledger.claimed(), _runner(cluster, _planes_at_once(image, reach), progress) as run:
         digests = run("checking", tasks(check_plane, [(job, number) for number in numbers]))
-        plan = _plan(job, image, digests)
+        plan = _plan(job, image, digests, reach)
         if output.exists() and ledger.agrees(plan):
             require_made_by(output, plan.key)
         else:
             ledger.begin(plan)
             with replacing(output) as aside:
                 create_labels(aside, image, known.label_values.dtype, known.classes, plan.key)
-        todo = [(job, *task) for task in zip(numbers, digests, strict=True)]
+        todo = [
+            (job, number, {near: digests[near] for near in _around(image, number, reach)})
+            for number in numbers
+        ]
         return sum(run("segmentation", tasks(segment_plane, todo))), len(todo)
 
 
 def check_plane(job: VolumeJob, number: int) -> str:
     """Return the digest of a plane of the image."""
-    return _plane(job, number).content_hash()
+    tools = _tools(job)
+    data = _in_memory(tools.image.plane(_index(tools.image, number)))
+    return Plane(data, job.levels).content_hash()
 
 
-def segment_plane(job: VolumeJob, number: int, expected: str) -> bool:
+def segment_plane(job: VolumeJob, number: int, expected: Mapping[int, str]) -> bool:
     """Segment and write one plane unless it is done; return whether it was not.
+
+    Parameters
+    ----------
+    job : VolumeJob
+        What to do.
+    number : int
+        Which plane.
+    expected : mapping
+        The digest of that plane, and of each that its filters look at, by number.
 
     Raises
     ------
     ImageError
-        If the plane no longer has the digest `expected`.
+        If one of these planes no longer has its digest.
     OutputError
         If its labels cannot be written.
     """
@@ -187,12 +213,7 @@ def segment_plane(job: VolumeJob, number: int, expected: str) -> bool:
     entered = ledger.entered(number)
     if entered is not None and entered == _made(job.output, index):
         return False
-    plane = _plane(job, number)
-    if plane.content_hash() != expected:
-        raise ImageError(
-            f"Plane {number} of {job.source.path} changed while the volume was being segmented; "
-            "bring the image back and run the same command to go on, or choose another output."
-        )
+    plane = _plane(job, number, expected)
     labels = tools.segmenter.apply_to_plane(tools.classifier, plane).labels
     with writing(job.output):
         write_plane(job.output, index, labels)
@@ -208,13 +229,45 @@ def _made(output: Path, index: tuple[int, ...]) -> str | None:
         return None
 
 
-def _plane(job: VolumeJob, number: int) -> Plane:
-    """Read a plane into memory, where it stays as it is."""
+def _plane(job: VolumeJob, number: int, expected: Mapping[int, str]) -> Plane:
+    """Read a plane, and those its filters look at, into memory, where they stay as they are."""
     image = _tools(job).image
-    data = image.plane(_index(image, number))
+    index = _index(image, number)
+    if len(expected) == 1:
+        found, depth = _in_memory(image.plane(index))[None], None
+    else:
+        first = index[-1] - (number - min(expected))
+        within = image.plane(index[:-1])[first : first + len(expected)]
+        found = _in_memory(within)
+        depth = Depth(found, index[-1] - first, image.anisotropy)
+    for (near, digest_before), data in zip(sorted(expected.items()), found, strict=True):
+        if Plane(data, job.levels).content_hash() != digest_before:
+            raise ImageError(
+                f"Plane {near} of {job.source.path} changed while the volume was being segmented; "
+                "bring the image back and run the same command to go on, or choose another output."
+            )
+    return Plane(found[number - min(expected)], job.levels, depth)
+
+
+def _in_memory(data: Array) -> NDArray[Any]:
     if not isinstance(data, np.ndarray):
         data = data.compute(scheduler="synchronous")
-    return Plane(np.array(data), job.levels)
+    return np.array(data)
+
+
+def _reach(classifier: PixelClassifier, plane: Plane) -> int:
+    """Return how many planes a classifier looks at before and after each."""
+    _, sigmas_3d = classifier.channels.filters
+    return 0 if plane.depth is None else planes_reached(sigmas_3d, plane.depth.spacing)
+
+
+def _around(image: Micrograph, number: int, reach: int) -> range:
+    """Return the numbers of the planes that the filters of one look at, its own among them."""
+    if not reach:
+        return range(number, number + 1)
+    depth = image.label_shape[-3]
+    before, after = number % depth, depth - 1 - number % depth
+    return range(number - min(reach, before), number + min(reach, after) + 1)
 
 
 def _index(image: Micrograph, number: int) -> tuple[int, ...]:
@@ -241,14 +294,17 @@ def load_tools(job: VolumeJob) -> _Tools:
     return _Tools(job.source.open(), classifier, segmenter)
 
 
-def _plan(job: VolumeJob, image: Micrograph, digests: Sequence[str]) -> Plan:
+def _plan(job: VolumeJob, image: Micrograph, digests: Sequence[str], reach: int) -> Plan:
     settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype}"
+    if reach:
+        settings += f" {image.anisotropy}"
     return Plan(f"napari-alibi-seg {__version__}", job.classifier_hash, settings, tuple(digests))
 
 
-def _planes_at_once(image: Micrograph) -> int:
+def _planes_at_once(image: Micrograph, reach: int) -> int:
     """Return how many planes the memory of a desk computer holds beside their features."""
-    plane_bytes = 16 * image.shape_yx[0] * image.shape_yx[1]
+    read = image.plane(image.plane_indices()[0])
+    plane_bytes = 16 * image.shape_yx[0] * image.shape_yx[1] + 2 * reach * read.nbytes
     return max(1, min(available_cores(), int(_PLANES_BYTES / plane_bytes)))
 
 

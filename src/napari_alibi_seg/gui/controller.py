@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_records import LiveEvent
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.source import Reading
@@ -184,6 +185,7 @@ class Controller(QObject):
             self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
             return
         self.display.show_work(self.works.open(source))
+        self._offer_3d(source.micrograph)
         self.panels.image.offer_readings(readings(layer), source)
         self.follow_layers()
         self._features_stopped = False
@@ -234,6 +236,17 @@ class Controller(QObject):
                 self.bridge.keep(self._last_order(self.work))
         self.works.close()
         self.display.show_no_image()
+
+    def _measure(self) -> None:
+        """Take the distance between planes from the layer's scale."""
+        work = self.work
+        if work is not None and work.measure():
+            self._offer_3d(work.source.micrograph)
+            if self.settings.filters_3d:
+                self.ask()
+
+    def _offer_3d(self, image: Micrograph) -> None:
+        self.panels.training.offer_3d(image.anisotropy if "Z" in image.axes else None)
 
     def _last_order(self, work: Work) -> Order:
         """Return an order that keeps the session of a work that is left."""
@@ -349,6 +362,7 @@ class Controller(QObject):
         self.bridge.told.connect(self.hear)
         self.bridge.failed.connect(self.fail)
         self.works.pixels_changed.connect(self._reread)
+        self.works.image_placed.connect(self._measure)
         self.works.scribbles_lost.connect(self.keeper.offer_lost)
         self.stack.begun.connect(self.update_once)
         self.stack.stopped.connect(self.ask)

@@ -155,7 +155,7 @@ class Keeper:
             self._controller.choose_image(image)
         work = self._controller.work
         if work is not None:
-            if work.source.measure(opened.project.pixel_size):
+            if work.source.measure(opened.project.pixel_size, opened.project.spacing):
                 self._controller.viewer.reset_view()
             self._paint_on(work, Labels(scribbles, **(painted | work.source.placement())))
             self._adopt(recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.calibration import calibrate
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.calibration import PixelSize
 
 
-def layer_scale(size: PixelSize | None, axes: str) -> dict[str, Any]:
-    """Return the scale and units of a layer; nothing if the size or its unit is unknown.
+def layer_scale(size: PixelSize | None, axes: str, spacing: float | None = None) -> dict[str, Any]:
+    """Return the scale and units of a layer; nothing if neither size nor spacing is known.
 
     Dimensions without a known length, such as time, count steps: napari calls these pixels.
 
@@ -23,10 +24,14 @@ def layer_scale(size: PixelSize | None, axes: str) -> dict[str, Any]:
         Of the image shown.
     axes : str
         A letter for each of the layer's dimensions.
+    spacing : float, optional
+        Distance between planes, in pixels, where it is not that of `size`.
     """
     if size is None or size.metres_per_unit is None:
-        return {}
-    lengths = {"Z": size.z, "Y": size.y, "X": size.x}
+        apart = spacing if "Z" in axes else None
+        return {} if apart is None else {"scale": [apart if a == "Z" else 1.0 for a in axes]}
+    depth = size.z if spacing is None else spacing * math.sqrt(size.area)
+    lengths = {"Z": depth, "Y": size.y, "X": size.x}
     known = [lengths.get(axis) for axis in axes]
     return {
         "scale": [1.0 if length is None else length for length in known],
@@ -46,3 +51,15 @@ def layer_pixel_size(layer: Image, axes: str) -> PixelSize | None:
     """
     told = zip(axes.removesuffix("S").lower(), layer.scale, layer.units, strict=True)
     return calibrate({axis: (abs(scale), str(unit)) for axis, scale, unit in told if axis in "zyx"})
+
+
+def layer_spacing(layer: Image, axes: str) -> float | None:
+    """Return the distance between a layer's planes, in pixels, where only its scale tells it.
+
+    None without planes, for cubes, and where the scale is in lengths: `layer_pixel_size` tells it.
+    """
+    scale = dict(zip(axes.removesuffix("S"), layer.scale, strict=True))
+    if "Z" not in scale or layer_pixel_size(layer, axes) is not None:
+        return None
+    depth, row, column = (abs(float(scale[axis])) for axis in "ZYX")
+    return None if depth == row == column else depth / math.sqrt(row * column)

@@ -43,9 +43,11 @@ class TrainingPanel(Block):
         )
         self.seed = _number(0, 9999, "Equal scribbles and seed give an equal result")
         self.filters = QCheckBox("pixel filters too")
+        self.filters_3d = QCheckBox("through the planes")
         self.add("Scale", self.scale)
         self.add("Parts", self.components)
         self.add("Filters", self.filters)
+        self._label_3d = self.add("3-D", self.filters_3d)
         self.add("Forest", self.forest)
         self.add("Trees", self.trees)
         self.add("Smoothing", self.smoothing)
@@ -57,6 +59,8 @@ class TrainingPanel(Block):
         for spin in (self.components, self.trees, self.smoothing, self.seed):
             spin.valueChanged.connect(self.changed)
         self.filters.toggled.connect(self.changed)
+        self.filters_3d.toggled.connect(self.changed)
+        self.offer_3d(None)
 
     def settings(self, model: str) -> Settings:
         """Return what is set, with a model."""
@@ -66,6 +70,7 @@ class TrainingPanel(Block):
             scale=_SCALES[self.scale.currentText()],
             components=self.components.value(),
             filters=self.filters.isChecked(),
+            filters_3d=self.filters_3d.isChecked() and self.filters_3d.isEnabled(),
             trees=self.trees.value(),
             seed=self.seed.value(),
             smoothing=self.smoothing.value(),
@@ -80,6 +85,7 @@ class TrainingPanel(Block):
         self.scale.setCurrentIndex(list(_SCALES.values()).index(settings.scale))
         self.components.setValue(settings.components)
         self.filters.setChecked(settings.filters)
+        self.filters_3d.setChecked(settings.filters_3d)
         self.trees.setValue(settings.trees)
         self.smoothing.setValue(settings.smoothing)
         self.seed.setValue(settings.seed)
@@ -88,6 +94,17 @@ class TrainingPanel(Block):
             self.device.addItem(settings.device)
         self.device.setCurrentText(settings.device)
         self.blockSignals(blocked)
+
+    def offer_3d(self, spacing: float | None) -> None:
+        """Offer 3-D filters of a volume whose planes lie some pixels apart; None hides them."""
+        for widget in (self._label_3d, self.filters_3d):
+            widget.setEnabled(spacing is not None)
+            widget.setVisible(spacing is not None)
+        if spacing is not None:
+            self.filters_3d.setToolTip(
+                "Pixel filters also look at the planes around, which lie "
+                f"{spacing:.3g} pixels apart by the scale of the layer or its file"
+            )
 
 
 class ReusePanel(QWidget):

@@ -88,6 +88,7 @@ def project_of(
         frozenset(known.value for known in classes if known.ignored),
         settings.config(),
         pixel_size=image.pixel_size,
+        spacing=image.spacing,
     )
 
 
@@ -198,13 +199,15 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
     }
     layers: list[LayerData] = [(project.strokes.array(), painted, "labels")]
     if opened.image is not None:
+        image = opened.image
+        placed = layer_scale(image.pixel_size, image.label_axes, image.spacing)
         shown = {
             "name": name,
-            "rgb": opened.image.colour,
+            "rgb": image.colour,
             "metadata": {IMAGE_FILE: project.image},
-            **layer_scale(opened.image.pixel_size, opened.image.label_axes),
+            **placed,
         }
-        painted |= layer_scale(opened.image.pixel_size, opened.image.label_axes)
+        painted |= placed
         layers.append((opened.image.data, shown, "image"))
     return layers
 

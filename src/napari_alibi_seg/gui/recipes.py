@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
 from napari_alibi_seg.core.naming import LABELS, SCRIBBLES, stem
 from napari_alibi_seg.gui.records import Settings
 
@@ -41,6 +41,8 @@ def command(source: ImageSource, settings: Settings) -> str:
         parts += ["--forest", settings.forest]
     if settings.smoothing != Settings.smoothing:
         parts += ["--smoothing", str(settings.smoothing)]
+    if settings.filters_3d:
+        parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
     if settings.seed:
         parts += ["--seed", str(settings.seed)]
     return shlex.join(parts)
@@ -68,7 +70,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         "from napari_alibi_seg.core.choices import Forest",
         "from napari_alibi_seg.core.results import read_scribbles",
         "",
-        f"image = read_image({_arguments(source)})",
+        f"image = read_image({_arguments(source, settings)})",
         f"scribbles = np.array(read_scribbles({scribbles_name(source)!r}, image))",
         *([f"scribbles[np.isin(scribbles, {ignored})] = 0  # ignored"] if ignored else []),
         "classes = [",
@@ -98,15 +100,20 @@ def _reading(source: ImageSource) -> list[str]:
     return said if source.channel is None else [*said, "--channels", str(source.channel)]
 
 
-def _arguments(source: ImageSource) -> str:
+def _arguments(source: ImageSource, settings: Settings) -> str:
     said = [repr(image_name(source))]
     if len(source.reading.axes) > 2:
         said.append(f"axes={source.reading.axes!r}")
     if source.channel is not None:
         said.append(f"channels=[{source.channel}]")
+    if settings.filters_3d:
+        said.append(f"spacing={source.micrograph.anisotropy}")
     return ", ".join(said)
 
 
 def _channels(settings: Settings) -> str:
     without = not settings.filters and settings.model != CLASSICAL
-    return f"components={settings.components}" + (", sigmas=()" if without else "")
+    said = f"components={settings.components}"
+    if without:
+        return f"{said}, sigmas=()"
+    return f"{said}, sigmas_3d={SIGMAS_3D}" if settings.filters_3d else said

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SMOOTHING, Forest
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D, SMOOTHING, Forest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +87,8 @@ class Settings:
         Principal components of the deep features.
     filters : bool
         Whether pixels also have classical channels.
+    filters_3d : bool
+        Whether these also look through the planes of a volume.
     trees, seed : int
         Of the forest.
     forest : Forest
@@ -103,6 +105,7 @@ class Settings:
     scale: int | None = None
     components: int = 32
     filters: bool = True
+    filters_3d: bool = False
     trees: int = 100
     seed: int = 0
     forest: Forest = Forest.EXTRA_TREES
@@ -116,7 +119,7 @@ class Settings:
         from napari_alibi_seg.core.segmentation import SegmentationConfig
 
         filters = self.filters or self.model == CLASSICAL  # pixels need at least one channel
-        channels = ChannelConfig(self.components)
+        channels = ChannelConfig(self.components, sigmas_3d=SIGMAS_3D if self.filters_3d else ())
         if not filters:
             channels = ChannelConfig(self.components, sigmas=())
         return SegmentationConfig(
@@ -137,6 +140,7 @@ class Settings:
             scale=config.scale,
             components=config.channels.components,
             filters=bool(config.channels.sigmas),
+            filters_3d=bool(config.channels.sigmas_3d),
             trees=config.trees,
             seed=config.seed,
             forest=config.forest,

@@ -13,7 +13,7 @@ from napari_alibi_seg.core.images import Micrograph, settle
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.project import ImageFile
 from napari_alibi_seg.core.stored import Stored
-from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale
+from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale, layer_spacing
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -114,19 +114,21 @@ class ImageSource:
         stored = Stored(data, path=None if file is None else file.path)
         micrograph = settle(_arrayed(stored), reading.axes, chosen)
         size = layer_pixel_size(layer, reading.axes) or _told_size(micrograph)
-        measured = replace(micrograph, pixel_size=size)
+        spacing = layer_spacing(layer, reading.axes)
+        measured = replace(micrograph, pixel_size=size, spacing=spacing)
         return cls(layer, reading, channel, measured, layer.data, file)
 
     @property
     def measured(self) -> Micrograph:
-        """The image at the pixel size the layer has now."""
+        """The image at the pixel size and spacing the layer has now."""
         size = layer_pixel_size(self.layer, self.reading.axes) or self.micrograph.pixel_size
-        return replace(self.micrograph, pixel_size=size)
+        spacing = layer_spacing(self.layer, self.reading.axes)
+        return replace(self.micrograph, pixel_size=size, spacing=spacing)
 
-    def measure(self, size: PixelSize | None) -> bool:
-        """Show the image at a pixel size unless it has one, and return whether that is new."""
-        placed = layer_scale(size, self.reading.axes.removesuffix("S"))
-        new = bool(placed) and self.measured.pixel_size is None
+    def measure(self, size: PixelSize | None, spacing: float | None) -> bool:
+        """Show the image at a pixel size and spacing unless it has one; return if that is new."""
+        placed, now = layer_scale(size, self.reading.axes.removesuffix("S"), spacing), self.measured
+        new = bool(placed) and now.pixel_size is None and now.spacing is None
         for name, value in placed.items() if new else ():
             setattr(self.layer, name, value)
         return new

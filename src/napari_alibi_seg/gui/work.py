@@ -115,6 +115,14 @@ class Work:
         """Whether there is more than one plane."""
         return len(self.source.micrograph.label_shape) > 2
 
+    def measure(self) -> bool:
+        """Look how far the planes lie apart by the layer's scale; return whether that is new."""
+        measured = self.source.measured
+        if measured.anisotropy == self.source.micrograph.anisotropy:
+            return False
+        self.source = replace(self.source, micrograph=measured)
+        return True
+
     def is_of(self, source: ImageSource) -> bool:
         """Whether this is work on the same pixels, read in the same way."""
         mine = self.source

@@ -52,6 +52,8 @@ class Works(QObject):
 
     pixels_changed = Signal()
     """The image that is open has other pixels now."""
+    image_placed = Signal()
+    """The image that is open lies elsewhere now, or at another size."""
     scribbles_lost = Signal(object)
     """A layer that was painted on was removed, and another one took its place."""
 
@@ -177,6 +179,7 @@ class Works(QObject):
             for layer in (self.current.scribbles.layer, *self.current.result.layers):
                 for name, value in self.current.source.placement().items():
                     setattr(layer, name, value)
+            self.image_placed.emit()
 
     def _begin(self, source: ImageSource) -> Work:
         layer = self._scribbles_for(source)
