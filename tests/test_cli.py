@@ -18,8 +18,9 @@ from PIL import Image
 from scipy.ndimage import label
 from skimage.io import imread, imsave
 
-from napari_alibi_seg import SegmentationConfig, Segmenter, read_image
+from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter, read_image
 from napari_alibi_seg.cli import main
+from napari_alibi_seg.core.choices import SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
 
@@ -117,6 +118,41 @@ def test_one_classifier_is_trained_on_the_scribbles_of_several_images(folder):
     saved = load_classifier(folder / "c.skops")
     values = np.random.default_rng(0).random((50, 28), np.float32)
     assert np.array_equal(*(c.forest.predict_proba(values) for c in (saved, fitted)))
+
+
+@pytest.fixture
+def stack(folder):
+    """The micrograph and its scribbles as the third of five planes that drift."""
+    pixels, scribbles = imread(folder / "image.png"), imread(folder / "scribbles.png")
+    drifting = np.stack([np.roll(pixels, 2 * n - 4, axis=0) for n in range(5)])
+    tifffile.imwrite(folder / "stack.tif", drifting, photometric="minisblack")
+    painted = np.zeros_like(drifting)
+    painted[2] = scribbles
+    tifffile.imwrite(folder / "scribbles.tif", painted, photometric="minisblack")
+    return folder
+
+
+def test_3d_filters_are_asked_for_and_told_the_distance_between_planes(stack, capsys):
+    named = ["--axes", "ZYX", "--scribbles", str(stack / "scribbles.tif")]
+    filters = ["--filters-3d", "--spacing", "2.5"]
+    saved = ["--save-classifier", str(stack / "c.skops")]
+    assert segment(stack, *FAST, *named, *filters, *saved, image="stack.tif") == 0
+
+    image = read_image(stack / "stack.tif", axes="ZYX", spacing=2.5)
+    config = SegmentationConfig("classical", channels=ChannelConfig(sigmas_3d=SIGMAS_3D))
+    segmenter = Segmenter(config, "cpu")
+    classifier = segmenter.fit(image, tifffile.imread(stack / "scribbles.tif"))
+    expected = np.stack([result.labels for _, result in segmenter.apply(classifier, image)])
+    assert np.array_equal(tifffile.imread(stack / "out.tif"), expected)
+
+    for name, spacing, same in (("same", "2.5", True), ("cubes", "1", False)):
+        out = stack / f"{name}.ome.zarr"
+        reading = ["--axes", "ZYX", "--spacing", spacing, "--output", str(out)]
+        assert main(["apply", str(stack / "c.skops"), str(stack / "stack.tif"), *reading]) == 0
+        assert np.array_equal(np.asarray(zarr.open_group(out)["0"]), expected) is same
+
+    assert segment(stack, *FAST, "--filters-3d") == 3
+    assert "no axis Z" in capsys.readouterr().err
 
 
 def test_training_never_writes_over_what_is_painted(folder):
@@ -236,7 +272,15 @@ def test_scribbles_may_lie_in_one_hdf5_file_with_the_image(folder):
 
 
 @pytest.mark.parametrize(
-    "option", [("--seed", "-1"), ("--seed", "1e3"), ("--seed", str(2**32)), ("--channels", "red")]
+    "option",
+    [
+        ("--seed", "-1"),
+        ("--seed", "1e3"),
+        ("--seed", str(2**32)),
+        ("--channels", "red"),
+        ("--spacing", "0"),
+        ("--spacing", "wide"),
+    ],
 )
 def test_rubbish_in_an_option_is_wrong_usage(folder, capsys, option):
     with pytest.raises(SystemExit) as caught:

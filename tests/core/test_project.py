@@ -71,6 +71,25 @@ def test_a_pixel_size_that_the_image_does_not_tell_comes_with_the_project(
     assert open_image(load_project(path), path).pixel_size == size
 
 
+def test_3d_filters_and_the_spacing_seen_come_with_the_project_and_older_ones_have_none(
+    folder, project_on, scribbles
+):
+    path = folder / "projects/p.alibi"
+    config = replace(CONFIG, channels=replace(CONFIG.channels, sigmas_3d=(1.4, 2.8)))
+    save_project(replace(project_on(scribbles), config=config, spacing=2.5), path)
+    assert load_project(path).config == config
+    assert open_image(load_project(path), path).spacing == 2.5
+
+    def older(content):
+        header = json.loads(content)
+        del header["config"]["channels"]["sigmas_3d"], header["spacing"]
+        return json.dumps(header)
+
+    replaced(path, "project.json", older)
+    assert load_project(path).config == CONFIG
+    assert open_image(load_project(path), path).spacing is None
+
+
 def test_the_image_is_named_relative_to_the_project(folder, project_on, scribbles, tmp_path):
     save_project(project_on(scribbles), folder / "projects/p.alibi")
     with zipfile.ZipFile(folder / "projects/p.alibi") as archive:
@@ -220,6 +239,7 @@ def replaced(path, name, change):
         lambda header: header.update(format="napari-alibi-seg project 99"),
         lambda header: header.update(shape=[5, 5]),
         lambda header: header.pop("classes"),
+        lambda header: header.update(spacing="wide"),
         lambda header: header["config"].update(unheard_of=1),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 from napari_alibi_seg.core.channels import ChannelConfig
-from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
 from napari_alibi_seg.core.images import as_micrograph, read_image
@@ -331,6 +331,52 @@ def test_an_image_that_changes_meanwhile_is_noticed(volume, classifier, output, 
     array[5] = pixels[5]
     assert segment_volume(volume, classifier, output) == (PLANES - len(done), PLANES)
     assert np.array_equal(labels_of(output), in_memory(volume, classifier))
+
+
+@pytest.fixture
+def through(pixels, tmp_path):
+    """A classifier by 3-D filters, which reach three planes far where voxels are 20 x 5 x 5 nm."""
+    image = replace(as_micrograph(pixels, "ZYX"), spacing=4.0)
+    scribbles = np.zeros(pixels.shape, np.uint8)
+    scribbles[::2, ::9, ::4] = np.where(pixels > 110, 1, 0)[::2, ::9, ::4]
+    scribbles[::2, 4::9, ::4] = np.where(pixels < 60, 3, 0)[::2, 4::9, ::4]
+    config = replace(QUICK, channels=ChannelConfig(sigmas=(1.0,), sigmas_3d=SIGMAS_3D))
+    return trained(config, image, scribbles, tmp_path / "through.skops")
+
+
+def test_3d_filters_give_the_bytes_that_memory_gives(volume, through, output, tmp_path):
+    segment_volume(volume, through, output)
+    expected = in_memory(volume, through)
+    assert np.array_equal(labels_of(output), expected)
+    cubes = tmp_path / "cubes.ome.zarr"
+    segment_volume(replace(volume, spacing=1.0), through, cubes)
+    assert np.array_equal(labels_of(cubes), in_memory(replace(volume, spacing=1.0), through))
+    assert not np.array_equal(labels_of(cubes), expected)
+    with pytest.raises(OutputError, match="begun with another"):
+        segment_volume(replace(volume, spacing=1.0), through, output)
+
+
+def test_a_plane_that_3d_filters_look_at_is_watched_too(volume, through, output, pixels):
+    array = zarr.open_array(volume.path / "0", mode="r+")
+
+    def change():
+        array[5, 7, 7] = ~pixels[5, 7, 7]
+
+    with pytest.raises(ImageError, match=r"Plane 5 of .* changed"):
+        segment_volume(volume, through, output, progress=after(1, change))
+    done = {int(name.removesuffix(".json")) for name in entries(output)}
+    array[5] = pixels[5]
+    assert done <= {0, 1, 2, 3}
+    assert segment_volume(volume, through, output) == (PLANES - len(done), PLANES)
+    assert np.array_equal(labels_of(output), in_memory(volume, through))
+
+
+def test_a_volume_whose_planes_have_no_neighbours_is_refused_at_once(through, output, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "times.tif", np.zeros((3, 40, 40), np.uint8))
+    with pytest.raises(ImageError, match="no axis Z"):
+        segment_volume(Source(tmp_path / "times.tif", axes="TYX"), through, output)
+    assert not output.exists()
 
 
 def test_two_runs_on_one_output_are_refused(volume, classifier, output):

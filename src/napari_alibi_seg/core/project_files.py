@@ -118,7 +118,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
     from napari_alibi_seg.core.classifier import ClassInfo
     from napari_alibi_seg.core.segmentation import SegmentationConfig
 
-    image, size = header["image"], header.get("pixel_size")
+    image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
     return Project(
         strokes=strokes,
         classes=tuple(ClassInfo(**_with_tuples(fields)) for fields in header["classes"]),
@@ -129,7 +129,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         features=str(header["features"]),
         owner=str(header["owner"]),
         pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
-        spacing=header.get("spacing"),
+        spacing=spacing and float(spacing),
     )
 
 

@@ -92,6 +92,7 @@ class Controller(QObject):
         self._generation += new
         classes, settings, outputs = self.panels.classes.classes, self.settings, self.panels.result
         work.scribbles.layer.metadata[RECIPE] = work.recipe(classes, settings)
+        work.measure(settings)
         shown = work.source.index(self.viewer.dims)
         work.order = Order(
             work.source.micrograph,
@@ -238,11 +239,11 @@ class Controller(QObject):
         self.display.show_no_image()
 
     def _measure(self) -> None:
-        """Take the distance between planes from the layer's scale."""
+        """Follow the scale of the layer, by which its planes lie apart."""
         work = self.work
-        if work is not None and work.measure():
-            self._offer_3d(work.source.micrograph)
-            if self.settings.filters_3d:
+        if work is not None:
+            self._offer_3d(work.source.measured)
+            if work.measure(self.settings):
                 self.ask()
 
     def _offer_3d(self, image: Micrograph) -> None:

@@ -102,8 +102,8 @@ class TrainingPanel(Block):
             widget.setVisible(spacing is not None)
         if spacing is not None:
             self.filters_3d.setToolTip(
-                "Pixel filters also look at the planes around, which lie "
-                f"{spacing:.3g} pixels apart by the scale of the layer or its file"
+                "Pixel filters also look at the planes around; by the scale of the layer, or its "
+                f"file, these lie {spacing:.3g} px apart"
             )
 
 

@@ -90,6 +90,10 @@ class ResultLayers(QObject):
             self._finished.clear()
         return outdated
 
+    def outdate(self) -> None:
+        """Know that the image is seen in another way than what is there was made from."""
+        self._finished.clear()
+
     def follow_layers(self) -> bool:
         """Let go of labels that were removed; whether they were."""
         lost = self.labels is not None and self.labels not in self._viewer.layers

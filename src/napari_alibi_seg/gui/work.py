@@ -115,12 +115,14 @@ class Work:
         """Whether there is more than one plane."""
         return len(self.source.micrograph.label_shape) > 2
 
-    def measure(self) -> bool:
-        """Look how far the planes lie apart by the layer's scale; return whether that is new."""
-        measured = self.source.measured
-        if measured.anisotropy == self.source.micrograph.anisotropy:
+    def measure(self, settings: Settings) -> bool:
+        """Take over how far planes lie apart, if filters look through them; whether that is new."""
+        loaded, measured = self.loaded, self.source.measured
+        through = settings.filters_3d if loaded is None else bool(loaded.channels.sigmas_3d)
+        if not through or measured.anisotropy == self.source.micrograph.anisotropy:
             return False
         self.source = replace(self.source, micrograph=measured)
+        self.result.outdate()
         return True
 
     def is_of(self, source: ImageSource) -> bool:
