@@ -30,7 +30,7 @@ def smooth_noise(shape, sigma, seed=0):
 
 @pytest.fixture(scope="module")
 def noise():
-    return smooth_noise((9, 40, 50), 1.0)
+    return 0.5 + 0.1 * smooth_noise((9, 40, 50), 1.0)
 
 
 def plane_of(volume, position, spacing=1.0):
@@ -100,11 +100,11 @@ def test_where_nothing_changes_the_filters_are_zero_and_finite():
 
 
 def test_turning_a_volume_of_cubes_turns_the_filters():
-    cube = smooth_noise((21, 21, 21), 1.0)
+    cube = 0.5 + 0.1 * smooth_noise((21, 21, 21), 1.0)
     turned = cube.transpose(2, 1, 0)
     ours = np.stack([filtered(cube, n) for n in range(21)], axis=1)
     theirs = np.stack([filtered(turned, n) for n in range(21)], axis=1)
-    assert np.allclose(ours, theirs.transpose(0, 3, 2, 1), atol=1e-5)
+    assert np.allclose(ours, theirs.transpose(0, 3, 2, 1), atol=2e-5)
 
 
 def test_planes_that_lie_further_apart_are_the_same_to_the_filters():
@@ -113,9 +113,9 @@ def test_planes_that_lie_further_apart_are_the_same_to_the_filters():
     near = filtered(fine, 30, 1.0, sigmas=(2.8,))
     apart = filtered(fine[::2], 15, 2.0, sigmas=(2.8,))
     untold = filtered(fine[::2], 15, 1.0, sigmas=(2.8,))
-    scale = near.std(axis=(1, 2))
-    assert np.all(np.abs(apart - near).max(axis=(1, 2)) < 0.1 * scale)
-    assert np.all(np.abs(untold - near).max(axis=(1, 2)) > 0.3 * scale)
+    error, error_untold = (np.abs(some - near).max(axis=(1, 2)) for some in (apart, untold))
+    assert np.all(error < 0.1 * near.std(axis=(1, 2)))
+    assert np.all(error_untold > 5 * error)
 
 
 @pytest.mark.parametrize("colours", [1, 3])
@@ -233,7 +233,7 @@ def test_a_spacing_that_is_no_distance_is_refused(puzzle, spacing):
 
 def test_planes_much_closer_than_pixels_are_taken_for_a_wrong_voxel_size(puzzle):
     image, scribbles, _ = puzzle
-    with pytest.raises(ImageError, match=r"0\.001 pixels apart .* --spacing"):
+    with pytest.raises(ImageError, match=r"0\.001 pixels apart .*--spacing"):
         Segmenter(THROUGH, "cpu").fit(replace(image, spacing=0.001), scribbles)
 
 
