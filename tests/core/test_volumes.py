@@ -373,7 +373,7 @@ def test_a_plane_that_3d_filters_look_at_is_watched_too(volume, through, output,
 
 def test_a_volume_whose_planes_have_no_neighbours_is_refused_at_once(through, output, tmp_path):
     tifffile = pytest.importorskip("tifffile")
-    tifffile.imwrite(tmp_path / "times.tif", np.zeros((3, 40, 40), np.uint8))
+    tifffile.imwrite(tmp_path / "times.tif", np.zeros((5, 40, 40), np.uint8))
     with pytest.raises(ImageError, match="no axis Z"):
         segment_volume(Source(tmp_path / "times.tif", axes="TYX"), through, output)
     assert not output.exists()

@@ -72,7 +72,8 @@ def test_filters_through_the_planes_are_offered_for_volumes_only(desk, pixels, s
 
 
 def test_the_window_shows_what_segment_gives_by_the_scale_of_the_layer(desk, stack):
-    layer = desk.open(stack, scale=(2.5, 1, 1))
+    desk.open(stack, scale=(2.5, 1, 1))
+    layer = desk.work.source.layer
     look_through(desk)
     assert "lie 2.5 px" in desk.panels.training.filters_3d.toolTip()
     np.testing.assert_array_equal(desk.segmented, expected(stack, desk, 2.5))
