@@ -23,6 +23,8 @@ from napari_alibi_seg.cli import main
 from napari_alibi_seg.core.choices import SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.judging import assess
+from napari_alibi_seg.core.trust import calibrated
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
 FAST = ("--model", "classical")
@@ -184,6 +186,30 @@ def test_segment_writes_fractions_with_intervals_and_areas(folder, capsys):
     assert f"({strokes} strokes in 2 classes)" in capsys.readouterr().out
 
 
+def test_calibrated_probabilities_are_votes_under_the_temperature_of_the_strokes(folder):
+    shares, told, saved = folder / "votes.tif", folder / "told.tif", folder / "c.skops"
+    options = ("--save-classifier", str(saved), "--probabilities")
+    assert segment(folder, *FAST, *options, str(shares)) == 0
+    plain = (folder / "out.tif").read_bytes()
+    assert segment(folder, *FAST, *options, str(told), "--calibrated") == 0
+    assert (folder / "out.tif").read_bytes() == plain
+
+    image, classifier = read_image(folder / "image.png"), load_classifier(saved)
+    segmenter = Segmenter(SegmentationConfig("classical"))
+    assessments = assess(segmenter, classifier, image, imread(folder / "scribbles.png"))
+    temperature = assessments[()].temperature
+    assert temperature != 1
+    expected = calibrated(np.moveaxis(tifffile.imread(shares), 0, -1), temperature)
+    np.testing.assert_array_equal(tifffile.imread(told), np.moveaxis(expected, -1, 0))
+
+
+def test_what_is_to_be_calibrated_must_be_written(folder, capsys):
+    with pytest.raises(SystemExit) as caught:
+        segment(folder, *FAST, "--calibrated")
+    assert caught.value.code == 2
+    assert "--probabilities" in capsys.readouterr().err
+
+
 def test_fractions_never_replace_another_file(folder, capsys):
     assert segment(folder, *FAST, "--fractions", str(folder / "image.png")) == 7
     assert "image.png" in capsys.readouterr().err
@@ -295,9 +321,23 @@ def test_apply_passes_over_earlier_results_but_over_no_empty_folder(folder, clas
     command = ["apply", str(classifier), str(batch), "--output", str(batch)]
     assert main(command) == 3
     shutil.copy(folder / "image.png", batch / "a.png")
-    assert main(command) == main(command) == 0
+    assert main(command) == main([*command, "--replace"]) == 0
     names = sorted(path.name for path in batch.iterdir())
     assert names == ["a.png", "a_labels.tif", "fractions.csv"]
+
+
+def test_apply_replaces_nothing_unless_told_to(folder, classifier, capsys):
+    command = ["apply", str(classifier), str(folder / "image.png"), "--output", str(folder / "r")]
+    (folder / "r").mkdir()
+    (folder / "r/image_labels.tif").write_text("corrected by hand")
+    assert main(command) == 7
+    assert (folder / "r/image_labels.tif").read_text() == "corrected by hand"
+    said = capsys.readouterr().err
+    assert "image_labels.tif" in said
+    assert "--replace" in said
+
+    assert main([*command, "--replace"]) == 0
+    assert set(np.unique(tifffile.imread(folder / "r/image_labels.tif"))) == {1, 3}
 
 
 def test_apply_passes_over_results_of_any_name_and_over_hidden_files(folder, classifier):
@@ -312,8 +352,9 @@ def test_apply_passes_over_results_of_any_name_and_over_hidden_files(folder, cla
     features = ["features", str(batch / "a.png"), "--output", str(batch / "f.zarr")]
     assert main([*features, "--scale", "1"]) == 0
     tifffile.imwrite(batch / "b.tif", imread(folder / "image.png"))
-    for _ in range(2):
-        assert main(["apply", str(classifier), str(batch), "--output", str(folder / "r")]) == 0
+    for again in ([], ["--replace"]):
+        command = ["apply", str(classifier), str(batch), "--output", str(folder / "r"), *again]
+        assert main(command) == 0
         names = sorted(path.name for path in (folder / "r").iterdir())
         assert names == ["a_labels.tif", "b_labels.tif", "fractions.csv"]
 
@@ -350,6 +391,7 @@ def test_apply_writes_one_image_as_a_zarr_that_is_finished_by_the_same_command(
     [
         ("b.png", "--output", "o.zarr"),
         ("--output", "results", "--cluster", "tcp://127.0.0.1:9"),
+        ("--output", "o.zarr", "--replace"),
     ],
 )
 def test_a_volume_is_one_image_and_only_a_volume_needs_a_cluster(folder, classifier, wrong):

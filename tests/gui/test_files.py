@@ -116,6 +116,25 @@ def test_other_files_are_segmented_and_a_bad_one_is_named(painted_desk, tmp_path
     assert set(np.unique(labels)) == {1, 2}
 
 
+def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
+    painted_desk, tmp_path, pixels
+):
+    desk, out = painted_desk, tmp_path / "out"
+    out.mkdir()
+    tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
+    (out / "other_labels.tif").write_text("corrected by hand")
+
+    desk.dock.tasks.apply_to_files([tmp_path / "other.tif"], out)
+    done(desk, "1 file in")
+    assert "other_labels.tif" in desk.panels.strip.words
+    assert (out / "other_labels.tif").read_text() == "corrected by hand"
+    assert [path.name for path in out.iterdir()] == ["other_labels.tif"]
+
+    desk.panels.strip.buttons[0].click()
+    done(desk, "1 of 1 images")
+    assert set(np.unique(tifffile.imread(out / "other_labels.tif"))) == {1, 2}
+
+
 def test_the_copied_command_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch):
     desk = painted_desk
     desk.panels.training.trees.setValue(100)  # a command has no word for other forests

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+from superqt import QCollapsible
 
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.segmentation import segment
@@ -12,7 +13,21 @@ def test_opening_the_dock_imports_no_torch():
     code = """
 import sys
 import napari_alibi_seg.gui.dock, napari_alibi_seg.gui.bias, napari_alibi_seg.gui.samples
-sys.exit("torch" in sys.modules or "sklearn" in sys.modules)
+slow = {"torch", "sklearn", "huggingface_hub", "scipy.sparse.csgraph", "dask.array", "zarr"}
+sys.exit(", ".join(slow & sys.modules.keys()) or 0)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_choosing_an_image_in_memory_imports_no_dask():
+    code = """
+import sys
+import numpy as np
+from napari.layers import Image
+from napari_alibi_seg.gui.source import ImageSource, readings
+layer = Image(np.zeros((9, 9)))
+ImageSource.of(layer, readings(layer)[0])
+sys.exit("dask.array" in sys.modules)
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
@@ -63,6 +78,38 @@ def test_keys_choose_the_class_and_the_eraser(desk, pixels):
     assert desk.work.scribbles.layer.selected_label == 3
 
 
+def test_the_panel_follows_what_is_chosen_in_naparis_own_controls(desk, pixels):
+    desk.open(pixels)
+    layer, panel = desk.work.scribbles.layer, desk.panels.classes
+
+    layer.selected_label = 2
+    assert [row.key.isChecked() for row in panel._rows] == [False, True]
+    layer.mode = "erase"
+    assert panel.eraser.isChecked()
+    assert not any(row.key.isChecked() for row in panel._rows)
+
+
+def test_nothing_is_marked_and_counted_without_an_image(desk, pixels):
+    panel = desk.panels.classes
+
+    def marked():
+        return panel.eraser.isChecked() or any(row.key.isChecked() for row in panel._rows)
+
+    assert not marked()
+    panel.eraser.click()
+    panel._rows[1].key.click()
+    assert not marked()
+
+    desk.hurry()
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.until(lambda: panel._rows[1]._count.text() != "0 px")
+    desk.viewer.layers.clear()
+    desk.rest()
+    assert not marked()
+    assert [row._count.text() for row in panel._rows] == ["0 px", "0 px"]
+
+
 def test_keys_work_while_the_image_is_selected(desk, pixels):
     layer = desk.open(pixels)
     desk.viewer.layers.selection.active = desk.work.source.layer
@@ -93,3 +140,20 @@ def test_the_dock_needs_no_scroll_bar_at_1280_by_720(desk, pixels):
     assert not desk.dock.area.verticalScrollBar().isVisible()
     content = desk.dock.area.widget()
     assert content.width() >= content.minimumSizeHint().width()
+
+
+def test_what_is_unfolded_and_said_is_seen(desk, pixels):
+    desk.viewer.__wrapped__.window._qt_window.resize(1280, 720)
+    desk.open(pixels)
+    fold = desk.dock.findChildren(QCollapsible)[1]
+    last = desk.panels.reuse.buttons["command"]
+
+    fold.toggleButton().click()
+    desk.until(lambda: not last.visibleRegion().isEmpty())
+    desk.panels.strip.say("something " * 20)
+    desk.qtbot.wait(50)
+
+    bar = desk.dock.area.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    strip = desk.panels.strip
+    assert strip.visibleRegion().boundingRect().height() == strip.height()

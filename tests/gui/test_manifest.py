@@ -33,6 +33,16 @@ def test_samples_are_micrographs_with_scribbles_and_a_source(name):
     assert any(licence in options["metadata"]["attribution"] for licence in ("MIT", "CC BY"))
 
 
+def test_a_sample_can_be_painted_from_the_beginning(desk):
+    desk.hurry()
+    desk.viewer.open_sample("napari-alibi-seg", "unpainted")
+    desk.until(lambda: desk.work is not None)
+    desk.rest()
+
+    assert not desk.painted.any()
+    assert "MIT" in desk.panels.image.layers.toolTip()
+
+
 def test_opening_a_sample_gives_a_segmentation_with_its_class_names(desk):
     desk.viewer.open_sample("napari-alibi-seg", "nanocomposite")
     desk.until(lambda: desk.work is not None)

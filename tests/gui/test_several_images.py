@@ -225,6 +225,37 @@ def test_the_image_that_is_chosen_is_seen(two):
     assert scribbles.mode == "paint"
 
 
+def test_an_image_that_is_opened_is_worked_on_while_nothing_is_painted(desk, pixels):
+    desk.hurry()
+    desk.open(pixels, name="first")
+    second = desk.open(255 - pixels, name="second")
+
+    desk.until(lambda: desk.work.source.layer == second)
+    desk.rest()
+
+    assert desk.panels.image.layers.currentData() == second
+    assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
+    paint_two(desk)
+    desk.until(lambda: desk.segmented is not None)
+    assert desk.work.source.layer == second
+
+
+def test_an_image_that_hides_the_painted_one_is_offered(two):
+    desk = two
+    first, second = (desk.viewer.layers[name] for name in ("first", "second"))
+    desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
+    assert desk.work.source.layer == first
+    go, stay, _ = desk.panels.strip.buttons
+
+    stay.click()
+    assert not second.visible
+    assert desk.work.source.layer == first
+
+    go.click()
+    assert second.visible
+    assert desk.work.source.layer == second
+
+
 def test_an_image_beside_another_stays_in_view(two, pixels):
     desk = two
     beside = desk.open(pixels[:90], name="beside", translate=(0, 500))

@@ -37,6 +37,9 @@ def add_to(commands: Commands) -> None:
         "plane, and finished by the same command if that was interrupted",
     )
     command.add_argument(
+        "--replace", action="store_true", help="write over labels and tables that are there"
+    )
+    command.add_argument(
         "--cluster", metavar="tcp://HOST:PORT", help="make a volume on this dask cluster"
     )
     command.add_argument(
@@ -63,6 +66,8 @@ def apply(options: argparse.Namespace) -> int:
         if options.cluster:
             options.misuse("--cluster is for one image and an --output that ends in .zarr")
         return apply_to_images(options)
+    if options.replace:
+        options.misuse("--replace is not for a .zarr, which is finished; delete it to begin anew")
     if len(options.images) > 1:
         options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
     return apply_to_volume(options)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import read, require_free, write
+from napari_alibi_seg.cli.files import read, require_free, require_new, write
 from napari_alibi_seg.cli.terminal import Bars, say
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.core.naming import TABLE, label_files
@@ -27,6 +27,7 @@ def apply_to_images(options: argparse.Namespace) -> int:
     targets = _targets(options.images, options.output)
     table = options.output / TABLE
     require_free([options.recipe, *targets], [*targets.values(), table])
+    require_new([*targets.values(), table], options.replace)
     failed, rows = 0, []
     with Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)

@@ -50,8 +50,11 @@ def write(
     labels: Path,
     probabilities: Path | None = None,
     assessments: Mapping[tuple[int, ...], Assessment] | None = None,
+    temperature: float | None = None,
 ) -> list[ClassFraction]:
     """Segment an image plane by plane into a file of labels, and one of probabilities.
+
+    These are shares of votes, unless a temperature is given that calibrates them.
 
     Returns
     -------
@@ -62,6 +65,7 @@ def write(
 
     from napari_alibi_seg.core.fractions import class_fractions
     from napari_alibi_seg.core.results import stack_writer
+    from napari_alibi_seg.core.trust import calibrated_plane
 
     assert image.path is not None
     rows: list[ClassFraction] = []
@@ -80,11 +84,32 @@ def write(
             name = image.path.name
             rows += class_fractions(name, image, index, result.labels, result.classes, told)
             if write_votes is not None and result.probabilities is not None:
-                write_votes(index, result.probabilities)
+                shares = result.probabilities
+                if temperature is not None:
+                    shares = calibrated_plane(shares, temperature)
+                write_votes(index, shares)
     print(f"segmentation: {labels}")
     if probabilities is not None:
         print(f"probabilities: {probabilities}")
     return rows
+
+
+def require_new(outputs: Sequence[Path], replace: bool) -> None:
+    """Refuse to replace files whose names the person did not give, unless told to.
+
+    Raises
+    ------
+    OutputError
+        If some exist and are not to be replaced.
+    """
+    from napari_alibi_seg.core.naming import listed
+
+    existing = [path for path in outputs if path.exists()]
+    if existing and not replace:
+        raise OutputError(
+            f"In {existing[0].parent} there is already {listed(existing)}; add --replace to write "
+            "over results that are there, or choose another --output."
+        )
 
 
 def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:

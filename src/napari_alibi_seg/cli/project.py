@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import require_free
+from napari_alibi_seg.cli.files import require_free, require_new
 from napari_alibi_seg.cli.terminal import Bars
 from napari_alibi_seg.core.naming import FRACTIONS, LABELS
 
@@ -31,6 +31,7 @@ def apply_project(options: argparse.Namespace) -> int:
     folder = options.output or path.parent
     target, table = (folder / f"{path.stem}{ending}" for ending in (LABELS, FRACTIONS))
     require_free([path, *filter(None, [image.path])], [target, table])
+    require_new([target, table], options.replace)
     config = replace(project.config, model=options.model or project.config.model)
     values, scribbles, rows = project.strokes.values, project.strokes.array(), []
     with Bars() as bars, stack_writer(target, image, np.dtype(values.dtype)) as write:

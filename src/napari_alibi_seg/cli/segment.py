@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "segment", segment)
+    command.set_defaults(misuse=command.error)
     command.add_argument("image", type=Path, metavar="IMAGE")
     command.add_argument(
         "--scribbles", type=Path, required=True, metavar="FILE", help="0 = not painted"
@@ -36,6 +37,11 @@ def add_to(commands: Commands) -> None:
     )
     command.add_argument(
         "--probabilities", type=Path, metavar="P.tif", help="one float32 channel per class"
+    )
+    command.add_argument(
+        "--calibrated",
+        action="store_true",
+        help="let these be probabilities of being right, not shares of the trees' votes",
     )
     command.add_argument(
         "--fractions", type=Path, metavar="F.csv", help="area fractions with intervals, as a table"
@@ -48,10 +54,12 @@ def add_to(commands: Commands) -> None:
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
-    from napari_alibi_seg.core.judging import assess
+    from napari_alibi_seg.core.judging import assess, temperature_of
     from napari_alibi_seg.core.results import require_tiff_name
     from napari_alibi_seg.core.segmentation import Segmenter
 
+    if options.calibrated and options.probabilities is None:
+        options.misuse("--calibrated goes with --probabilities")
     tiffs = [path for path in (options.output, options.probabilities) if path]
     for path in tiffs:
         require_tiff_name(path)
@@ -65,8 +73,11 @@ def segment(options: argparse.Namespace) -> int:
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
             print(f"classifier: {options.save_classifier}")
-        told = assess(segmenter, classifier, image, scribbles) if options.fractions else {}
-        rows = write(segmenter, classifier, image, options.output, options.probabilities, told)
+        judged = options.fractions or options.calibrated
+        told = assess(segmenter, classifier, image, scribbles) if judged else {}
+        temperature = temperature_of(classifier, told) if options.calibrated else None
+        outputs = options.output, options.probabilities
+        rows = write(segmenter, classifier, image, *outputs, told, temperature)
     if options.fractions:
         _write_table(options.fractions, rows, image, scribbles)
     return 0

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
 from napari_alibi_seg.core.errors import ModelError
 
@@ -64,6 +63,9 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
     found = cached(source)
     if found is not None:
         return found
+    # Only now: the window names models, and would wait for this when it opens.
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
     place = _place(source)
     try:
         partial = Path(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+    from napari_alibi_seg.core.trust import TemperaturePrior
 
 T = TypeVar("T")
 
@@ -138,8 +139,8 @@ def judging(
     counted = ((drawn == 0) | np.isin(drawn, strokes.classes)) & ~missing
     if not counted.any():
         return None
-    prior = CLASSICAL if training.classifier.projection is None else DEEP
     seen = Seen(values[counted], shares[counted])
+    prior = _prior(training.classifier)
     return (yield from assessing(strokes, seen, training.fit, prior))
 
 
@@ -186,6 +187,24 @@ def assess(
             found[index] = assessment
         segmenter.progress("assessment", done, len(channels))
     return found
+
+
+def temperature_of(classifier: PixelClassifier, assessments: Mapping[Index, Assessment]) -> float:
+    """Return what makes probabilities of a classifier's votes: by its strokes, or the usual one.
+
+    Parameters
+    ----------
+    classifier : PixelClassifier
+        Whose votes they are.
+    assessments : mapping
+        From `assess`; all are of the same strokes, so they say the same.
+    """
+    known = next(iter(assessments.values()), None)
+    return _prior(classifier).typical if known is None else known.temperature
+
+
+def _prior(classifier: PixelClassifier) -> TemperaturePrior:
+    return CLASSICAL if classifier.projection is None else DEEP
 
 
 def _every(channels: PixelChannels, step: int, window: Window) -> NDArray[np.float32]:

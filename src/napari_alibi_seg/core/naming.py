@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 LABELS = "_labels.tif"
 SCRIBBLES = "_scribbles.tif"
@@ -72,6 +72,12 @@ def beside(image: Path | None, name: str, ending: str) -> Path:
     path = image.with_name(f"{stem(name)}{ending}")
     same = path.name.casefold() == image.name.casefold()
     return path.with_name(f"{stem(name)}_{ending}") if same else path
+
+
+def listed(paths: Sequence[Path], most: int = 3) -> str:
+    """Return the names of a few files, and how many more there are."""
+    names = ", ".join(path.name for path in paths[:most])
+    return names if len(paths) <= most else f"{names} and {len(paths) - most} more"
 
 
 def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:

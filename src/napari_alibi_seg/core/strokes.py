@@ -6,8 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import ScribbleError
@@ -170,6 +168,9 @@ def _numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     last = np.append(first, len(rows))[1:] - 1
     one, other = _touching(rows[first], columns[first], columns[last], scribbles.shape[1])
     same = values[first[one]] == values[first[other]]
+    from scipy.sparse import coo_array  # only now, not when the window opens
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((same[same], (one[same], other[same])), (len(first), len(first)))
     stroke = connected_components(graph, directed=False)[1]
     _, begin, stroke = np.unique(stroke, return_index=True, return_inverse=True)

@@ -103,6 +103,13 @@ def calibrated(votes: NDArray[np.float32], temperature: float) -> NDArray[np.flo
     return probabilities
 
 
+def calibrated_plane(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Turn the votes of a plane, (K, Y, X), into probabilities; 0 stays where it has no data."""
+    probabilities = calibrated(np.moveaxis(votes, 0, -1), temperature)  # (Y, X, K)
+    probabilities[~votes.any(axis=0)] = 0
+    return np.moveaxis(probabilities, -1, 0)
+
+
 def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
     """Find the temperature that strokes left out ask for, held back by what is usual.
 

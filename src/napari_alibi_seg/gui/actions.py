@@ -16,7 +16,7 @@ from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.core.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects, recipes
 from napari_alibi_seg.gui.pace import LONG_S
-from napari_alibi_seg.gui.words import estimate_words
+from napari_alibi_seg.gui.words import estimate_words, replaced_words
 from napari_alibi_seg.gui.worker import unexpected
 
 if TYPE_CHECKING:
@@ -152,12 +152,12 @@ class Actions(QObject):
             self._start(files.write_labels, path, work.source.measured, work.scribbles.data.copy())
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
-        """Segment other images with the classifier; ask first if that takes long."""
+        """Segment other images with the classifier; ask first if that takes long or replaces."""
         work = self._controller.work
         if work is not None and work.fitted is not None:
             device = self._controller.settings.device
             go = partial(self._segment_files, work.fitted, paths, folder, device)
-            self._start(files.survey, paths, told=partial(self._propose, work, go))
+            self._start(files.survey, paths, folder, told=partial(self._propose, work, go))
 
     def _segment_files(
         self, classifier: PixelClassifier, paths: Sequence[Path], folder: Path, device: str
@@ -171,10 +171,13 @@ class Actions(QObject):
         deep = work.fitted is not None and work.fitted.features is not None
         pace = self._controller.pace
         known = pace.estimate(found.pixels, found.largest, rows * columns, deep)
-        if known is None or known.seconds < LONG_S:
-            self._next = go
+        told = [replaced_words(found.existing)] if found.existing else []
+        if known is not None and known.seconds >= LONG_S:
+            told.insert(0, estimate_words(f"{found.images} images", known))
+        if told:
+            self._say(" ".join(told), ("Replace" if found.existing else "Start", go))
         else:
-            self._say(estimate_words(f"{found.images} images", known), ("Start", go))
+            self._next = go
 
     def _announce(self, _: None = None) -> None:
         show_info(self._controller.panels.strip.words)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_alibi_seg.gui.painting import Keys, Scribbles
+from napari_alibi_seg.gui.painting import ERASED, Keys, Scribbles
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -48,6 +48,7 @@ class Brush(QObject):
         self._scribbles = Scribbles(layer, self)
         self._scribbles.touched.connect(self.touched)
         self._scribbles.settled.connect(self.settled)
+        self._scribbles.chosen.connect(self._panel.show_chosen)
         self.keys.bind(self._viewer)
         self.keys.bind(layer)
         return self._scribbles
@@ -57,6 +58,7 @@ class Brush(QObject):
         if self._scribbles is not None:
             self._scribbles.release()
             self._scribbles = None
+            self._panel.show_chosen(None)
 
     def release(self) -> None:
         """Put down, and unbind the keys."""
@@ -81,4 +83,4 @@ class Brush(QObject):
         if self._scribbles is not None:
             self._viewer.layers.selection.active = self._scribbles.layer
             self._scribbles.erase()
-            self._panel.show_chosen(None)
+            self._panel.show_chosen(ERASED)

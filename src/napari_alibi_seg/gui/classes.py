@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_alibi_seg.gui.painting import ERASER_KEY, KEYS
+from napari_alibi_seg.gui.painting import ERASED, ERASER_KEY, KEYS
 from napari_alibi_seg.gui.parts import Block, LayerCombo, row, side_by_side, swatch
 from napari_alibi_seg.gui.records import PaintClass
 
@@ -57,7 +57,7 @@ class ClassPanel(Block):
         self.add_button.clicked.connect(self.add_class)
         self.eraser = QPushButton(f"Erase  [{ERASER_KEY}]")
         self.eraser.setCheckable(True)
-        self.eraser.clicked.connect(self.erase_wanted)
+        self.eraser.clicked.connect(self._want_eraser)
         self.add_wide(side_by_side(self.add_button, self.eraser))
         self.offer_layers([], None)
         self.show_classes([PaintClass.default(1), PaintClass.default(2)])
@@ -98,11 +98,11 @@ class ClassPanel(Block):
             shown.show_count(pixels.get(shown.known.value, 0))
 
     def show_chosen(self, value: int | None) -> None:
-        """Mark the class that is painted; None marks the eraser."""
+        """Mark the class that is painted, or the eraser for 0; None marks neither."""
         self._chosen = value
         for shown in self._rows:
             shown.key.setChecked(shown.known.value == value)
-        self.eraser.setChecked(value is None)
+        self.eraser.setChecked(value == ERASED)
 
     def offer_layers(self, layers: Sequence[Labels], chosen: Labels | None) -> None:
         """Offer layers to paint on; hidden where there is nothing to choose."""
@@ -122,9 +122,17 @@ class ClassPanel(Block):
             self.changed.emit()
             self.chosen.emit(value)
 
+    def _want_eraser(self) -> None:
+        self.erase_wanted.emit()
+        self.show_chosen(self._chosen)  # Qt has marked the button, whatever came of it
+
+    def _want(self, value: int) -> None:
+        self.chosen.emit(value)
+        self.show_chosen(self._chosen)
+
     def _row(self, known: PaintClass, place: int) -> _Row:
         made = _Row(known, KEYS[place] if place < len(KEYS) else "")
-        made.chosen.connect(self.chosen)
+        made.chosen.connect(self._want)
         made.changed.connect(self.changed)
         made.removal_wanted.connect(self.removal_wanted)
         self._column.addWidget(made)
@@ -155,6 +163,7 @@ class _Row(QWidget):
         self._colour.setToolTip("Change the colour")
         self._colour.clicked.connect(self._recolour)
         self._name = QLineEdit(known.name)
+        self._name.setCursorPosition(0)  # a long name shows its beginning
         self._name.setToolTip("The name of the class; click to change it")
         self._name.editingFinished.connect(self._rename)
         self._count = QLabel("0 px")
@@ -197,6 +206,7 @@ class _Row(QWidget):
         if name and name != self.known.name:
             self._change(replace(self.known, name=name))
         self._name.setText(self.known.name)
+        self._name.setCursorPosition(0)
         self._name.clearFocus()  # so that keys choose classes again
 
     def _ignore(self, ignored: bool) -> None:

@@ -26,7 +26,7 @@ from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
 from napari_alibi_seg.gui.worker import Bridge
-from napari_alibi_seg.gui.works import Works
+from napari_alibi_seg.gui.works import Works, hides
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -67,6 +67,7 @@ class Controller(QObject):
         self._features_stopped = False
         self._once = False
         self._current = False
+        self._images: list[Image] = []
         self._connect()
         self.display.show_no_image()
         self.follow_layers()
@@ -155,20 +156,39 @@ class Controller(QObject):
     # --- the image ---
 
     def follow_layers(self) -> None:
-        """Bring the lists of layers up to date, and take an image if there is none."""
+        """Bring the lists of layers up to date, and take an image if there is none.
+
+        An image that is opened is taken too if nothing was done with the one before.
+        """
         images = image_layers(self.viewer.layers)
+        opened = [image for image in images if image not in self._images]
+        self._images = images
         if self.work is not None and self.work.source.layer not in self.viewer.layers:
             self._close()
         self.works.follow_layers()
         if self.work is None and images:
             active = self.viewer.layers.selection.active
             self.choose_image(active if active in images else images[-1])
+        elif self.work is not None and opened and opened[-1] != self.work.source.layer:
+            self._welcome(self.work, opened[-1])
         work = self.work
         if work is not None and work.result.follow_layers():
             self._generation += 1  # so that the next order fills a new layer
         self.panels.image.layers.offer(images, work.source.layer if work else None)
         offered = offered_scribbles(self.viewer.layers, work.source) if work else []
         self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)
+
+    def _welcome(self, work: Work, opened: Image) -> None:
+        """Turn to an image that was opened, or offer to if something was done with this one."""
+        here = work.source.layer
+        if self.works.idle:
+            self.choose_image(opened)
+        elif hides(opened, here) and not self.panels.strip.words:
+            self.panels.strip.say(
+                f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
+                ("Work on it", partial(self.go_to_image, opened)),
+                ("Stay here", partial(self.works.uncover, here)),
+            )
 
     def go_to_image(self, layer: Image) -> None:
         """Work on an image that the person chose in the list, and show it."""
@@ -326,8 +346,8 @@ class Controller(QObject):
     def hear(self, event: LiveEvent | SessionFound | SessionProblem) -> None:
         """Show what the engine, or the session file, tells."""
         work = self.work
-        if work is None:
-            return
+        if work is None or work.source.layer not in self.viewer.layers:
+            return  # just removed, and `follow_layers` is about to close it
         if isinstance(event, SessionFound | SessionProblem):
             self.keeper.offer_session(work, event)
             return

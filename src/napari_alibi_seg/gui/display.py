@@ -20,6 +20,7 @@ from napari_alibi_seg.core.live_records import (
 )
 from napari_alibi_seg.core.models import MODELS
 from napari_alibi_seg.gui.parts import ChipState
+from napari_alibi_seg.gui.samples import ATTRIBUTION
 from napari_alibi_seg.gui.words import WELCOME, facts, facts_tip, features_words
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Display:
 
     def show_no_image(self) -> None:
         """Show that there is nothing to work on."""
+        self._panels.classes.show_counts({})
+        self._panels.image.layers.setToolTip("")
         self._panels.image.chip.show_state(ChipState.NONE, "No image")
         self._panels.image.offer_readings([], None)
         self._panels.reuse.enable(image=False, classifier=False, stack=False)
@@ -73,6 +76,7 @@ class Display:
         self._coarse = self._preliminary = False
         self._advise(None)
         self._panels.classes.show_counts({})
+        self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
         self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Cancel")
         self._enable(work)
         self._show_facts()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_alibi_seg.gui.actions import Actions
@@ -19,6 +20,7 @@ from napari_alibi_seg.gui.preferences import preferred_settings
 if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
+    from superqt import QCollapsible
 
     from napari_alibi_seg.gui.records import Settings
 
@@ -65,6 +67,7 @@ class SegmentationDock(QWidget):
         settings = preferred_settings()
         self.panels.training.show_settings(settings)
         self.panels.image.choose_model(settings.model)
+        self._opened: QCollapsible | None = None
         self._lay_out()
         self.controller = Controller(napari_viewer, self.panels)
         self.tasks = Actions(self.controller, self)
@@ -113,12 +116,16 @@ class SegmentationDock(QWidget):
         column = QVBoxLayout(content)
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(8)
-        column.addWidget(self.panels.strip)
         for panel in (self.panels.image, self.panels.classes, self.panels.result):
             column.addWidget(panel)
             column.addWidget(_line())
-        column.addWidget(folded("Training", self.panels.training))
-        column.addWidget(folded("Save, apply and reuse", self.panels.reuse))
+        folds = (
+            folded("Training", self.panels.training),
+            folded("Save, apply and reuse", self.panels.reuse),
+        )
+        for fold in folds:
+            column.addWidget(fold)
+            fold.toggled.connect(partial(self._remember_opened, fold))
         column.addStretch()
         area = QScrollArea()
         area.setWidget(content)
@@ -127,6 +134,8 @@ class SegmentationDock(QWidget):
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(self.panels.strip)  # seen however far the rest is scrolled
         outer.addWidget(area)
         widest = max(
             part.minimumSizeHint().width()
@@ -135,6 +144,18 @@ class SegmentationDock(QWidget):
         self.setMinimumWidth(widest + _SCROLL_BAR)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.area = area
+        bar = area.verticalScrollBar()
+        assert bar is not None
+        bar.rangeChanged.connect(self._bring_into_view)
+
+    def _remember_opened(self, fold: QCollapsible, opened: bool) -> None:
+        self._opened = fold if opened else None
+
+    def _bring_into_view(self) -> None:
+        """Scroll to what was unfolded, now that there is more to scroll."""
+        fold, self._opened = self._opened, None
+        if fold is not None:
+            QTimer.singleShot(0, partial(self.area.ensureWidgetVisible, fold))  # laid out by then
 
 
 def _line() -> QFrame:

@@ -98,17 +98,29 @@ class Survey:
         Of all planes of all files that can be read.
     largest : int
         Of the largest plane.
+    existing : tuple of Path
+        Files in the folder for the results that would be replaced.
     """
 
     images: int
     pixels: int
     largest: int
+    existing: tuple[Path, ...]
 
 
-def survey(paths: Sequence[Path]) -> Iterator[Survey]:
-    """Look how large images are; what cannot be read is told of when its turn comes."""
+def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
+    """Look how large images are, and which of their results there are already.
+
+    What cannot be read is told of when its turn comes.
+
+    Raises
+    ------
+    OutputError
+        If two images have the same name.
+    """
     from napari_alibi_seg.core.images import read_image
 
+    targets = (*label_files(paths, folder).values(), folder / TABLE)
     pixels, largest = 0, 0
     for path in paths:
         with suppress(AlibiSegError):
@@ -116,7 +128,8 @@ def survey(paths: Sequence[Path]) -> Iterator[Survey]:
             rows, columns = image.shape_yx
             pixels += len(image.plane_indices()) * rows * columns
             largest = max(largest, rows * columns)
-    yield Survey(len(paths), pixels, largest)
+    existing = tuple(path for path in targets if path.exists())
+    yield Survey(len(paths), pixels, largest, existing)
 
 
 def segment_files(

@@ -168,10 +168,11 @@ class Keeper:
 
     def _paint_on(self, work: Work, layer: Labels) -> None:
         """Paint on a new layer; the one painted on before stays, hidden, unless it is blank."""
-        before = work.scribbles.layer
+        before, name = work.scribbles.layer, layer.name
         self._controller.works.paint_on_new(work, layer)
         if is_blank(before):
             self._controller.viewer.layers.remove(before)
+            layer.name = name  # napari numbers what has the name of another layer
         else:
             before.visible = False
 

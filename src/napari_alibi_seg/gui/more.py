@@ -45,7 +45,7 @@ class TrainingPanel(Block):
         self.filters = QCheckBox("pixel filters too")
         self.filters_3d = QCheckBox("through the planes")
         self.add("Scale", self.scale)
-        self.add("Parts", self.components)
+        self.add("Components", self.components)
         self.add("Filters", self.filters)
         self._label_3d = self.add("3-D", self.filters_3d)
         self.add("Forest", self.forest)
@@ -156,6 +156,7 @@ class ReusePanel(QWidget):
 def folded(title: str, content: QWidget) -> QCollapsible:
     """Return a block that is closed until it is clicked."""
     block = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+    block.setDuration(0)  # so that it has its height when it is scrolled to
     for layout in (block.layout(), block.content().layout()):
         if layout is not None:
             layout.setContentsMargins(0, 0, 0, 0)

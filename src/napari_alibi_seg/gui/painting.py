@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEBOUNCE_MS = 300
 BRUSH = 5
+ERASED = 0
 KEYS = tuple("123456789")
 ERASER_KEY = "E"
 SPOT_KEY = "N"
@@ -46,6 +47,8 @@ class Scribbles(QObject):
     """The person painted, erased or filled."""
     settled = Signal()
     """What is painted, or the view of it, may have changed and has been still for a moment."""
+    chosen = Signal(int)
+    """Another class is painted from now on, or `ERASED`; also by napari's own controls."""
 
     def __init__(self, layer: Labels, parent: QObject) -> None:
         super().__init__(parent)
@@ -58,6 +61,8 @@ class Scribbles(QObject):
         layer.events.data.connect(self._touch)
         layer.events.set_data.connect(self._settle)
         layer.events.labels_update.connect(self._wait)
+        layer.events.mode.connect(self._choose)
+        layer.events.selected_label.connect(self._choose)
 
     def release(self) -> None:
         """Stop following the layer."""
@@ -66,6 +71,8 @@ class Scribbles(QObject):
         self.layer.events.data.disconnect(self._touch)
         self.layer.events.set_data.disconnect(self._settle)
         self.layer.events.labels_update.disconnect(self._wait)
+        self.layer.events.mode.disconnect(self._choose)
+        self.layer.events.selected_label.disconnect(self._choose)
 
     @property
     def pending(self) -> bool:
@@ -101,6 +108,10 @@ class Scribbles(QObject):
         self.layer.data[tuple(strokes.positions[blank].T)] = strokes.values[blank]
         self.layer.refresh()
         self._touch()
+
+    def _choose(self) -> None:
+        erasing = self.layer.mode == "erase"
+        self.chosen.emit(ERASED if erasing else int(self.layer.selected_label))
 
     def _touch(self) -> None:
         self.touched.emit()

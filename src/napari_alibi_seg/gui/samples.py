@@ -13,6 +13,9 @@ from PIL import Image
 from napari_alibi_seg.gui.painting import OPACITY, SCRIBBLES, colormap
 from napari_alibi_seg.gui.records import PaintClass
 
+ATTRIBUTION = "attribution"
+"""Metadata of the image of a sample: source and licence."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -56,10 +59,15 @@ _SANDSTONE = Sample(
 )
 
 
+def open_image(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
+    """Return a micrograph as a napari layer, with nothing painted."""
+    image = {"name": sample.name, "metadata": {ATTRIBUTION: sample.attribution}}
+    return [(_read(f"{sample.name}.png"), image, "image")]
+
+
 def open_sample(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
     """Return a micrograph and its scribbles as napari layers."""
-    pixels, scribbles = _read(f"{sample.name}.png"), _read(f"{sample.name}_scribbles.png")
-    image = {"name": sample.name, "metadata": {"attribution": sample.attribution}}
+    scribbles = _read(f"{sample.name}_scribbles.png")
     classes = [PaintClass.default(value + 1) for value in range(len(sample.classes))]
     painted = {
         "name": f"scribbles on {sample.name}",
@@ -67,7 +75,7 @@ def open_sample(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
         "opacity": OPACITY,
         "colormap": colormap(classes),
     }
-    return [(pixels, image, "image"), (scribbles, painted, "labels")]
+    return [*open_image(sample), (scribbles, painted, "labels")]
 
 
 def _read(name: str) -> np.ndarray[Any, Any]:
@@ -75,6 +83,7 @@ def _read(name: str) -> np.ndarray[Any, Any]:
         return np.array(stored)
 
 
+unpainted = partial(open_image, _SUPERALLOY)
 superalloy = partial(open_sample, _SUPERALLOY)
 steel = partial(open_sample, _STEEL)
 nanocomposite = partial(open_sample, _NANOCOMPOSITE)

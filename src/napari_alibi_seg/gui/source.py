@@ -213,12 +213,10 @@ def _told_size(image: Micrograph) -> PixelSize | None:
 
 def _arrayed(stored: Stored) -> Stored:
     """Wrap what is neither numpy nor dask, such as zarr, so that it is read piece by piece."""
-    import dask.array as da
-
-    from napari_alibi_seg.core.stored import lazily
-
     data: Any = stored.data
-    if isinstance(data, np.ndarray | da.Array):
+    if isinstance(data, np.ndarray) or type(data).__module__.partition(".")[0] == "dask":
         return stored
+    from napari_alibi_seg.core.stored import lazily  # imports dask: the window stands still
+
     wrapped = lazily(data, data.chunks) if hasattr(data, "chunks") else np.asarray(data)
     return replace(stored, data=wrapped)

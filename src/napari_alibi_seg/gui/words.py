@@ -6,9 +6,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.fractions import interval
+from napari_alibi_seg.core.naming import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.calibration import PixelSize
@@ -52,6 +54,12 @@ def estimate_words(what: str, estimate: Estimate) -> str:
         f"{what} will take about {duration(estimate.seconds)} and {memory} of memory on this "
         "computer. You can go on working meanwhile."
     )
+
+
+def replaced_words(existing: Sequence[Path]) -> str:
+    """Return which files would be replaced, as a question to the person."""
+    what = "1 file" if len(existing) == 1 else f"{len(existing)} files"
+    return f"{what} in {existing[0].parent} would be replaced: {listed(existing)}."
 
 
 ACCURACY = (

@@ -102,6 +102,14 @@ class Works(QObject):
         """Begin anew when the image is opened again."""
         self._all.remove(work)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing was done yet with the image that is open."""
+        work = self.current
+        if work is None or work.touched or work.loaded is not None:
+            return False
+        return is_blank(work.scribbles.layer)
+
     def last_reading(self, layer: Image) -> tuple[Reading, int | None]:
         """Return how an image was read when it was painted on last, or the likeliest way.
 
