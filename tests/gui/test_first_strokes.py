@@ -110,6 +110,13 @@ def test_nothing_is_marked_and_counted_without_an_image(desk, pixels):
     assert [row._count.text() for row in panel._rows] == ["0 px", "0 px"]
 
 
+def test_a_long_name_of_a_class_shows_its_beginning(desk):
+    name = desk.panels.classes._rows[0]._name
+    name.setText("small precipitates of the gamma prime phase")
+    name.editingFinished.emit()
+    assert name.cursorPosition() == 0
+
+
 def test_keys_work_while_the_image_is_selected(desk, pixels):
     layer = desk.open(pixels)
     desk.viewer.layers.selection.active = desk.work.source.layer

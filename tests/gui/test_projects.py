@@ -79,6 +79,11 @@ def test_a_project_opens_as_it_was_saved(saved, tmp_path):
     assert first.panels.classes.classes == classes
     assert first.panels.settings.model == CLASSICAL
     assert first.panels.settings.trees == 10
+    assert [layer.name for layer in first.viewer.layers] == [
+        "alloy",
+        "segmentation of alloy",
+        "scribbles on alloy",
+    ]
     first.dock.tasks.save_project(tmp_path / "again.alibi")
     done(first, "Written")
     assert "beside" not in first.panels.strip.words  # the image is still known by its file
