@@ -73,10 +73,10 @@ def main(side: int) -> None:
     layer = viewer.add_labels(np.zeros(pixels.shape, np.uint8))
     wait(1)
     clock.tell("napari alone: adding labels")
-    for number in range(STROKES):
-        paint(layer, number, side)
+    paint(layer, 1, side)
     clock.tell("napari alone: painting")
-    del viewer.layers[1:]
+    for shown in viewer.layers[1:]:
+        shown.visible = False
     wait(1)
     clock.gaps.clear()
     _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
@@ -92,6 +92,7 @@ def main(side: int) -> None:
         return next((at for at, event in heard if at > since and isinstance(event, kind)), None)
 
     until(lambda: dock.controller.work is not None)
+    wait(0.05)
     clock.tell("opening the dock")
     until(lambda: came(ModelReady, 0) is not None)
     clock.tell("loading torch and the model")

@@ -240,12 +240,16 @@ def test_an_image_that_is_opened_is_worked_on_while_nothing_is_painted(desk, pix
     assert desk.work.source.layer == second
 
 
-def test_an_image_that_hides_the_painted_one_is_offered(two):
+def test_an_image_that_hides_the_painted_one_is_offered(two, pixels):
     desk = two
     first, second = (desk.viewer.layers[name] for name in ("first", "second"))
     desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
     assert desk.work.source.layer == first
     go, stay, _ = desk.panels.strip.buttons
+    desk.open(pixels.copy(), name="third")
+    desk.rest()
+    assert "'second' was opened" in desk.panels.strip.words  # until it is answered
+    desk.viewer.layers["third"].visible = False
 
     stay.click()
     assert not second.visible

@@ -183,7 +183,7 @@ class Controller(QObject):
         here = work.source.layer
         if self.works.idle:
             self.choose_image(opened)
-        elif hides(opened, here) and not self.panels.strip.words:
+        elif hides(opened, here) and not self.panels.strip.asks:
             self.panels.strip.say(
                 f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
                 ("Work on it", partial(self.go_to_image, opened)),

@@ -120,6 +120,11 @@ class Strip(QFrame):
         """What the strip says; empty if nothing."""
         return "" if self.isHidden() else self._words.text()
 
+    @property
+    def asks(self) -> bool:
+        """Whether it offers more than to be dismissed."""
+        return not self.isHidden() and len(self.buttons) > 1
+
     def say(self, words: str, *actions: tuple[str, Callable[[], None]], warn: bool = False) -> None:
         """Say something; each action is a button, after which the strip is hidden."""
         self._clear()
