@@ -19,7 +19,6 @@ from napari_alibi_seg.core.errors import (
 )
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, planes_of, segment
-from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
 QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)
@@ -141,14 +140,14 @@ def test_classes_painted_on_images_of_different_sizes_train_one_forest(
     assert np.mean(result.labels[micrograph_pixels > 120] == 1) > 0.9
 
 
-@pytest.mark.parametrize(("images", "variation"), [(1, WITHIN_IMAGE), (2, BETWEEN_IMAGES)])
-def test_strokes_on_several_images_are_learnt_in_more_light(
-    micrograph, scribbles, images, variation
-):
+@pytest.mark.parametrize("images", [1, 2])
+def test_strokes_on_several_images_are_learnt_for_others(micrograph, scribbles, images):
     forest = Segmenter(QUICK, "cpu").fit([micrograph] * images, [scribbles] * images).forest
     samples = painted_samples(micrograph, scribbles)
-    theirs = QUICK.fit_forest([samples] * images, None, variation=variation)
-    assert np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
+    for several in (False, True):
+        theirs = QUICK.fit_forest([samples] * images, None, several=several)
+        equal = np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
+        assert equal is (several is (images > 1))
 
 
 def test_a_random_forest_sees_the_strokes_in_their_own_light(micrograph, scribbles):

@@ -40,6 +40,7 @@ def fit_forest(
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
     vary: Vary | None = None,
+    blind: float = 0.5,
 ) -> PixelForest:
     """Fit a forest with balanced class weights on the samples of one or more planes.
 
@@ -54,11 +55,13 @@ def fit_forest(
     kind : Forest
         How the trees are grown.
     deep : int
-        The first channels are this many deep ones, and classical ones follow. A third of the
-        trees then split on classical channels alone, for where deep features mislead. 0 lets
-        every tree use every channel.
+        The first channels are this many deep ones, and classical ones follow. 0 lets every tree
+        use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
+    blind : float
+        Share of the trees, 0 to 1, that split on classical channels alone if there are deep ones,
+        so that deep features which mislead are outvoted.
 
     Raises
     ------
@@ -83,11 +86,11 @@ def fit_forest(
             progress("training", before + done, trees)
         return growing
 
-    blind, few = clone(forest), trees // 3 if deep else 0
+    others, few = clone(forest), int(blind * trees) if deep else 0
     grow(forest, trees - few, 0)
     if few:
         values[:, :deep] = 0.0  # no tree splits on a constant
-        forest.estimators_ += grow(blind, few, trees - few).estimators_
+        forest.estimators_ += grow(others, few, trees - few).estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 

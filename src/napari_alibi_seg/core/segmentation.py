@@ -39,7 +39,7 @@ from napari_alibi_seg.core.images import Micrograph
 from napari_alibi_seg.core.planes import Depth, Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.strokes import on_data, painted_pixels
-from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Variation
+from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +55,9 @@ _BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
 # Of a block's channels: their concatenation, and what the filters need meanwhile; of its votes, in
 # double precision: smoothed ones.
 _COPIES = 3
+
+# Shares of the trees, by whether they are to do on the painted image or on others: docs/quality.md.
+_BLIND_WITHIN_IMAGE, _BLIND_BETWEEN_IMAGES = 1 / 2, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,13 @@ class SegmentationConfig:
         samples: Sequence[PixelSamples],
         projection: Projection | None,
         progress: Progress = silent,
-        variation: Variation = WITHIN_IMAGE,
+        several: bool = False,
     ) -> PixelForest:
         """Fit the forest on samples of `channels`, deep ones by a projection; see `fit_forest`.
 
         Extremely randomised trees see the samples as they may vary; the random forest sees
-        them as they are.
+        them as they are. What strokes on `several` images teach is meant for others, too: they
+        vary more, and more trees see deep channels.
         """
         filters, vary = self.channels.filters, None
         classical = bool(self.channels.sigmas)
@@ -111,9 +115,16 @@ class SegmentationConfig:
         if classical and self.forest is Forest.EXTRA_TREES:
             colours = (samples[0].values.shape[1] - deep) // channel_count(1, *filters)
             response = light_response(colours, *filters).after(deep)
-            vary = partial(variation, response)
+            vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, response)
         return fit_forest(
-            samples, self.trees, self.seed, progress, self.forest, deep if classical else 0, vary
+            samples,
+            self.trees,
+            self.seed,
+            progress,
+            self.forest,
+            deep if classical else 0,
+            vary,
+            _BLIND_BETWEEN_IMAGES if several else _BLIND_WITHIN_IMAGE,
         )
 
 
@@ -199,8 +210,8 @@ class Segmenter:
             gather_samples(PixelChannels(plane, self.config.channels, m, projection), strokes)
             for (plane, strokes), m in zip(painted, maps, strict=True)
         ]
-        variation = WITHIN_IMAGE if len(by_image) == 1 else BETWEEN_IMAGES
-        forest = self.config.fit_forest(samples, projection, self.progress, variation)
+        several = len(by_image) > 1
+        forest = self.config.fit_forest(samples, projection, self.progress, several)
         found = ClassInfo.of(forest.classes_, classes)
         colours = planes[0].colours
         return PixelClassifier(
