@@ -15,7 +15,7 @@ _HOMES = {
     "Micrograph": "images",
     "PixelClassifier": "classifier",
     "Segmentation": "classifier",
-    "SegmentationConfig": "segmentation",
+    "SegmentationConfig": "config",
     "Segmenter": "segmentation",
     "as_micrograph": "images",
     "load_backbone": "checkpoints",

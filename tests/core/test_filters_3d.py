@@ -10,13 +10,14 @@ from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
 from napari_alibi_seg.core.classical import channel_count, classical_channels, light_response
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.filters_3d import filters_3d, planes_reached
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Block, LiveRequest
 from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
-from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, planes_of, segment
+from napari_alibi_seg.core.segmentation import Segmenter, planes_of, segment
 
 FLAT = SegmentationConfig(CLASSICAL, trees=20)
 THROUGH = replace(FLAT, channels=ChannelConfig(sigmas_3d=SIGMAS_3D))

@@ -5,12 +5,13 @@ import pytest
 
 from napari_alibi_seg.core import trust
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.judging import assess, temperature_of
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Assessed, LiveRequest
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+from napari_alibi_seg.core.segmentation import Segmenter
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)

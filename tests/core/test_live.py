@@ -6,6 +6,7 @@ import pytest
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import Segmentation
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.live import LiveEngine
@@ -22,7 +23,7 @@ from napari_alibi_seg.core.live_records import (
 )
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 from napari_alibi_seg.core.remembered import RememberedChannels
-from napari_alibi_seg.core.segmentation import SegmentationConfig, segment
+from napari_alibi_seg.core.segmentation import segment
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)

@@ -14,7 +14,7 @@ from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Block, LiveRequest
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.segmentation import SegmentationConfig
+from napari_alibi_seg.core.config import SegmentationConfig
 
 WHOLE = Window(0, 0, 500, 500)
 pixels = np.random.default_rng(0).random((500, 500), np.float32)

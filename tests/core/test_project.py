@@ -12,6 +12,7 @@ from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import ClassInfo
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ProjectError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.project import (
@@ -23,7 +24,7 @@ from napari_alibi_seg.core.project import (
     open_image,
 )
 from napari_alibi_seg.core.project_files import load_project, save_project
-from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+from napari_alibi_seg.core.segmentation import Segmenter
 
 CONFIG = SegmentationConfig(CLASSICAL, channels=ChannelConfig(8, sigmas=(0.7, 2.8)), trees=10)
 CLASSES = (ClassInfo(3, "dark", (1, 2, 3)), ClassInfo(1, "bright", (4, 5, 6)))

@@ -10,6 +10,7 @@ from napari_alibi_seg.core.budget import Budget
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, Forest
 from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, gather_samples
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import (
     AlibiSegError,
     ClassifierError,
@@ -18,7 +19,7 @@ from napari_alibi_seg.core.errors import (
     ScribbleError,
 )
 from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter, planes_of, segment
+from napari_alibi_seg.core.segmentation import Segmenter, planes_of, segment
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
 QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)

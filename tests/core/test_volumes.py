@@ -16,10 +16,11 @@ import zarr
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
 from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.ledger import Ledger
-from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+from napari_alibi_seg.core.segmentation import Segmenter
 from napari_alibi_seg.core.volumes import Source, load_tools, segment_volume
 
 resource = pytest.importorskip("resource")  # only POSIX limits the size of files

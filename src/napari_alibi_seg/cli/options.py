@@ -19,7 +19,7 @@ from napari_alibi_seg.core.choices import SCALES as _MAGNIFICATIONS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_alibi_seg.core.segmentation import SegmentationConfig
+    from napari_alibi_seg.core.config import SegmentationConfig
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where commands are added."""
@@ -124,7 +124,7 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
 def training_config(options: argparse.Namespace) -> SegmentationConfig:
     """Return what to train with by the options of `add_training_options`."""
     from napari_alibi_seg.core.channels import ChannelConfig
-    from napari_alibi_seg.core.segmentation import SegmentationConfig
+    from napari_alibi_seg.core.config import SegmentationConfig
 
     return SegmentationConfig(
         options.model,

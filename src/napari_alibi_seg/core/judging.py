@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.assessment import Assessment, Voter
     from napari_alibi_seg.core.channels import PixelChannels
     from napari_alibi_seg.core.classifier import Channels, PixelClassifier
+    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Window
-    from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+    from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.trust import TemperaturePrior
 
 T = TypeVar("T")

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.features import FeatureIdentity
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Plane, Window
-    from napari_alibi_seg.core.segmentation import SegmentationConfig
     from napari_alibi_seg.core.tiling import Tile
 
 _LIMIT = 1e9

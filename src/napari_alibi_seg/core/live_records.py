@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, Segmentation
+    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.planes import Window
-    from napari_alibi_seg.core.segmentation import SegmentationConfig
     from napari_alibi_seg.core.suggestions import Spot
 
 Index: TypeAlias = tuple[int, ...]

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.segmentation import SegmentationConfig, Segmenter
+    from napari_alibi_seg.core.segmentation import Segmenter
 
 PROJECT_SUFFIX = ".alibi"
 _CLASSIC_BYTES = 2**32 - 2**25

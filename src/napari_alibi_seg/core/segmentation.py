@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +10,8 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import blocks, in_order
 from napari_alibi_seg.core.budget import Budget
 from napari_alibi_seg.core.cache import FeatureCache
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
-from napari_alibi_seg.core.choices import (
-    CLASSICAL,
-    DEFAULT_MODEL,
-    SMOOTHING,
-    Forest,
-    require_seed,
-)
-from napari_alibi_seg.core.classical import channel_count, light_response
+from napari_alibi_seg.core.channels import PixelChannels, Projection
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
@@ -27,6 +19,7 @@ from napari_alibi_seg.core.classifier import (
     gather_samples,
     require_two_classes,
 )
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError, ScribbleError
 from napari_alibi_seg.core.features import (
     FeatureExtractor,
@@ -34,20 +27,15 @@ from napari_alibi_seg.core.features import (
     FeatureMap,
     automatic_scale,
 )
-from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.images import Micrograph
 from napari_alibi_seg.core.planes import Depth, Plane, Window, robust_levels
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.strokes import on_data, painted_pixels
-from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from napari_alibi_seg.core.classifier import PixelSamples
-    from napari_alibi_seg.core.forest import PixelForest
 
 BLOCK = 512
 _BLOCKS_BYTES = 1e9
@@ -55,77 +43,6 @@ _BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
 # Of a block's channels: their concatenation, and what the filters need meanwhile; of its votes, in
 # double precision: smoothed ones.
 _COPIES = 3
-
-# Shares of the trees, by whether they are to do on the painted image or on others: docs/quality.md.
-_BLIND_WITHIN_IMAGE, _BLIND_BETWEEN_IMAGES = 1 / 2, 1 / 3
-
-
-@dataclass(frozen=True)
-class SegmentationConfig:
-    """Everything that decides what scribbles turn into.
-
-    Attributes
-    ----------
-    model : str
-        Name or path of a backbone (`load_backbone`), or ``classical`` for none.
-    scale : int or None
-        Magnification of the image before the backbone, 1 to 4; None chooses by the size of the
-        first plane painted (`automatic_scale`).
-    channels : ChannelConfig
-        Which channels a pixel has.
-    trees : int
-        Trees of the forest.
-    seed : int
-        Seed of the forest, at most 2**32 - 1; equal inputs and seed give equal bytes.
-    forest : Forest
-        How the trees are grown.
-    smoothing : int
-        Radius, in pixels, of the filter that smooths the votes but not across edges of the image
-        (`core.smoothing`); 0 for none.
-    """
-
-    model: str = DEFAULT_MODEL
-    scale: int | None = None
-    channels: ChannelConfig = field(default_factory=ChannelConfig)
-    trees: int = 100
-    seed: int = 0
-    forest: Forest = Forest.EXTRA_TREES
-    smoothing: int = SMOOTHING
-
-    def __post_init__(self) -> None:
-        """Refuse a seed that no forest takes."""
-        require_seed(self.seed)
-
-    def fit_forest(
-        self,
-        samples: Sequence[PixelSamples],
-        projection: Projection | None,
-        progress: Progress = silent,
-        several: bool = False,
-    ) -> PixelForest:
-        """Fit the forest on samples of `channels`, deep ones by a projection; see `fit_forest`.
-
-        Extremely randomised trees see the samples as they may vary; the random forest sees
-        them as they are. What strokes on `several` images teach is meant for others, too: they
-        vary more, and more trees see deep channels.
-        """
-        filters, vary = self.channels.filters, None
-        classical = bool(self.channels.sigmas)
-        deep = 0 if projection is None else len(projection.components)
-        if classical and self.forest is Forest.EXTRA_TREES:
-            colours = (samples[0].values.shape[1] - deep) // channel_count(1, *filters)
-            response = light_response(colours, *filters).after(deep)
-            vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, response)
-        return fit_forest(
-            samples,
-            self.trees,
-            self.seed,
-            progress,
-            self.forest,
-            deep if classical else 0,
-            vary,
-            _BLIND_BETWEEN_IMAGES if several else _BLIND_WITHIN_IMAGE,
-        )
 
 
 @dataclass

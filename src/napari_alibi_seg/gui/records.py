@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_records import Index, LiveRequest
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.project import ImageFile, Project
-    from napari_alibi_seg.core.segmentation import SegmentationConfig
 
 Colour: TypeAlias = tuple[int, int, int]
 
@@ -116,7 +116,7 @@ class Settings:
     def config(self) -> SegmentationConfig:
         """Return the settings as the core knows them."""
         from napari_alibi_seg.core.channels import ChannelConfig
-        from napari_alibi_seg.core.segmentation import SegmentationConfig
+        from napari_alibi_seg.core.config import SegmentationConfig
 
         filters = self.filters or self.model == CLASSICAL  # pixels need at least one channel
         channels = ChannelConfig(self.components, sigmas_3d=SIGMAS_3D if self.filters_3d else ())
