@@ -529,6 +529,14 @@ def test_the_core_and_the_command_line_import_no_qt():
     assert not imported_by(core) & QT
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_opening_a_picture_loads_nothing_for_other_kinds_of_files(tmp_path, suffix):
+    path = tmp_path / f"image{suffix}"
+    imsave(path, np.zeros((20, 30), np.uint8), check_contrast=False)
+    opening = f"from napari_alibi_seg import read_image; read_image({str(path)!r})"
+    assert not imported_by(opening) & {*QT, "dask", "h5py", "torch", "zarr"}
+
+
 def test_every_public_name_is_there():
     import napari_alibi_seg
 

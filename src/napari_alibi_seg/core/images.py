@@ -143,7 +143,7 @@ def read_image(
         If the file is missing, damaged or of an unknown kind, holds several arrays, or if its
         axes or channels are not settled.
     """
-    # Loaded here because h5py and zarr take long to load.
+    # Loaded here because its libraries take long to load.
     from napari_alibi_seg.core.reading import open_stored
 
     image = settle(open_stored(Path(path), dataset), axes, channels)

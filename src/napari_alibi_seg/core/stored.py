@@ -233,3 +233,13 @@ def _whole_chunks(chunk: int, wanted: int) -> int:
 def greys(colours: NDArray[Any]) -> NDArray[Any]:
     """Return (..., 3), or (...) if all three are equal everywhere."""
     return colours[..., 0] if (colours == colours[..., :1]).all() else colours
+
+
+def is_image(shape: tuple[int, ...] | None, kind: str) -> bool:
+    """Whether an array of a shape and a numpy kind of dtype may be an image."""
+    return len(shape or ()) >= 2 and kind in "biufc"
+
+
+def letters(names: list[str]) -> str:
+    """Return names of axes as capital letters, `?` for a name of several."""
+    return "".join(name.upper() if len(name) == 1 else "?" for name in names)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-import zarr
 
 from napari_alibi_seg.core.calibration import PixelSize, calibrate, resolution_size
 from napari_alibi_seg.core.stored import (
@@ -94,6 +93,7 @@ def _tiff_data(path: Path, number: int, series: tifffile.TiffPageSeries) -> Arra
         return tifffile.memmap(path, series=number, mode="r")
     if series.nbytes <= COPIED_BYTES:
         return np.asarray(series.asarray())
+    import zarr  # takes long to load
 
     def read(key: Any) -> Any:
         with tifffile.TiffFile(path) as tiff, tiff.series[number].aszarr(level=0) as store:
