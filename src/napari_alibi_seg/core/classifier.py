@@ -198,7 +198,7 @@ class PixelClassifier:
         Raises
         ------
         ClassifierError
-            If backbone, weights, geometry, scale or tiling differ, or grey meets colour.
+            If backbone, weights, geometry, block, scale or tiling differ, or grey meets colour.
         """
         mine, other = (None if f is None else f.key for f in (self.features, features))
         if mine != other:

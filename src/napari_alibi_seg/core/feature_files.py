@@ -30,7 +30,8 @@ def write_features(
 
     The array has the axes of the image's planes, then patch rows, patch columns and channels,
     in float16. Its attributes hold `stride` (pixels per token; token i is centred on pixel
-    ``stride * (i + .5) - .5``), `axes` and `identity` (model, weights, geometry, scale, tiling).
+    ``stride * (i + .5) - .5``), `axes` and `identity` (model, weights, geometry, block,
+    scale, tiling).
 
     Parameters
     ----------
