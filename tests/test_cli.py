@@ -618,7 +618,8 @@ def test_features_never_replace_a_folder_that_holds_the_image(folder, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "option", [("--axes", "ZYX"), ("--channels", "0"), ("--cluster", "tcp://x:1")]
+    "option",
+    [("--axes", "ZYX"), ("--channels", "0"), ("--cluster", "tcp://x:1"), ("--spacing", "2")],
 )
 def test_options_that_mean_nothing_to_a_project_are_wrong_usage(capsys, option):
     with pytest.raises(SystemExit) as stopped:

@@ -57,7 +57,8 @@ def apply(options: argparse.Namespace) -> int:
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
         if options.images:
             options.misuse("a project names its own image; save its classifier for others")
-        if any((options.axes, options.dataset, options.channels, options.cluster)):
+        told = (options.axes, options.dataset, options.channels, options.spacing, options.cluster)
+        if any(told):
             options.misuse("a project knows how its image is read, and is segmented here")
         return apply_project(options)
     if not options.images or options.output is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from napari_alibi_seg.core.fractions import ClassFraction
+
 
 def apply_to_images(options: argparse.Namespace) -> int:
     """Write labels of every image and one table of fractions into a folder; 1 if some failed."""
     from napari_alibi_seg.core.classifier_files import load_classifier
-    from napari_alibi_seg.core.fractions import write_fractions
     from napari_alibi_seg.core.segmentation import Segmenter
 
     classifier = load_classifier(options.recipe)
@@ -39,13 +41,22 @@ def apply_to_images(options: argparse.Namespace) -> int:
                 except (AlibiSegError, MemoryError) as error:
                     failed += 1
                     say(f"{path} failed: {str(error) or 'out of memory'}")
-        finally:  # Ctrl-C leaves the table of what was finished
-            if rows:
-                write_fractions(table, rows)
-                print(f"fractions: {table}")
+        except KeyboardInterrupt:
+            with suppress(AlibiSegError):  # interrupted is interrupted
+                _write_table(table, rows)
+            raise
+    _write_table(table, rows)
     if failed:
         say(f"{failed} of {len(targets)} images failed.")
     return 1 if failed else 0
+
+
+def _write_table(path: Path, rows: list[ClassFraction]) -> None:
+    from napari_alibi_seg.core.fractions import write_fractions
+
+    if rows:
+        write_fractions(path, rows)
+        print(f"fractions: {path}")
 
 
 def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:

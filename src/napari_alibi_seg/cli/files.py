@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def require_new(outputs: Sequence[Path], replace: bool) -> None:
     """
     from napari_alibi_seg.core.naming import listed
 
-    existing = [path for path in outputs if path.exists()]
+    existing = [path for path in outputs if os.path.exists(path)]
     if existing and not replace:
         raise OutputError(
             f"In {existing[0].parent} there is already {listed(existing)}; add --replace to write "
@@ -122,13 +123,16 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     """
     from napari_alibi_seg.core.writing import require_writable
 
-    taken = {path.resolve() for path in inputs}
+    taken: set[Path] = set()
+    # An OME-Zarr that is written replaces all that lay in its folder.
+    for path in inputs:
+        taken |= {path.resolve(), *path.resolve().parents}
     for path in outputs:
-        # An OME-Zarr that is written replaces all that lay in its folder.
-        if any(path.resolve() in (other, *other.parents) for other in taken):
+        place = path.resolve()
+        if place in taken:
             raise OutputError(
                 f"{path} would be written twice, or over an input or a folder of one; choose "
                 "another name."
             )
-        taken.add(path.resolve())
+        taken |= {place, *place.parents}
         require_writable(path)

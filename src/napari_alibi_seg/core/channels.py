@@ -74,9 +74,9 @@ class ChannelConfig:
             return
         if plane.depth is None:
             raise ImageError(
-                "3-D filters look at the planes around each plane, but this image has no axis Z; "
-                "train without them, or name the axis if the image is a volume, as in axes='ZYX' "
-                "(--axes ZYX)."
+                "3-D filters look at the planes around each plane, but this image has no axis Z of "
+                "two planes or more; train without them, or name the axis if the image is a "
+                "volume, as in axes='ZYX' (--axes ZYX)."
             )
         if plane.depth.spacing < _LEAST_SPACING:
             raise ImageError(

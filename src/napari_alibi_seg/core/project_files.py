@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _FORMAT = "napari-alibi-seg project 1"
 _LARGEST_PROJECT = 2**31
 _VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
+_FORMER_CONTRAST = 3.0  # the default once, which nobody could choose
 
 
 def save_project(project: Project, path: Path) -> None:
@@ -115,15 +116,19 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
 
 
 def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
+    from napari_alibi_seg.core.channels import ChannelConfig
     from napari_alibi_seg.core.classifier import ClassInfo
     from napari_alibi_seg.core.config import SegmentationConfig
 
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
+    config = {"smoothing": 0, **header["config"]}
+    if config["channels"]["contrast"] == _FORMER_CONTRAST:
+        config["channels"] = {**config["channels"], "contrast": ChannelConfig.contrast}
     return Project(
         strokes=strokes,
         classes=tuple(ClassInfo(**_with_tuples(fields)) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
-        config=_record(SegmentationConfig, {"smoothing": 0, **header["config"]}),
+        config=_record(SegmentationConfig, config),
         image=None if image is None else ImageFile(**_with_path(image, path)),
         content=str(header["content"]),
         features=str(header["features"]),

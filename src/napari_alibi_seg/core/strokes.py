@@ -159,6 +159,9 @@ def _numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
 
     Runs of pixels along rows are joined, so that the size of the plane costs nothing.
     """
+    from scipy.sparse import coo_array  # only now, not when the window opens
+    from scipy.sparse.csgraph import connected_components
+
     rows, columns = painted_pixels(scribbles)
     values = scribbles[rows, columns]
     begins = np.ones(len(rows), bool)
@@ -168,9 +171,6 @@ def _numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     last = np.append(first, len(rows))[1:] - 1
     one, other = _touching(rows[first], columns[first], columns[last], scribbles.shape[1])
     same = values[first[one]] == values[first[other]]
-    from scipy.sparse import coo_array  # only now, not when the window opens
-    from scipy.sparse.csgraph import connected_components
-
     graph = coo_array((same[same], (one[same], other[same])), (len(first), len(first)))
     stroke = connected_components(graph, directed=False)[1]
     _, begin, stroke = np.unique(stroke, return_index=True, return_inverse=True)

@@ -208,6 +208,11 @@ class FinetuneConfig:
         """
         try:
             loaded = json.loads(text)
+            if loaded.pop("views", 1) != 1:
+                raise ConfigError(
+                    "The run used --views, which --turned has replaced; start a new run with "
+                    "--turned, and with --init from its student."
+                )
             return cls(**{name: _parsed(name, value) for name, value in loaded.items()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigError(

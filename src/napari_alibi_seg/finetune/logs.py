@@ -70,11 +70,13 @@ class RunLog:
 
     def close(self) -> None:
         """Write out what is pending."""
-        for name in self._waiting:
-            with _disk_errors(self._folder / f"{name}.csv"):
-                self._write(name)
-        if self._board:
-            self._board.close()
+        try:
+            for name in self._waiting:
+                with _disk_errors(self._folder / f"{name}.csv"):
+                    self._write(name)
+        finally:
+            if self._board:
+                self._board.close()
 
     def _write(self, name: str) -> None:
         path, rows = self._folder / f"{name}.csv", self._waiting[name]

@@ -192,6 +192,8 @@ class Controller(QObject):
 
     def go_to_image(self, layer: Image) -> None:
         """Work on an image that the person chose in the list, and show it."""
+        if layer not in self.viewer.layers:
+            return  # removed since it was offered
         self.works.uncover(layer)
         self.choose_image(layer)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.records import Settings
 
 _SCROLL_BAR = 18
+_LAID_OUT_MS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +151,10 @@ class SegmentationDock(QWidget):
 
     def _remember_opened(self, fold: QCollapsible, opened: bool) -> None:
         self._opened = fold if opened else None
+        QTimer.singleShot(_LAID_OUT_MS, self._forget_opened)  # there may be nothing to scroll
+
+    def _forget_opened(self) -> None:
+        self._opened = None
 
     def _bring_into_view(self) -> None:
         """Scroll to what was unfolded, now that there is more to scroll."""

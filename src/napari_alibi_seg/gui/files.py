@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
             rows, columns = image.shape_yx
             pixels += len(image.plane_indices()) * rows * columns
             largest = max(largest, rows * columns)
-    existing = tuple(path for path in targets if path.exists())
+    existing = tuple(path for path in targets if os.path.exists(path))
     yield Survey(len(paths), pixels, largest, existing)
 
 

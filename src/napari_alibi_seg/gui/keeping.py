@@ -114,6 +114,9 @@ class Keeper:
             model=CLASSICAL if features is None else features.backbone.name,
             scale=None if features is None else features.scale,
             components=classifier.channels.components,
+            filters=bool(classifier.channels.sigmas),
+            filters_3d=bool(classifier.channels.filters[1]),
+            smoothing=classifier.smoothing,
         )
         panels.classes.show_classes(
             [PaintClass(known.value, known.name, known.colour) for known in classifier.classes]

@@ -56,10 +56,13 @@ def layer_pixel_size(layer: Image, axes: str) -> PixelSize | None:
 def layer_spacing(layer: Image, axes: str) -> float | None:
     """Return the distance between a layer's planes, in pixels, where only its scale tells it.
 
-    None without planes, for cubes, and where the scale is in lengths: `layer_pixel_size` tells it.
+    None without planes, for cubes, where the planes' distance is a length, which
+    `layer_pixel_size` tells, and where only rows and columns have lengths and a scale.
     """
     scale = dict(zip(axes.removesuffix("S"), layer.scale, strict=True))
-    if "Z" not in scale or layer_pixel_size(layer, axes) is not None:
+    size = layer_pixel_size(layer, axes)
+    if "Z" not in scale or (size is not None and size.z is not None):
         return None
     depth, row, column = (abs(float(scale[axis])) for axis in "ZYX")
-    return None if depth == row == column else depth / math.sqrt(row * column)
+    untold = depth == row == column if size is None else depth == 1
+    return None if untold else depth / math.sqrt(row * column)

@@ -52,7 +52,7 @@ def unsaid(settings: Settings) -> list[str]:
     """Return the settings a command cannot say, in words."""
     plain = Settings()
     differ = {
-        "parts": settings.components != plain.components,
+        "components": settings.components != plain.components,
         "filters": settings.filters != plain.filters and settings.model != CLASSICAL,
         "trees": settings.trees != plain.trees,
     }

@@ -57,7 +57,7 @@ def estimate_words(what: str, estimate: Estimate) -> str:
 
 
 def replaced_words(existing: Sequence[Path]) -> str:
-    """Return which files would be replaced, as a question to the person."""
+    """Return in words which files would be replaced."""
     what = "1 file" if len(existing) == 1 else f"{len(existing)} files"
     return f"{what} in {existing[0].parent} would be replaced: {listed(existing)}."
 

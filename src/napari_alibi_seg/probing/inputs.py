@@ -80,8 +80,9 @@ class ProbedModel:
             architecture, _, file = rest.partition(":")
             remedy = file[file.rfind("+") :] if file.endswith(_REMEDIES) else ""
             return f"{architecture} (stock){remedy}"
-        *folders, file = Path(self.name).parts
-        return "/".join([*folders[-1:], file]).replace(".safetensors", "")
+        path = Path(self.name)
+        file = path.name.replace(".safetensors", "")  # a remedy may follow it
+        return f"{path.parent.name}/{file}" if path.parent.name else file
 
 
 _REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
