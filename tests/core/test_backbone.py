@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,3 +140,19 @@ def test_a_dinov3_style_backbone_takes_the_bias_too():
     backbone = build_alibi("vit_small_plus_patch16_dinov3_qkvb", PUBLISHED).eval()
     with torch.no_grad():
         assert backbone(torch.rand(2, 3, 32, 48)).shape == (2, 2, 3, 384)
+
+
+@pytest.mark.parametrize("slopes", Slopes)
+def test_the_bias_has_the_shape_that_fused_attention_takes(folded, picture, slopes, monkeypatch):
+    seen, attend = [], torch.nn.functional.scaled_dot_product_attention
+
+    def attention(*tensors, attn_mask, **options):
+        seen.append(tuple(attn_mask.shape))
+        return attend(*tensors, attn_mask=attn_mask, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
+    with torch.no_grad():
+        Backbone(copy.deepcopy(folded.vit), Geometry(slopes=slopes)).eval()(picture)
+    tokens = 8 * 9 + folded.prefix
+    assert {shape[-2:] for shape in seen} == {(tokens, tokens)}
+    assert {len(shape) for shape in seen} == {4}

@@ -148,10 +148,11 @@ class Backbone(nn.Module):
             if len(self._biases) >= _GRIDS_KEPT:
                 self._biases.pop(next(iter(self._biases)))
             with torch.inference_mode(False):  # kept for training, too
-                between = distance_matrix(self.geometry, grid, self.prefix, x.device)
+                between = distance_matrix(self.geometry, grid, self.prefix, x.device)[None]
                 if learned is None:
                     between = fixed_slopes(self.geometry, self.heads).to(x.device) * between
-                self._biases[key] = -between[None].to(x.dtype)  # (1, 1 or heads, N, N)
+                # Four axes, (1, 1 or heads, N, N): with three torch's attention is not fused.
+                self._biases[key] = -between[None].to(x.dtype)
         bias = self._biases[key]
         return bias if learned is None else bias * learned
 
