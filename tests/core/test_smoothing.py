@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.smoothing import reach, smoothed
@@ -50,7 +51,21 @@ def test_votes_that_follow_an_edge_of_the_image_keep_it():
     guide = np.tile(np.where(left, 0.2, 0.8).astype(np.float32), (30, 1))
     shares = np.stack([guide > 0.5, guide < 0.5], axis=-1).astype(float)
 
-    np.testing.assert_allclose(smoothed(shares, guide, 4), shares, atol=0.01)
+    result = smoothed(shares, guide, 4)
+
+    np.testing.assert_array_equal(result.argmax(axis=-1), shares.argmax(axis=-1))
+    away = [x for x in range(40) if x not in (19, 20)]
+    np.testing.assert_allclose(result[:, away], shares[:, away], atol=0.01)
+
+
+def test_votes_that_are_mostly_noise_are_averaged_over_wider_squares():
+    noisy = np.random.default_rng(0).uniform(0.2, 1, (80, 80))
+    shares = np.stack([noisy, 1 - noisy], axis=-1)
+
+    result = smoothed(shares, np.full((80, 80), 0.5, np.float32), 4)
+
+    once = uniform_filter(noisy, 9)
+    assert result[..., 0].std() < 0.5 * once.std()
 
 
 def test_a_radius_of_nought_changes_nothing(guide, shares):

@@ -180,7 +180,7 @@ class Segmenter:
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
-        side = self.block + 4 * classifier.smoothing
+        side = self.block + 8 * classifier.smoothing
         channels_and_votes = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
         block_bytes = _COPIES * 4 * side**2 * channels_and_votes
 

@@ -1,7 +1,8 @@
 """Votes smoothed where the image is smooth, and left alone across its edges: the guided filter.
 
 A forest judges every pixel alone, so noise makes it change its mind from one to the next. Here
-the votes of each class become, in every small square, a linear function of the grey value.
+the votes of each class become, in every small square, a linear function of the grey value; where
+they are mostly noise, in squares twice as wide.
 
 K. He, J. Sun, X. Tang, "Guided image filtering", IEEE TPAMI 35 (2013) 1397-1409.
 """
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Window
 
 _EPSILON = 1e-4
+# How much noise in the votes hides as much of what they vary with (docs/quality.md).
+_NOISE_COUNTS = 12.0
 
 
 def reach(window: Window, radius: int, shape: tuple[int, int]) -> Window:
-    """Return what of a plane must be known to smooth a window of it: two radii more."""
-    return window.grown(2 * radius).within(shape)
+    """Return what of a plane must be known to smooth a window of it."""
+    return window.grown(4 * radius + 1 if radius else 0).within(shape)
 
 
 def smoothed(
@@ -32,7 +35,7 @@ def smoothed(
 ) -> NDArray[np.float64]:
     """Smooth shares of votes along the edges of an image.
 
-    Every pixel is computed from the pixels within two radii in one fixed order, so windows cut in
+    Every pixel is computed from the pixels within `reach` in one fixed order, so windows cut in
     other ways agree to the last bit.
 
     Parameters
@@ -42,7 +45,7 @@ def smoothed(
     guide : ndarray
         (Y, X) grey values, normalised so that the image extends over about 1.
     radius : int
-        Half the side of the squares, in pixels; 0 changes nothing.
+        Half the side of the squares, in pixels, where the votes are clear; 0 changes nothing.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def smoothed(
     if radius == 0:
         return shares
     result = np.empty_like(shares)
-    _filter(shares, guide.astype(np.float64), radius, result)
+    _smooth(shares, guide.astype(np.float64), radius, result)
     return result
 
 
@@ -62,37 +65,81 @@ def compile_now() -> None:
 
 
 @compiled
-def _filter(shares: Any, grey: Any, radius: int, out: Any) -> None:
-    """Write the smoothed shares, one class after the other."""
-    height, width = grey.shape
-    mean_grey, spread, total = np.empty_like(grey), np.empty_like(grey), np.zeros_like(grey)
-    part, mean = np.empty_like(grey), np.empty_like(grey)
-    slope, offset = np.empty_like(grey), np.empty_like(grey)
-    _box(grey, radius, mean_grey)
-    _box(grey * grey, radius, spread)
-    spread += _EPSILON - mean_grey * mean_grey
-    for k in range(shares.shape[2]):
-        for y in range(height):
-            for x in range(width):
-                part[y, x] = shares[y, x, k]
-        _box(part, radius, mean)
-        part *= grey
-        _box(part, radius, slope)
-        for y in range(height):
-            for x in range(width):
-                slope[y, x] = (slope[y, x] - mean_grey[y, x] * mean[y, x]) / spread[y, x]
-                offset[y, x] = mean[y, x] - slope[y, x] * mean_grey[y, x]
-        _box(slope, radius, mean)
-        _box(offset, radius, part)
-        for y in range(height):
-            for x in range(width):
-                share = min(max(mean[y, x] * grey[y, x] + part[y, x], 0.0), 1.0)
-                out[y, x, k] = share
-                total[y, x] += share
+def _smooth(shares: Any, grey: Any, radius: int, out: Any) -> None:
+    """Write the smoothed shares."""
+    height, width, classes = shares.shape
+    share, guide, edges = np.empty_like(grey), np.empty_like(grey), np.empty_like(grey)
+    noise, structure = np.zeros_like(grey), np.zeros_like(grey)
+    _cross(grey, 0.5, 0.25, guide)
+    near, far = _guided(shares, guide, radius), _guided(shares, guide, 2 * radius)
+    for k in range(classes):
+        share[:] = shares[..., k]
+        _cross(share, 1.0, -0.5, edges)
+        _add_variance(edges, radius, noise)
+        _add_variance(near[k], radius, structure)
     for y in range(height):
         for x in range(width):
-            for k in range(shares.shape[2]):
-                out[y, x, k] /= total[y, x]
+            unclear = (_NOISE_COUNTS * noise[y, x]) ** 2
+            wide = unclear / (unclear + structure[y, x] ** 2 + _EPSILON**2)
+            total = 0.0
+            for k in range(classes):
+                mixed = near[k, y, x] + wide * (far[k, y, x] - near[k, y, x])
+                out[y, x, k] = min(max(mixed, 0.0), 1.0)
+                total += out[y, x, k]
+            for k in range(classes):
+                out[y, x, k] /= total
+
+
+@compiled
+def _guided(shares: Any, guide: Any, radius: int) -> Any:
+    """Return the shares filtered, (K, Y, X); the last class is what the others leave."""
+    height, width, classes = shares.shape
+    result = np.ones((classes, height, width))
+    share, mean, slope = np.empty_like(guide), np.empty_like(guide), np.empty_like(guide)
+    mean_guide, spread = np.empty_like(guide), np.empty_like(guide)
+    _box(guide, radius, mean_guide)
+    _box(guide * guide, radius, spread)
+    spread += _EPSILON - mean_guide * mean_guide
+    for k in range(classes - 1):
+        share[:] = shares[..., k]
+        _box(share, radius, mean)
+        share *= guide
+        _box(share, radius, slope)
+        for y in range(height):
+            for x in range(width):
+                slope[y, x] = (slope[y, x] - mean[y, x] * mean_guide[y, x]) / spread[y, x]
+                mean[y, x] -= slope[y, x] * mean_guide[y, x]
+        _box(mean, radius, result[k])
+        _box(slope, radius, mean)
+        result[k] += mean * guide
+        result[-1] -= result[k]
+    return result
+
+
+@compiled
+def _add_variance(values: Any, radius: int, total: Any) -> None:
+    """Add the variances within squares."""
+    height, width = values.shape
+    mean, square = np.empty_like(values), np.empty_like(values)
+    _box(values, radius, mean)
+    _box(values * values, radius, square)
+    for y in range(height):
+        for x in range(width):
+            total[y, x] += square[y, x] - mean[y, x] ** 2
+
+
+@compiled
+def _cross(values: Any, middle: float, side: float, out: Any) -> None:
+    """Convolve with (side, middle, side) along both axes."""
+    height, width = values.shape
+    row = np.empty(width + 2)
+    for y in range(height):
+        above, here, below = values[max(y - 1, 0)], values[y], values[min(y + 1, height - 1)]
+        for x in range(width):
+            row[x + 1] = side * (above[x] + below[x]) + middle * here[x]
+        row[0], row[width + 1] = row[1], row[width]
+        for x in range(width):
+            out[y, x] = side * (row[x] + row[x + 2]) + middle * row[x + 1]
 
 
 @compiled
