@@ -260,6 +260,18 @@ def test_an_image_that_hides_the_painted_one_is_offered(two, pixels):
     assert desk.work.source.layer == second
 
 
+def test_the_brush_is_as_large_on_every_image(desk, pixels):
+    desk.hurry()
+    desk.viewer.open_sample("napari-alibi-seg", "steel")
+    desk.until(lambda: desk.work is not None)
+    assert desk.painted.any()
+    assert desk.work.scribbles.layer.brush_size == 5
+
+    desk.work.scribbles.layer.brush_size = 12
+    desk.controller.choose_image(desk.viewer.add_image(pixels))
+    assert desk.work.scribbles.layer.brush_size == 12
+
+
 def test_an_image_beside_another_stays_in_view(two, pixels):
     desk = two
     beside = desk.open(pixels[:90], name="beside", translate=(0, 500))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.gui.classes import ClassPanel
 
+SIZE = 5
+"""Diameter of a new brush, in pixels."""
+
 
 class Brush(QObject):
     """Paints on one layer at a time, and makes it the active one whenever a class is chosen.
@@ -40,11 +43,13 @@ class Brush(QObject):
         self._viewer = viewer
         self._panel = panel
         self._scribbles: Scribbles | None = None
+        self._size = SIZE
         self.keys = Keys(self.choose_key, self.erase, self.spot_wanted.emit)
 
     def take(self, layer: Labels) -> Scribbles:
-        """Paint on a layer from now on."""
+        """Paint on a layer from now on, with a brush as large as before."""
         self.put_down()
+        layer.brush_size = self._size
         self._scribbles = Scribbles(layer, self)
         self._scribbles.touched.connect(self.touched)
         self._scribbles.settled.connect(self.settled)
@@ -56,6 +61,7 @@ class Brush(QObject):
     def put_down(self) -> None:
         """Paint on nothing."""
         if self._scribbles is not None:
+            self._size = self._scribbles.layer.brush_size
             self._scribbles.release()
             self._scribbles = None
             self._panel.show_chosen(None)

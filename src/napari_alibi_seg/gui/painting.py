@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.source import ImageSource
 
 DEBOUNCE_MS = 300
-BRUSH = 5
 ERASED = 0
 KEYS = tuple("123456789")
 ERASER_KEY = "E"
@@ -128,15 +127,13 @@ class Scribbles(QObject):
 
 def new_scribbles(source: ImageSource) -> Labels:
     """Return an empty layer to paint on, lying exactly on the image."""
-    layer = Labels(
+    return Labels(
         np.zeros(source.micrograph.label_shape, np.uint8),
         name=_name_for(source.layer),
         metadata=dict(SCRIBBLES),
         opacity=OPACITY,
         **source.placement(),
     )
-    layer.brush_size = BRUSH
-    return layer
 
 
 def _name_for(image: Layer) -> str:
