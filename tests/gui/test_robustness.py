@@ -8,6 +8,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.gui.parts import ChipState
@@ -193,6 +194,25 @@ def test_hiding_the_dock_keeps_it_working(segmented_desk):
     desk.rest()
 
     assert (desk.segmented != before).any()
+
+
+def test_a_model_is_chosen_from_a_file_or_stays(segmented_desk, tmp_path, monkeypatch):
+    desk, models = segmented_desk, segmented_desk.panels.image.models
+    chosen = [""]
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (chosen[0], ""))
+
+    def choose_a_file():
+        models.setCurrentIndex(models.findText("a file…"))
+        models.activated.emit(models.currentIndex())
+
+    choose_a_file()
+    assert models.currentData() == desk.panels.image.model == CLASSICAL
+
+    chosen[0] = str(tmp_path / "mine.safetensors")
+    choose_a_file()
+    assert models.currentText() == "mine.safetensors"
+    desk.until(lambda: chosen[0] in desk.panels.strip.words)
+    desk.rest()
 
 
 def test_an_unusable_model_is_told_in_words_and_the_result_stays(segmented_desk):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QSlider
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLabel, QPushButton, QSlider
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.gui.painting import SPOT_KEY
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.source import ImageSource, Reading
 
 _WORDS = {DEFAULT_MODEL: "ALiBi-DINOv2 S/14", CLASSICAL: "pixel filters only"}
+_CHECKPOINT = ".safetensors"
 
 
 class ImagePanel(Block):
@@ -40,7 +42,8 @@ class ImagePanel(Block):
             lambda _: self.reading_chosen.emit(self.readings.currentData())
         )
         self.channels.activated.connect(self.channel_chosen)
-        self.models.activated.connect(lambda _: self.model_chosen.emit(self.model))
+        self.models.activated.connect(self._take_model)
+        self.model = DEFAULT_MODEL
         self.chip = Chip()
         self.add("Layer", self.layers)
         self._readings_label = self.add("Read as", self.readings)
@@ -49,11 +52,6 @@ class ImagePanel(Block):
         self.add("Features", self.chip)
         self.offer_models([DEFAULT_MODEL, CLASSICAL])
         self.offer_readings([], None)
-
-    @property
-    def model(self) -> str:
-        """The model chosen."""
-        return str(self.models.currentData())
 
     def offer_readings(self, readings: Sequence[Reading], source: ImageSource | None) -> None:
         """List the ways to read the axes; hidden where there is one."""
@@ -74,18 +72,29 @@ class ImagePanel(Block):
 
     def offer_models(self, names: Sequence[str]) -> None:
         """List models; the one chosen stays."""
-        chosen = self.model if self.models.count() else DEFAULT_MODEL
         self.models.clear()
         for name in names:
             self.models.addItem(_WORDS.get(name, name), name)
-        self.choose_model(chosen)
+        self.models.addItem("a file…")
+        self.choose_model(self.model)
 
     def choose_model(self, name: str) -> None:
         """Choose a model, also one that is not listed."""
         if self.models.findData(name) < 0:
-            self.models.addItem(name, name)
+            words = Path(name).name if name.endswith(_CHECKPOINT) else name
+            self.models.insertItem(self.models.count() - 1, words, name)
         self.models.setCurrentIndex(self.models.findData(name))
         self.models.setToolTip(name)
+        self.model = name
+
+    def _take_model(self) -> None:
+        name = (
+            self.models.currentData()
+            or QFileDialog.getOpenFileName(self, "Model", "", f"Checkpoints (*{_CHECKPOINT})")[0]
+        )
+        self.choose_model(name or self.model)
+        if name:
+            self.model_chosen.emit(name)
 
 
 class ResultPanel(Block):
