@@ -163,17 +163,30 @@ def test_the_copied_script_gives_the_result_of_the_window(painted_desk, tmp_path
 
     desk.dock.tasks.copy_script()
     monkeypatch.chdir(tmp_path)
-    made = {}
-    exec(QApplication.clipboard().text(), made)
+    exec(QApplication.clipboard().text(), {})
 
-    np.testing.assert_array_equal(made["labels"], desk.segmented)
+    np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), desk.segmented)
 
 
 def test_a_command_says_what_it_cannot_say(painted_desk):
-    painted_desk.panels.training.trees.setValue(20)
-    painted_desk.rest()
-    painted_desk.dock.tasks.copy_command()
-    assert "trees" in painted_desk.panels.strip.words
+    desk = painted_desk
+    desk.panels.training.trees.setValue(20)
+    desk.panels.classes._rows[1].ignore.setChecked(True)
+    desk.rest()
+    desk.dock.tasks.copy_command()
+    assert "trees, classes to ignore" in desk.panels.strip.words
+
+
+def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted_desk, pixels):
+    desk = painted_desk
+    desk.dock.tasks.copy_script()
+    assert "alloy_scribbles.tif (Export scribbles)" in desk.panels.strip.words
+    assert "Save Selected Layers" not in desk.panels.strip.words
+
+    desk.controller.choose_image(desk.viewer.add_image(pixels, name="fresh"))
+    desk.dock.tasks.copy_script()
+    assert "fresh_scribbles.tif (Export scribbles)" in desk.panels.strip.words
+    assert "fresh.tif (File, Save Selected Layers)" in desk.panels.strip.words
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, ValueError])

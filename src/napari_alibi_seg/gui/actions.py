@@ -187,9 +187,9 @@ class Actions(QObject):
         work = self._controller.work
         if work is None:
             return
-        settings = self._controller.settings
+        settings, classes = self._controller.settings, self._controller.panels.classes.classes
         self._copy(recipes.command(work.source, settings), "command")
-        missing = recipes.unsaid(settings)
+        missing = recipes.unsaid(settings, classes)
         if missing:
             self._say(
                 f"A command cannot say what you set for {', '.join(missing)}; Copy as Python can."
@@ -214,8 +214,11 @@ class Actions(QObject):
         assert clipboard is not None
         assert work is not None
         clipboard.setText(text)
-        needed = recipes.scribbles_name(work.source)
-        self._say(f"The {what} is on the clipboard; it reads {needed} (Export scribbles).")
+        needed = [f"{recipes.scribbles_name(work.source)} (Export scribbles)"]
+        if work.source.micrograph.path is None:
+            needed.append(f"{recipes.image_name(work.source)} (File, Save Selected Layers)")
+        folder = " and ".join(needed)
+        self._say(f"The {what} is on the clipboard; run it in the folder of {folder}.")
 
     def _start(
         self,

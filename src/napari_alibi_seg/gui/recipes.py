@@ -22,6 +22,11 @@ def image_name(source: ImageSource) -> str:
     return f"{stem(source.layer.name)}.tif" if path is None else str(path)
 
 
+def labels_name(source: ImageSource) -> str:
+    """Return the name labels are written under."""
+    return f"{stem(source.layer.name)}{LABELS}"
+
+
 def scribbles_name(source: ImageSource) -> str:
     """Return the name scribbles are exported under."""
     return f"{stem(source.layer.name)}{SCRIBBLES}"
@@ -31,7 +36,7 @@ def command(source: ImageSource, settings: Settings) -> str:
     """Return the shell command that trains and segments as the window did."""
     parts = ["napari-alibi-seg", "segment", image_name(source)]
     parts += ["--scribbles", scribbles_name(source)]
-    parts += ["--output", f"{stem(source.layer.name)}{LABELS}"]
+    parts += ["--output", labels_name(source)]
     parts += _reading(source)
     if settings.model != Settings.model:
         parts += ["--model", settings.model]
@@ -48,13 +53,14 @@ def command(source: ImageSource, settings: Settings) -> str:
     return shlex.join(parts)
 
 
-def unsaid(settings: Settings) -> list[str]:
-    """Return the settings a command cannot say, in words."""
+def unsaid(settings: Settings, classes: Sequence[PaintClass]) -> list[str]:
+    """Return what a command cannot say of settings and classes, in words."""
     plain = Settings()
     differ = {
         "components": settings.components != plain.components,
         "filters": settings.filters != plain.filters and settings.model != CLASSICAL,
         "trees": settings.trees != plain.trees,
+        "classes to ignore": any(known.ignored for known in classes),
     }
     return [name for name, differs in differ.items() if differs]
 
@@ -66,9 +72,9 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         "import numpy as np",
         "",
         "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
-        "from napari_alibi_seg import read_image, save_classifier",
+        "from napari_alibi_seg import read_image, read_scribbles",
         "from napari_alibi_seg.core.choices import Forest",
-        "from napari_alibi_seg.core.results import read_scribbles",
+        "from napari_alibi_seg.core.results import stack_writer",
         "",
         f"image = read_image({_arguments(source, settings)})",
         f"scribbles = np.array(read_scribbles({scribbles_name(source)!r}, image))",
@@ -86,9 +92,9 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"forest=Forest({settings.forest.value!r}), smoothing={settings.smoothing})",
         f"segmenter = Segmenter(config, device={settings.device!r})",
         "classifier = segmenter.fit(image, scribbles, classes)",
-        "labels = np.empty(image.label_shape, np.uint8)",
-        "for index, result in segmenter.apply(classifier, image):",
-        "    labels[index] = result.labels",
+        f"with stack_writer({labels_name(source)!r}, image, np.uint8) as write:",
+        "    for index, result in segmenter.apply(classifier, image):",
+        "        write(index, result.labels)",
     ]
     return "\n".join(lines) + "\n"
 
