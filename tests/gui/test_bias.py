@@ -1,4 +1,6 @@
 import pytest
+from PIL import Image
+from qtpy.QtWidgets import QDialog, QLabel
 
 from napari_alibi_seg.gui.bias import table
 
@@ -20,7 +22,35 @@ def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
     qtbot.waitUntil(lambda: "could not" in report.strip.words, timeout=120_000)
 
     assert "no-such-model" in report.strip.words
+    assert "error:" not in report.strip.words
     assert report.button.text() == "Make the report"
+
+
+def test_a_long_name_of_a_model_shows_its_beginning(report):
+    assert report.second.lineEdit().cursorPosition() == 0
+
+
+def test_a_model_that_is_left_empty_is_none(report):
+    report.second.setCurrentText("")
+    assert report.models == [report.first.currentText()]
+    report.first.setCurrentText(" ")
+    report.button.click()
+    assert report.strip.words == "Choose a model first."
+
+
+def test_the_enlarged_figure_fits_the_screen(report, tmp_path, qtbot):
+    (tmp_path / "report").mkdir()
+    Image.new("L", (4000, 900)).save(tmp_path / "report" / "position.png")
+    report._folder = tmp_path
+
+    report.figure.click()
+    dialog = report.findChild(QDialog)
+    qtbot.waitUntil(dialog.isVisible)
+
+    screen = report.screen().availableSize()
+    assert dialog.width() <= screen.width()
+    assert dialog.findChild(QLabel).pixmap().width() > screen.width() / 2
+    dialog.close()
 
 
 def test_the_process_ends_with_the_widget(report, qtbot):

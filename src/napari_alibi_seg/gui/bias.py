@@ -30,12 +30,15 @@ from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow
 from napari_alibi_seg.gui.source import ImageSource, readings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari.viewer
     from napari.layers import Image
 
 STOCK_MODEL = "timm:vit_small_patch14_dinov2.lvd142m"
 _KILL_MS = 2000
 _FIGURE_WIDTH = 300
+_MOST_OF_SCREEN = 0.9
 _FIGURES = {
     "authors_r2": "position told, R²",
     "loio_r2": "on other images, R²",
@@ -45,7 +48,8 @@ _FIGURES = {
     "shift_disagreement": "changed by a shift",
 }
 _MEANING = (
-    "<p>R² is 0 where features do not tell where on the image a patch lies, 1 where they do. "
+    "<p>R² is 0 where features do not tell where on the image a patch lies, 1 where they do; on "
+    "a single image mere smoothness reaches 0.5. "
     "Changed: the share of pixels whose class changes though the content does not.</p>"
 )
 
@@ -65,11 +69,16 @@ class BiasReport(QWidget):
         self._process: QProcess | None = None
         self._folder: Path | None = None
         self.layers, self.first, self.second = LayerCombo(), QComboBox(), QComboBox()
+        self.second.setToolTip("A model to compare with; empty for none")
         for box, model in ((self.first, DEFAULT_MODEL), (self.second, STOCK_MODEL)):
             narrow(box)
             box.setEditable(True)
             box.addItems([DEFAULT_MODEL, STOCK_MODEL])
             box.setCurrentText(model)
+            typed = box.lineEdit()
+            assert typed is not None
+            typed.setPlaceholderText("none")
+            typed.setCursorPosition(0)  # a long name shows its beginning
         self.button = QPushButton("Make the report")
         self.button.clicked.connect(self._toggle)
         self.full = QPushButton("Open the full report")
@@ -82,7 +91,13 @@ class BiasReport(QWidget):
             emitter.connect(self._offer)
         self._offer()
 
-    def start(self, layer: Image, models: tuple[str, str]) -> None:
+    @property
+    def models(self) -> list[str]:
+        """The models chosen; what is left empty is none."""
+        typed = [box.currentText().strip() for box in (self.first, self.second)]
+        return [model for model in typed if model]
+
+    def start(self, layer: Image, models: Sequence[str]) -> None:
         """Probe models on a layer in a process of its own."""
         try:
             source = ImageSource.of(layer, readings(layer)[0])
@@ -126,11 +141,12 @@ class BiasReport(QWidget):
     def _toggle(self) -> None:
         if self._process is not None:
             self._process.kill()
-        elif self.layers.currentIndex() >= 0:
-            models = (self.first.currentText(), self.second.currentText())
-            self.start(self.layers.currentData(), models)
-        else:
+        elif self.layers.currentIndex() < 0:
             self.strip.say("Open an image first (File, Open).", warn=True)
+        elif not self.models:
+            self.strip.say("Choose a model first.", warn=True)
+        else:
+            self.start(self.layers.currentData(), self.models)
 
     def _finish(self, code: int, status: QProcess.ExitStatus) -> None:
         assert self._process is not None
@@ -142,7 +158,8 @@ class BiasReport(QWidget):
             self.strip.say("Stopped; nothing was kept.")
         elif code:
             last = said.splitlines()[-1] if said else f"exit code {code}"
-            self.strip.say(f"The report could not be made: {last}", warn=True)
+            why = last.removeprefix("error: ")
+            self.strip.say(f"The report could not be made: {why}", warn=True)
         else:
             self._show()
 
@@ -152,8 +169,7 @@ class BiasReport(QWidget):
         self.table.setText(table(json.loads((report / "summary.json").read_text())))
         pixmap = QPixmap(str(report / "position.png"))
         if not pixmap.isNull():
-            smooth = Qt.TransformationMode.SmoothTransformation
-            small = pixmap.scaledToWidth(_FIGURE_WIDTH, smooth)
+            small = _of_width(pixmap, _FIGURE_WIDTH)
             self.figure.setIcon(QIcon(small))
             self.figure.setIconSize(small.size())
             self.figure.show()
@@ -162,8 +178,12 @@ class BiasReport(QWidget):
 
     def _enlarge(self) -> None:
         assert self._folder is not None
+        screen = self.screen()
+        assert screen is not None
+        widest = round(_MOST_OF_SCREEN * screen.availableSize().width())
+        pixmap = QPixmap(str(self._folder / "report" / "position.png"))
         picture = QLabel()
-        picture.setPixmap(QPixmap(str(self._folder / "report" / "position.png")))
+        picture.setPixmap(_of_width(pixmap, min(pixmap.width(), widest)))
         dialog = QDialog(self)
         dialog.setWindowTitle("Positional bias")
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -221,6 +241,10 @@ def table(summary: dict[str, Any]) -> str:
             cells = "".join(f"<td align='right'>{_number(value)}</td>" for value in values)
             rows.append(f"<tr><td>{words}</td>{cells}</tr>")
     return f"<table cellpadding='3' width='100%'>{''.join(rows)}</table>{_MEANING}"
+
+
+def _of_width(pixmap: QPixmap, width: int) -> QPixmap:
+    return pixmap.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
 
 
 def _short(name: str) -> str:
