@@ -53,6 +53,6 @@ def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
 def test_it_is_told_when_more_strokes_would_change_little(unsettled):
     certain = Estimate(0.9, 0.8, 0.95)
     assessment = Assessment(certain, certain, {}, {}, (), unsettled, 1.0)
-    words = facts([], Painted({1: 9, 2: 9}, 4), None, assessment, False)
+    words = facts([], Painted({1: 9, 2: 9}, 4), None, assessment, False, False)
     assert "About 90 % of the pixels right" in words
     assert ("would change little" in words) == assessment.settled == (unsettled == 0)

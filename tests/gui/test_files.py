@@ -95,6 +95,29 @@ def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels)
     desk.rest()
 
     np.testing.assert_array_equal(desk.segmented, before)
+    facts, buttons = desk.panels.result.facts, desk.panels.reuse.buttons
+    assert "By the classifier that was loaded" in facts.text()
+    assert "class 1" in facts.text()
+    assert buttons["export"].isEnabled()
+    assert not buttons["python"].isEnabled()  # strokes do not give this result
+
+
+def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
+    painted_desk, tmp_path, pixels
+):
+    desk = painted_desk
+    desk.panels.classes._rows[0]._name.setText("matrix")
+    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.rest()
+    desk.dock.tasks.save(tmp_path / "c.skops")
+    done(desk, "Written")
+
+    desk.controller.choose_image(desk.viewer.add_image(np.stack([pixels] * 3, -1), rgb=True))
+    desk.dock.tasks.load(tmp_path / "c.skops")
+    done(desk, "trained on grey images")
+    desk.rest()
+    assert desk.panels.classes.classes[0].name == "class 1"
+    assert "Paint a stroke" in desk.panels.result.facts.text()
 
 
 def test_a_damaged_classifier_is_refused_in_words(painted_desk, tmp_path):
@@ -131,7 +154,7 @@ def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
     assert [path.name for path in out.iterdir()] == ["other_labels.tif"]
 
     desk.panels.strip.buttons[0].click()
-    done(desk, "1 of 1 images")
+    done(desk, "1 of 1 image in")
     assert set(np.unique(tifffile.imread(out / "other_labels.tif"))) == {1, 2}
 
 

@@ -69,8 +69,34 @@ def test_undo_and_redo_make_the_other_planes_unfinished(stacked, tmp_path):
     assert list(tmp_path.glob("*.tif")) == []
 
 
+def test_an_old_result_is_told_from_that_of_the_strokes(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    buttons, facts = desk.panels.reuse.buttons, desk.panels.result.facts
+    assert not buttons["command"].isEnabled()
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    desk.until(lambda: "strokes" in facts.text())
+    desk.rest()
+    assert buttons["command"].isEnabled()
+    assert facts.toolTip()
+
+    desk.work.scribbles.layer.undo()
+    desk.rest()
+    assert "an old result" in facts.text()
+    assert not facts.toolTip()
+    for name in ("apply_files", "save", "export", "fractions", "python", "command"):
+        assert not buttons[name].isEnabled()
+
+    desk.work.scribbles.layer.redo()
+    desk.rest()
+    assert "2 strokes" in facts.text()
+    assert buttons["export"].isEnabled()
+    assert not desk.work.result.unfinished
+
+
 def test_a_coarse_result_is_not_exported(desk, pixels, tmp_path):
-    """Stop at the first coarse piece, as when the features are cancelled without live."""
+    """Stop at the first coarse piece, as when the features are stopped without live."""
     desk.hurry()
     desk.open(pixels)
     stroke(desk, 1, 18)
@@ -127,7 +153,7 @@ def waiting(desk, pixels):
     return desk
 
 
-def test_preliminary_ends_when_the_features_are_cancelled(waiting):
+def test_preliminary_ends_when_the_features_are_stopped(waiting):
     waiting.panels.image.chip.button.click()
     assert not preliminary(waiting)
     waiting.rest()
@@ -223,6 +249,21 @@ def test_undo_brings_a_deleted_class_back_with_its_name(painted):
     assert values(desk) == [1, 2, 3, 4]
     assert desk.panels.classes.classes[1].name == "carbide"
     assert set(np.unique(desk.segmented)) == {1, 2, 3}
+
+
+def test_a_deleted_class_keeps_its_number_only_while_undo_may_bring_it_back(painted, pixels):
+    desk = painted
+    desk.panels.classes.add_class()
+    delete(desk, 3)
+    desk.panels.classes.add_class()
+    assert values(desk) == [1, 2, 3, 4]
+
+    delete(desk, 2)
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+    desk.controller.choose_image(desk.viewer.add_image(pixels[::-1]))
+    desk.panels.classes.add_class()
+    assert values(desk) == [1, 2, 3]
 
 
 def test_a_class_can_be_deleted_while_a_result_is_computed(painted):

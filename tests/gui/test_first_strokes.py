@@ -2,11 +2,14 @@ import subprocess
 import sys
 
 import numpy as np
+from qtpy.QtWidgets import QLabel
 from superqt import QCollapsible
 
 from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.live_records import FeatureProgress
 from napari_alibi_seg.core.segmentation import segment
 from napari_alibi_seg.gui.parts import ChipState
+from napari_alibi_seg.gui.words import features_words
 
 
 def test_opening_the_dock_imports_no_torch():
@@ -104,10 +107,13 @@ def test_nothing_is_marked_and_counted_without_an_image(desk, pixels):
     desk.open(pixels)
     desk.two_strokes()
     desk.until(lambda: panel._rows[1]._count.text() != "0 px")
+    desk.until(desk.panels.result.spot_button.isEnabled)
     desk.viewer.layers.clear()
     desk.rest()
     assert not marked()
     assert [row._count.text() for row in panel._rows] == ["0 px", "0 px"]
+    assert not desk.panels.result.spot_button.isEnabled()
+    assert desk.panels.result.facts.toolTip() == ""
 
 
 def test_a_long_name_of_a_class_shows_its_beginning(desk):
@@ -147,6 +153,30 @@ def test_the_dock_needs_no_scroll_bar_at_1280_by_720(desk, pixels):
     assert not desk.dock.area.verticalScrollBar().isVisible()
     content = desk.dock.area.widget()
     assert content.width() >= content.minimumSizeHint().width()
+
+
+def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):
+    desk.viewer.__wrapped__.window._qt_window.resize(1280, 720)
+    desk.hurry()
+    desk.open(np.stack([pixels] * 2))
+    desk.rest()
+    training = desk.panels.training
+    for fold in desk.dock.findChildren(QCollapsible):
+        fold.toggleButton().click()
+    desk.until(desk.dock.area.verticalScrollBar().isVisible)  # which leaves less room
+
+    chip = desk.panels.image.chip
+    progress = FeatureProgress((0,), 54, 108, 5300.0, 24.0)
+    chip.show_state(ChipState.WORKING, features_words(progress, "cpu")[0], "Stop")
+    labels = [label for label in training.findChildren(QLabel) if label.isVisible()]
+    assert len(labels) == 9
+    labels.append(chip._words)
+    desk.until(lambda: all(one.width() >= one.sizeHint().width() for one in labels), 5000)
+
+
+def test_one_tile_is_no_tiles():
+    for total, words in (1, "1 tile,"), (2, "2 tiles,"):
+        assert features_words(FeatureProgress((), 0, total, None, 0.1), "cpu")[1].startswith(words)
 
 
 def test_what_is_unfolded_and_said_is_seen(desk, pixels):

@@ -241,9 +241,9 @@ def test_an_image_of_no_numbers_is_refused_in_words(desk, pixels):
     assert "5 dimensions" in desk.panels.strip.words
 
 
-def test_cancelled_features_leave_the_pixel_filters(desk, pixels):
+def test_stopped_features_leave_the_pixel_filters(desk, pixels):
     desk.open(pixels)
-    desk.until(lambda: desk.panels.image.chip.button.text() == "Cancel")
+    desk.until(lambda: desk.panels.image.chip.button.text() == "Stop")
 
     desk.panels.image.chip.button.click()
     assert desk.panels.image.chip.words == "Stopped"
@@ -285,6 +285,7 @@ def test_ignored_classes_count_nowhere(segmented_desk):
     assert set(np.unique(desk.segmented)) == {0, 1, 2}
     np.testing.assert_array_equal(desk.segmented == 0, desk.painted == 3)
     assert "class 3" not in desk.panels.result.facts.text()
+    assert desk.panels.classes._rows[2]._count.text() == "ignored"
 
 
 def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.core.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects, recipes
 from napari_alibi_seg.gui.pace import LONG_S
-from napari_alibi_seg.gui.words import estimate_words, replaced_words
+from napari_alibi_seg.gui.words import counted, estimate_words, replaced_words
 from napari_alibi_seg.gui.worker import unexpected
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ class Actions(QObject):
             "command": self.copy_command,
         }.items():
             panel.buttons[name].clicked.connect(lambda _=False, act=act: act())
-        panel.enable(image=self._controller.work is not None, classifier=False, stack=False)
 
     def save_project(self, path: Path) -> None:
         """Save what is painted, with the names and settings on the screen."""
@@ -140,8 +139,8 @@ class Actions(QObject):
         unfinished, planes = work.result.unfinished, work.source.micrograph.plane_indices()
         if unfinished and work.stack:
             return (
-                f"{len(unfinished)} of {len(planes)} planes do not show what the strokes as they "
-                "are now give; press Apply to stack, then export."
+                f"The strokes as they are now have yet to segment {len(unfinished)} of "
+                f"{len(planes)} planes; press Apply to stack, then export."
             )
         return _UNFINISHED if unfinished else ""
 
@@ -173,7 +172,7 @@ class Actions(QObject):
         known = pace.estimate(found.pixels, found.largest, rows * columns, deep)
         told = [replaced_words(found.existing)] if found.existing else []
         if known is not None and known.seconds >= LONG_S:
-            told.insert(0, estimate_words(f"{found.images} images", known))
+            told.insert(0, estimate_words(counted(found.images, "image"), known))
         if told:
             self._say(" ".join(told), ("Replace" if found.existing else "Start", go))
         else:

@@ -68,7 +68,11 @@ class ClassPanel(Block):
         return tuple(row.known for row in self._rows)
 
     def show_classes(self, classes: Sequence[PaintClass]) -> None:
-        """Show other classes instead."""
+        """Show other classes instead; what was deleted of those before is forgotten."""
+        self._removed.clear()
+        self._list_anew(classes)
+
+    def _list_anew(self, classes: Sequence[PaintClass]) -> None:
         for old in self._rows:
             self._column.removeWidget(old)
             old.hide()
@@ -88,7 +92,7 @@ class ClassPanel(Block):
             if value not in known
         ]
         if missing:
-            self.show_classes(sorted((*self.classes, *missing), key=lambda shown: shown.value))
+            self._list_anew(sorted((*self.classes, *missing), key=lambda shown: shown.value))
             self.changed.emit()
 
     def show_counts(self, pixels: Mapping[int, int]) -> None:
@@ -113,12 +117,12 @@ class ClassPanel(Block):
     def add_class(self) -> None:
         """Add a class with the smallest value that is free, and paint it.
 
-        A value that was deleted stays free: undo may bring its strokes back.
+        The value of a class that was deleted with strokes stays free: undo may bring them back.
         """
         taken = {shown.value for shown in self.classes} | self._removed.keys()
         value = next((value for value in range(1, _MOST + 1) if value not in taken), None)
         if value is not None:
-            self.show_classes([*self.classes, PaintClass.default(value)])
+            self._list_anew([*self.classes, PaintClass.default(value)])
             self.changed.emit()
             self.chosen.emit(value)
 
@@ -138,10 +142,11 @@ class ClassPanel(Block):
         self._column.addWidget(made)
         return made
 
-    def remove(self, value: int) -> None:
-        """Delete a class; the keys of those after it move up."""
-        self._removed |= {known.value: known for known in self.classes if known.value == value}
-        self.show_classes([known for known in self.classes if known.value != value])
+    def remove(self, value: int, painted: bool) -> None:
+        """Delete a class; if something was painted in it, undo may bring it back."""
+        if painted:
+            self._removed |= {known.value: known for known in self.classes if known.value == value}
+        self._list_anew([known for known in self.classes if known.value != value])
 
 
 class _Row(QWidget):
@@ -174,7 +179,8 @@ class _Row(QWidget):
         self._show()
 
     def show_count(self, pixels: int) -> None:
-        self._count.setText(f"{pixels:,} px".replace(",", " "))
+        words = f"{pixels:,} px".replace(",", " ")
+        self._count.setText("ignored" if self.known.ignored else words)
 
     def _options(self) -> QToolButton:
         button = QToolButton()

@@ -25,6 +25,7 @@ from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
+from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.worker import Bridge
 from napari_alibi_seg.gui.works import Works, hides
 
@@ -309,21 +310,21 @@ class Controller(QObject):
     def propose_removal(self, value: int) -> None:
         """Delete a class; ask first if something is painted in it."""
         work = self.work
-        painted = 0 if work is None else np.count_nonzero(work.scribbles.data == value)
+        painted = 0 if work is None else int(np.count_nonzero(work.scribbles.data == value))
         known = next(known for known in self.panels.classes.classes if known.value == value)
         if painted:
             self.panels.strip.say(
-                f"Delete {known.name!r} and the {painted} pixels painted in it?",
-                ("Delete", partial(self.remove_class, work, value)),
+                f"Delete {known.name!r} and the {counted(painted, 'pixel')} painted in it?",
+                ("Delete", partial(self.remove_class, work, value, painted=True)),
             )
         else:
-            self.remove_class(work, value)
+            self.remove_class(work, value, painted=False)
 
-    def remove_class(self, work: Work | None, value: int) -> None:
+    def remove_class(self, work: Work | None, value: int, painted: bool) -> None:
         """Delete a class and erase its strokes."""
         if work is not self.work:
             return
-        self.panels.classes.remove(value)
+        self.panels.classes.remove(value, painted)
         if work is not None:
             work.scribbles.remove(value)
             self.change_classes()

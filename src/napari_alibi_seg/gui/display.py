@@ -59,25 +59,28 @@ class Display:
         self._device = ""
         self._coarse = False
         self._preliminary = False
+        self._loaded = False
         self._began: float | None = None
 
     def show_no_image(self) -> None:
         """Show that there is nothing to work on."""
+        self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.image.layers.setToolTip("")
         self._panels.image.chip.show_state(ChipState.NONE, "No image")
         self._panels.image.offer_readings([], None)
-        self._panels.reuse.enable(image=False, classifier=False, stack=False)
+        self._panels.reuse.enable(image=False, classifier=False, stack=False, recipe=False)
         self._panels.result.facts.setText(WELCOME)
+        self._panels.result.facts.setToolTip("")
 
     def show_work(self, work: Work) -> None:
         """Show an image that work has begun on."""
         self._painted, self._done, self._began = Painted({}, 0), None, None
-        self._coarse = self._preliminary = False
+        self._coarse = self._preliminary = self._loaded = False
         self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
-        self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Cancel")
+        self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Stop")
         self._enable(work)
         self._show_facts()
 
@@ -108,7 +111,7 @@ class Display:
         """
         match event:
             case Painted():
-                self._on_painted(event, stopped)
+                self._on_painted(event, work, stopped)
             case ModelReady():
                 self._on_model(event)
             case FeatureProgress():
@@ -142,8 +145,12 @@ class Display:
             return None
         return (*self._advice.plane, spot.row, spot.column)
 
-    def _on_painted(self, event: Painted, stopped: bool) -> None:
-        self._painted, self._coarse = event, False
+    def _on_painted(self, event: Painted, work: Work, stopped: bool) -> None:
+        self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
+        if not (self._trainable or self._loaded):
+            work.forget_classifier()
+            self._advise(None)
+        self._enable(work)
         self._panels.classes.ensure(list(event.pixels))
         self._panels.classes.show_counts(event.pixels)
         self._show_facts()
@@ -157,7 +164,7 @@ class Display:
     def _on_features(self, event: FeatureProgress) -> None:
         words, tip = features_words(event, self._device)
         if event.done < event.total:
-            self._panels.image.chip.show_state(ChipState.WORKING, words, "Cancel", tip)
+            self._panels.image.chip.show_state(ChipState.WORKING, words, "Stop", tip)
             self._tell_preliminary()
         else:
             self._panels.image.chip.show_state(ChipState.READY, words, tip=tip)
@@ -187,14 +194,23 @@ class Display:
         self._spots = cycle(advice.spots if advice else ())
         self._panels.result.spot_button.setEnabled(advice is not None and bool(advice.spots))
 
+    @property
+    def _trainable(self) -> bool:
+        return len(self._painted.pixels) > 1
+
     def _enable(self, work: Work) -> None:
-        fitted = work.fitted is not None
-        self._panels.reuse.enable(image=True, classifier=fitted, stack=work.stack)
+        self._panels.reuse.enable(
+            image=True,
+            classifier=work.fitted is not None,
+            stack=work.stack,
+            recipe=self._trainable and not self._loaded,
+        )
 
     def _show_facts(self) -> None:
         known = self._panels.classes.classes
         assessment = None if self._advice is None else self._advice.assessment
-        words = facts(known, self._painted, self._done, assessment, self._preliminary)
+        words = facts(known, self._painted, self._done, assessment, self._preliminary, self._loaded)
         self._panels.result.facts.setText(words)
         tip = facts_tip(known, self._done, assessment, self._size)
-        self._panels.result.facts.setToolTip("" if self._preliminary else tip)
+        told = (self._trainable or self._loaded) and not self._preliminary
+        self._panels.result.facts.setToolTip(tip if told else "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError, OutputError
 from napari_alibi_seg.core.naming import TABLE, label_files
+from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -168,4 +169,4 @@ def segment_files(
     if rows:
         write_fractions(folder / TABLE, rows)
     done = len(paths) - len(failed)
-    yield " ".join([f"{done} of {len(paths)} images are segmented in {folder}.", *failed])
+    yield " ".join([f"Segmented {done} of {counted(len(paths), 'image')} in {folder}.", *failed])

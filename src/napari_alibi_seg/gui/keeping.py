@@ -14,6 +14,7 @@ from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
 from napari_alibi_seg.gui.records import PaintClass, SessionProblem
 from napari_alibi_seg.gui.sessions import set_aside
+from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.work import OWNER
 from napari_alibi_seg.gui.works import is_blank
 
@@ -52,9 +53,9 @@ class Keeper:
         if isinstance(found, SessionProblem):
             self._strip.say(found.words, warn=True)
             return
+        painted = counted(len(found.project.strokes.values), "pixel")
         self._strip.say(
-            f"You painted {len(found.project.strokes.values)} pixels on this image before "
-            f"({found.saved}).",
+            f"You painted {painted} on this image before ({found.saved}).",
             ("Restore", partial(self.restore, work, found)),
             ("Start anew", partial(self._decline, work, found)),
         )
@@ -106,9 +107,14 @@ class Keeper:
 
     def use_classifier(self, classifier: PixelClassifier) -> None:
         """Apply a classifier from a file, with its settings, until something is painted."""
-        if self._controller.work is None:
+        work, panels, features = self._controller.work, self._controller.panels, classifier.features
+        if work is None:
             return
-        panels, features = self._controller.panels, classifier.features
+        try:
+            classifier.require(features, 3 if work.source.micrograph.colour else 1)
+        except AlibiSegError as error:
+            self._strip.say(str(error), warn=True)
+            return
         settings = replace(
             panels.settings,
             model=CLASSICAL if features is None else features.backbone.name,

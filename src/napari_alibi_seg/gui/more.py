@@ -13,7 +13,7 @@ from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
 _SCALES = {"automatic": None} | {str(scale): scale for scale in SCALES}
-_FORESTS = {"extremely randomised": Forest.EXTRA_TREES, "random": Forest.RANDOM}
+_FORESTS = {"extra trees": Forest.EXTRA_TREES, "random": Forest.RANDOM}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -33,7 +33,7 @@ class TrainingPanel(Block):
         self.forest = QComboBox()
         self.forest.addItems(list(_FORESTS))
         self.forest.setToolTip(
-            "How the trees are grown: extremely randomised ones need fewer strokes"
+            "How the trees are grown: extra (extremely randomised) ones need fewer strokes"
         )
         self.trees = _number(10, 1000, "Trees of the forest")
         self.smoothing = _number(
@@ -134,7 +134,7 @@ class ReusePanel(QWidget):
             self.buttons[name].setToolTip(tip)
             grid.addWidget(self.buttons[name], place // 2, place % 2)
 
-    def enable(self, *, image: bool, classifier: bool, stack: bool) -> None:
+    def enable(self, *, image: bool, classifier: bool, stack: bool, recipe: bool) -> None:
         """Allow what is possible."""
         needed = {
             "project_save": image,
@@ -146,8 +146,8 @@ class ReusePanel(QWidget):
             "export": image and classifier,
             "fractions": image and classifier,
             "scribbles": image,
-            "python": image,
-            "command": image,
+            "python": recipe,
+            "command": recipe,
         }
         for name, possible in needed.items():
             self.buttons[name].setEnabled(possible)

@@ -115,7 +115,7 @@ class ResultPanel(Block):
         self.update_button.setToolTip("Bring the result up to date now")
         self.update_button.clicked.connect(self.update_wanted)
         self.spot_button = QPushButton(f"Next spot  [{SPOT_KEY}]")
-        self.spot_button.setToolTip("Go where a stroke would teach most")
+        self.spot_button.setToolTip("Bring where a stroke would teach most into the middle")
         self.spot_button.setEnabled(False)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)

@@ -173,6 +173,7 @@ class Block(QFrame):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(GAP)
         self._grid.setVerticalSpacing(GAP)
+        self._grid.setColumnMinimumWidth(0, LABEL_WIDTH)
         self._grid.setColumnStretch(1, 1)
         if title:
             heading = QLabel(title)
@@ -182,7 +183,6 @@ class Block(QFrame):
     def add(self, label: str, widget: QWidget) -> QLabel:
         """Add a row with a label before the widget; returns the label."""
         words = QLabel(label)
-        words.setMinimumWidth(LABEL_WIDTH)
         words.setBuddy(widget)
         place = self._grid.rowCount()
         self._grid.addWidget(words, place, 0)

@@ -91,7 +91,7 @@ class ResultLayers(QObject):
         return outdated
 
     def outdate(self) -> None:
-        """Know that the image is seen in another way than what is there was made from."""
+        """Know that what is there is not what would be computed now."""
         self._finished.clear()
 
     def follow_layers(self) -> bool:

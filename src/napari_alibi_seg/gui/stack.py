@@ -79,7 +79,7 @@ class StackRun(QObject):
         self._done.add(event.plane)
         done, total = len(self._done), len(self.planes)
         if done < total:
-            self._strip.say(f"{done} of {total} planes", ("Stop", self.stop))
+            self._strip.say(f"Segmented {done} of {total} planes.", ("Stop", self.stop))
             return
         self.planes = ()
         self._strip.say(f"All {total} planes are segmented.")

@@ -28,13 +28,12 @@ _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 def features_words(progress: FeatureProgress, device: str) -> tuple[str, str]:
     """Return what the chip says of features, and its tip."""
     where = _DEVICES.get(device, device)
-    tip = f"{progress.total} tiles, {progress.megabytes:.0f} MB, computed on the {where}"
+    tiles = counted(progress.total, "tile")
+    tip = f"{tiles}, {progress.megabytes:.0f} MB, computed on the {where}"
     if progress.done == progress.total:
         return f"Ready · {where}", tip
-    percent = f"{100 * progress.done // progress.total} %"
-    if progress.seconds_left is None:
-        return f"{percent} · {progress.megabytes:.0f} MB · {where}", tip
-    return f"{percent} · {duration(progress.seconds_left)} left · {where}", tip
+    percent, left = f"{100 * progress.done // progress.total} %", progress.seconds_left
+    return percent if left is None else f"{percent} · {duration(left)} left", tip
 
 
 def duration(seconds: float) -> str:
@@ -44,6 +43,11 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def estimate_words(what: str, estimate: Estimate) -> str:
@@ -58,8 +62,8 @@ def estimate_words(what: str, estimate: Estimate) -> str:
 
 def replaced_words(existing: Sequence[Path]) -> str:
     """Return in words which files would be replaced."""
-    what = "1 file" if len(existing) == 1 else f"{len(existing)} files"
-    return f"{what} in {existing[0].parent} would be replaced: {listed(existing)}."
+    what = f"{counted(len(existing), 'file')} in {existing[0].parent}"
+    return f"{what} would be replaced: {listed(existing)}."
 
 
 ACCURACY = (
@@ -81,13 +85,16 @@ def facts(
     done: PlaneDone | None,
     assessment: Assessment | None,
     preliminary: bool,
+    loaded: bool,
 ) -> str:
     """Return what is painted and what came out of it, as rich text."""
     kinds = len(painted.pixels)
-    if kinds < 2:
+    if kinds < 2 and not loaded:
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
-        return f"Paint {what}; the result follows by itself."
-    words = f"{kinds} classes · {_counted(painted.strokes, 'stroke')}"
+        then = "the result follows by itself" if done is None else "what is shown is an old result"
+        return f"Paint {what}; {then}."
+    strokes = f"{kinds} classes · {counted(painted.strokes, 'stroke')}"
+    words = "By the classifier that was loaded" if loaded else strokes
     if preliminary:
         return f"{words}<br><i>Preliminary, by pixel filters, until the features are ready.</i>"
     if done is not None:
@@ -176,7 +183,3 @@ def _cell(words: str) -> str:
 
 def _plain_number(number: float) -> str:
     return f"{number:.0f}" if number >= 1000 else f"{number:.3g}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -97,6 +97,12 @@ class Work:
             self.assessments = {}
         self.fitted = classifier
 
+    def forget_classifier(self) -> None:
+        """Know that what is painted now gives none; what is shown stays, but is no result of it."""
+        self.fitted = None
+        self.assessments = {}
+        self.result.outdate()
+
     def recipe(self, classes: tuple[PaintClass, ...], settings: Settings) -> Recipe:
         """Return what belongs to the painted pixels beside them."""
         source = self.source
