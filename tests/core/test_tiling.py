@@ -1,18 +1,39 @@
+import numpy as np
 import pytest
 
-from napari_alibi_seg.core.tiling import spans, tiles
+from napari_alibi_seg.core.tiling import add_tile, spans, tiles
+
+LENGTHS = [1, 7, 28, 29, 31, 52, 53, 147, 586]
+TILINGS = [(28, 2), (28, 0), (40, 6), (8, 3)]
 
 
-@pytest.mark.parametrize("length", [1, 7, 28, 29, 31, 52, 53, 147, 586])
-@pytest.mark.parametrize(("tile", "halo"), [(28, 2), (28, 0), (40, 6)])
-def test_every_token_is_kept_once_with_its_context(length, tile, halo):
-    covered = []
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("tile", "halo"), TILINGS)
+def test_the_shares_of_a_token_have_sum_1(length, tile, halo):
+    shares = np.zeros(length)
     for span in spans(length, tile, halo):
-        assert span.start <= span.keep < span.stop <= span.start + tile
-        assert span.keep == 0 or span.keep - span.start >= halo
-        assert span.stop == length or span.start + tile - span.stop >= halo
-        covered += range(span.keep, span.stop)
-    assert covered == list(range(length))
+        assert span.stop - span.start == min(tile, length)
+        shares[span.slice] += span.shares
+
+    np.testing.assert_allclose(shares, 1)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("tile", "halo"), TILINGS[:3])
+def test_a_tile_fades_in_and_out_inside_the_grid(length, tile, halo):
+    for span in spans(length, tile, halo):
+        steps = np.abs(np.diff([0.0, *span.shares, 0.0]))
+        inside = steps[(span.start == 0) : len(steps) - (span.stop == length)]
+        assert inside.max(initial=0) <= 1 / max(2 * halo, 1) + 1e-9
+
+
+def test_tiles_that_agree_are_put_together_to_what_they_agree_on():
+    whole = np.random.default_rng(0).normal(size=(53, 31, 3)).astype(np.float16)
+    grid = np.zeros_like(whole)
+    for tile in tiles((53, 31), 28, 2):
+        add_tile(grid, tile, whole[tile.rows.slice, tile.columns.slice])
+
+    np.testing.assert_allclose(grid, whole, rtol=2e-3, atol=1e-3)
 
 
 def test_tiles_are_anchored_to_the_origin_except_the_last():
@@ -24,3 +45,4 @@ def test_tiles_are_anchored_to_the_origin_except_the_last():
 def test_a_small_grid_needs_one_tile():
     [tile] = tiles((5, 28), 28, 2)
     assert (tile.rows.start, tile.rows.stop, tile.columns.stop) == (0, 5, 28)
+    assert set(tile.rows.shares) == {1.0}

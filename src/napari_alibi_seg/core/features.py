@@ -19,7 +19,7 @@ from napari_alibi_seg.core.devices import choose_device, inference_precision
 from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.planes import Plane, Window
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.tiling import Tile, tiles
+from napari_alibi_seg.core.tiling import Tile, add_tile, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.debiasing import TokenModel
 
 TILE, HALO = 28, 2
-_VERSION = 1
+_VERSION = 2
 _FINE_PIXELS = 1024 * 1024
 _TILE_BYTES = 120e6
 
@@ -64,7 +64,7 @@ class FeatureIdentity:
     scale : int
         Magnification of the image before the backbone.
     tile, halo : int
-        Tile size and context, in tokens.
+        Tile size and half of what neighbours share, in tokens.
     layer : int
         Block of the backbone after which the features are taken, 1 for the first.
     version : int
@@ -89,7 +89,7 @@ class FeatureIdentity:
         return (
             f"{self.backbone.name} (weights {self.backbone.weights[:12]}), block {self.layer}, "
             f"scale {self.scale}, "
-            f"tiles of {self.tile} tokens with {self.halo} of context"
+            f"tiles of {self.tile} tokens that share {2 * self.halo}"
         )
 
 
@@ -125,7 +125,7 @@ class FeatureExtractor:
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     tile, halo : int
-        Tile size and context cut off each side, in tokens. Tiles all have this one size, also
+        Tile size and half of what neighbours share, in tokens. Tiles all have this one size, also
         on small images (which are mirrored), so that a geometry that depends on the canvas gives
         one answer.
     """
@@ -184,17 +184,14 @@ class FeatureExtractor:
         Yields
         ------
         tuple of Tile and ndarray
-            The tile, and the (kept rows, kept columns, C) float16 tokens it contributes.
+            The tile, and its (rows, columns, C) float16 tokens (`add_tile`).
         """
         size = self._batch_size()
         for some in (wanted[start : start + size] for start in range(0, len(wanted), size)):
             images = torch.stack([self._pixels(plane, tile, scale) for tile in some])
             for tile, tokens in zip(some, self._tokens(images), strict=True):
-                rows = slice(tile.rows.keep - tile.rows.start, tile.rows.stop - tile.rows.start)
-                columns = slice(
-                    tile.columns.keep - tile.columns.start, tile.columns.stop - tile.columns.start
-                )
-                yield tile, tokens[rows, columns].numpy()
+                rows, columns = (s.stop - s.start for s in (tile.rows, tile.columns))
+                yield tile, tokens[:rows, :columns].numpy()
 
     def extract(self, plane: Plane, scale: int, progress: Progress = silent) -> FeatureMap:
         """Compute the features of a whole plane.
@@ -209,9 +206,9 @@ class FeatureExtractor:
             Told after every tile.
         """
         wanted = self.tiles(plane.shape, scale)
-        tokens = np.empty((*self.grid(plane.shape, scale), self.backbone.channels), np.float16)
-        for done, (tile, kept) in enumerate(self.compute(plane, wanted, scale), start=1):
-            tokens[tile.rows.keep : tile.rows.stop, tile.columns.keep : tile.columns.stop] = kept
+        tokens = np.zeros((*self.grid(plane.shape, scale), self.backbone.channels), np.float16)
+        for done, (tile, some) in enumerate(self.compute(plane, wanted, scale), start=1):
+            add_tile(tokens, tile, some)
             progress("features", done, len(wanted))
         return FeatureMap(tokens, self.backbone.patch_size / scale, self.identity(scale))
 

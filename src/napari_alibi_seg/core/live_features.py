@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap, automatic_scale
 from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
+from napari_alibi_seg.core.tiling import add_tile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -30,10 +31,19 @@ _Key: TypeAlias = "tuple[str, int, Index]"
 
 @dataclass
 class _Tokens:
-    """A feature map in the making."""
+    """A feature map in the making; its tiles come in any order, and are added in theirs."""
 
     values: NDArray[np.float16]
     waiting: list[Tile]
+    come: dict[Tile, NDArray[np.float16]] = field(default_factory=dict)
+
+    def add(self, tile: Tile, tokens: NDArray[np.float16], order: list[Tile]) -> None:
+        """Take a tile; with the last one the map is complete."""
+        self.come[tile] = tokens
+        self.waiting.remove(tile)
+        if not self.waiting:
+            for one in order:
+                add_tile(self.values, one, self.come.pop(one))
 
 
 class GrowingFeatures:
@@ -104,16 +114,15 @@ class GrowingFeatures:
         """
         extractor, scale = self._extractors[config.model], self._scale(config)
         kept = self._begun(config, index, needed)
-        total = len(extractor.tiles(self._planes[index].shape, scale))
+        tiles = extractor.tiles(self._planes[index].shape, scale)
+        total = len(tiles)
         megabytes = kept.values.nbytes / 1e6
         started, first = time.monotonic(), len(kept.waiting)
         order = partial(_distance, stride=self._stride(config), visible=visible)
         yield FeatureProgress(index, total - first, total, None if first else 0.0, megabytes)
         todo = sorted(kept.waiting, key=order)
         for tile, tokens in extractor.compute(self._planes[index], todo, scale):
-            rows, columns = tile.rows, tile.columns
-            kept.values[rows.keep : rows.stop, columns.keep : columns.stop] = tokens
-            kept.waiting.remove(tile)
+            kept.add(tile, tokens, tiles)
             left = len(kept.waiting)
             seconds = (time.monotonic() - started) / (first - left) * left
             yield FeatureProgress(index, total - left, total, seconds, megabytes)
@@ -127,7 +136,7 @@ class GrowingFeatures:
             extractor, scale = self._extractors[config.model], self._scale(config)
             shape = self._planes[index].shape
             size = (*extractor.grid(shape, scale), extractor.backbone.channels)
-            kept = _Tokens(np.empty(size, np.float16), extractor.tiles(shape, scale))
+            kept = _Tokens(np.zeros(size, np.float16), extractor.tiles(shape, scale))
             self._make_room(kept.values.nbytes, needed)
         self._tokens[key] = kept  # the youngest is last
         return kept
@@ -150,6 +159,6 @@ class GrowingFeatures:
 
 def _distance(tile: Tile, stride: float, visible: Window) -> float:
     """Return how far a tile is from the middle of what is visible, in pixels."""
-    row = stride * (tile.rows.keep + tile.rows.stop) / 2 - visible.top - visible.height / 2
-    column = stride * (tile.columns.keep + tile.columns.stop) / 2 - visible.left - visible.width / 2
+    row = stride * tile.rows.middle - visible.top - visible.height / 2
+    column = stride * tile.columns.middle - visible.left - visible.width / 2
     return float(np.hypot(row, column))

@@ -4,15 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Span:
-    """A tile along one axis: it starts at `start`, and its tokens [keep, stop) are used."""
+    """A tile along one axis.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its tokens that lie on the grid.
+    shares : tuple of float
+        How much of each of them is used, in [0, 1]; those of all spans that hold a token have
+        sum 1.
+    """
 
     start: int
-    keep: int
     stop: int
+    shares: tuple[float, ...]
+
+    @property
+    def slice(self) -> slice:
+        """Where it lies."""
+        return slice(self.start, self.stop)
+
+    @property
+    def middle(self) -> float:
+        """Its middle, in tokens."""
+        return (self.start + self.stop) / 2
 
 
 @dataclass(frozen=True)
@@ -24,22 +49,29 @@ class Tile:
 
 
 def spans(length: int, tile: int, halo: int) -> list[Span]:
-    """Cover an axis of a patch grid with overlapping tiles.
+    """Cover an axis of a patch grid with overlapping tiles that fade into each other.
 
     Tiles start at multiples of ``tile - 2 * halo`` from the image's origin; the last one is moved
-    back to end with the grid. Where two overlap, each gives the half that is nearer to it, so
-    inside the image every token kept has at least `halo` tokens of context around it.
+    back to end with the grid. Where two overlap, the one fades out and the other in over
+    ``2 * halo`` tokens in the middle, so that nothing jumps where a tile ends.
 
     Parameters
     ----------
     length : int
         Tokens along the axis; if fewer than `tile`, the one tile reaches beyond the grid.
     tile, halo : int
-        Tokens of a tile, and of the context cut from each side.
+        Tokens of a tile, and half of those it shares with the next.
     """
     starts = [*range(0, max(length - tile, 0), tile - 2 * halo), max(length - tile, 0)]
-    cuts = [0, *((a + tile + b) // 2 for a, b in pairwise(starts)), length]
-    return [Span(start, *cut) for start, cut in zip(starts, pairwise(cuts), strict=True)]
+    cuts = [(a + tile + b) // 2 for a, b in pairwise(starts)]
+    tokens = np.arange(length) + 0.5
+    rises = [np.clip((tokens - cut) / max(2 * halo, 1) + 0.5, 0, 1) for cut in cuts]
+    rises = [np.ones(length), *rises, np.zeros(length)]
+    found = []
+    for start, (rise, fall) in zip(starts, pairwise(rises), strict=True):
+        stop = min(start + tile, length)
+        found.append(Span(start, stop, tuple((rise - fall)[start:stop].tolist())))
+    return found
 
 
 def tiles(grid: tuple[int, int], tile: int, halo: int) -> list[Tile]:
@@ -48,3 +80,12 @@ def tiles(grid: tuple[int, int], tile: int, halo: int) -> list[Tile]:
         Tile(rows, columns)
         for rows, columns in product(spans(grid[0], tile, halo), spans(grid[1], tile, halo))
     ]
+
+
+def add_tile(grid: NDArray[np.float16], tile: Tile, tokens: NDArray[np.float16]) -> None:
+    """Add the share of a tile's (h, w, C) tokens to a (rows, columns, C) grid, zeros at first.
+
+    Sums are rounded, so only the same order of tiles gives the same grid to the last bit.
+    """
+    rows, columns = (np.array(span.shares, np.float32) for span in (tile.rows, tile.columns))
+    grid[tile.rows.slice, tile.columns.slice] += np.outer(rows, columns)[..., None] * tokens
