@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from threading import Event, Thread, get_ident
 
+import dask.array as da
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -267,3 +268,30 @@ def test_a_seed_that_no_forest_takes_is_refused_at_once(seed):
 def test_a_device_that_is_not_there_is_explained(micrograph, scribbles, device):
     with pytest.raises(DeviceError, match=f"{device!r} cannot be used"):
         Segmenter(FAST, device).fit(micrograph, scribbles)
+
+
+def test_the_levels_of_an_image_are_looked_for_once(micrograph_pixels):
+    looked = []
+
+    def note(block):
+        looked.append(block.shape)
+        return block
+
+    lazy = da.from_array(micrograph_pixels, chunks=-1).map_blocks(note, meta=micrograph_pixels[:0])
+    image = as_micrograph(lazy)
+    first, again = (planes_of(image)[()].levels for _ in range(2))
+    assert looked == [(150, 170)]
+    assert first == again == planes_of(as_micrograph(micrograph_pixels))[()].levels
+
+
+@pytest.mark.parametrize("kind", [da.from_array, np.ndarray.tolist])
+def test_scribbles_of_any_kind_of_array_will_do(micrograph, scribbles, kind):
+    given = kind(scribbles) if kind is da.from_array else [kind(scribbles)]
+    one, other = (segmented(micrograph, s, QUICK)[()] for s in (scribbles, given))
+    assert np.array_equal(one.probabilities, other.probabilities)
+
+
+@pytest.mark.parametrize("image", [np.zeros((150, 170)), ["micrograph.tif"]])
+def test_what_is_no_micrograph_is_explained(image, scribbles):
+    with pytest.raises(ImageError, match="with read_image or as_micrograph"):
+        Segmenter(QUICK).fit(image, scribbles)

@@ -91,5 +91,5 @@ def _write_table(
     from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
     write_fractions(path, rows)
-    painted = amount_painted(painted_without(planes_of(image), scribbles, frozenset()))
+    painted = amount_painted(painted_without(planes_of(image), scribbles))
     print(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")

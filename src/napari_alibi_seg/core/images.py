@@ -8,12 +8,14 @@ refused.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.planes import robust_levels
 from napari_alibi_seg.core.stored import Stored, copyable, lazily
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.ome_zarr import Placement
+    from napari_alibi_seg.core.planes import Levels
     from napari_alibi_seg.core.stored import Array
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5")
@@ -92,6 +95,11 @@ class Micrograph:
         """Rows and columns of a plane."""
         rows, columns = self.label_shape[-2:]
         return rows, columns
+
+    @cached_property
+    def levels(self) -> Levels:
+        """Raw values that become 0 and 1 in all planes, by the pixels when first asked for."""
+        return robust_levels([self.plane(index) for index in self.plane_indices()])
 
     def plane_indices(self) -> list[tuple[int, ...]]:
         """Return the index of each plane in order; ``[()]`` if there is one plane."""

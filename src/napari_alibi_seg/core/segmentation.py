@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -28,14 +28,16 @@ from napari_alibi_seg.core.features import (
     automatic_scale,
 )
 from napari_alibi_seg.core.images import Micrograph
-from napari_alibi_seg.core.planes import Depth, Plane, Window, robust_levels
+from napari_alibi_seg.core.planes import Depth, Plane, Window
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.strokes import on_data, painted_pixels
+from napari_alibi_seg.core.strokes import painted_pixels, painted_without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    _Painted: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
 
 BLOCK = 512
 _BLOCKS_BYTES = 1e9
@@ -122,22 +124,21 @@ class Segmenter:
             self.config.channels.require(plane)
         scale = self.config.scale or automatic_scale(planes[0].shape)
         maps = [self._features(plane, scale) for plane in planes]
-        projection, identity = self._projection([m for m in maps if m is not None])
+        deep = [m for m in maps if m is not None]
+        projection = Projection.fit(deep, self.config.channels) if deep else None
         samples = [
             gather_samples(PixelChannels(plane, self.config.channels, m, projection), strokes)
             for (plane, strokes), m in zip(painted, maps, strict=True)
         ]
         several = len(by_image) > 1
         forest = self.config.fit_forest(samples, projection, self.progress, several)
-        found = ClassInfo.of(forest.classes_, classes)
-        colours = planes[0].colours
         return PixelClassifier(
             forest,
-            found,
+            ClassInfo.of(forest.classes_, classes),
             self.config.channels,
             projection,
-            identity,
-            colours,
+            self._identity(scale),
+            planes[0].colours,
             self.config.smoothing,
         )
 
@@ -230,11 +231,6 @@ class Segmenter:
             self._extractor = FeatureExtractor.load(self.config.model, self.device)
         return self._extractor
 
-    def _projection(self, maps: Sequence[FeatureMap]) -> tuple[Projection | None, Any]:
-        if not maps:
-            return None, None
-        return Projection.fit(maps, self.config.channels), maps[0].identity
-
 
 def segment(
     image: Micrograph,
@@ -270,17 +266,18 @@ def segment(
     segmenter = Segmenter(config or SegmentationConfig(), device)
     classifier = segmenter.fit(image, scribbles)
     planes = [result for _, result in segmenter.apply(classifier, image, probabilities=True)]
-    labels = np.stack([plane.labels for plane in planes]).reshape(scribbles.shape)
+    labels = np.stack([plane.labels for plane in planes]).reshape(image.label_shape)
     votes = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
-    votes = votes.reshape(-1, *scribbles.shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
+    votes = votes.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
     return Segmentation(labels, votes, classifier.classes)
 
 
 def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
     """Return every plane of an image by its index, all normalised by the levels of the whole."""
-    planes = {index: image.plane(index) for index in image.plane_indices()}
-    levels = robust_levels(list(planes.values()))
-    return {index: Plane(data, levels, _depth(image, index)) for index, data in planes.items()}
+    return {
+        index: Plane(image.plane(index), image.levels, _depth(image, index))
+        for index in image.plane_indices()
+    }
 
 
 def _depth(image: Micrograph, index: tuple[int, ...]) -> Depth | None:
@@ -292,45 +289,39 @@ def _depth(image: Micrograph, index: tuple[int, ...]) -> Depth | None:
 def _painted(
     image: Micrograph | Sequence[Micrograph],
     scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
-) -> list[list[tuple[Plane, NDArray[np.integer[Any]]]]]:
+) -> list[list[_Painted]]:
     """Return the painted planes with their strokes, of each image that has any."""
     images = [image] if isinstance(image, Micrograph) else list(image)
-    drawings = [scribbles] if isinstance(scribbles, np.ndarray) else list(scribbles)
+    drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
+    _require_images(images)
     if len(images) != len(drawings):
         raise ScribbleError(
             f"{len(images)} images came with {len(drawings)} scribbles; give one for each image, "
             "all 0 where nothing is painted."
         )
+    pairs = list(zip(images, map(np.asarray, drawings), strict=True))
+    for pair in pairs:
+        _require_fitting(*pair)
+    by_image = [_painted_planes(*pair) for pair in pairs]
+    values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
+    require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]))
+    return [some for some in by_image if some]
+
+
+def _require_images(images: Sequence[Micrograph]) -> None:
+    for one in images:
+        if not isinstance(one, Micrograph):
+            raise ImageError(
+                f"An image is a Micrograph, but this is of type {type(one).__name__}; make one "
+                "with read_image or as_micrograph."
+            )
     if len({one.colour for one in images}) > 1:
         raise ImageError(
             "Grey and colour images cannot train one classifier; convert them to one kind."
         )
-    drawn = [painted_planes(*pair) for pair in zip(images, drawings, strict=True)]
-    by_image = [
-        [
-            (plane, on_data(plane, of_one[index]))
-            for index, plane in planes_of(one).items()
-            if index in of_one
-        ]
-        for one, of_one in zip(images, drawn, strict=True)
-        if of_one
-    ]
-    values = [some[painted_pixels(some)] for pairs in by_image for _, some in pairs]
-    require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]))
-    with_strokes = [[pair for pair in pairs if pair[1].any()] for pairs in by_image]
-    return [pairs for pairs in with_strokes if pairs]
 
 
-def painted_planes(
-    image: Micrograph, scribbles: NDArray[np.integer[Any]]
-) -> Mapping[tuple[int, ...], NDArray[np.integer[Any]]]:
-    """Return the (Y, X) scribbles of every plane that has any.
-
-    Raises
-    ------
-    ScribbleError
-        If the scribbles' shape is not the image's, or they are no integers.
-    """
+def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
     if scribbles.shape != image.label_shape:
         raise ScribbleError(
             f"The scribbles have shape {scribbles.shape} but the image has {image.label_shape} "
@@ -340,5 +331,11 @@ def painted_planes(
         raise ScribbleError(
             f"The scribbles are of type {scribbles.dtype}; use integers, 0 where not painted."
         )
-    planes = {index: scribbles[index] for index in image.plane_indices()}
-    return {index: plane for index, plane in planes.items() if plane.any()}
+
+
+def _painted_planes(image: Micrograph, scribbles: NDArray[np.integer[Any]]) -> list[_Painted]:
+    if not scribbles.any():  # an image that is not painted may hold no number at all
+        return []
+    planes = planes_of(image)
+    painted = painted_without(planes, scribbles)
+    return [(planes[index], strokes) for index, strokes in painted.items()]

@@ -45,7 +45,9 @@ def require_classes(values: NDArray[np.integer[Any]]) -> None:
 
 
 def painted_without(
-    planes: Mapping[Index, Plane], scribbles: NDArray[np.integer[Any]], ignored: frozenset[int]
+    planes: Mapping[Index, Plane],
+    scribbles: NDArray[np.integer[Any]],
+    ignored: frozenset[int] = frozenset(),
 ) -> dict[Index, NDArray[Any]]:
     """Copy the painted planes, without what is ignored or lies where the image has no data.
 
@@ -59,13 +61,13 @@ def painted_without(
                 pixels = np.stack(painted_pixels(plane))
                 left_out = np.isin(plane[tuple(pixels)], list(ignored))
                 plane[tuple(pixels[:, left_out])] = 0
-            plane = on_data(data, plane)
+            plane = _on_data(data, plane)
             if plane.any():
                 painted[index] = plane
     return painted
 
 
-def on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Return (Y, X) scribbles without the pixels where a plane has no data to learn from."""
     if plane.missing(Window(0, 0, 0, 0)) is None:
         return scribbles
