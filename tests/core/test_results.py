@@ -3,7 +3,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_alibi_seg.core import results
 from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.errors import ImageError, OutputError, ScribbleError
 from napari_alibi_seg.core.images import Micrograph, as_micrograph, read_image
@@ -94,7 +93,7 @@ def test_labels_are_compressed(tmp_path):
 def test_results_that_may_be_too_large_for_a_tiff_are_bigtiffs(tmp_path, monkeypatch):
     micrograph = micrograph_with("ZYX")
     write_stack(tmp_path / "small.tif", micrograph, painted((3, 20, 35)))
-    monkeypatch.setattr(results, "_CLASSIC_BYTES", 3 * 20 * 35 - 1)
+    monkeypatch.setattr("napari_alibi_seg.core.tiff._CLASSIC_BYTES", 3 * 20 * 35 - 1)
     write_stack(tmp_path / "large.tif", micrograph, painted((3, 20, 35)))
     for name, large in (("small.tif", False), ("large.tif", True)):
         with tifffile.TiffFile(tmp_path / name) as tiff:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from napari_alibi_seg.core.budget import Budget
+from napari_alibi_seg.core.blockwise import Budget
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, Forest
 from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, gather_samples

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.cli.files import read, require_free, require_new, write
 from napari_alibi_seg.cli.terminal import Bars, say
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
-from napari_alibi_seg.core.naming import TABLE, label_files
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, TABLE, label_files
 
 if TYPE_CHECKING:
     import argparse
@@ -66,7 +66,6 @@ def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
 
 def _images_of(name: str) -> list[Path]:
     """Return the images that a name, folder or pattern stands for; see `images_among`."""
-    from napari_alibi_seg.core.images import IMAGE_SUFFIXES
     from napari_alibi_seg.core.results import images_among
     from napari_alibi_seg.core.stored import is_zarr, reading
 

@@ -1,10 +1,12 @@
-"""A plane in blocks, and the cores they are worked on."""
+"""A plane in blocks, and the cores and the memory they are worked on with."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Condition
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_alibi_seg.core.planes import Window
@@ -45,3 +47,34 @@ def in_order(work: Callable[[Window], T], windows: Sequence[Window], most: int =
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class Budget:
+    """So many bytes, for all threads together.
+
+    Parameters
+    ----------
+    limit : float
+        Bytes.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._taken = 0.0
+        self._changed = Condition()
+
+    @contextmanager
+    def taken(self, size: float) -> Iterator[None]:
+        """Hold some bytes, once they are free; more than the limit are held alone.
+
+        A thread that holds some must not ask for more.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + size <= self._limit)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()

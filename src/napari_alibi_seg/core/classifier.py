@@ -246,9 +246,9 @@ class PixelClassifier:
     def label_values(self) -> NDArray[np.unsignedinteger[Any]]:
         """(K,) class values, in the smallest unsigned type that holds them."""
         values = np.array([info.value for info in self.classes])
-        return values.astype(np.uint8 if values.max() <= 255 else np.uint16)
+        return values.astype(np.min_scalar_type(values.max()))
 
     def renamed(self, classes: Sequence[ClassInfo]) -> PixelClassifier:
         """Return the classifier with other names and colours for its classes."""
-        given = {info.value: info for info in classes}
-        return replace(self, classes=tuple(given.get(info.value, info) for info in self.classes))
+        known = (*self.classes, *classes)
+        return replace(self, classes=ClassInfo.of(self.label_values, known))

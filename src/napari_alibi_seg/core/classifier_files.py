@@ -6,7 +6,6 @@ import json
 import os
 import platform
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,18 +20,17 @@ from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
 from napari_alibi_seg.core.errors import ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
 from napari_alibi_seg.core.geometry import Geometry
-from napari_alibi_seg.core.stored import DAMAGE
+from napari_alibi_seg.core.stored import DAMAGE, with_tuples
 from napari_alibi_seg.core.upsampling import UPSAMPLERS
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.voting import LEAF
+from napari_alibi_seg.core.writing import replacing, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 _FORMAT = "napari-alibi-seg classifier 1"
-_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
 _TREE = "sklearn.tree._tree.Tree"
-_LEAF = -1
 _LARGEST_SIGMA = 1000.0
 _LAST_LAYER = 12  # where older files have their features from
 
@@ -52,7 +50,7 @@ def save_classifier(classifier: PixelClassifier, path: Path) -> None:
         "features": None if classifier.features is None else asdict(classifier.features),
         "colours": classifier.colours,
         "smoothing": classifier.smoothing,
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in _VERSIONS_OF}},
+        "versions": {"python": platform.python_version(), **versions()},
     }
     projection = classifier.projection
     state = {
@@ -90,25 +88,15 @@ def load_classifier(path: Path) -> PixelClassifier:
 
 
 def _from_state(state: Any) -> PixelClassifier:
-    header = json.loads(state["header"])
-    forest = state["forest"]
+    header, forest = json.loads(state["header"], object_hook=with_tuples), state["forest"]
     kinds = ExtraTreesClassifier | RandomForestClassifier
     if header["format"] != _FORMAT or not isinstance(forest, kinds):
         raise ValueError(f"expected {_FORMAT!r}")
-    fields = header["channels"]
     projection = state["projection"]
     classifier = PixelClassifier(
         forest=forest,
-        classes=tuple(
-            ClassInfo(c["value"], c["name"], tuple(c["colour"])) for c in header["classes"]
-        ),
-        channels=ChannelConfig(
-            **{
-                **fields,
-                "sigmas": tuple(fields["sigmas"]),
-                "sigmas_3d": tuple(fields.get("sigmas_3d", ())),
-            }
-        ),
+        classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
+        channels=ChannelConfig(**header["channels"]),
         projection=None if projection is None else Projection(*projection),
         features=None if header["features"] is None else _identity(header["features"]),
         colours=header["colours"],
@@ -154,7 +142,7 @@ def _require_sound(tree: Any, features: int, classes: int) -> None:
     if not 1 <= tree.node_count <= tree.capacity or sizes != (features, 1, classes):
         raise ValueError("a tree does not fit its forest")
     nodes = np.arange(tree.node_count)
-    inner = tree.children_left != _LEAF
+    inner = tree.children_left != LEAF
     for children in (tree.children_left, tree.children_right):
         # Children come after their parent, so no walk through the tree is endless either.
         if np.any((children <= nodes) & inner) or np.any((children >= tree.node_count) & inner):

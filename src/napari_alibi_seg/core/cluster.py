@@ -30,9 +30,8 @@ def tasks(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[
     # Arguments are plain records: dask need not look for graphs inside them.
     task = delayed(work, pure=False, traverse=False)
     graph = f"{work.__name__}-{uuid4().hex}"  # a cluster may be at several runs
-    left = range(
-        len(arguments), 0, -1
-    )  # of tasks without an order, dask takes the last names first
+    # Of tasks without an order, dask takes the last names first.
+    left = range(len(arguments), 0, -1)
     return [
         task(*some, dask_key_name=f"{graph}-{n:07}")
         for n, some in zip(left, arguments, strict=True)

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Levels
     from napari_alibi_seg.core.stored import Array
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5")
-"""Names of what `read_image` reads end so, but OME-Zarr folders may have any name."""
-
 _LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, green, blue, alpha)"
 
 

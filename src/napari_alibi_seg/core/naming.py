@@ -13,6 +13,9 @@ from napari_alibi_seg.core.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5")
+"""Names of what `read_image` reads end so, but OME-Zarr folders may have any name."""
+
 LABELS = "_labels.tif"
 SCRIBBLES = "_scribbles.tif"
 FRACTIONS = "_fractions.csv"
@@ -20,7 +23,7 @@ CLASSIFIER = "_classifier.skops"
 TABLE = "fractions.csv"
 """Of all images that one classifier was applied to."""
 
-_IMAGE_ENDINGS = re.compile(r"\.(tiff?|png|jpe?g|zarr|h5|hdf5)$", re.IGNORECASE)
+_IMAGE_ENDINGS = re.compile(f"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
 _OME = re.compile(r"\.ome$", re.IGNORECASE)
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.I)

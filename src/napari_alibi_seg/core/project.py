@@ -17,6 +17,7 @@ import tifffile
 from napari_alibi_seg.core.errors import ImageError, ProjectError
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.strokes import painted_pixels, require_classes
+from napari_alibi_seg.core.tiff import needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.segmentation import Segmenter
 
 PROJECT_SUFFIX = ".alibi"
-_CLASSIC_BYTES = 2**32 - 2**25
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Strokes:
             positions.append(np.column_stack([leading, rows, columns]).astype(np.int32))
             painted = plane[rows, columns]
             require_classes(painted)
-            values.append(painted.astype(np.uint8 if painted.max(initial=0) < 256 else np.uint16))
+            values.append(painted.astype(np.min_scalar_type(int(painted.max(initial=0)))))
         return cls(scribbles.shape, np.concatenate(positions), np.concatenate(values))
 
     def array(self, without: frozenset[int] = frozenset()) -> NDArray[Any]:
@@ -282,7 +282,6 @@ def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: P
 def _write_image(image: Micrograph, path: Path) -> None:
     shape, dtype = image.data.shape, image.data.dtype
     planes = (np.asarray(image.plane(index)) for index in image.plane_indices())
-    size = int(np.prod(shape)) * dtype.itemsize
     with replacing(path) as aside:
         tifffile.imwrite(
             aside,
@@ -290,5 +289,5 @@ def _write_image(image: Micrograph, path: Path) -> None:
             shape=shape,
             dtype=dtype,
             photometric="rgb" if image.colour else "minisblack",
-            bigtiff=size > _CLASSIC_BYTES,
+            bigtiff=needs_bigtiff(shape, dtype),
         )

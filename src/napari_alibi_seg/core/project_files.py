@@ -11,7 +11,6 @@ import os
 import zipfile
 from dataclasses import asdict, is_dataclass
 from enum import Enum
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -20,15 +19,14 @@ import numpy as np
 from napari_alibi_seg.core.calibration import calibrate
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
-from napari_alibi_seg.core.stored import DAMAGE
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.stored import DAMAGE, with_tuples
+from napari_alibi_seg.core.writing import replacing, versions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FORMAT = "napari-alibi-seg project 1"
 _LARGEST_PROJECT = 2**31
-_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
 _FORMER_CONTRAST = 3.0  # the default once, which nobody could choose
 
 
@@ -67,7 +65,7 @@ def load_project(path: Path) -> Project:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _LARGEST_PROJECT:
                 raise ValueError("it is too large")
-            header = json.loads(archive.read("project.json"))
+            header = json.loads(archive.read("project.json"), object_hook=with_tuples)
             positions, values = (_array(archive, name) for name in ("positions", "values"))
         if header["format"] != _FORMAT:
             raise ValueError(f"expected {_FORMAT!r}, found {header['format']!r}")
@@ -111,7 +109,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
         "owner": project.owner,
         "pixel_size": project.pixel_size and asdict(project.pixel_size),
         "spacing": project.spacing,
-        "versions": {name: version(name) for name in _VERSIONS_OF},
+        "versions": versions(),
     }
 
 
@@ -126,7 +124,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         config["channels"] = {**config["channels"], "contrast": ChannelConfig.contrast}
     return Project(
         strokes=strokes,
-        classes=tuple(ClassInfo(**_with_tuples(fields)) for fields in header["classes"]),
+        classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
         config=_record(SegmentationConfig, config),
         image=None if image is None else ImageFile(**_with_path(image, path)),
@@ -139,10 +137,9 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
 
 
 def _record(kind: Any, fields: dict[str, Any]) -> Any:
-    """Make a dataclass of JSON, with the dataclasses, enums and tuples that it holds."""
-    hints = get_type_hints(kind)
-    made = _with_tuples(fields)
-    for name, value in made.items():
+    """Make a dataclass of JSON, with the dataclasses and enums that it holds."""
+    hints, made = get_type_hints(kind), dict(fields)
+    for name, value in fields.items():
         hint = hints.get(name)
         if is_dataclass(hint):
             made[name] = _record(hint, value)
@@ -160,7 +157,7 @@ def _plain(value: object) -> object:
 
 def _with_path(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     absolute = os.path.normpath(path.absolute().parent / fields["path"])
-    return {**_with_tuples(fields), "path": Path(absolute)}
+    return {**fields, "path": Path(absolute)}
 
 
 def _relative(image: Path, path: Path) -> str:
@@ -168,7 +165,3 @@ def _relative(image: Path, path: Path) -> str:
         return Path(os.path.relpath(image.absolute(), path.absolute().parent)).as_posix()
     except ValueError:  # Windows: another drive
         return str(image.absolute())
-
-
-def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

@@ -19,7 +19,7 @@ from PIL import Image
 from napari_alibi_seg.core.calibration import resolution_size
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.stored import Stored, greys, reading
-from napari_alibi_seg.core.tiff import measured_tiff, open_tiff
+from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, measured_tiff, open_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.calibration import PixelSize
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False) -> Stored:
@@ -54,13 +55,13 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
             from napari_alibi_seg.core.zarr_images import open_zarr
 
             return open_zarr(path, dataset)
-        if suffix in (".tif", ".tiff"):
+        if suffix in TIFF_SUFFIXES:
             return open_tiff(path, dataset, indices)
         if suffix in (".h5", ".hdf5"):
             from napari_alibi_seg.core.hdf5 import open_hdf5
 
             return open_hdf5(path, dataset)
-        if suffix in (".png", ".jpg", ".jpeg"):
+        if suffix in _PICTURE_SUFFIXES:
             return _open_picture(path, indices)
     raise ImageError(
         f"{path} is of an unknown kind; use .tif, .tiff, .png, .jpg, .jpeg, .h5, .hdf5 or an "
@@ -80,9 +81,9 @@ def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
     """
     suffix = path.suffix.lower()
     with suppress(ImageError), reading(path):
-        if suffix in (".tif", ".tiff"):
+        if suffix in TIFF_SUFFIXES:
             return measured_tiff(path, shape)
-        if suffix in (".png", ".jpg", ".jpeg"):
+        if suffix in _PICTURE_SUFFIXES:
             with Image.open(path, formats=("PNG", "JPEG")) as picture:
                 return _printed_size(picture) if picture.size == shape[::-1] else None
         if path.is_dir():

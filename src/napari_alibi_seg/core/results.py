@@ -16,11 +16,12 @@ import tifffile
 
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import OutputError, ScribbleError
-from napari_alibi_seg.core.images import IMAGE_SUFFIXES, settle_axes
-from napari_alibi_seg.core.naming import LABELS
+from napari_alibi_seg.core.images import settle_axes
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
 from napari_alibi_seg.core.ome_zarr import is_made_here
 from napari_alibi_seg.core.reading import open_stored
 from napari_alibi_seg.core.stored import DAMAGE, is_zarr
+from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
     WritePlane = Callable[[tuple[int, ...], NDArray[Any]], None]
 
-_TIFF = (".tif", ".tiff")
-_CLASSIC_BYTES = 2**32 - 2**25
 _LARGEST_RATIONAL = 2**32 - 1
 _PAGE: dict[str, Any] = {
     "photometric": "minisblack",
@@ -148,7 +147,7 @@ def is_result(path: Path) -> bool:
     try:
         if is_zarr(path):
             return is_made_here(path)
-        if path.suffix.lower() not in _TIFF:
+        if path.suffix.lower() not in TIFF_SUFFIXES:
             return False
         with tifffile.TiffFile(path) as tiff:
             return bool(tiff.pages.first.software == _PAGE["software"])
@@ -191,12 +190,12 @@ def stack_writer(
     _require_writable(path, dtype)
     waiting = micrograph.plane_indices()
     plane_shape = (channels or 1, *micrograph.shape_yx)
-    size = len(waiting) * int(np.prod(plane_shape)) * dtype.itemsize
+    large = needs_bigtiff((len(waiting), *plane_shape), dtype)
     tags = _resolution(micrograph) | {"description": _ome_xml(micrograph, dtype, channels)}
 
     with (
         replacing(path) as aside,
-        tifffile.TiffWriter(aside, bigtiff=size > _CLASSIC_BYTES, ome=False) as tiff,
+        tifffile.TiffWriter(aside, bigtiff=large, ome=False) as tiff,
     ):
 
         def write(index: tuple[int, ...], plane: NDArray[Any]) -> None:
@@ -220,7 +219,7 @@ def _require_writable(path: Path, dtype: np.dtype[Any]) -> None:
 
 def require_tiff_name(path: Path) -> None:
     """Raise an `OutputError` unless a name ends as a TIFF's does."""
-    if path.suffix.lower() not in _TIFF:
+    if path.suffix.lower() not in TIFF_SUFFIXES:
         raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
 
 

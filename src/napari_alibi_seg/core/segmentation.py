@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import blocks, in_order
-from napari_alibi_seg.core.budget import Budget
+from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL

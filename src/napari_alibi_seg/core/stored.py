@@ -243,3 +243,8 @@ def is_image(shape: tuple[int, ...] | None, kind: str) -> bool:
 def letters(names: list[str]) -> str:
     """Return names of axes as capital letters, `?` for a name of several."""
     return "".join(name.upper() if len(name) == 1 else "?" for name in names)
+
+
+def with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return an object of JSON with tuples for lists, as `dataclasses.asdict` was given them."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # A broken tag ends in the one error message; without a handler tifffile would print it too.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
+TIFF_SUFFIXES = (".tif", ".tiff")
+_CLASSIC_BYTES = 2**32 - 2**25
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _PER_INCH = {2: 1.0, 3: 2.54}
@@ -54,6 +56,11 @@ def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
         data = greys(palette[np.asarray(data[...])])
         axes = f"{axes}S"[: data.ndim]
     return Stored(data, axes, size, path)
+
+
+def needs_bigtiff(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Return whether an array is too large for a classic TIFF, whose offsets have 32 bits."""
+    return math.prod(shape) * dtype.itemsize > _CLASSIC_BYTES
 
 
 def measured_tiff(path: Path, shape: tuple[int, int]) -> PixelSize | None:

@@ -31,7 +31,8 @@ _DOWN, _ACROSS = 8, 4
 _CELLS = _DOWN * _ACROSS  # at most as many as a word has bits
 _PAD = 16  # rows of a power of two bytes would all compete for the same lines of the cache
 _NONE, _ONE = np.uint64(0), np.uint64(1)
-_LEAF = -1
+LEAF = -1
+"""What stands for the children of a leaf, here as in scikit-learn's trees."""
 
 
 class _Trees(NamedTuple):
@@ -89,7 +90,7 @@ def votes(forest: Any, values: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def compile_now() -> None:
     """Get the machine code ready, which takes seconds the first time on a machine."""
-    nought, leaf = np.zeros(1, np.int32), np.full(1, _LEAF, np.int32)
+    nought, leaf = np.zeros(1, np.int32), np.full(1, LEAF, np.int32)
     certain = np.ones((1, 1))
     stump = _Trees(nought, np.zeros(1, np.float32), leaf, leaf, certain, nought, True, nought, 0)
     _count(np.zeros((1, 1, 1), np.float32), stump, np.empty((1, 1, 1)))
@@ -110,7 +111,7 @@ def _flatten(estimators: list[Any]) -> _Trees:
 
     def children(side: str) -> NDArray[np.int32]:
         parts = [getattr(tree, side) for tree in trees]
-        moved = [np.where(p < 0, _LEAF, p + root) for p, root in zip(parts, roots, strict=True)]
+        moved = [np.where(p < 0, LEAF, p + root) for p, root in zip(parts, roots, strict=True)]
         return np.concatenate(moved).astype(np.int32)
 
     left = children("children_left")
@@ -122,7 +123,7 @@ def _flatten(estimators: list[Any]) -> _Trees:
         children("children_right"),
         shares,
         shares.argmax(axis=1).astype(np.int32),
-        bool(np.isin(shares[left == _LEAF], (0, 1)).all()),
+        bool(np.isin(shares[left == LEAF], (0, 1)).all()),
         roots.astype(np.int32),
         max(tree.max_depth for tree in trees),
     )
@@ -234,7 +235,7 @@ def _walk(
     nodes[0] = root
     while top >= 0:
         node, here = nodes[top], cells[top]
-        if trees.left[node] == _LEAF:
+        if trees.left[node] == LEAF:
             if trees.pure:
                 _elect(reached, top, here, chosen, trees.winner[node])
             else:

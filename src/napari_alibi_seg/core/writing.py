@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,6 +17,7 @@ from napari_alibi_seg.core.stored import is_zarr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -88,6 +90,11 @@ def require_new_folder(path: Path, otherwise: str) -> None:
         raise OutputError(
             f"The output folder {path} is in use; give a new or empty one, or {otherwise}."
         )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that a result depends on, to be noted in files."""
+    return {name: version(name) for name in _VERSIONS_OF}
 
 
 def _require_replaceable(path: Path) -> None:

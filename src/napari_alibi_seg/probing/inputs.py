@@ -13,7 +13,8 @@ from torch.nn.functional import interpolate
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.debiasing import Debiasing, debiased
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images import IMAGE_SUFFIXES, read_image
+from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.results import images_among
 
