@@ -439,6 +439,13 @@ def test_features_are_a_zarr_array_that_says_what_it_is(folder):
     assert array.attrs["identity"]["backbone"]["geometry"]["wrap"] is False
 
 
+def test_filters_alone_are_no_features(folder, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["features", str(folder / "image.png"), "--output", "f.zarr", "--model", "classical"])
+    assert caught.value.code == 2
+    assert "classical stands for no features; name a model" in capsys.readouterr().err
+
+
 def test_models_lists_every_name_without_a_network(capsys):
     assert main(["models"]) == 0
     listed = capsys.readouterr().out

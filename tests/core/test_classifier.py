@@ -18,7 +18,7 @@ from napari_alibi_seg.core.classifier import (
     gather_samples,
 )
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
-from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 
@@ -285,6 +285,27 @@ def test_a_damaged_file_is_called_so(classifier, tmp_path, spoil):
     spoil(path)
     with pytest.raises(ClassifierError, match=r"c\.skops"):
         load_classifier(path)
+
+
+def test_a_path_may_be_a_plain_string(classifier, tmp_path):
+    path = str(tmp_path / "c.skops")
+    save_classifier(classifier, path)
+    assert load_classifier(path).classes == classifier.classes
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"upsampler": "magic"}, "'magic'; choose one of bilinear"),
+        ({"sigmas": (0.7, 0)}, "sigmas above 0"),
+        ({"sigmas_3d": (1e9,)}, "up to 1000 pixels"),
+        ({"sigmas": (float("nan"),)}, "sigmas above 0"),
+        ({"contrast": -1}, "contrast of 0 or more"),
+    ],
+)
+def test_channels_that_cannot_be_are_refused_at_once(settings, said):
+    with pytest.raises(AlibiSegError, match=said):
+        ChannelConfig(**settings)
 
 
 def test_a_missing_file_is_called_so(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from napari_alibi_seg.core import stored, tiff
 from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images import as_micrograph, read_image
+from napari_alibi_seg.core.images import Micrograph, as_micrograph, read_image
 
 DTYPES = ["?", "u1", "<u2", ">u2", "<i4", ">i8", "<f2", ">f4", "<f8"]
 
@@ -103,10 +103,24 @@ def test_the_axes_an_error_suggests_are_accepted(shape):
     assert as_micrograph(values(shape), suggested, channels).data.size > 0
 
 
-@pytest.mark.parametrize("axes", ["ZY", "ZYXC", "ZZX", "QYX", "ZTC", ""])
+@pytest.mark.parametrize("axes", ["ZY", "ZYXC", "ZZX", "QYX", "ZTC", "", ["Z", "Y", "X"]])
 def test_axes_that_do_not_fit_are_refused(axes):
     with pytest.raises(ImageError, match="do not fit"):
         as_micrograph(values((2, 3, 4)), axes)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "XY", "YXS", "Y", ""])
+def test_a_micrograph_has_the_axes_of_its_data_in_order(axes):
+    with pytest.raises(ImageError, match="make it with as_micrograph"):
+        Micrograph(values((3, 4)), axes)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i4", "f4"])
+def test_what_is_masked_holds_no_data(dtype):
+    array = np.ma.array(values((4, 5), dtype), mask=np.eye(4, 5))
+    micrograph = as_micrograph(array)
+    np.testing.assert_array_equal(np.isnan(micrograph.data), array.mask)
+    np.testing.assert_array_equal(micrograph.data[~array.mask], array.compressed())
 
 
 def test_axes_of_length_one_go_except_rows_and_columns():
@@ -156,12 +170,13 @@ def test_channels_are_taken_as_grey_or_as_colours(make):
     array = values((2, 5, 4, 6), ">u2")
     taken = as_micrograph(make(array), "ZCYX", channels=[4])
     assert_same(taken, array[:, 4], "ZYX")
+    assert_same(as_micrograph(make(array), "ZCYX", channels=4), array[:, 4], "ZYX")
     mapped = as_micrograph(make(array), "ZCYX", channels=[2, 0, 2])
     assert_same(mapped, np.moveaxis(array[:, [2, 0, 2]], 1, -1), "ZYXC")
     assert_same(as_micrograph(array[:, :1], "ZCYX", channels=[0]), array[:, 0], "ZYX")
 
 
-@pytest.mark.parametrize("channels", [[], [5], [-1], [0, 1], [0, 1, 5], [0, 1, 2, 3]])
+@pytest.mark.parametrize("channels", [[], [5], 5, [-1], [0, 1], [0, 1, 5], [0, 1, 2, 3], [0.5]])
 def test_channels_that_are_not_there_are_refused(channels):
     with pytest.raises(ImageError, match="which has 5"):
         as_micrograph(values((5, 4, 6)), "CYX", channels)

@@ -264,7 +264,7 @@ def test_a_seed_that_no_forest_takes_is_refused_at_once(seed):
         SegmentationConfig(seed=seed)
 
 
-@pytest.mark.parametrize("device", ["abacus", "meta", "cuda:99"])
+@pytest.mark.parametrize("device", ["abacus", "meta", "cuda:99", None])
 def test_a_device_that_is_not_there_is_explained(micrograph, scribbles, device):
     with pytest.raises(DeviceError, match=f"{device!r} cannot be used"):
         Segmenter(FAST, device).fit(micrograph, scribbles)
@@ -295,3 +295,9 @@ def test_scribbles_of_any_kind_of_array_will_do(micrograph, scribbles, kind):
 def test_what_is_no_micrograph_is_explained(image, scribbles):
     with pytest.raises(ImageError, match="with read_image or as_micrograph"):
         Segmenter(QUICK).fit(image, scribbles)
+
+
+def test_neither_a_model_nor_filters_are_too_little(micrograph, scribbles):
+    config = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=()))
+    with pytest.raises(AlibiSegError, match="nothing to tell pixels by"):
+        Segmenter(config).fit(micrograph, scribbles)

@@ -227,13 +227,13 @@ def test_another_image_classifier_or_version_is_refused(
     segment_volume(volume, classifier, output)
     done = entries(output)
     other = Source(write_volume(tmp_path / "other.zarr", pixels[::-1]))
-    with pytest.raises(OutputError, match="begun with another image"):
+    with pytest.raises(OutputError, match="begun by a run that differs in image"):
         segment_volume(other, classifier, output)
     again = trained(replace(QUICK, seed=7), micrograph, scribbles, tmp_path / "again.skops")
-    with pytest.raises(OutputError, match="begun with another classifier"):
+    with pytest.raises(OutputError, match="begun by a run that differs in classifier"):
         segment_volume(volume, again, output)
     monkeypatch.setattr("napari_alibi_seg.core.volumes.__version__", "0.0")
-    with pytest.raises(OutputError, match="begun with another program"):
+    with pytest.raises(OutputError, match="begun by a run that differs in program"):
         segment_volume(volume, classifier, output)
     assert entries(output) == done
 
@@ -334,7 +334,7 @@ def test_an_image_that_changes_meanwhile_is_noticed(volume, classifier, output, 
         segment_volume(volume, classifier, output, progress=after(1, change))
     done = entries(output)
     assert "0000005.json" not in done
-    with pytest.raises(OutputError, match="begun with another image"):
+    with pytest.raises(OutputError, match="begun by a run that differs in image"):
         segment_volume(volume, classifier, output)
     array[5] = pixels[5]
     assert segment_volume(volume, classifier, output) == (PLANES - len(done), PLANES)
@@ -360,7 +360,7 @@ def test_3d_filters_give_the_bytes_that_memory_gives(volume, through, output, tm
     segment_volume(replace(volume, spacing=1.0), through, cubes)
     assert np.array_equal(labels_of(cubes), in_memory(replace(volume, spacing=1.0), through))
     assert not np.array_equal(labels_of(cubes), expected)
-    with pytest.raises(OutputError, match="begun with another"):
+    with pytest.raises(OutputError, match="begun by a run that differs"):
         segment_volume(replace(volume, spacing=1.0), through, output)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.cli.files import read, require_free
 from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
 from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.core.choices import CLASSICAL
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,7 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--output", type=Path, required=True, metavar="F.zarr")
     add_image_options(command)
     add_model_options(command)
+    command.set_defaults(misuse=command.error)
 
 
 def features(options: argparse.Namespace) -> int:
@@ -29,6 +31,8 @@ def features(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.feature_files import write_features
     from napari_alibi_seg.core.features import FeatureExtractor
 
+    if options.model == CLASSICAL:
+        options.misuse(f"{CLASSICAL} stands for no features; name a model that computes some")
     require_free([options.image], [options.output])
     image = read(options.image, options)
     with Bars() as bars:

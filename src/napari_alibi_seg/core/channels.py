@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
 from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
-from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.core.planes import neighbourhoods
 from napari_alibi_seg.core.upsampling import UPSAMPLERS
 
@@ -29,6 +29,7 @@ _FITTED_TOKENS = 20_000
 _CHANNELS_AT_ONCE = 32
 _TRUNCATE = 2.0
 _LEAST_SPACING = 0.1
+_LARGEST_SIGMA = 1000.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,19 @@ class ChannelConfig:
     upsampler: str = "bilinear"
     sigmas: tuple[float, ...] = SIGMAS
     sigmas_3d: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an upsampler that is not there, and sizes that no filter has."""
+        if self.upsampler not in UPSAMPLERS:
+            raise AlibiSegError(
+                f"There is no upsampler {self.upsampler!r}; choose one of {', '.join(UPSAMPLERS)}."
+            )
+        sigmas = (*self.sigmas, *self.sigmas_3d)
+        if not all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) or self.contrast < 0:
+            raise AlibiSegError(
+                f"Filters cannot have the sigmas {sigmas} and the contrast {self.contrast}; give "
+                f"sigmas above 0 and up to {_LARGEST_SIGMA:g} pixels, and a contrast of 0 or more."
+            )
 
     @property
     def filters(self) -> Filters:
@@ -148,6 +162,11 @@ class PixelChannels:
         if features is not None and projection is not None:
             self._tokens = local_contrast(projection(features.tokens), config.contrast)
             self._stride = features.stride
+        elif not config.sigmas:
+            raise AlibiSegError(
+                "There is nothing to tell pixels by, neither a model's features nor filters; name "
+                "a model, or give the filters sigmas."
+            )
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -6,7 +6,8 @@ import json
 import os
 import platform
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skops.io
@@ -17,25 +18,19 @@ from napari_alibi_seg.core.channels import ChannelConfig, Projection
 from napari_alibi_seg.core.choices import LARGEST_RADIUS
 from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
-from napari_alibi_seg.core.errors import ClassifierError
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
 from napari_alibi_seg.core.geometry import Geometry
 from napari_alibi_seg.core.stored import DAMAGE, with_tuples
-from napari_alibi_seg.core.upsampling import UPSAMPLERS
 from napari_alibi_seg.core.voting import LEAF
 from napari_alibi_seg.core.writing import replacing, versions
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
 _FORMAT = "napari-alibi-seg classifier 1"
 _TREE = "sklearn.tree._tree.Tree"
-_LARGEST_SIGMA = 1000.0
 _LAST_LAYER = 12  # where older files have their features from
 
 
-def save_classifier(classifier: PixelClassifier, path: Path) -> None:
+def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
     """Write a classifier as a skops file, from which nothing can run when it is loaded.
 
     Raises
@@ -58,11 +53,11 @@ def save_classifier(classifier: PixelClassifier, path: Path) -> None:
         "forest": classifier.forest,
         "projection": None if projection is None else [projection.mean, projection.components],
     }
-    with replacing(path) as aside:
+    with replacing(Path(path)) as aside:
         skops.io.dump(state, aside)
 
 
-def load_classifier(path: Path) -> PixelClassifier:
+def load_classifier(path: str | Path) -> PixelClassifier:
     """Read what `save_classifier` wrote.
 
     Raises
@@ -74,17 +69,18 @@ def load_classifier(path: Path) -> PixelClassifier:
         raise ClassifierError(f"There is no classifier file {path}; check the path.")
     try:
         unsafe = set(skops.io.get_untrusted_types(file=path)) - {_TREE}
-        if unsafe:
-            raise ClassifierError(
-                f"{path} holds {', '.join(sorted(unsafe))}, which a classifier does not need and "
-                "which could run code; it was not loaded, ask its author for another file."
-            )
-        return _from_state(skops.io.load(path, trusted=[_TREE]))
-    except DAMAGE as error:
+        loaded = None if unsafe else _from_state(skops.io.load(path, trusted=[_TREE]))
+    except (*DAMAGE, AlibiSegError) as error:
         raise ClassifierError(
             f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
             "save it again with --save-classifier."
         ) from error
+    if loaded is None:
+        raise ClassifierError(
+            f"{path} holds {', '.join(sorted(unsafe))}, which a classifier does not need and "
+            "which could run code; it was not loaded, ask its author for another file."
+        )
+    return loaded
 
 
 def _from_state(state: Any) -> PixelClassifier:
@@ -118,20 +114,15 @@ def _identity(fields: dict[str, Any]) -> FeatureIdentity:
 
 def _require_consistent(classifier: PixelClassifier) -> None:
     """Refuse a header that does not describe its forest: the labels would be silently wrong."""
-    config, projection = classifier.channels, classifier.projection
+    projection = classifier.projection
     if [info.value for info in classifier.classes] != classifier.forest.classes_.tolist():
         raise ValueError("the classes are not those of the forest")
-    if config.upsampler not in UPSAMPLERS:
-        raise ValueError(f"the upsampler {config.upsampler!r} is unknown")
-    sigmas = (*config.sigmas, *config.sigmas_3d)
-    if not all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) or config.contrast < 0:
-        raise ValueError("a filter's sigma is out of range")
     if classifier.smoothing not in range(LARGEST_RADIUS + 1):
         raise ValueError("the radius of the smoothing is out of range")
     if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
         raise ValueError("features, projection and colours do not belong together")
     deep = 0 if projection is None else len(projection.components)
-    classical = channel_count(classifier.colours, *config.filters)
+    classical = channel_count(classifier.colours, *classifier.channels.filters)
     if deep + classical != classifier.forest.n_features_in_:
         raise ValueError("the channels are not those of the forest")
 

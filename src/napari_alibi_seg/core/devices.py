@@ -36,7 +36,7 @@ def choose_device(name: str = "auto") -> torch.device:
         if device.type not in _TYPES:
             raise RuntimeError("it is of another type")
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(
             f"The device {name!r} cannot be used here ({reason}); "

@@ -58,7 +58,13 @@ class Micrograph:
     spacing: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a spacing that is no distance."""
+        """Refuse axes that are not those of the data, and a spacing that is no distance."""
+        ordered = "".join(letter for letter in "TZYXC" if letter in self.axes)
+        if self.axes != ordered or "YX" not in ordered or self.data.ndim != len(ordered):
+            raise ImageError(
+                f"The axes {self.axes!r} are not those of a micrograph of shape {self.data.shape}; "
+                "make it with as_micrograph, which brings them into order."
+            )
         if self.spacing is not None and not 0 < self.spacing < np.inf:
             raise ImageError(
                 f"Planes cannot lie {self.spacing} pixels apart; give a positive number of pixels."
@@ -113,7 +119,7 @@ def read_image(
     *,
     axes: str | None = None,
     dataset: str | None = None,
-    channels: Sequence[int] | None = None,
+    channels: int | Sequence[int] | None = None,
     spacing: float | None = None,
 ) -> Micrograph:
     """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, OME-Zarr (0.4, 0.5) or HDF5.
@@ -132,7 +138,7 @@ def read_image(
     dataset : str, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; needed
         if there are several, without meaning for PNG and JPEG.
-    channels : sequence of int, optional
+    channels : int or sequence of int, optional
         Of an image with channels: one index, taken as grey, or three, as red, green and blue.
     spacing : float, optional
         Distance between planes, in pixels, for 3-D filters; overrides what the file says.
@@ -156,17 +162,17 @@ def read_image(
 
 
 def as_micrograph(
-    array: Any, axes: str | None = None, channels: Sequence[int] | None = None
+    array: Any, axes: str | None = None, channels: int | Sequence[int] | None = None
 ) -> Micrograph:
     """Take an array as a micrograph.
 
     Parameters
     ----------
     array : array-like
-        numpy, dask, zarr or h5py; bool, integer or float.
+        numpy, dask, zarr or h5py; bool, integer or float. What numpy masks holds no data, as NaN.
     axes : str, optional
         As for `read_image`; may be left out for (Y, X) only.
-    channels : sequence of int, optional
+    channels : int or sequence of int, optional
         As for `read_image`.
 
     Raises
@@ -174,13 +180,15 @@ def as_micrograph(
     ImageError
         If the array is empty, its type is no number, or its axes or channels are not settled.
     """
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.result_type(array, np.float16)), np.nan)
     if not isinstance(array, np.ndarray) and not hasattr(array, "dask"):
         in_pieces = hasattr(array, "chunks") and len(array.shape) >= 2
         array = lazily(array, array.chunks, axes) if in_pieces else np.asarray(array)
     return settle(Stored(array), axes, channels)
 
 
-def settle(stored: Stored, axes: str | None, channels: Sequence[int] | None) -> Micrograph:
+def settle(stored: Stored, axes: str | None, channels: int | Sequence[int] | None) -> Micrograph:
     """Bring a stored array into the one order of axes; see `read_image` for the rules."""
     ordered = settle_axes(stored, axes)
     data, letters = ordered.array(), ordered.axes or ""
@@ -228,7 +236,7 @@ def _require_names(stored: Stored, axes: str | None) -> str:
         if not stored.named:
             raise _unnamed(stored)
         return stored.axes or ""
-    letters = axes.upper()
+    letters = str(axes).upper()
     known = set("YX") <= set(letters) <= set("TZYXCS")
     if not known or len(set(letters)) != len(letters) or len(letters) != len(stored.shape):
         raise ImageError(
@@ -248,7 +256,7 @@ def _unnamed(stored: Stored) -> ImageError:
     )
 
 
-def _chosen(ordered: Stored, channels: Sequence[int] | None) -> tuple[int, ...]:
+def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int, ...]:
     """Return the indices to take along the last axis: one for grey, three for colour."""
     letters = ordered.axes or ""
     count = ordered.shape[-1] if letters[-1] in "CS" else 1
@@ -261,12 +269,13 @@ def _chosen(ordered: Stored, channels: Sequence[int] | None) -> tuple[int, ...]:
         if letters[-1] == "S" and count <= 4:
             return (0,) if count == 2 else (0, 1, 2)
         raise _unchosen(ordered, count)
-    if len(channels) not in (1, 3) or not all(0 <= channel < count for channel in channels):
+    chosen = np.atleast_1d(channels)
+    if len(chosen) not in (1, 3) or not np.isin(chosen, range(count)).all():
         raise ImageError(
-            f"The channels {list(channels)} do not fit {ordered.name}, which has {count}; give "
+            f"The channels {chosen.tolist()} do not fit {ordered.name}, which has {count}; give "
             f"one index for grey or three for red, green and blue, each from 0 to {count - 1}."
         )
-    return tuple(channels)
+    return tuple(int(channel) for channel in chosen)
 
 
 def _unchosen(ordered: Stored, count: int) -> ImageError:

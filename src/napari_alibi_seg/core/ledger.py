@@ -122,8 +122,8 @@ class Ledger:
         changed = plan.differences(_read(self._plan))
         if changed:
             raise OutputError(
-                f"{self.result} was begun with another {' and '.join(changed)}; use the same "
-                "again to finish it, or choose another name for a new result."
+                f"{self.result} was begun by a run that differs in {' and '.join(changed)}; use "
+                "the same again to finish it, or choose another name for a new result."
             )
         return True
 

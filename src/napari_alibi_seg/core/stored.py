@@ -208,7 +208,7 @@ def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None =
     import dask.array as da  # a second at every start, for images that are mostly small
 
     shape = tuple(array.shape)
-    letters = (axes or "").upper()
+    letters = str(axes or "").upper()
     if len(letters) != len(shape) or not {*"YX"} <= {*letters}:
         letters = f"{'YXS' if len(shape) > 2 and shape[-1] <= 4 else 'YX':?>{len(shape)}}"
     y, x = letters.index("Y"), letters.index("X")
