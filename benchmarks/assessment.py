@@ -23,7 +23,7 @@ from tqdm import tqdm
 from comparison import print_table
 from methods import SHARED
 from napari_alibi_seg import Micrograph, SegmentationConfig, Segmenter, read_image, read_scribbles
-from napari_alibi_seg.core.assessment import Assessment, Seen, Strokes, assessing
+from napari_alibi_seg.core.assessment import Assessment, Seen, StrokeSamples, assessing
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
@@ -58,7 +58,7 @@ class Drawing:
         Folder, and kind of scribbles with the image's name.
     training : Training
         Of the forest.
-    strokes : Strokes
+    strokes : StrokeSamples
         What is painted.
     seen : Seen
         Pixels of the grid.
@@ -72,7 +72,7 @@ class Drawing:
     set: str
     name: str
     training: Training
-    strokes: Strokes
+    strokes: StrokeSamples
     seen: Seen
     truth: np.ndarray
     gain: float | None

@@ -57,6 +57,6 @@ def test_a_plane_of_which_no_pixel_looked_at_has_data_is_not_assessed(micrograph
 
 
 def test_votes_without_strokes_to_leave_out_have_the_usual_temperature(micrograph, scribbles):
-    for config, usual in ((QUICK, trust.CLASSICAL), (DEEP, trust.DEEP)):
+    for config, usual in ((QUICK, trust.CLASSICAL_PRIOR), (DEEP, trust.DEEP_PRIOR)):
         classifier = Segmenter(config, "cpu").fit(micrograph, scribbles)
         assert temperature_of(classifier, {}) == usual.typical

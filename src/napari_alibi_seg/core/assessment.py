@@ -107,7 +107,7 @@ class Assessment:
 
 
 @dataclass(frozen=True, eq=False)
-class Strokes:
+class StrokeSamples:
     """Painted pixels and the pieces they belong to.
 
     Attributes
@@ -121,10 +121,10 @@ class Strokes:
     samples: PixelSamples
     pieces: NDArray[np.integer[Any]]
 
-    def __getitem__(self, chosen: NDArray[Any]) -> Strokes:
+    def __getitem__(self, chosen: NDArray[Any]) -> StrokeSamples:
         """Return some of the pixels."""
         samples = PixelSamples(self.samples.values[chosen], self.samples.labels[chosen])
-        return Strokes(samples, self.pieces[chosen])
+        return StrokeSamples(samples, self.pieces[chosen])
 
     @property
     def classes(self) -> NDArray[np.integer[Any]]:
@@ -165,13 +165,13 @@ class Seen:
 
 
 def assessing(
-    strokes: Strokes, seen: Seen, fit: Fit, prior: TemperaturePrior
+    strokes: StrokeSamples, seen: Seen, fit: Fit, prior: TemperaturePrior
 ) -> Generator[float, None, Assessment]:
     """Assess a classifier in small steps, so that it can be left at any time.
 
     Parameters
     ----------
-    strokes : Strokes
+    strokes : StrokeSamples
         What it was trained on; must be `assessable`.
     seen : Seen
         A few thousand pixels spread evenly over the image.
@@ -261,7 +261,7 @@ def _fractions(
     }
 
 
-def _thinned(strokes: Strokes) -> Strokes:
+def _thinned(strokes: StrokeSamples) -> StrokeSamples:
     """Take few pixels of every piece, evenly: neighbours say the same."""
     chosen = []
     for piece in np.unique(strokes.pieces):
@@ -271,7 +271,7 @@ def _thinned(strokes: Strokes) -> Strokes:
     return strokes[np.concatenate(chosen)]
 
 
-def _folds(strokes: Strokes) -> NDArray[np.intp]:
+def _folds(strokes: StrokeSamples) -> NDArray[np.intp]:
     """Return which training leaves a pixel out: its own piece's, or one that pieces share."""
     order = np.concatenate(strokes.pieces_of_classes)
     # Neighbours in the order differ in their fold, so no fold takes all pieces of a class.
@@ -280,7 +280,7 @@ def _folds(strokes: Strokes) -> NDArray[np.intp]:
     return np.asarray(folds[by_piece][np.searchsorted(order[by_piece], strokes.pieces)], np.intp)
 
 
-def _subsets(strokes: Strokes) -> Iterator[NDArray[np.bool_]]:
+def _subsets(strokes: StrokeSamples) -> Iterator[NDArray[np.bool_]]:
     """Draw a third, then two thirds, of each class's pieces: at least one, and not all."""
     for share in _SHARES:
         for repeat in range(_REPEATS):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from napari_alibi_seg.core.assessment import Seen, Strokes, assessing
+from napari_alibi_seg.core.assessment import Seen, StrokeSamples, assessing
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.classifier import PixelSamples, gather_samples
 from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.strokes import painted_without, stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
-from napari_alibi_seg.core.trust import CLASSICAL, DEEP
+from napari_alibi_seg.core.trust import CLASSICAL_PRIOR, DEEP_PRIOR
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Training:
     painted: Mapping[Index, NDArray[Any]]
     samples: Sequence[PixelSamples]
 
-    def strokes(self) -> Strokes | None:
+    def strokes(self) -> StrokeSamples | None:
         """Return the painted pixels in pieces; None if no piece of each class can be left out."""
         if not self.samples:
             return None
@@ -69,7 +69,7 @@ class Training:
             np.concatenate([some.values for some in self.samples]),
             np.concatenate([some.labels for some in self.samples]),
         )
-        strokes = Strokes(painted, np.concatenate(stroke_pieces(self.painted)))
+        strokes = StrokeSamples(painted, np.concatenate(stroke_pieces(self.painted)))
         return strokes if strokes.assessable else None
 
     def fit(self, samples: PixelSamples) -> Voter:
@@ -205,7 +205,7 @@ def temperature_of(classifier: PixelClassifier, assessments: Mapping[Index, Asse
 
 
 def _prior(classifier: PixelClassifier) -> TemperaturePrior:
-    return CLASSICAL if classifier.projection is None else DEEP
+    return CLASSICAL_PRIOR if classifier.projection is None else DEEP_PRIOR
 
 
 def _every(channels: PixelChannels, step: int, window: Window) -> NDArray[np.float32]:

@@ -84,24 +84,6 @@ def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.in
     return kept
 
 
-def stroke_numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """Give every stroke of a plane, a connected piece of one class, a number.
-
-    Parameters
-    ----------
-    scribbles : ndarray
-        (Y, X) integers, 0 = not painted.
-
-    Returns
-    -------
-    ndarray
-        (Y, X) int32: 0 where not painted, then 1, 2, ... class by class, row by row.
-    """
-    numbers = np.zeros(scribbles.shape, np.int32)
-    numbers[painted_pixels(scribbles)] = _numbers(scribbles)
-    return numbers
-
-
 def amount_painted(painted: Mapping[Index, NDArray[Any]]) -> Painted:
     """Count pixels by class, and strokes: connected pieces of one class in a plane."""
     pixels: Counter[int] = Counter()
@@ -109,7 +91,7 @@ def amount_painted(painted: Mapping[Index, NDArray[Any]]) -> Painted:
     for scribbles in painted.values():
         values, counts = np.unique(scribbles[painted_pixels(scribbles)], return_counts=True)
         pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        strokes += int(_numbers(scribbles).max(initial=0))
+        strokes += int(stroke_numbers(scribbles).max(initial=0))
     return Painted(dict(pixels), strokes)
 
 
@@ -132,7 +114,7 @@ def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int3
     strokes = 0
     owners: Counter[int] = Counter()
     for scribbles in painted.values():
-        numbers = _numbers(scribbles)
+        numbers = stroke_numbers(scribbles)
         _, first = np.unique(numbers, return_index=True)
         owners.update(scribbles[painted_pixels(scribbles)][first].tolist())
         pieces.append(numbers + np.int32(strokes))
@@ -156,10 +138,20 @@ def _halve(
         numbers[stroke[np.argsort(along, kind="stable")[len(stroke) // 2 :]]] = number
 
 
-def _numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """Return the stroke of every painted pixel, row by row; see `stroke_numbers`.
+def stroke_numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """Give every stroke of a plane, a connected piece of one class, a number.
 
     Runs of pixels along rows are joined, so that the size of the plane costs nothing.
+
+    Parameters
+    ----------
+    scribbles : ndarray
+        (Y, X) integers, 0 = not painted.
+
+    Returns
+    -------
+    ndarray
+        Of every painted pixel, row by row: 1, 2, ... class by class, by their first pixels.
     """
     from scipy.sparse import coo_array  # only now, not when the window opens
     from scipy.sparse.csgraph import connected_components

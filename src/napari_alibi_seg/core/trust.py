@@ -38,9 +38,9 @@ class TemperaturePrior:
     spread: float
 
 
-DEEP = TemperaturePrior(0.66, 0.2)
+DEEP_PRIOR = TemperaturePrior(0.66, 0.2)
 """Of deep features beside pixel filters, on the development set (docs/accuracy.md)."""
-CLASSICAL = TemperaturePrior(0.94, 0.2)
+CLASSICAL_PRIOR = TemperaturePrior(0.94, 0.2)
 """Of pixel filters alone, on the development set."""
 
 
