@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+    from napari_alibi_seg.core.channels import ChannelConfig, Projection
     from napari_alibi_seg.core.features import FeatureIdentity
     from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.planes import Window
@@ -74,6 +74,9 @@ class Channels(Protocol):
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) channels of a window inside the plane."""
 
+    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (N, F) channels of N different pixels in row-major order."""
+
 
 @dataclass(frozen=True)
 class PixelSamples:
@@ -120,13 +123,13 @@ class Segmentation:
         return replace(self, labels=labels, probabilities=shares)
 
 
-def gather_samples(channels: PixelChannels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
+def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
     """Evaluate the channels at every painted pixel.
 
     Parameters
     ----------
-    channels : PixelChannels
-        Channels of the plane.
+    channels : Channels
+        Of the plane.
     scribbles : ndarray
         (Y, X) integers, 0 = not painted.
 

@@ -25,6 +25,7 @@ from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
     Segmentation,
+    gather_samples,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.judging import Training
@@ -236,7 +237,7 @@ class LiveEngine:
         space: Projection | None,
     ) -> PixelClassifier:
         samples = [
-            self._of(request, index, channels, space).samples(scribbles)
+            gather_samples(self._of(request, index, channels, space), scribbles)
             for index, scribbles in painted.items()
         ]
         config = replace(request.config, channels=channels, trees=trees)
@@ -291,7 +292,7 @@ class LiveEngine:
             for index in (*painted, shown)  # the shown plane last: its blocks are kept
         }
         trained = request.classifier is None
-        samples = [channels[i].samples(p) for i, p in painted.items()] if trained else []
+        samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
         training = Training(fine, request.config, painted, samples)
         scribbles = request.scribbles[shown].copy()  # the person may be painting on
         yield from advising(Result(shown, scribbles, channels[shown], training))

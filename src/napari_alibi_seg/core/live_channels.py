@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_alibi_seg.core.channels import PixelChannels
-from napari_alibi_seg.core.classifier import PixelSamples
 from napari_alibi_seg.core.remembered import RememberedChannels
 from napari_alibi_seg.core.smoothing import reach
-from napari_alibi_seg.core.strokes import painted_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,11 +73,10 @@ class PlaneChannels:
         values = self.deep.points(grid[0].ravel(), grid[1].ravel())
         return values.reshape(len(rows), len(columns), -1)
 
-    def samples(self, scribbles: NDArray[Any]) -> PixelSamples:
-        """Return the painted pixels of (Y, X) scribbles."""
-        rows, columns = painted_pixels(scribbles)
+    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (N, F) channels of N different pixels in row-major order."""
         parts = [part.points(rows, columns) for part in (self.deep, self.classical) if part]
-        return PixelSamples(np.concatenate(parts, axis=-1), scribbles[rows, columns])
+        return np.concatenate(parts, axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
