@@ -50,6 +50,11 @@ class PixelSize:
         return _METRES.get(self.unit)
 
     @property
+    def unit_name(self) -> str:
+        """`unit` in full, as OME-Zarr spells it: ``micrometer``."""
+        return _SPELLINGS.get(self.unit, (self.unit,))[0]
+
+    @property
     def area(self) -> float:
         """Area of a pixel, in `unit` squared."""
         return self.y * self.x

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, sobel
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
 
-from napari_alibi_seg.core.filters_3d import PER_SIGMA, filters_3d
+from napari_alibi_seg.core.filters_3d import PER_SIGMA, TRUNCATE, filters_3d, gaussian_radius
 from napari_alibi_seg.core.variation import Response
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Plane, Window
 
 SIGMAS = (0.7, 1.4, 2.8, 5.6)
-_TRUNCATE = 3.0
 
 
 def classical_channels(
@@ -105,10 +104,9 @@ def _of_one_colour(
 
 
 def _blurred(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    blurred: NDArray[np.float32] = gaussian_filter(pixels, sigma, truncate=_TRUNCATE)
+    blurred: NDArray[np.float32] = gaussian_filter(pixels, sigma, truncate=TRUNCATE)
     return blurred
 
 
 def _margin(sigmas: tuple[float, ...]) -> int:
-    # The Gaussian's radius as scipy rounds it, and two finite differences.
-    return int(_TRUNCATE * max(sigmas) + 0.5) + 2
+    return gaussian_radius(max(sigmas)) + 2  # and two finite differences

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Plane, Window
 
 PER_SIGMA = 5
-_TRUNCATE = 3.0
+TRUNCATE = 3.0
+"""Standard deviations of a Gaussian that are added up, here and in the plane."""
+
 _AXES = np.eye(3, dtype=int)
 
 
@@ -46,17 +48,17 @@ def filters_3d(
     """
     assert plane.depth is not None
     spacing = plane.depth.spacing
-    margin = _radius(max(sigmas)) + 1
+    margin = gaussian_radius(max(sigmas)) + 1
     for around in _weighted_planes(plane, window.grown(margin), sigmas, spacing):
         for sigma, three in zip(sigmas, around, strict=True):
-            smooth = gaussian_filter(three, (0, sigma, sigma), truncate=_TRUNCATE)
+            smooth = gaussian_filter(three, (0, sigma, sigma), truncate=TRUNCATE)
             inner = smooth[:, margin - 1 : 1 - margin or None, margin - 1 : 1 - margin or None]
             yield from _of_one_gaussian(inner, spacing)
 
 
 def planes_reached(sigmas: tuple[float, ...], spacing: float) -> int:
     """Return how many planes before a plane, and after it, its filters look at."""
-    return max((_radius(sigma / spacing) + 1 for sigma in sigmas), default=0)
+    return max((gaussian_radius(sigma / spacing) + 1 for sigma in sigmas), default=0)
 
 
 def _weighted_planes(
@@ -81,7 +83,7 @@ def _weighted_planes(
 def _weights(sigma: float, reach: int) -> NDArray[np.float32]:
     """Return (3, 2 * reach + 1) weights of planes for the one before, this one and the next."""
     weights = np.zeros((3, 2 * reach + 1), np.float32)
-    radius = _radius(sigma)
+    radius = gaussian_radius(sigma)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     for place in range(3):
         first = reach + place - 1 - radius
@@ -142,5 +144,6 @@ def _eigenvalues(
     return largest, 3 * mean - largest - least, least
 
 
-def _radius(sigma: float) -> int:
-    return int(_TRUNCATE * sigma + 0.5)
+def gaussian_radius(sigma: float) -> int:
+    """Return how far a Gaussian reaches, as scipy rounds it."""
+    return int(TRUNCATE * sigma + 0.5)

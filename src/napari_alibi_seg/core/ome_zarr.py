@@ -29,15 +29,6 @@ _MAKER = "napari-alibi-seg plan"
 _CHUNK = 1024
 _COARSEST = 512
 _KINDS = {"t": "time", "z": "space", "y": "space", "x": "space"}
-_UNITS = {
-    "m": "meter",
-    "cm": "centimeter",
-    "mm": "millimeter",
-    "µm": "micrometer",
-    "nm": "nanometer",
-    "pm": "picometer",
-    "Å": "angstrom",
-}
 
 
 @dataclass(frozen=True)
@@ -179,11 +170,7 @@ def _placed(image: Micrograph) -> dict[str, Placement]:
     size, known = image.pixel_size, dict(image.placed)
     if size is not None and not known:
         steps = {"z": size.z, "y": size.y, "x": size.x}
-        known = {
-            axis: Placement(step, 0.0, _UNITS.get(size.unit, size.unit))
-            for axis, step in steps.items()
-            if step
-        }
+        known = {axis: Placement(step, 0.0, size.unit_name) for axis, step in steps.items() if step}
     return {axis: known.get(axis, Placement()) for axis in image.label_axes.lower()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -234,15 +235,7 @@ def robust_levels(planes: Sequence[Any]) -> Levels:
     ImageError
         If no pixel is finite.
     """
-    chosen = [
-        planes[i] for i in np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
-    ]
-    step = 1
-    while sum(np.prod(plane.shape) for plane in chosen) / step**2 > _SAMPLED_PIXELS:
-        step += 1
-    values = np.concatenate(
-        [np.asarray(plane[::step, ::step]).astype(np.float64).ravel() for plane in chosen]
-    )
+    values = _sampled(planes)
     values = values[np.isfinite(values)]
     if values.size == 0:
         raise ImageError(
@@ -257,6 +250,15 @@ def robust_levels(planes: Sequence[Any]) -> Levels:
     if low == high:
         low, high = values.min(), values.max()
     return Levels(float(low), float(high))
+
+
+def _sampled(planes: Sequence[Any]) -> NDArray[np.float64]:
+    chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
+    pixels = sum(math.prod(planes[i].shape) for i in chosen)
+    step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
+    return np.concatenate(
+        [np.asarray(planes[i][::step, ::step]).astype(np.float64).ravel() for i in chosen]
+    )
 
 
 def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -312,22 +312,14 @@ def _planes_at_once(image: Micrograph, reach: int) -> int:
 def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[Run]:
     """Yield what runs the tasks of a stage, on a cluster if there is one."""
 
-    def here(stage: str, graph: Sequence[Delayed]) -> tuple[Any, ...]:
-        return on_threads(graph, partial(_tell, progress, stage, len(graph)), threads)
+    def tell(stage: str, graph: Sequence[Delayed]) -> Callable[[int], None]:
+        return lambda done: progress(stage, done, len(graph))
 
     if cluster is None:
         try:
-            yield here
+            yield lambda stage, graph: on_threads(graph, tell(stage, graph), threads)
         finally:
             load_tools.cache_clear()
-        return
-    with connected(cluster) as client:
-
-        def there(stage: str, graph: Sequence[Delayed]) -> tuple[Any, ...]:
-            return on_cluster(graph, partial(_tell, progress, stage, len(graph)), client)
-
-        yield there
-
-
-def _tell(progress: Progress, stage: str, total: int, done: int) -> None:
-    progress(stage, done, total)
+    else:
+        with connected(cluster) as client:
+            yield lambda stage, graph: on_cluster(graph, tell(stage, graph), client)
