@@ -25,6 +25,7 @@ import numpy as np
 import timm
 import torch
 
+from methods import SHARED
 from micrographs import mirrored, scribbled
 from napari_alibi_seg import FeatureExtractor, SegmentationConfig
 from napari_alibi_seg.core.channels import PixelChannels
@@ -36,7 +37,7 @@ from napari_alibi_seg.core.live_records import Block, Fitted, LiveRequest, Plane
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.smoothing import smoothed
-from tilings import SHARED, TILES, agreements
+from tilings import TILES, agreements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

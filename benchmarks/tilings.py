@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from methods import SHARED
 from napari_alibi_seg import FeatureExtractor, SegmentationConfig, read_image
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.planes import Plane
 
-SHARED = Path(__file__).parents[2] / "shared"
 TILES = (20, 24, 40)
 
 

@@ -40,7 +40,7 @@ def same_output(one, other):
 def test_a_saved_backbone_comes_back_with_its_geometry(tmp_path, published):
     path = tmp_path / "model.safetensors"
     save_backbone(published, "vit_small_patch14_reg4_dinov2", path, dtype=torch.float32)
-    loaded, identity = load_backbone(str(path))
+    loaded, identity = load_backbone(path)
     assert identity.geometry == PUBLISHED
     assert identity.weights == published.digest()
     assert same_output(loaded, published)

@@ -295,6 +295,8 @@ def test_scribbles_of_any_kind_of_array_will_do(micrograph, scribbles, kind):
 def test_what_is_no_micrograph_is_explained(image, scribbles):
     with pytest.raises(ImageError, match="with read_image or as_micrograph"):
         Segmenter(QUICK).fit(image, scribbles)
+    with pytest.raises(ImageError, match="with read_image or as_micrograph"):
+        planes_of(image)
 
 
 def test_neither_a_model_nor_filters_are_too_little(micrograph, scribbles):

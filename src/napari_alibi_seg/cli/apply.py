@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "apply", apply)
-    command.set_defaults(misuse=command.error)
     command.add_argument(
         "recipe", type=Path, metavar="C.skops|PROJECT", help="a classifier, or a project file"
     )

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import read, require_free
-from napari_alibi_seg.cli.options import SCALES, add_command, add_image_options, add_model_options
+from napari_alibi_seg.cli.options import (
+    MAGNIFICATIONS,
+    add_command,
+    add_image_options,
+    add_model_options,
+)
 from napari_alibi_seg.cli.terminal import Bars
 from napari_alibi_seg.core.choices import CLASSICAL
 
@@ -23,7 +28,6 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--output", type=Path, required=True, metavar="F.zarr")
     add_image_options(command)
     add_model_options(command)
-    command.set_defaults(misuse=command.error)
 
 
 def features(options: argparse.Namespace) -> int:
@@ -37,6 +41,6 @@ def features(options: argparse.Namespace) -> int:
     image = read(options.image, options)
     with Bars() as bars:
         extractor = FeatureExtractor.load(options.model, options.device)
-        write_features(options.output, image, extractor, SCALES[options.scale], bars)
+        write_features(options.output, image, extractor, MAGNIFICATIONS[options.scale], bars)
     print(f"features: {options.output}")
     return 0

@@ -10,11 +10,11 @@ from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
     LARGEST_RADIUS,
     LARGEST_SEED,
+    SCALES,
     SIGMAS_3D,
     SMOOTHING,
     Forest,
 )
-from napari_alibi_seg.core.choices import SCALES as _MAGNIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where commands are added."""
 
-SCALES = {"auto": None} | {str(scale): scale for scale in _MAGNIFICATIONS}
+MAGNIFICATIONS = {"auto": None} | {str(scale): scale for scale in SCALES}
 """Values of --scale, and what they mean to the core."""
 
 _FORESTS = tuple(forest.value for forest in Forest)
@@ -36,7 +36,7 @@ def add_command(
     """Add a command that is explained by the docstring of what runs it."""
     command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
     command.add_argument("--verbose", action="store_true", help="show the traceback of an error")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, misuse=command.error)
     return command
 
 
@@ -62,7 +62,7 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--scale",
-        choices=SCALES,
+        choices=MAGNIFICATIONS,
         default="auto",
         help="magnification before the backbone; auto is 2 up to a megapixel, else 1",
     )
@@ -128,7 +128,7 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
 
     return SegmentationConfig(
         options.model,
-        SCALES[options.scale],
+        MAGNIFICATIONS[options.scale],
         ChannelConfig(sigmas_3d=SIGMAS_3D if options.filters_3d else ()),
         seed=options.seed,
         forest=Forest(options.forest),

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "segment", segment)
-    command.set_defaults(misuse=command.error)
     command.add_argument("image", type=Path, metavar="IMAGE")
     command.add_argument(
         "--scribbles", type=Path, required=True, metavar="FILE", help="0 = not painted"

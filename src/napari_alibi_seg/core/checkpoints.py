@@ -37,12 +37,12 @@ _FORMAT = "napari-alibi-seg backbone 1"
 _PROBLEMS_NAMED = 8
 
 
-def load_backbone(name: str = DEFAULT_MODEL) -> tuple[Backbone, BackboneIdentity]:
+def load_backbone(name: str | Path = DEFAULT_MODEL) -> tuple[Backbone, BackboneIdentity]:
     """Load a backbone by name or path, on the CPU, in evaluation mode, in float32.
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         A name of `MODELS`, ``timm:<id>``, ``timm:<id>:<file>`` or the path of a checkpoint
         (`save_backbone`, or a published ``.pth`` under its original file name).
 
@@ -51,11 +51,12 @@ def load_backbone(name: str = DEFAULT_MODEL) -> tuple[Backbone, BackboneIdentity
     ModelError
         If the name is unknown, a file is missing or damaged, or a key does not fit.
     """
+    name = str(name)
     if name.startswith("timm:"):
         _, architecture, *file = name.split(":", 2)
         backbone = _stock(architecture, Path(file[0]) if file else None)
     elif name in MODELS:
-        backbone = _from_table(MODELS[name])
+        architecture, backbone = MODELS[name].architecture, _from_table(MODELS[name])
     elif os.path.isfile(name):
         architecture, backbone = _from_file(Path(name))
     else:
@@ -63,8 +64,6 @@ def load_backbone(name: str = DEFAULT_MODEL) -> tuple[Backbone, BackboneIdentity
             f"There is no model called {name!r} and no file of that name; choose one of "
             f"{', '.join(MODELS)}, timm:<id>, timm:<id>:<file>, or the path of a checkpoint."
         )
-    if name in MODELS:
-        architecture = MODELS[name].architecture
     backbone.eval().requires_grad_(False)
     identity = BackboneIdentity(name, architecture, backbone.geometry, backbone.digest())
     return backbone, identity
@@ -187,9 +186,8 @@ def _published(path: Path, entry: ModelEntry) -> Backbone:
                 f"load it as timm:{entry.architecture}:{path}."
             )
         del tensors["pos_embed"]
-    learned = any(key.endswith(".attn.m") for key in tensors)
     geometry = entry.geometry
-    if learned:
+    if any(key.endswith(".attn.m") for key in tensors):
         geometry = replace(geometry, slopes=Slopes.LEARNED)
     backbone = build_alibi(entry.architecture, geometry)
     if "storage_tokens" in tensors:

@@ -273,6 +273,7 @@ def segment(
 
 def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
     """Return every plane of an image by its index, all normalised by the levels of the whole."""
+    _require_micrograph(image)
     return {
         index: Plane(image.plane(index), image.levels, _depth(image, index))
         for index in image.plane_indices()
@@ -292,7 +293,12 @@ def _painted(
     """Return the painted planes with their strokes, of each image that has any."""
     images = [image] if isinstance(image, Micrograph) else list(image)
     drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
-    _require_images(images)
+    for one in images:
+        _require_micrograph(one)
+    if len({one.colour for one in images}) > 1:
+        raise ImageError(
+            "Grey and colour images cannot train one classifier; convert them to one kind."
+        )
     if len(images) != len(drawings):
         raise ScribbleError(
             f"{len(images)} images came with {len(drawings)} scribbles; give one for each image, "
@@ -307,16 +313,11 @@ def _painted(
     return [some for some in by_image if some]
 
 
-def _require_images(images: Sequence[Micrograph]) -> None:
-    for one in images:
-        if not isinstance(one, Micrograph):
-            raise ImageError(
-                f"An image is a Micrograph, but this is of type {type(one).__name__}; make one "
-                "with read_image or as_micrograph."
-            )
-    if len({one.colour for one in images}) > 1:
+def _require_micrograph(image: object) -> None:
+    if not isinstance(image, Micrograph):
         raise ImageError(
-            "Grey and colour images cannot train one classifier; convert them to one kind."
+            f"An image is a Micrograph, but this is of type {type(image).__name__}; make one with "
+            "read_image or as_micrograph."
         )
 
 
