@@ -255,6 +255,11 @@ def replaced(path, name, change):
         lambda header: header.pop("classes"),
         lambda header: header.update(spacing="wide"),
         lambda header: header["config"].update(unheard_of=1),
+        lambda header: header["config"].update(smoothing=-1),
+        lambda header: header["config"].update(smoothing=2.5),
+        lambda header: header["config"].update(trees=0),
+        lambda header: header["config"].update(scale=5),
+        lambda header: header["config"]["channels"].update(sigmas=[1e9]),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(folder, project_on, scribbles, change):
