@@ -15,13 +15,14 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari import Viewer
     from napari.layers import Labels
 
 TICK_MS = 5
@@ -53,79 +54,109 @@ class Clock:
         self.gaps.clear()
 
 
+class Ear:
+    """Hears what the dock's engine tells, and when."""
+
+    def __init__(self, dock: Any) -> None:
+        self.controller = dock.controller
+        self.heard: list[tuple[float, object]] = []
+        self.controller.bridge.told.connect(
+            lambda event: self.heard.append((time.monotonic(), event))
+        )
+
+    def came(self, kind: type, since: float = 0) -> float | None:
+        """Return when the first event of a kind came after some time."""
+        return next((at for at, what in self.heard if at > since and isinstance(what, kind)), None)
+
+    def waited(self, kind: type, since: float = 0) -> float:
+        """Wait for an event of a kind, and return how long after `since` it came."""
+        until(lambda: self.came(kind, since) is not None)
+        return self.came(kind, since) - since
+
+
 def main(side: int) -> None:
     """Open an image, let features be computed, paint, and print what was measured."""
     scratch = Path(tempfile.mkdtemp())
     os.environ["NAPARI_CONFIG"] = str(scratch / "settings.yaml")
     os.environ["NAPARI_ALIBI_SEG_DATA"] = str(scratch / "data")
     import napari
-    from qtpy.QtWidgets import QApplication
 
-    from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady, PlaneDone
     from napari_alibi_seg.gui.samples import superalloy
 
     pixels = np.tile(superalloy()[0][0], (-(-side // 512),) * 2)[:side, :side]
     viewer = napari.Viewer()
     viewer.add_image(pixels, name="micrograph")
+    clock = napari_alone(viewer, pixels)
+    ear = until_features(viewer, clock, side)
+    strokes(ear, clock, side)
+    viewer.close()
+
+
+def napari_alone(viewer: Viewer, pixels: np.ndarray) -> Clock:
+    """Tell what napari itself takes to add and paint labels, and hide these."""
     viewer.add_labels(np.zeros(pixels.shape, np.uint8))  # napari's first one is dearer
     wait(2)
     clock = Clock()
     layer = viewer.add_labels(np.zeros(pixels.shape, np.uint8))
     wait(1)
     clock.tell("napari alone: adding labels")
-    paint(layer, 1, side)
+    paint(layer, 1, len(pixels))
     clock.tell("napari alone: painting")
     for shown in viewer.layers[1:]:
         shown.visible = False
     wait(1)
     clock.gaps.clear()
+    return clock
+
+
+def until_features(viewer: Viewer, clock: Clock, side: int) -> Ear:
+    """Open the dock, and wait until it could follow strokes."""
+    from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
+
     _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
-    heard: list[tuple[float, object]] = []
-    dock.controller.bridge.told.connect(lambda event: heard.append((time.monotonic(), event)))
-
-    def until(condition: Callable[[], bool]) -> None:
-        while not condition():
-            QApplication.processEvents()
-            time.sleep(0.001)
-
-    def came(kind: type, since: float) -> float | None:
-        return next((at for at, event in heard if at > since and isinstance(event, kind)), None)
-
-    until(lambda: dock.controller.work is not None)
+    ear = Ear(dock)
+    until(lambda: ear.controller.work is not None)
     wait(0.05)
     clock.tell("opening the dock")
-    until(lambda: came(ModelReady, 0) is not None)
+    ear.waited(ModelReady)
     clock.tell("loading torch and the model")
-    until(lambda: bool(heard) and _ready(heard[-1][1], FeatureProgress))
-    until(lambda: not dock.controller.bridge.busy)
+    until(lambda: bool(ear.heard) and _ready(ear.heard[-1][1], FeatureProgress))
+    until(lambda: not ear.controller.bridge.busy)
     clock.tell(f"features, {side} x {side}")
-    layer = dock.controller.work.scribbles.layer
+    return ear
+
+
+def strokes(ear: Ear, clock: Clock, side: int) -> None:
+    """Paint strokes, and tell how soon each shows."""
+    from napari_alibi_seg.core.live_records import Block, PlaneDone
+
+    layer = ear.controller.work.scribbles.layer
     waits = []
-    for number in range(STROKES):
+    paint(layer, 0, side)
+    for number in range(1, STROKES):
         paint(layer, number, side)
         released = time.monotonic()
-        if number == 0:
-            continue
-        until(lambda since=released: came(Block, since) is not None)
-        first = came(Block, released)
-        until(lambda since=released: came(PlaneDone, since) is not None)
-        waits.append((first - released, came(PlaneDone, released) - released))
+        waits.append([ear.waited(kind, released) for kind in (Block, PlaneDone)])
         if number == 1:
             clock.tell("first result (a layer is added)")
     clock.tell("following strokes")
-    for (first, last), number in zip(waits, range(2, STROKES + 1), strict=True):
+    for number, (first, last) in enumerate(waits, start=2):
         print(f"stroke {number}: first pixels after {first:.2f} s, all after {last:.2f} s")
-    viewer.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Let the window live until something is so."""
+    from qtpy.QtWidgets import QApplication
+
+    while not condition():
+        QApplication.processEvents()
+        time.sleep(0.001)
 
 
 def wait(seconds: float) -> None:
     """Let the window live for a while."""
-    from qtpy.QtWidgets import QApplication
-
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QApplication.processEvents()
-        time.sleep(0.001)
+    until(lambda: time.monotonic() >= end)
 
 
 def paint(layer: Labels, number: int, side: int) -> None:
