@@ -35,7 +35,6 @@ class Bridge(QObject):
 
     told = Signal(object)
     failed = Signal(str)
-    busy_changed = Signal(bool)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -95,7 +94,6 @@ class Bridge(QObject):
         worker.yielded.connect(self._hand_on)
         worker.errored.connect(self._fail)
         worker.finished.connect(self._finish)
-        self.busy_changed.emit(True)
         worker.start()
 
     def _hand_on(self, told: tuple[int, LiveEvent | SessionFound | SessionProblem]) -> None:
@@ -111,8 +109,6 @@ class Bridge(QObject):
     def _finish(self, _: None = None) -> None:
         self._running = None
         self._start()
-        if self._running is None:
-            self.busy_changed.emit(False)
 
 
 class _Run:
