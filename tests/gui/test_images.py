@@ -2,7 +2,9 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from napari_alibi_seg.gui.painting import colormap
 from napari_alibi_seg.gui.parts import ChipState
+from napari_alibi_seg.gui.records import PaintClass
 
 
 @pytest.fixture
@@ -153,3 +155,19 @@ def test_existing_labels_can_be_painted_on(quick_desk, pixels):
     desk.rest()
 
     assert set(np.unique(desk.segmented)) == {5, 9}
+
+
+@pytest.mark.parametrize("values", [(), (1, 2), (9, 300), (1, 70_000)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int64])
+def test_classes_have_their_colours_and_the_rest_none(values, kind):
+    classes = [PaintClass.default(value) for value in values]
+    shown = [
+        known for known in classes if known.value <= np.iinfo(kind).max and known.value < 2**16
+    ]
+
+    colours = colormap(classes).map(np.array([0, 77, *(known.value for known in shown)], kind))
+
+    assert colours[0, 3] == 0
+    np.testing.assert_allclose(colours[1], (0.5, 0.5, 0.5, 1))
+    for colour, known in zip(colours[2:], shown, strict=True):
+        np.testing.assert_allclose(colour[:3], np.array(known.colour) / 255, atol=1e-6)

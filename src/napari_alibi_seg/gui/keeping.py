@@ -124,9 +124,7 @@ class Keeper:
             filters_3d=bool(classifier.channels.filters[1]),
             smoothing=classifier.smoothing,
         )
-        panels.classes.show_classes(
-            [PaintClass(known.value, known.name, known.colour) for known in classifier.classes]
-        )
+        panels.classes.show_classes(list(map(PaintClass.of, classifier.classes)))
         panels.show_settings(settings)
         self._controller.apply(classifier)
         self._controller.change_classes()

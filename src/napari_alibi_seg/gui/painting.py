@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -26,6 +26,7 @@ KEYS = tuple("123456789")
 ERASER_KEY = "E"
 SPOT_KEY = "N"
 OPACITY = 0.85
+_MOST_COLOURED = 2**16 - 1  # by napari
 _MARK = "napari-alibi-seg"
 _OF = "napari-alibi-seg of"
 _SHOWS = "napari-alibi-seg shows"
@@ -231,12 +232,17 @@ def shown_in(layer: Layer) -> str | int:
     return shows
 
 
-def colormap(classes: Sequence[PaintClass]) -> DirectLabelColormap:
-    """Return the colours of classes; what is no class is grey, what is ignored dark."""
-    colours: dict[int | None, Any] = {None: (0.5, 0.5, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0)}
-    for known in classes:
-        colours[known.value] = (*(part / 255 for part in known.colour), 1.0)
-    return DirectLabelColormap(color_dict=colours)
+def colormap(classes: Iterable[PaintClass]) -> CyclicLabelColormap:
+    """Return the colours of classes; what is no class is grey.
+
+    Every value has one: napari's `DirectLabelColormap` compiles for a second on its first use.
+    """
+    known = {one.value: one.colour for one in classes if one.value <= _MOST_COLOURED}
+    colours = np.full((max(255, *known, 0) + 1, 4), (0.5, 0.5, 0.5, 1.0))
+    colours[0] = 0
+    for value, colour in known.items():
+        colours[value, :3] = np.array(colour) / 255
+    return CyclicLabelColormap(colors=colours)
 
 
 class Keys:

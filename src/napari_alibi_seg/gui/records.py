@@ -66,6 +66,11 @@ class PaintClass:
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 0.9))
         return cls(value, f"class {value}", (red, green, blue))
 
+    @classmethod
+    def of(cls, info: ClassInfo, ignored: bool = False) -> PaintClass:
+        """Return a class of the core as it is painted."""
+        return cls(info.value, info.name, info.colour, ignored)
+
     def info(self) -> ClassInfo:
         """Return the class as the core knows it."""
         from napari_alibi_seg.core.classifier import ClassInfo

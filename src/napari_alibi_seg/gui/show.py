@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import napari
-from napari.utils import DirectLabelColormap
+
+from napari_alibi_seg.gui.painting import colormap
+from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,12 +28,9 @@ def show(image: Array, scribbles: NDArray[Any], segmentation: Segmentation) -> N
     segmentation : Segmentation
         Of the same image.
     """
-    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-    for info in segmentation.classes:
-        colours[info.value] = [part / 255 for part in info.colour]
-    colormap = DirectLabelColormap(color_dict=colours)
+    colours = colormap(map(PaintClass.of, segmentation.classes))
     viewer = napari.Viewer(title="napari-alibi-seg")
     viewer.add_image(image, name="micrograph")
-    viewer.add_labels(segmentation.labels, name="segmentation", opacity=0.4, colormap=colormap)
-    viewer.add_labels(scribbles, name="scribbles", opacity=1, colormap=colormap)
+    viewer.add_labels(segmentation.labels, name="segmentation", opacity=0.4, colormap=colours)
+    viewer.add_labels(scribbles, name="scribbles", opacity=1, colormap=colours)
     napari.run()
