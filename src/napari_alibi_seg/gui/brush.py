@@ -50,7 +50,7 @@ class Brush(QObject):
         """Paint on a layer from now on, with a brush as large as before."""
         self.put_down()
         layer.brush_size = self._size
-        self._scribbles = Scribbles(layer, self)
+        self._scribbles = Scribbles(layer)
         self._scribbles.touched.connect(self.touched)
         self._scribbles.settled.connect(self.settled)
         self._scribbles.chosen.connect(self._panel.show_chosen)

@@ -167,6 +167,7 @@ class Controller(QObject):
         if self.work is not None and self.work.source.layer not in self.viewer.layers:
             self._close()
         self.works.follow_layers()
+        self.brush.keys.follow_layers(self.viewer.layers)
         if self.work is None and images:
             active = self.viewer.layers.selection.active
             self.choose_image(active if active in images else images[-1])

@@ -6,14 +6,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.project import Strokes
@@ -50,8 +49,8 @@ class Scribbles(QObject):
     chosen = Signal(int)
     """Another class is painted from now on, or `ERASED`; also by napari's own controls."""
 
-    def __init__(self, layer: Labels, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, layer: Labels) -> None:
+        super().__init__()
         self.layer = layer
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -282,13 +281,20 @@ class Keys:
         for key, action in self._actions.items():
             target.bind_key(key, action, overwrite=True)
 
+    def follow_layers(self, layers: Sequence[Layer]) -> None:
+        """Unbind the keys on layers that were removed."""
+        self._unbind([one for one in self._bound if isinstance(one, Layer) and one not in layers])
+
     def release(self) -> None:
         """Unbind the keys everywhere."""
-        for target in self._bound:
+        self._unbind(self._bound)
+
+    def _unbind(self, targets: list[Any]) -> None:
+        for target in targets:
             for key in self._actions:
                 with suppress(RuntimeError):  # the viewer may be closing
                     target.bind_key(key, None)
-        self._bound.clear()
+        self._bound = [one for one in self._bound if all(one is not gone for gone in targets)]
 
 
 def _choosing(choose: Callable[[int], None], number: int) -> Callable[[Any], None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QTimer
 
 from napari_alibi_seg.gui.painting import colormap, is_linked, is_result, mark_result, shown_in
 from napari_alibi_seg.gui.records import PaintClass
@@ -28,7 +28,7 @@ _LABELS, _UNCERTAINTY = "labels", "uncertainty"
 _REDRAW_MS = 80
 
 
-class ResultLayers(QObject):
+class ResultLayers:
     """Paints blocks into layers that lie on the image; goes on with those that are there.
 
     Parameters
@@ -37,19 +37,16 @@ class ResultLayers(QObject):
         Where layers are added. A layer the person removed is made anew by the next block.
     source : ImageSource
         What is segmented.
-    parent : QObject
-        Owner.
     """
 
-    def __init__(self, viewer: Viewer, source: ImageSource, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer, source: ImageSource) -> None:
         self._viewer = viewer
         self._source = source
         self._classes: tuple[PaintClass, ...] = ()
         self._forest: object = None
         self._finished: set[Index] = set()
         self._stale: set[Layer] = set()
-        self._timer = QTimer(self)
+        self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REDRAW_MS)
         self._timer.timeout.connect(self._redraw)

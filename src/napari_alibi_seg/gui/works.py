@@ -193,7 +193,7 @@ class Works(QObject):
         layer = self._scribbles_for(source)
         if RECIPE in layer.metadata:
             self._panels.show_settings(layer.metadata[RECIPE].settings)
-        result = ResultLayers(self._viewer, source, self)
+        result = ResultLayers(self._viewer, source)
         if result.labels is None:
             result.opacity = self._panels.result.opacity.value() / 100
         scribbles, settings = self._brush.take(layer), self._panels.settings
