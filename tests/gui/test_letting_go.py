@@ -3,6 +3,8 @@
 import gc
 import weakref
 
+import tifffile
+
 
 def test_an_image_that_is_removed_is_let_go_of(desk, pixels):
     desk.hurry()
@@ -21,3 +23,38 @@ def test_an_image_that_is_removed_is_let_go_of(desk, pixels):
     gc.collect()
 
     assert [ref() for ref in left] == [None] * 6
+
+
+def test_a_project_that_is_read_when_the_dock_is_closed_is_not_opened(desk, pixels, tmp_path):
+    desk.hurry()
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.dock.tasks.save_project(tmp_path / "p.alibi")
+    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.viewer.layers.clear()
+    desk.rest()
+
+    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.release()
+    desk.until(lambda: not desk.dock.tasks.busy)
+
+    assert desk.work is None
+    assert list(desk.viewer.layers) == []
+
+
+def test_files_that_were_to_follow_are_not_announced_after_a_stop(desk, pixels, tmp_path):
+    desk.hurry()
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path in paths:
+        tifffile.imwrite(path, pixels)
+
+    desk.dock.tasks.apply_to_files(paths, tmp_path / "out")
+    desk.until(lambda: "(1 of 2)" in desk.panels.strip.words)
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    assert desk.panels.strip.words == ""

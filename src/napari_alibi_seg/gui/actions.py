@@ -46,6 +46,7 @@ class Actions(QObject):
         self._controller = controller
         self._window = window
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
+        self._told: Callable[[Any], None] | None = None
         self._next: Callable[[], None] | None = None
 
     @property
@@ -203,8 +204,8 @@ class Actions(QObject):
             self._copy(text, "script")
 
     def release(self) -> None:
-        """Stop what runs."""
-        self._next = None
+        """Stop what runs, and hear no more of it."""
+        self._told = self._next = None
         if self._worker is not None:
             self._worker.quit()
 
@@ -232,10 +233,15 @@ class Actions(QObject):
         self._worker = create_worker(
             _finishing, work, *arguments, _start_thread=False, _ignore_errors=True
         )
-        self._worker.yielded.connect(told or partial(self._tell, stoppable))
+        self._told = told or partial(self._tell, stoppable)
+        self._worker.yielded.connect(self._hear)
         self._worker.errored.connect(self._fail)
         self._worker.finished.connect(self._finish)
         self._worker.start()
+
+    def _hear(self, news: Any) -> None:
+        if self._told is not None:
+            self._told(news)
 
     def _tell(self, stoppable: bool, words: str) -> None:
         stop = [("Stop", self.release)] if stoppable else []
