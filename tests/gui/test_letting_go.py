@@ -58,3 +58,12 @@ def test_files_that_were_to_follow_are_not_announced_after_a_stop(desk, pixels, 
     desk.rest()
 
     assert desk.panels.strip.words == ""
+
+
+def test_garbage_is_looked_for_in_what_is_loaded_only_once_a_layer_was_removed(desk, pixels):
+    desk.open(pixels)
+    desk.until(lambda: desk.panels.image.chip.words.startswith("Ready"))
+    assert gc.get_freeze_count() > 100_000
+
+    desk.viewer.layers.clear()
+    assert gc.get_freeze_count() == 0

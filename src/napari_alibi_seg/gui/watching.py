@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -45,6 +46,7 @@ class Watch(QObject):
         self._emitters: tuple[tuple[Any, Any], ...] = (
             *((emitter, self._layers) for emitter in (layers.inserted, layers.removed)),
             (layers.renamed, self._layers),
+            (layers.removed, self._let_go),
             *((emitter, self._plane) for emitter in (dims.current_step, dims.order)),
             (dims.ndisplay, self._plane),
             *((emitter, self._region) for emitter in (camera.zoom, camera.center)),
@@ -70,6 +72,10 @@ class Watch(QObject):
         timer.setInterval(milliseconds)
         timer.timeout.connect(getattr(self, signal))
         return timer
+
+    def _let_go(self) -> None:
+        """Let what is removed be found as garbage, also where it was there before torch."""
+        gc.unfreeze()
 
     def _layers(self) -> None:
         self._timers["layers_changed"].start()

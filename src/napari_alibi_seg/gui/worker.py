@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import closing
 from threading import Event
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ class Bridge(QObject):
         self._left: list[Order] = []
         self._running: _Run | None = None
         self._generation = -1
+        self._heard = False
 
     @property
     def busy(self) -> bool:
@@ -81,6 +83,7 @@ class Bridge(QObject):
         """Stop, and let go of everything that was computed."""
         self.stop()
         self._engines = {}
+        gc.unfreeze()
 
     def _start(self) -> None:
         order, self._waiting = self._waiting, None
@@ -99,7 +102,17 @@ class Bridge(QObject):
     def _hand_on(self, told: tuple[int, LiveEvent | SessionFound | SessionProblem]) -> None:
         generation, event = told
         if generation == self._generation:
+            self._spare_collector()
             self.told.emit(event)
+
+    def _spare_collector(self) -> None:
+        """Look for garbage in nothing that was loaded by now: that stops the window for long.
+
+        `Watch` ends that when something may have become garbage, `forget` when all has.
+        """
+        if not self._heard:
+            self._heard = True
+            gc.freeze()
 
     def _fail(self, error: Exception) -> None:
         order = self._running.order if self._running is not None else None
