@@ -56,22 +56,21 @@ class Scribbles(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(DEBOUNCE_MS)
         self._timer.timeout.connect(self.settled)
-        layer.events.paint.connect(self._touch)
-        layer.events.data.connect(self._touch)
-        layer.events.set_data.connect(self._settle)
-        layer.events.labels_update.connect(self._wait)
-        layer.events.mode.connect(self._choose)
-        layer.events.selected_label.connect(self._choose)
+        events = layer.events
+        self._followed: tuple[tuple[Any, Callable[[], None]], ...] = (
+            *((emitter, self._touch) for emitter in (events.paint, events.data)),
+            (events.set_data, self._settle),
+            (events.labels_update, self._wait),
+            *((emitter, self._choose) for emitter in (events.mode, events.selected_label)),
+        )
+        for emitter, slot in self._followed:
+            emitter.connect(slot)
 
     def release(self) -> None:
         """Stop following the layer."""
         self._timer.stop()
-        self.layer.events.paint.disconnect(self._touch)
-        self.layer.events.data.disconnect(self._touch)
-        self.layer.events.set_data.disconnect(self._settle)
-        self.layer.events.labels_update.disconnect(self._wait)
-        self.layer.events.mode.disconnect(self._choose)
-        self.layer.events.selected_label.disconnect(self._choose)
+        for emitter, slot in self._followed:
+            emitter.disconnect(slot)
 
     @property
     def pending(self) -> bool:
