@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 LONG_S = 60
 """What is worth asking about before it is begun."""
 _FEATURE_LIMIT_MB = 1000  # the engine keeps no more
-_BYTES_PER_LABEL = 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Pace:
         if not self._pixels:
             return None
         seconds = pixels * self._pixel_seconds / self._pixels
-        megabytes = _BYTES_PER_LABEL * largest / 1e6
+        megabytes = largest / 1e6  # a byte a label
         if deep and self._tiles and self._progress is not None:
             per_plane = self._progress.total * self._tile_seconds / self._tiles
             seconds += per_plane * pixels / shown

@@ -128,15 +128,27 @@ def new_scribbles(source: ImageSource) -> Labels:
     """Return an empty layer to paint on, lying exactly on the image."""
     return Labels(
         np.zeros(source.micrograph.label_shape, np.uint8),
-        name=_name_for(source.layer),
+        name=_name_for(source.layer.name),
         metadata=dict(SCRIBBLES),
         opacity=OPACITY,
         **source.placement(),
     )
 
 
-def _name_for(image: Layer) -> str:
-    return f"scribbles on {image.name}"
+def scribbles_options(
+    image: str, classes: Iterable[PaintClass], metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options of a layer that holds scribbles on an image of that name."""
+    return {
+        "name": _name_for(image),
+        "metadata": SCRIBBLES | metadata,
+        "opacity": OPACITY,
+        "colormap": colormap(classes),
+    }
+
+
+def _name_for(image: str) -> str:
+    return f"scribbles on {image}"
 
 
 def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
@@ -171,7 +183,7 @@ def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -
     owner = layer.metadata.get(_OF)
     if owner is not None:
         return owner != source.token and owner[0] in [image.unique_id for image in images]
-    others = [_name_for(image) for image in images if image != source.layer]
+    others = [_name_for(image.name) for image in images if image != source.layer]
     return is_scribbles(layer) and layer.name in others
 
 

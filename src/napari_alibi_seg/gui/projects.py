@@ -22,13 +22,7 @@ from napari_alibi_seg.core.project import (
 from napari_alibi_seg.core.project_files import load_project, save_project
 from napari_alibi_seg.gui.heavy import import_torch
 from napari_alibi_seg.gui.lengths import layer_scale
-from napari_alibi_seg.gui.painting import (
-    OPACITY,
-    SCRIBBLES,
-    colormap,
-    is_result,
-    is_scribbles,
-)
+from napari_alibi_seg.gui.painting import is_result, is_scribbles, scribbles_options
 from napari_alibi_seg.gui.records import PaintClass, Recipe, Settings
 from napari_alibi_seg.gui.source import IMAGE_FILE, ImageSource, readings
 
@@ -188,12 +182,7 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
     """
     project, recipe = opened.project, recipe_of(opened.project)
     name = "image" if project.image is None else project.image.path.stem
-    painted = {
-        "name": f"scribbles on {name}",
-        "metadata": {**SCRIBBLES, RECIPE: recipe},
-        "opacity": OPACITY,
-        "colormap": colormap(recipe.classes),
-    }
+    painted = scribbles_options(name, recipe.classes, {RECIPE: recipe})
     layers: list[LayerData] = [(project.strokes.array(), painted, "labels")]
     if opened.image is not None:
         image = opened.image

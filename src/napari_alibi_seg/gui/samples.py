@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from napari_alibi_seg.gui.painting import OPACITY, SCRIBBLES, colormap
+from napari_alibi_seg.gui.painting import scribbles_options
 from napari_alibi_seg.gui.records import PaintClass
 
 ATTRIBUTION = "attribution"
@@ -69,12 +69,7 @@ def open_sample(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
     """Return a micrograph and its scribbles as napari layers."""
     scribbles = _read(f"{sample.name}_scribbles.png")
     classes = [PaintClass.default(value + 1) for value in range(len(sample.classes))]
-    painted = {
-        "name": f"scribbles on {sample.name}",
-        "metadata": {**SCRIBBLES, "classes": sample.classes},
-        "opacity": OPACITY,
-        "colormap": colormap(classes),
-    }
+    painted = scribbles_options(sample.name, classes, {"classes": sample.classes})
     return [*open_image(sample), (scribbles, painted, "labels")]
 
 
