@@ -27,7 +27,7 @@ from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
 from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.worker import Bridge
-from napari_alibi_seg.gui.works import Works, hides
+from napari_alibi_seg.gui.works import Works
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -172,32 +172,13 @@ class Controller(QObject):
             active = self.viewer.layers.selection.active
             self.choose_image(active if active in images else images[-1])
         elif self.work is not None and opened and opened[-1] != self.work.source.layer:
-            self._welcome(self.work, opened[-1])
+            self.works.welcome(opened[-1])
         work = self.work
         if work is not None and work.result.follow_layers():
             self._generation += 1  # so that the next order fills a new layer
         self.panels.image.layers.offer(images, work.source.layer if work else None)
         offered = offered_scribbles(self.viewer.layers, work.source) if work else []
         self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)
-
-    def _welcome(self, work: Work, opened: Image) -> None:
-        """Turn to an image that was opened, or offer to if something was done with this one."""
-        here = work.source.layer
-        if self.works.idle:
-            self.choose_image(opened)
-        elif hides(opened, here) and not self.panels.strip.asks:
-            self.panels.strip.say(
-                f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
-                ("Work on it", partial(self.go_to_image, opened)),
-                ("Stay here", partial(self.works.uncover, here)),
-            )
-
-    def go_to_image(self, layer: Image) -> None:
-        """Work on an image that the person chose in the list, and show it."""
-        if layer not in self.viewer.layers:
-            return  # removed since it was offered
-        self.works.uncover(layer)
-        self.choose_image(layer)
 
     def choose_image(self, layer: Image, reading: Reading | None = None, channel: int = 0) -> None:
         """Work on an image from now on; what was painted on it before is still there."""
@@ -386,6 +367,7 @@ class Controller(QObject):
         self.watch.region_changed.connect(self._look_elsewhere)
         self.bridge.told.connect(self.hear)
         self.bridge.failed.connect(self.fail)
+        self.works.image_wanted.connect(self.choose_image)
         self.works.pixels_changed.connect(self._reread)
         self.works.image_placed.connect(self._measure)
         self.works.scribbles_lost.connect(self.keeper.offer_lost)

@@ -95,7 +95,7 @@ class SegmentationDock(QWidget):
 
     def _wire(self) -> None:
         panels, controller = self.panels, self.controller
-        panels.image.layer_chosen.connect(controller.go_to_image)
+        panels.image.layer_chosen.connect(controller.works.go_to)
         panels.image.reading_chosen.connect(controller.choose_reading)
         panels.image.channel_chosen.connect(controller.choose_channel)
         panels.image.model_chosen.connect(controller.change_settings)

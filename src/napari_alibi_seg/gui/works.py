@@ -50,6 +50,8 @@ class Works(QObject):
         Owner.
     """
 
+    image_wanted = Signal(object)
+    """The person wants to work on another image."""
     pixels_changed = Signal()
     """The image that is open has other pixels now."""
     image_placed = Signal()
@@ -102,13 +104,25 @@ class Works(QObject):
         """Begin anew when the image is opened again."""
         self._all.remove(work)
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing was done yet with the image that is open."""
-        work = self.current
-        if work is None or work.touched or work.loaded is not None:
-            return False
-        return is_blank(work.scribbles.layer)
+    def welcome(self, opened: Image) -> None:
+        """Turn to an image that was opened, or offer to if something was done with this one."""
+        work, strip = self.current, self._panels.strip
+        assert work is not None
+        here = work.source.layer
+        if not work.touched and work.loaded is None and is_blank(work.scribbles.layer):
+            self.image_wanted.emit(opened)
+        elif hides(opened, here) and not strip.asks:
+            strip.say(
+                f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
+                ("Work on it", partial(self.go_to, opened)),
+                ("Stay here", partial(self.uncover, here)),
+            )
+
+    def go_to(self, layer: Image) -> None:
+        """Work on an image that the person chose, and show it."""
+        if layer in self._viewer.layers:  # it may have been removed since it was offered
+            self.uncover(layer)
+            self.image_wanted.emit(layer)
 
     def last_reading(self, layer: Image) -> tuple[Reading, int | None]:
         """Return how an image was read when it was painted on last, or the likeliest way.
