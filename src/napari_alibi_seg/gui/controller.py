@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -140,10 +139,7 @@ class Controller(QObject):
     def change_outputs(self) -> None:
         """Show what is asked for beside the labels."""
         if self.work is not None:
-            box = self.panels.result
-            self.work.result.show_outputs(
-                box.uncertainty.isChecked(), box.probabilities.isChecked()
-            )
+            self.works.show_outputs()
             self.ask()
 
     def toggle_features(self) -> None:
@@ -239,7 +235,7 @@ class Controller(QObject):
         if self.work is not None:
             self.panels.strip.hide()
             if self.work.unkept:
-                self.bridge.keep(self._last_order(self.work))
+                self.bridge.keep(self._last_order())
         self.works.close()
         self.display.show_no_image()
 
@@ -254,18 +250,10 @@ class Controller(QObject):
     def _offer_3d(self, image: Micrograph) -> None:
         self.panels.training.offer_3d(image.anisotropy if "Z" in image.axes else None)
 
-    def _last_order(self, work: Work) -> Order:
-        """Return an order that keeps the session of a work that is left."""
-        assert work.order is not None
-        return replace(
-            work.order,
-            scribbles=work.scribbles.data,
-            classes=self.panels.classes.classes,
-            settings=self.settings,
-            touched=True,  # also where the last stroke came after the last order
-            owner=work.owner,
-            kept=Event(),
-        )
+    def _last_order(self) -> Order:
+        """Return an order that keeps the session of the work that is left."""
+        assert self.work is not None
+        return self.work.last_order(self.panels.classes.classes, self.settings)
 
     def _reread(self) -> None:
         """Take the new pixels of the image; scribbles stay if they still fit."""
@@ -389,9 +377,7 @@ class Controller(QObject):
         """Stop everything, and let go of the viewer."""
         self.watch.release()
         if self.work is not None and self.work.unkept:
-            self.work.order = self._last_order(self.work)
-            self.work.outdated = False
-            keep_session(self.work.order)
+            keep_session(self._last_order())
         self._close()
         self.works.release()
         self.bridge.forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -90,6 +91,21 @@ class Work:
         """Whether the session file lacks something that is painted."""
         kept = self.order is not None and self.order.kept.is_set() and not self.outdated
         return self.touched and (self.scribbles.pending or not kept)
+
+    def last_order(self, classes: tuple[PaintClass, ...], settings: Settings) -> Order:
+        """Return an order that keeps the session, now that the work is left."""
+        assert self.order is not None
+        self.outdated = False
+        self.order = replace(
+            self.order,
+            scribbles=self.scribbles.data,
+            classes=classes,
+            settings=settings,
+            touched=True,  # also where the last stroke came after the last order
+            owner=self.owner,
+            kept=Event(),
+        )
+        return self.order
 
     def take(self, classifier: PixelClassifier) -> None:
         """Apply a classifier from now on; what another forest classified is out of date."""

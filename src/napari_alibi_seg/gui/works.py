@@ -80,9 +80,8 @@ class Works(QObject):
         self._panels.show_settings(work.settings)
         self._bring_forward(work)  # a layer that appears is no longer painted on
         self.paint_on(work, work.scribbles.layer)
-        box = self._panels.result
-        box.opacity.setValue(round(100 * work.result.opacity))
-        work.result.show_outputs(box.uncertainty.isChecked(), box.probabilities.isChecked())
+        self._panels.result.opacity.setValue(round(100 * work.result.opacity))
+        self.show_outputs()
         self._brush.keys.bind(source.layer)
         source.layer.events.data.connect(self._tell_of_pixels)
         for name in _PLACING:
@@ -183,6 +182,13 @@ class Works(QObject):
         """Set how strongly the segmentation covers the image that is open, 0 to 1."""
         if self.current is not None:
             self.current.result.set_opacity(opacity)
+
+    def show_outputs(self) -> None:
+        """Show beside the labels of the image that is open what is asked for."""
+        if self.current is not None:
+            box = self._panels.result
+            shown = box.uncertainty.isChecked(), box.probabilities.isChecked()
+            self.current.result.show_outputs(*shown)
 
     def offer_second_class(self, work: Work) -> None:
         """Choose the second class after the first stroke, so that two strokes are enough."""
