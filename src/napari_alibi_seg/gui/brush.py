@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_alibi_seg.gui.painting import ERASED, Keys, Scribbles
+from napari_alibi_seg.gui.painting import ERASED, Scribbles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from napari.layers import Labels
     from napari.viewer import Viewer
 
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
 
 SIZE = 5
 """Diameter of a new brush, in pixels."""
+KEYS = tuple("123456789")
+ERASER_KEY = "E"
+SPOT_KEY = "N"
 
 
 class Brush(QObject):
@@ -90,3 +97,63 @@ class Brush(QObject):
             self._viewer.layers.selection.active = self._scribbles.layer
             self._scribbles.erase()
             self._panel.show_chosen(ERASED)
+
+
+class Keys:
+    """Binds the keys 1 to 9, E and N on layers, and unbinds them again.
+
+    A layer's own keys come before the viewer's, so they are bound on every layer that may be
+    active while the person paints.
+
+    Parameters
+    ----------
+    choose : callable
+        Told the number of a key, 1 to 9.
+    erase : callable
+        Called by E.
+    go : callable
+        Called by N.
+    """
+
+    def __init__(
+        self,
+        choose: Callable[[int], None],
+        erase: Callable[[], None],
+        go: Callable[[], None],
+    ) -> None:
+        self._actions: dict[str, Callable[[Any], None]] = {
+            ERASER_KEY: lambda _: erase(),
+            SPOT_KEY: lambda _: go(),
+            **{key: _choosing(choose, int(key)) for key in KEYS},
+        }
+        self._bound: list[Any] = []
+
+    def bind(self, target: Any) -> None:
+        """Bind the keys on a layer or the viewer."""
+        if any(target is bound for bound in self._bound):
+            return
+        self._bound.append(target)
+        for key, action in self._actions.items():
+            target.bind_key(key, action, overwrite=True)
+
+    def follow_layers(self, layers: Sequence[Layer]) -> None:
+        """Unbind the keys on layers that were removed."""
+        self._unbind([one for one in self._bound if isinstance(one, Layer) and one not in layers])
+
+    def release(self) -> None:
+        """Unbind the keys everywhere."""
+        self._unbind(self._bound)
+
+    def _unbind(self, targets: list[Any]) -> None:
+        for target in targets:
+            for key in self._actions:
+                with suppress(RuntimeError):  # the viewer may be closing
+                    target.bind_key(key, None)
+        self._bound = [one for one in self._bound if all(one is not gone for gone in targets)]
+
+
+def _choosing(choose: Callable[[int], None], number: int) -> Callable[[Any], None]:
+    def choose_by_key(_: Any) -> None:  # napari asks an action for its name
+        choose(number)
+
+    return choose_by_key

@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_alibi_seg.gui.painting import ERASED, ERASER_KEY, KEYS
+from napari_alibi_seg.gui.brush import ERASER_KEY, KEYS
+from napari_alibi_seg.gui.painting import ERASED
 from napari_alibi_seg.gui.parts import Block, LayerCombo, row, side_by_side, swatch
 from napari_alibi_seg.gui.records import PaintClass
 

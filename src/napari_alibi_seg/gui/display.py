@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.live_records import Index, LiveEvent
     from napari_alibi_seg.core.suggestions import Spot
+    from napari_alibi_seg.gui.brush import Keys
     from napari_alibi_seg.gui.dock import Panels
-    from napari_alibi_seg.gui.painting import Keys
     from napari_alibi_seg.gui.work import Work
 
 LONG_FEATURES_S = 20
