@@ -140,10 +140,11 @@ def test_replaced_pixels_are_segmented_anew(quick_desk, pixels):
     assert len(desk.viewer.layers) == 3
 
 
-def test_existing_labels_can_be_painted_on(quick_desk, pixels):
+@pytest.mark.parametrize("value", [9, 300])
+def test_existing_labels_can_be_painted_on(quick_desk, pixels, value):
     desk = quick_desk
     painted = np.zeros(pixels.shape, np.uint16)
-    painted[18, 60:110], painted[58, 60:100] = 5, 9
+    painted[18, 60:110], painted[58, 60:100] = 5, value
     desk.viewer.add_labels(painted, name="mine")
     desk.open(pixels)
     desk.rest()
@@ -154,7 +155,7 @@ def test_existing_labels_can_be_painted_on(quick_desk, pixels):
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
 
-    assert set(np.unique(desk.segmented)) == {5, 9}
+    assert set(np.unique(desk.segmented)) == {5, value}
 
 
 @pytest.mark.parametrize("values", [(), (1, 2), (9, 300), (1, 70_000)])

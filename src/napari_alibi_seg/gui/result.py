@@ -135,6 +135,8 @@ class ResultLayers:
         self._finished.discard(block.plane)
         where = (*block.plane, *block.window.slices)
         labels = self._labels_layer()
+        if labels.data.dtype < block.result.labels.dtype:  # there is a class above 255
+            labels.data = labels.data.astype(block.result.labels.dtype)
         labels.data[where] = block.result.labels
         self._mark(labels)
         votes = block.result.probabilities  # (K, Y, X)
