@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -94,15 +94,15 @@ class Keeper:
 
     def tell_of_place(self, work: Work) -> None:
         """Say so if the layer painted on does not lie on the image, and offer to lay it there."""
-        layer, placed = work.scribbles.layer, work.source.placement()
+        layer = work.scribbles.layer
         corner = np.array(work.source.micrograph.label_shape) - 1
-        there = Labels(np.zeros((1,) * layer.ndim, np.uint8), **placed)
+        there = Labels(np.zeros((1,) * layer.ndim, np.uint8), **work.source.placement())
         ends = [[one.data_to_world(end) for end in (0 * corner, corner)] for one in (layer, there)]
         if not np.allclose(ends[0], ends[1]):
             self._strip.say(
                 f"The layer {layer.name!r} lies elsewhere than the image, or has another pixel "
                 "size; its pixels count one by one as those of the image.",
-                ("Lay it on the image", partial(_place, layer, placed)),
+                ("Lay it on the image", partial(work.source.place, layer)),
             )
 
     def use_classifier(self, classifier: PixelClassifier) -> None:
@@ -195,8 +195,3 @@ class Keeper:
 
 def _fits(shape: tuple[int, ...], source: ImageSource) -> bool:
     return shape == source.micrograph.label_shape
-
-
-def _place(layer: Labels, placed: dict[str, Any]) -> None:
-    for name, value in placed.items():
-        setattr(layer, name, value)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari.components import Dims
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.live_records import Index
@@ -164,6 +164,11 @@ class ImageSource:
         if len(dims) == layer.ndim:
             placed |= {"rotate": layer.rotate, "shear": layer.shear}
         return placed
+
+    def place(self, layer: Layer) -> None:
+        """Put scribbles or a result onto the image."""
+        for name, value in self.placement().items():
+            setattr(layer, name, value)
 
     def index(self, dims: Dims) -> Index:
         """Return the plane the viewer's sliders point at."""

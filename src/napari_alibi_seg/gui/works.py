@@ -205,8 +205,7 @@ class Works(QObject):
         """Put strokes and results where the image lies now."""
         if self.current is not None:
             for layer in (self.current.scribbles.layer, *self.current.result.layers):
-                for name, value in self.current.source.placement().items():
-                    setattr(layer, name, value)
+                self.current.source.place(layer)
             self.image_placed.emit()
 
     def _begin(self, source: ImageSource) -> Work:
