@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.records import Settings
 
 _SCROLL_BAR = 18
-_LAID_OUT_MS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,6 @@ class SegmentationDock(QWidget):
         settings = preferred_settings()
         self.panels.training.show_settings(settings)
         self.panels.image.choose_model(settings.model)
-        self._opened: QCollapsible | None = None
         self._lay_out()
         self.controller = Controller(napari_viewer, self.panels)
         self.tasks = Actions(self.controller, self)
@@ -126,7 +124,7 @@ class SegmentationDock(QWidget):
         )
         for fold in folds:
             column.addWidget(fold)
-            fold.toggled.connect(partial(self._remember_opened, fold))
+            fold.toggled.connect(partial(self._bring_into_view, fold))
         column.addStretch()
         area = QScrollArea()
         area.setWidget(content)
@@ -145,21 +143,9 @@ class SegmentationDock(QWidget):
         self.setMinimumWidth(widest + _SCROLL_BAR)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.area = area
-        bar = area.verticalScrollBar()
-        assert bar is not None
-        bar.rangeChanged.connect(self._bring_into_view)
 
-    def _remember_opened(self, fold: QCollapsible, opened: bool) -> None:
-        self._opened = fold if opened else None
-        QTimer.singleShot(_LAID_OUT_MS, self._forget_opened)  # there may be nothing to scroll
-
-    def _forget_opened(self) -> None:
-        self._opened = None
-
-    def _bring_into_view(self) -> None:
-        """Scroll to what was unfolded, now that there is more to scroll."""
-        fold, self._opened = self._opened, None
-        if fold is not None:
+    def _bring_into_view(self, fold: QCollapsible, opened: bool) -> None:
+        if opened:
             QTimer.singleShot(0, partial(self.area.ensureWidgetVisible, fold))  # laid out by then
 
 
