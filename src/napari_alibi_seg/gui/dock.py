@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari.settings import get_plugin_settings
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -15,14 +16,12 @@ from napari_alibi_seg.gui.controller import Controller
 from napari_alibi_seg.gui.more import ReusePanel, TrainingPanel, folded
 from napari_alibi_seg.gui.panels import ImagePanel, ResultPanel
 from napari_alibi_seg.gui.parts import Strip
-from napari_alibi_seg.gui.preferences import preferred_settings
+from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
     from superqt import QCollapsible
-
-    from napari_alibi_seg.gui.records import Settings
 
 _SCROLL_BAR = 18
 
@@ -64,7 +63,7 @@ class SegmentationDock(QWidget):
         self.panels = Panels(
             Strip(), ImagePanel(), ClassPanel(), ResultPanel(), TrainingPanel(), ReusePanel()
         )
-        settings = preferred_settings()
+        settings = _preferred_settings()
         self.panels.training.show_settings(settings)
         self.panels.image.choose_model(settings.model)
         self._lay_out()
@@ -147,6 +146,20 @@ class SegmentationDock(QWidget):
     def _bring_into_view(self, fold: QCollapsible, opened: bool) -> None:
         if opened:
             QTimer.singleShot(0, partial(self.area.ensureWidgetVisible, fold))  # laid out by then
+
+
+def _preferred_settings() -> Settings:
+    """Return what the person set under Preferences, Plugins."""
+    try:
+        preferred = get_plugin_settings("napari-alibi-seg").segmentation
+    except KeyError:  # the dock was made without napari's plugin manager
+        return Settings()
+    return Settings(
+        preferred.model,
+        trees=preferred.trees,
+        device=preferred.device,
+        threads=preferred.threads,
+    )
 
 
 def _line() -> QFrame:
