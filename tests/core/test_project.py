@@ -310,7 +310,7 @@ def test_a_failed_save_leaves_the_earlier_project(folder, project_on, scribbles)
     project = project_on(scribbles)
     save_project(project, path)
     before = path.read_bytes()
-    unsavable = replace(project, config=replace(CONFIG, trees=object()))
+    unsavable = replace(project, config=replace(CONFIG, model=object()))
     with pytest.raises(TypeError):
         save_project(unsavable, path)
     assert path.read_bytes() == before

@@ -258,10 +258,23 @@ def test_work_can_be_stopped_from_the_progress_report(micrograph, scribbles, cac
     assert told == [("features", 1, 1)]
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_that_no_forest_takes_is_refused_at_once(seed):
-    with pytest.raises(AlibiSegError, match=f"seed {seed} cannot be used"):
-        SegmentationConfig(seed=seed)
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("seed", -1, "from 0 to 4294967295"),
+        ("seed", 2**32, "from 0 to 4294967295"),
+        ("seed", "1", "from 0 to 4294967295"),
+        ("scale", 5, "from 1 to 4, or None"),
+        ("trees", 0, "from 1 to 100000"),
+        ("smoothing", -1, "from 0 to 32"),
+        ("smoothing", 1.5, "from 0 to 32"),
+        ("smoothing", None, "from 0 to 32"),
+        ("forest", "birch", "extra-trees, random"),
+    ],
+)
+def test_settings_that_nothing_can_be_trained_with_are_refused_at_once(name, value, allowed):
+    with pytest.raises(AlibiSegError, match=f"{name} .*{allowed}"):
+        SegmentationConfig(**{name: value})
 
 
 @pytest.mark.parametrize("device", ["abacus", "meta", "cuda:99", None])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from napari_alibi_seg.core.errors import AlibiSegError
-
 DEFAULT_MODEL = "alibi-dinov2-s14"
 CLASSICAL = "classical"
 """The model name that means: no deep features."""
@@ -25,6 +23,9 @@ SIGMAS_3D = (1.4, 2.8)
 LARGEST_CLASS = 2**16 - 1
 """The largest class that can be painted; labels are written in at most 16 bits."""
 
+LARGEST_FOREST = 100_000
+"""The most trees a forest may have."""
+
 LARGEST_SEED = 2**32 - 1
 """The largest seed a forest takes."""
 
@@ -39,11 +40,3 @@ class Forest(StrEnum):
 
     EXTRA_TREES = "extra-trees"
     RANDOM = "random"
-
-
-def require_seed(seed: int) -> None:
-    """Raise an `AlibiSegError` unless a forest takes a seed."""
-    if not 0 <= seed <= LARGEST_SEED:
-        raise AlibiSegError(
-            f"The seed {seed} cannot be used; give a whole number from 0 to {LARGEST_SEED}."
-        )

@@ -7,8 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.channels import ChannelConfig
-from napari_alibi_seg.core.choices import DEFAULT_MODEL, SMOOTHING, Forest, require_seed
+from napari_alibi_seg.core.choices import (
+    DEFAULT_MODEL,
+    LARGEST_FOREST,
+    LARGEST_RADIUS,
+    LARGEST_SEED,
+    SCALES,
+    SMOOTHING,
+    Forest,
+)
 from napari_alibi_seg.core.classical import channel_count, light_response
+from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
@@ -57,8 +66,15 @@ class SegmentationConfig:
     smoothing: int = SMOOTHING
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no forest takes."""
-        require_seed(self.seed)
+        """Refuse what nothing can be trained with, before it is noticed after long work."""
+        _require("scale", self.scale, range(SCALES[0], SCALES[-1] + 1), None)
+        _require("trees", self.trees, range(1, LARGEST_FOREST + 1))
+        _require("seed", self.seed, range(LARGEST_SEED + 1))
+        _require("smoothing", self.smoothing, range(LARGEST_RADIUS + 1))
+        if self.forest not in list(Forest):
+            raise AlibiSegError(
+                f"There is no forest {self.forest!r}; choose one of {', '.join(Forest)}."
+            )
 
     def fit_forest(
         self,
@@ -89,4 +105,13 @@ class SegmentationConfig:
             deep if classical else 0,
             vary,
             _BLIND_BETWEEN_IMAGES if several else _BLIND_WITHIN_IMAGE,
+        )
+
+
+def _require(name: str, value: int | None, allowed: range, *others: None) -> None:
+    if value not in others and value not in allowed:
+        also = f", or {others[0]}" if others else ""
+        raise AlibiSegError(
+            f"The {name} {value!r} cannot be used; give a whole number from {allowed[0]} to "
+            f"{allowed[-1]}{also}."
         )

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 
 from napari_alibi_seg.core.calibration import calibrate
-from napari_alibi_seg.core.choices import LARGEST_RADIUS, SCALES
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
 from napari_alibi_seg.core.stored import DAMAGE, with_tuples
@@ -26,7 +25,6 @@ from napari_alibi_seg.core.writing import replacing, versions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.config import SegmentationConfig
 
 _FORMAT = "napari-alibi-seg project 1"
 _LARGEST_PROJECT = 2**31
@@ -129,7 +127,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         strokes=strokes,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
-        config=_possible(_record(SegmentationConfig, config)),
+        config=_record(SegmentationConfig, config),
         image=None if image is None else ImageFile(**_with_path(image, path)),
         content=str(header["content"]),
         features=str(header["features"]),
@@ -137,19 +135,6 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
         spacing=spacing and float(spacing),
     )
-
-
-def _possible(config: SegmentationConfig) -> SegmentationConfig:
-    """Refuse settings that cannot be trained with: they would be noticed after long work."""
-    allowed = {
-        "scale": (None, *SCALES),
-        "smoothing": range(LARGEST_RADIUS + 1),
-        "trees": range(1, 2**31),
-    }
-    for name, values in allowed.items():
-        if getattr(config, name) not in values:
-            raise ValueError(f"{name} {getattr(config, name)!r} is out of range")
-    return config
 
 
 def _record(kind: Any, fields: dict[str, Any]) -> Any:
