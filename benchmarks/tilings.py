@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from methods import SHARED
-from napari_alibi_seg import FeatureExtractor, SegmentationConfig, read_image
+from napari_alibi_seg import SegmentationConfig, Segmenter, read_image, read_scribbles
 from napari_alibi_seg.core.blockwise import blocks
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.classifier import gather_samples
-from napari_alibi_seg.core.features import FeatureMap, automatic_scale
-from napari_alibi_seg.core.results import read_scribbles
-from napari_alibi_seg.core.segmentation import planes_of
-from napari_alibi_seg.core.voting import votes
+from napari_alibi_seg.core.features import TILE, FeatureExtractor, FeatureMap, automatic_scale
+from napari_alibi_seg.core.segmentation import BLOCK, planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.planes import Plane
 
 TILES = (20, 24, 40)
@@ -60,21 +60,30 @@ class Agreement:
 def agreements(model: str, data: Path, tiles: Sequence[int]) -> Iterator[Agreement]:
     """Compare the default tiles with others on the first image of every set."""
     loaded = load_backbone(model)
-    default, *others = (
-        FeatureExtractor(*loaded),
-        *(FeatureExtractor(*loaded, tile=tile) for tile in tiles),
-    )
+    default, *others = (FeatureExtractor(*loaded, tile=tile) for tile in (TILE, *tiles))
     for scribbles in sorted(data.glob("*/scribbles/spread-1")):
         path = min(scribbles.glob("*.png"))
         image = read_image(scribbles.parents[1] / "images" / path.name)
         plane = planes_of(image)[()]
+        segmenter = Segmenter(SegmentationConfig(model))
+        classifier = segmenter.fit(image, read_scribbles(path, image))
+        expected = segmenter.apply_to_plane(classifier, plane).labels
         scale = automatic_scale(plane.shape)
-        one = default.extract(plane, scale)
-        source = _Source(plane, read_scribbles(path, image), one)
+        usual = segmenter.cache.get(plane, default, scale)
         for tile, extractor in zip(tiles, others, strict=True):
-            other = extractor.extract(plane, scale)
+            features = extractor.extract(plane, scale)
+            changed = labels(classifier, plane, features) != expected
             name = scribbles.parents[1].name
-            yield Agreement(name, tile, cosine(one, other), source.changed(other))
+            yield Agreement(name, tile, cosine(usual, features), float(changed.mean()))
+
+
+def labels(classifier: PixelClassifier, plane: Plane, features: FeatureMap) -> NDArray[np.integer]:
+    """Classify a plane by other features than its classifier was trained on."""
+    channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
+    found = np.empty(plane.shape, classifier.label_values.dtype)
+    for window in blocks(plane.shape, BLOCK):
+        found[window.slices] = classifier.predict(channels, window).labels
+    return found
 
 
 def cosine(one: FeatureMap, other: FeatureMap) -> float:
@@ -82,32 +91,6 @@ def cosine(one: FeatureMap, other: FeatureMap) -> float:
     a, b = one.tokens.astype(np.float64), other.tokens.astype(np.float64)
     norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return float(((a * b).sum(axis=-1) / norms).mean())
-
-
-class _Source:
-    """A plane and the forest trained on one map of its features."""
-
-    def __init__(self, plane: Plane, painted: np.ndarray, features: FeatureMap) -> None:
-        self._plane = plane
-        self._projection = Projection.fit([features], ChannelConfig())
-        self._channels = self._of(features)
-        samples = [gather_samples(self._channels, painted)]
-        self._forest = SegmentationConfig().fit_forest(samples, self._projection)
-
-    def changed(self, features: FeatureMap) -> float:
-        """Return the share of pixels that get another class from another map."""
-        here, there = self._channels, self._of(features)
-        differ = 0
-        for window in blocks(self._plane.shape, 256):
-            classes = [
-                votes(self._forest, channels.block(window)).argmax(axis=-1)
-                for channels in (here, there)
-            ]
-            differ += np.count_nonzero(classes[0] != classes[1])
-        return differ / (self._plane.shape[0] * self._plane.shape[1])
-
-    def _of(self, features: FeatureMap) -> PixelChannels:
-        return PixelChannels(self._plane, ChannelConfig(), features, self._projection)
 
 
 def main() -> None:
