@@ -1,0 +1,232 @@
+"""How many strokes it saves to paint where the package suggests, against the ground truth.
+
+    python benchmarks/suggestions.py --output DIR [--model classical] [--seeds 5]
+
+Simulated users begin on an image of each set with one stroke per class, another one of a drawing
+for each seed, and add short strokes of the true class one by one: at the spot that the window would
+show next, at random places, or at random places of each class in turn. Scores are mean IoUs of the
+votes of every fourth pixel in rows and columns, under no stroke. DIR/strokes.csv gets the rows
+of a curve when it is done, and what it has is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from scipy.ndimage import label
+from tqdm import tqdm
+
+from comparison import print_table
+from methods import SHARED, Labels
+from napari_alibi_seg import SegmentationConfig, Segmenter
+from napari_alibi_seg.core.advice import Result, advising
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.judging import Training
+from napari_alibi_seg.core.live_channels import LiveChannels, PlaneChannels
+from napari_alibi_seg.core.live_records import Assessed
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.segmentation import planes_of
+from napari_alibi_seg.core.strokes import stroke_numbers
+from napari_alibi_seg.core.voting import votes
+from quality import tasks
+from scores import class_iou
+
+FOLLOWER, RANDOM, IN_TURN = USERS = ("suggested", "random", "random in turn")
+ADDED = 12
+Curve: TypeAlias = np.ndarray
+"""(ADDED + 1,) mean IoU after so many added strokes."""
+Key: TypeAlias = tuple[str, str, str, int]
+"""Model, set, user, seed."""
+
+_STEP = 4
+_HALF_LENGTH, _RADIUS = 10, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """An image with its truth, a drawing to begin with, and its channels."""
+
+    truth: Labels
+    drawing: Labels
+    channels: PlaneChannels
+    trained: Training
+
+    def begun(self, seed: int) -> Labels:
+        """Return one stroke per class of the drawing."""
+        numbers, chosen = stroke_numbers(self.drawing), []
+        for value in np.unique(self.drawing[self.drawing > 0]):
+            strokes = np.unique(numbers[self.drawing == value])
+            chosen.append(strokes[seed % len(strokes)])
+        return np.where(np.isin(numbers, chosen), self.drawing, 0)
+
+    def taught(self, scribbles: Labels, seed: int) -> Training:
+        """Train on scribbles."""
+        samples = [self.channels.samples(scribbles)]
+        config = replace(self.trained.config, seed=seed)
+        forest = config.fit_forest(samples, self.trained.classifier.projection)
+        classifier = replace(self.trained.classifier, forest=forest)
+        return Training(classifier, config, {(): scribbles}, samples)
+
+    def suggested(self, training: Training, scribbles: Labels) -> tuple[int, int]:
+        """Return the first spot the window would go to; the user skips what is not annotated."""
+        steps = advising(Result((), scribbles, self.channels, training))
+        told = next(step for step in steps if isinstance(step, Assessed))
+        return next((s.row, s.column) for s in told.spots if self.truth[s.row, s.column])
+
+    def score(self, training: Training, scribbles: Labels) -> float:
+        """Return the mean IoU of the classes."""
+        values = self.channels.every(_STEP, Window(0, 0, *self.truth.shape), 0)
+        classes = training.classifier.forest.classes_
+        found = classes[votes(training.classifier.forest, values).argmax(axis=-1)]
+        truth, painted = (some[::_STEP, ::_STEP] for some in (self.truth, scribbles))
+        scored = (truth > 0) & (painted == 0)
+        pairs = [(truth[scored] == value, found[scored] == value) for value in classes]
+        return float(np.mean([class_iou(*pair) for pair in pairs]))
+
+
+def canvas(folder: Path, model: str) -> Canvas:
+    """Return what is needed to paint on a set's first image."""
+    [task] = tasks(folder, "same", "spread-1", 0, 1)
+    [name] = task.painted
+    image, drawing = task.image(name), task.scribbles(name)
+    segmenter = Segmenter(SegmentationConfig(model))
+    classifier, planes = segmenter.fit(image, drawing), planes_of(image)
+    live, deep, filters = LiveChannels(), None, segmenter.config.channels
+    live.open(planes)
+    if classifier.projection is not None:
+        alone = replace(classifier, channels=replace(filters, sigmas=()))
+        deep = segmenter.channels(alone, planes[()])
+    channels = PlaneChannels(deep, live.classical((), filters))
+    trained = Training(classifier, segmenter.config, {(): drawing}, [])
+    return Canvas(task.truth(name), drawing, channels, trained)
+
+
+def stroke(truth: Labels, row: int, column: int, random: np.random.Generator) -> np.ndarray:
+    """Return where a short line through a pixel lies that keeps to the class there."""
+    angle = random.uniform(0, np.pi)
+    rows, columns = np.ogrid[-row : truth.shape[0] - row, -column : truth.shape[1] - column]
+    along = np.clip(rows * np.sin(angle) + columns * np.cos(angle), -_HALF_LENGTH, _HALF_LENGTH)
+    away = np.hypot(rows - along * np.sin(angle), columns - along * np.cos(angle))
+    pieces = label((away <= _RADIUS) & (truth == truth[row, column]))[0]
+    return pieces == pieces[row, column]
+
+
+def curve(on: Canvas, user: str, seed: int) -> Curve:
+    """Let a user paint."""
+    random, scribbles, ious = np.random.default_rng(seed), on.begun(seed), []
+    classes = random.permutation(np.unique(scribbles[scribbles > 0]))
+    for count in range(ADDED + 1):
+        training = on.taught(scribbles, seed)
+        ious.append(on.score(training, scribbles))
+        if user == FOLLOWER:
+            place = on.suggested(training, scribbles)
+        else:
+            wanted = [classes[count % len(classes)]] if user == IN_TURN else classes
+            place = tuple(random.choice(np.argwhere(np.isin(on.truth, wanted) & (scribbles == 0))))
+        there = stroke(on.truth, *place, random)
+        scribbles = np.where(there & (scribbles == 0), on.truth, scribbles)
+    return np.array(ious)
+
+
+def saved(mine: Curve, other: Curve) -> float:
+    """Return the share of the other's strokes not needed to end as well; negative if it is less.
+
+    That is minus what the other saves to end as well as this one.
+    """
+    if mine.max() < other[-1]:
+        return -saved(other, mine)
+    return 1 - int(np.argmax(mine >= other[-1])) / ADDED
+
+
+def read(path: Path) -> dict[Key, Curve]:
+    """Return the curves of a table, by what they are of."""
+    found: dict[Key, list[float]] = {}
+    if path.is_file():
+        with path.open(newline="") as file:
+            for model, name, user, seed, _, iou in list(csv.reader(file))[1:]:
+                found.setdefault((model, name, user, int(seed)), []).append(float(iou))
+    return {key: np.array(ious) for key, ious in found.items()}
+
+
+def append(path: Path, key: Key, ious: Curve) -> None:
+    """Write the rows of a curve."""
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if not file.tell():
+            writer.writerow(("model", "set", "user", "seed", "strokes", "iou"))
+        writer.writerows((*key, added, f"{iou:.5f}") for added, iou in enumerate(ious))
+
+
+def told(curves: np.ndarray) -> list[str]:
+    """Return how many strokes are saved by (users, seeds, ADDED + 1) curves, and over the seeds."""
+    cells = []
+    for other in (1, 2):
+        mean = curves.mean(axis=1)
+        each = [saved(mine, its) for mine, its in zip(curves[0], curves[other], strict=True)]
+        spread = f"{min(each):.0%} to {max(each):.0%}"
+        cells.append(f"{saved(mean[0], mean[other]):.0%} ({spread})")
+    return cells
+
+
+def report(sets: dict[str, np.ndarray]) -> None:
+    """Print what the (users, seeds, ADDED + 1) curves of the sets say, sets weighing alike."""
+    together = np.mean(list(sets.values()), axis=0)
+    named = {**sets, "mean of the curves": together}
+    head = ["set", "begun", *USERS, *(f"saved: {user}" for user in USERS[1:])]
+    rows = [
+        [
+            name,
+            f"{c[:, :, 0].mean():.3f}",
+            *(f"{u:.3f}" for u in c[:, :, -1].mean(axis=1)),
+            *told(c),
+        ]
+        for name, c in named.items()
+    ]
+    print_table(head, rows)
+    means = [[saved(c[0], c[i]) for c in (s.mean(axis=1) for s in sets.values())] for i in (1, 2)]
+    print(
+        "\nmean of the sets:",
+        *(f"{np.mean(some):.0%} of {user}" for some, user in zip(means, USERS[1:], strict=True)),
+    )
+    head = ["added strokes", *map(str, range(0, ADDED + 1, 2)), "mean"]
+    rows = [
+        [user, *(f"{iou:.3f}" for iou in (*c[::2], c[1:].mean()))]
+        for user, c in zip(USERS, together.mean(axis=1), strict=True)
+    ]
+    print_table(head, rows)
+
+
+def main() -> None:
+    """Let all paint, and print what they reach."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=SHARED / "data")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="default: all")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "strokes.csv"
+    known, sets = read(path), {}
+    folders = [p for p in sorted(options.data.iterdir()) if p.name in (options.sets or [p.name])]
+    for folder in tqdm([folder for folder in folders if folder.is_dir()]):
+        keys = [(options.model, folder.name, *one) for one in product(USERS, range(options.seeds))]
+        missing = [key for key in keys if key not in known]
+        if missing:
+            on = canvas(folder, options.model)
+        for key in missing:
+            known[key] = curve(on, *key[2:])
+            append(path, key, known[key])
+        of_all = [known[key] for key in keys]
+        sets[folder.name] = np.reshape(of_all, (len(USERS), options.seeds, ADDED + 1))
+    report(sets)
+
+
+if __name__ == "__main__":
+    main()
