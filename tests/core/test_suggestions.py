@@ -43,3 +43,22 @@ def test_a_grid_has_few_points_and_fits_blocks():
         step = grid_step(shape)
         assert 64 % step == 0
         assert shape[0] * shape[1] / step**2 <= 20_000
+
+
+def test_no_spot_lies_at_the_border_however_doubtful_it_is_there():
+    doubt = np.full((64, 64), 0.9)
+    doubt[3:-3, 3:-3] = 0.2
+
+    spots = next_spots(votes_of(doubt), np.zeros((256, 256), bool), 4)
+
+    places = np.array([(spot.row, spot.column) for spot in spots])
+    assert len(spots) == 8
+    assert places.min() >= 16
+    assert places.max() < 240
+
+
+def test_a_plane_of_few_pixels_has_spots_too():
+    for shape in ((24, 24), (7, 300), (1, 1)):
+        h, w = (-(-length // 2) for length in shape)
+
+        assert next_spots(votes_of(np.full((h, w), 0.5)), np.zeros(shape, bool), 2)

@@ -3,7 +3,9 @@
 Worth is uncertainty times diversity, as in batch active learning. Of the forms tried against
 ground truth (docs/accuracy.md) the plainest won: the margin between the two leading classes,
 averaged over a brush's breadth, times the distance from the nearest stroke. Pixels unlike all
-that is painted are mostly scratches and dust; preferring them cost more than it taught.
+that is painted are mostly scratches and dust; preferring them cost more than it taught. So did
+the image's border: pixel filters are in doubt there for want of neighbours, which is like nothing
+inside, and half the stroke falls off.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _BRUSH = 4.0
 _REACH = 40.0
+_BORDER = 16
+_BORDER_SHARE = 1 / 8
 _GRID_POINTS = 20_000
 _LARGEST_STEP = 64
 
@@ -73,7 +77,7 @@ def next_spots(
     count : int
         At most so many, the best first, each away from those before it.
     """
-    doubt = gaussian_filter(margin_doubt(votes), _BRUSH / step)
+    doubt = gaussian_filter(margin_doubt(votes), _BRUSH / step) * _inside(painted.shape, step)
     if missing is not None:
         doubt[missing] = 0
     nearest = np.full(doubt.shape, np.inf)
@@ -89,6 +93,18 @@ def next_spots(
         spots.append(Spot(row * step, column * step, float(worth[row, column])))
         nearest = np.minimum(nearest, step * np.hypot(rows - row, columns - column))
     return tuple(Spot(s.row, s.column, s.worth / spots[0].worth) for s in spots)
+
+
+def _inside(shape: tuple[int, ...], step: int) -> NDArray[np.bool_]:
+    """Return which points of the grid lie away from the border, more closely on a small plane."""
+    near = [min(_BORDER, int(length * _BORDER_SHARE)) for length in shape]
+    points = np.ogrid[: shape[0] : step, : shape[1] : step]
+    rows, columns = (
+        (some >= border) & (some < length - border)
+        for some, border, length in zip(points, near, shape, strict=True)
+    )
+    inside: NDArray[np.bool_] = rows & columns
+    return inside
 
 
 def margin_doubt(votes: NDArray[np.float32]) -> NDArray[np.float32]:
