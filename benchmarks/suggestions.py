@@ -140,7 +140,7 @@ def saved(mine: Curve, other: Curve) -> float:
     That is minus what the other saves to end as well as this one.
     """
     if mine.max() < other[-1]:
-        return -saved(other, mine)
+        return 0.0 - saved(other, mine)  # never -0.0
     return 1 - int(np.argmax(mine >= other[-1])) / ADDED
 
 
