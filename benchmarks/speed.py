@@ -17,6 +17,7 @@ import os
 import time
 from dataclasses import astuple, dataclass, fields, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,9 @@ import numpy as np
 import timm
 import torch
 
-from methods import SHARED
+from methods import SHARED, convpaint
 from micrographs import mirrored, scribbled
-from napari_alibi_seg import FeatureExtractor, SegmentationConfig
+from napari_alibi_seg import FeatureExtractor, SegmentationConfig, Segmenter
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features import TILE, automatic_scale
@@ -257,6 +258,28 @@ def seam_figures(extractor: FeatureExtractor, data: Path) -> Iterator[Figure]:
         yield Figure(f"worst image, tiles of {tile} tokens", f"{max(changed):.2%}", "<= .1 %")
 
 
+def rival_figures(model: str, repeats: int) -> Iterator[Figure]:
+    """Compare with convpaint, from image and scribbles to labels, where it is installed."""
+    if not find_spec("napari_convpaint"):
+        return
+    image, scribbles = as_micrograph(mirrored(SIDE)), scribbled(SIDE)
+
+    def ours(scale: int | None) -> None:
+        segmenter = Segmenter(SegmentationConfig(model, scale))
+        next(segmenter.apply(segmenter.fit(image, scribbles), image))
+
+    took = in_turns(
+        repeats,
+        default=partial(ours, None),
+        plain=partial(ours, 1),
+        convpaint=lambda: convpaint("dinov2", [image], [scribbles], 0)(image),
+    )
+    yield Figure("convpaint with DINOv2, end to end (s)", f"{took['convpaint']:.1f}")
+    for name, what in (("default", "default"), ("plain", "at scale 1")):
+        ratio = took["convpaint"] / took[name]
+        yield Figure(f"convpaint / {what} ({took[name]:.1f} s)", f"{ratio:.1f}", ">= 3")
+
+
 def figures(options: argparse.Namespace) -> Iterator[Figure]:
     """Measure all that is asked for."""
     yield Figure("load of the machine before (1 min)", f"{os.getloadavg()[0]:.2f}")
@@ -266,13 +289,14 @@ def figures(options: argparse.Namespace) -> Iterator[Figure]:
         "attention": lambda: attention_figures(extractor, options.repeats),
         "strokes": lambda: stroke_figures(extractor, options.repeats),
         "seams": lambda: seam_figures(extractor, options.data),
+        "convpaint": lambda: rival_figures(options.model, options.repeats),
     }
     for name in options.parts:
         yield from parts[name]()
     yield Figure("load of the machine after (1 min)", f"{os.getloadavg()[0]:.2f}")
 
 
-PARTS = ("features", "attention", "strokes", "seams")
+PARTS = ("features", "attention", "strokes", "seams", "convpaint")
 
 
 def main() -> None:
