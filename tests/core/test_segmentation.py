@@ -277,6 +277,10 @@ def test_settings_that_nothing_can_be_trained_with_are_refused_at_once(name, val
         SegmentationConfig(**{name: value})
 
 
+def test_a_forest_may_be_chosen_by_its_plain_name():
+    assert SegmentationConfig(forest="random").forest is Forest.RANDOM
+
+
 @pytest.mark.parametrize("device", ["abacus", "meta", "cuda:99", None])
 def test_a_device_that_is_not_there_is_explained(micrograph, scribbles, device):
     with pytest.raises(DeviceError, match=f"{device!r} cannot be used"):

@@ -75,6 +75,7 @@ class SegmentationConfig:
             raise AlibiSegError(
                 f"There is no forest {self.forest!r}; choose one of {', '.join(Forest)}."
             )
+        object.__setattr__(self, "forest", Forest(self.forest))  # a plain name serves, too
 
     def fit_forest(
         self,
