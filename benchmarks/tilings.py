@@ -17,12 +17,12 @@ import numpy as np
 
 from methods import SHARED
 from napari_alibi_seg import SegmentationConfig, Segmenter, read_image, read_scribbles
-from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features import TILE, FeatureExtractor, FeatureMap, automatic_scale
-from napari_alibi_seg.core.segmentation import BLOCK, planes_of
+from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.segmentation import planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,10 +80,7 @@ def agreements(model: str, data: Path, tiles: Sequence[int]) -> Iterator[Agreeme
 def labels(classifier: PixelClassifier, plane: Plane, features: FeatureMap) -> NDArray[np.integer]:
     """Classify a plane by other features than its classifier was trained on."""
     channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
-    found = np.empty(plane.shape, classifier.label_values.dtype)
-    for window in blocks(plane.shape, BLOCK):
-        found[window.slices] = classifier.predict(channels, window).labels
-    return found
+    return classifier.predict(channels, Window(0, 0, *plane.shape)).labels
 
 
 def cosine(one: FeatureMap, other: FeatureMap) -> float:

@@ -129,3 +129,14 @@ def make_desk(make_napari_viewer_proxy, qtbot):
 @pytest.fixture
 def desk(make_desk):
     return make_desk()
+
+
+@pytest.fixture
+def segmented_desk(desk, pixels):
+    """A desk with two strokes and their result, by pixel filters alone to be quick."""
+    desk.hurry()
+    desk.open(pixels, name="alloy")
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    return desk

@@ -6,12 +6,8 @@ import weakref
 import tifffile
 
 
-def test_an_image_that_is_removed_is_let_go_of(desk, pixels):
-    desk.hurry()
-    desk.open(pixels, name="first")
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
+def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
+    desk = segmented_desk
     parts = (desk.work, desk.work.scribbles, desk.work.result, *desk.viewer.layers)
     left = [weakref.ref(part) for part in parts]
     del parts

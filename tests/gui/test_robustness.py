@@ -6,24 +6,12 @@ from dataclasses import replace
 
 import dask.array as da
 import numpy as np
-import pytest
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.worker import Bridge
-
-
-@pytest.fixture
-def segmented_desk(desk, pixels):
-    """A desk with two strokes and their result, by pixel filters alone to be quick."""
-    desk.hurry()
-    desk.open(pixels, name="alloy")
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-    return desk
 
 
 def test_the_result_follows_undo_and_redo(segmented_desk):

@@ -14,7 +14,7 @@ from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
 from napari_alibi_seg.core.tiling import add_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,15 +34,16 @@ class _Tokens:
     """A feature map in the making; its tiles come in any order, and are added in theirs."""
 
     values: NDArray[np.float16]
+    tiles: Sequence[Tile]
     waiting: list[Tile]
     come: dict[Tile, NDArray[np.float16]] = field(default_factory=dict)
 
-    def add(self, tile: Tile, tokens: NDArray[np.float16], order: list[Tile]) -> None:
+    def add(self, tile: Tile, tokens: NDArray[np.float16]) -> None:
         """Take a tile; with the last one the map is complete."""
         self.come[tile] = tokens
         self.waiting.remove(tile)
         if not self.waiting:
-            for one in order:
+            for one in self.tiles:
                 add_tile(self.values, one, self.come.pop(one))
 
 
@@ -114,15 +115,14 @@ class GrowingFeatures:
         """
         extractor, scale = self._extractors[config.model], self._scale(config)
         kept = self._begun(config, index, needed)
-        tiles = extractor.tiles(self._planes[index].shape, scale)
-        total = len(tiles)
+        total = len(kept.tiles)
         megabytes = kept.values.nbytes / 1e6
         started, first = time.monotonic(), len(kept.waiting)
         order = partial(_distance, stride=self._stride(config), visible=visible)
         yield FeatureProgress(index, total - first, total, None if first else 0.0, megabytes)
         todo = sorted(kept.waiting, key=order)
         for tile, tokens in extractor.compute(self._planes[index], todo, scale):
-            kept.add(tile, tokens, tiles)
+            kept.add(tile, tokens)
             left = len(kept.waiting)
             seconds = (time.monotonic() - started) / (first - left) * left
             yield FeatureProgress(index, total - left, total, seconds, megabytes)
@@ -136,7 +136,8 @@ class GrowingFeatures:
             extractor, scale = self._extractors[config.model], self._scale(config)
             shape = self._planes[index].shape
             size = (*extractor.grid(shape, scale), extractor.backbone.channels)
-            kept = _Tokens(np.zeros(size, np.float16), extractor.tiles(shape, scale))
+            tiles = extractor.tiles(shape, scale)
+            kept = _Tokens(np.zeros(size, np.float16), tiles, list(tiles))
             self._make_room(kept.values.nbytes, needed)
         self._tokens[key] = kept  # the youngest is last
         return kept

@@ -29,6 +29,7 @@ from napari_alibi_seg.core.features import (
 from napari_alibi_seg.core.images import Micrograph
 from napari_alibi_seg.core.planes import Depth, Plane, Window
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.smoothing import margin
 from napari_alibi_seg.core.strokes import painted_pixels, painted_without
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Segmenter:
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
-        side = self.block + 8 * classifier.smoothing
+        side = self.block + 2 * margin(classifier.smoothing)
         channels_and_votes = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
         block_bytes = _COPIES * 4 * side**2 * channels_and_votes
 

@@ -25,9 +25,14 @@ _EPSILON = 1e-4
 _NOISE_COUNTS = 12.0
 
 
+def margin(radius: int) -> int:
+    """Return how far around a pixel its smoothed votes look, in pixels."""
+    return 4 * radius + 1 if radius else 0
+
+
 def reach(window: Window, radius: int, shape: tuple[int, int]) -> Window:
     """Return what of a plane must be known to smooth a window of it."""
-    return window.grown(4 * radius + 1 if radius else 0).within(shape)
+    return window.grown(margin(radius)).within(shape)
 
 
 def smoothed(
