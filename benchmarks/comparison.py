@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from methods import OURS
-from scores import Run, Score, ScoreTable
+from scores import Run, Score, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("scores", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    scores = ScoreTable(options.scores).scores
+    scores = Table(options.scores, Run, Score).rows
     print_tables(scores)
     if options.plot:
         plot(scores, options.plot)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from comparison import print_tables
 from methods import SHARED, Labels, Train, methods
 from napari_alibi_seg import Micrograph, read_image, read_scribbles
-from scores import Run, Score, ScoreTable, score
+from scores import Run, Score, Table, score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,10 +101,10 @@ def scored(train: Train, task: Task, names: list[str]) -> Iterator[tuple[str, Sc
         yield name, score(task.truth(name), labels, classes[classes > 0], pixels)
 
 
-def complete(table: ScoreTable, task: Task, trains: dict[str, Train]) -> None:
+def complete(table: Table[Run, Score], task: Task, trains: dict[str, Train]) -> None:
     """Compute the scores of a task that the table does not have."""
     for method, train in trains.items():
-        missing = [name for name in task.scored if task.run(method, name) not in table.scores]
+        missing = [name for name in task.scored if task.run(method, name) not in table.rows]
         if missing:
             found = scored(train, task, missing)
             table.add((task.run(method, name), one) for name, one in found)
@@ -133,10 +133,10 @@ def main() -> None:
     folders = [p for p in sorted(options.data.iterdir()) if p.name in (options.sets or [p.name])]
     wanted = product(range(options.seeds), options.protocol, options.scribbles, folders)
     every = [t for seed, *what in wanted for t in tasks(what[2], *what[:2], seed, options.limit)]
-    table = ScoreTable(options.output / "scores.csv")
+    table = Table(options.output / "scores.csv", Run, Score)
     for task in tqdm(every, mininterval=20):
         complete(table, task, trains)
-    print_tables(table.scores)
+    print_tables(table.rows)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Scores of a segmentation against ground truth, and the table they are kept in."""
+"""Scores of a segmentation against ground truth, and the table that results are kept in."""
 
 from __future__ import annotations
 
 import csv
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar, get_type_hints
 
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt
@@ -12,10 +12,14 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Record = TypeVar("Record")
 
 TOLERANCE = 3.0
 """How far, in pixels, a boundary may be off and still count as found."""
@@ -119,28 +123,34 @@ def edge(mask: NDArray[np.bool_], scored: NDArray[np.bool_]) -> NDArray[np.bool_
     return mask & scored & binary_dilation(~mask & scored)
 
 
-class ScoreTable:
-    """The scores of all runs, in a CSV file that is whole after every one of them."""
+class Table(Generic[Key, Value]):
+    """Records by their keys, in a CSV file that is whole after every addition.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path : Path
+        The file; a column for each field.
+    key, value : type
+        Dataclasses of strings and numbers.
+    """
+
+    def __init__(self, path: Path, key: type[Key], value: type[Value]) -> None:
         self._path = path
-        self.scores: dict[Run, Score] = {}
+        self._columns = [field.name for record in (key, value) for field in fields(record)]
+        self.rows: dict[Key, Value] = {}
         if path.is_file():
             with path.open(newline="") as file:
-                self.scores = dict(map(_parsed, csv.DictReader(file)))
+                for row in csv.DictReader(file):
+                    self.rows[_parsed(key, row)] = _parsed(value, row)
 
-    def add(self, found: Iterable[tuple[Run, Score]]) -> None:
-        """Add scores and write the file anew."""
-        self.scores.update(found)
-        names = [field.name for record in (Run, Score) for field in fields(record)]
+    def add(self, found: Iterable[tuple[Key, Value]]) -> None:
+        """Add records and write the file anew."""
+        self.rows.update(found)
         with replacing(self._path) as aside, aside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
+            writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
-            writer.writerows(asdict(run) | asdict(one) for run, one in self.scores.items())
+            writer.writerows(asdict(key) | asdict(value) for key, value in self.rows.items())
 
 
-def _parsed(row: dict[str, str]) -> tuple[Run, Score]:
-    run = Run(
-        *(row[name] for name in ("method", "protocol", "kind", "set", "image")), int(row["seed"])
-    )
-    return run, Score(float(row["iou"]), float(row["boundary_f1"]), row["per_class"])
+def _parsed(record: type[Record], row: Mapping[str, str]) -> Record:
+    return record(**{name: kind(row[name]) for name, kind in get_type_hints(record).items()})

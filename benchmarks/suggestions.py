@@ -12,7 +12,6 @@ of a curve when it is done, and what it has is not computed again.
 from __future__ import annotations
 
 import argparse
-import csv
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -27,25 +26,42 @@ from methods import SHARED, Labels
 from napari_alibi_seg import SegmentationConfig, Segmenter
 from napari_alibi_seg.core.advice import Result, advising
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.classifier import gather_samples
 from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_channels import LiveChannels, PlaneChannels
 from napari_alibi_seg.core.live_records import Assessed
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.segmentation import planes_of
-from napari_alibi_seg.core.strokes import stroke_numbers
+from napari_alibi_seg.core.strokes import painted_pixels, stroke_numbers
 from napari_alibi_seg.core.voting import votes
 from quality import tasks
-from scores import class_iou
+from scores import Table, class_iou
 
 FOLLOWER, RANDOM, IN_TURN = USERS = ("suggested", "random", "random in turn")
 ADDED = 12
 Curve: TypeAlias = np.ndarray
 """(ADDED + 1,) mean IoU after so many added strokes."""
-Key: TypeAlias = tuple[str, str, str, int]
-"""Model, set, user, seed."""
 
 _STEP = 4
 _HALF_LENGTH, _RADIUS = 10, 2
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a user's curve: how many strokes were added."""
+
+    model: str
+    set: str
+    user: str
+    seed: int
+    strokes: int
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The mean IoU of the classes then."""
+
+    iou: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +75,17 @@ class Canvas:
 
     def begun(self, seed: int) -> Labels:
         """Return one stroke per class of the drawing."""
-        numbers, chosen = stroke_numbers(self.drawing), []
-        for value in np.unique(self.drawing[self.drawing > 0]):
-            strokes = np.unique(numbers[self.drawing == value])
-            chosen.append(strokes[seed % len(strokes)])
-        return np.where(np.isin(numbers, chosen), self.drawing, 0)
+        rows, columns = painted_pixels(self.drawing)
+        numbers, values = stroke_numbers(self.drawing), self.drawing[rows, columns]
+        of_classes = [np.unique(numbers[values == value]) for value in np.unique(values)]
+        chosen = np.isin(numbers, [strokes[seed % len(strokes)] for strokes in of_classes])
+        begun = np.zeros_like(self.drawing)
+        begun[rows[chosen], columns[chosen]] = values[chosen]
+        return begun
 
     def taught(self, scribbles: Labels, seed: int) -> Training:
         """Train on scribbles."""
-        samples = [self.channels.samples(scribbles)]
+        samples = [gather_samples(self.channels, scribbles)]
         config = replace(self.trained.config, seed=seed)
         forest = config.fit_forest(samples, self.trained.classifier.projection)
         classifier = replace(self.trained.classifier, forest=forest)
@@ -144,25 +162,6 @@ def saved(mine: Curve, other: Curve) -> float:
     return 1 - int(np.argmax(mine >= other[-1])) / ADDED
 
 
-def read(path: Path) -> dict[Key, Curve]:
-    """Return the curves of a table, by what they are of."""
-    found: dict[Key, list[float]] = {}
-    if path.is_file():
-        with path.open(newline="") as file:
-            for model, name, user, seed, _, iou in list(csv.reader(file))[1:]:
-                found.setdefault((model, name, user, int(seed)), []).append(float(iou))
-    return {key: np.array(ious) for key, ious in found.items()}
-
-
-def append(path: Path, key: Key, ious: Curve) -> None:
-    """Write the rows of a curve."""
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if not file.tell():
-            writer.writerow(("model", "set", "user", "seed", "strokes", "iou"))
-        writer.writerows((*key, added, f"{iou:.5f}") for added, iou in enumerate(ious))
-
-
 def told(curves: np.ndarray) -> list[str]:
     """Return how many strokes are saved by (users, seeds, ADDED + 1) curves, and over the seeds."""
     cells = []
@@ -211,19 +210,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--sets", nargs="+", metavar="SET", help="default: all")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / "strokes.csv"
-    known, sets = read(path), {}
+    table, sets = Table(options.output / "strokes.csv", Point, Reached), {}
     folders = [p for p in sorted(options.data.iterdir()) if p.name in (options.sets or [p.name])]
     for folder in tqdm([folder for folder in folders if folder.is_dir()]):
-        keys = [(options.model, folder.name, *one) for one in product(USERS, range(options.seeds))]
-        missing = [key for key in keys if key not in known]
+        points = {
+            key: [Point(options.model, folder.name, *key, added) for added in range(ADDED + 1)]
+            for key in product(USERS, range(options.seeds))
+        }
+        missing = [key for key, its in points.items() if its[-1] not in table.rows]
         if missing:
             on = canvas(folder, options.model)
         for key in missing:
-            known[key] = curve(on, *key[2:])
-            append(path, key, known[key])
-        of_all = [known[key] for key in keys]
+            ious = (Reached(round(iou, 5)) for iou in curve(on, *key).tolist())
+            table.add(zip(points[key], ious, strict=True))
+        of_all = [[table.rows[point].iou for point in its] for its in points.values()]
         sets[folder.name] = np.reshape(of_all, (len(USERS), options.seeds, ADDED + 1))
     report(sets)
 

@@ -17,7 +17,10 @@ import numpy as np
 import zarr
 
 from micrographs import MICROGRAPH, SCRIBBLES, mirrored
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from processes import PROGRAM, cost
+
+APPLY = ["apply", "c.skops", "volume.zarr", "--output", "labels.ome.zarr"]
 
 
 def write_volume(path: Path, planes: int, side: int) -> None:
@@ -35,15 +38,12 @@ def train(folder: Path, model: str) -> None:
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-APPLY = ["apply", "c.skops", "volume.zarr", "--output", "labels.ome.zarr"]
-
-
 def main() -> None:
     """Print a Markdown table, a row per number of planes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--planes", nargs="+", type=int, default=[4, 8])
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--model", default="alibi-dinov2-s14")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     options = parser.parse_args()
     print("| planes | time (s) | s per megapixel | peak memory (GB) |\n|---|---|---|---|")
     for planes in options.planes:
