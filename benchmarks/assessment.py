@@ -85,7 +85,7 @@ class Drawing:
     @property
     def right(self) -> np.ndarray:
         """Whether the known pixels have the true class."""
-        return self.seen.votes[self.known].argmax(axis=1) == self.truth[self.known]
+        return np.asarray(self.seen.votes[self.known].argmax(axis=1) == self.truth[self.known])
 
     def best_temperature(self) -> float:
         """Return the temperature under which the truth is most probable."""
@@ -141,7 +141,15 @@ class Judge:
             gain,
         )
 
-    def _gain(self, image, path: Path, scribbles: Labels, shares, place, grid) -> float | None:
+    def _gain(
+        self,
+        image: Micrograph,
+        path: Path,
+        scribbles: Labels,
+        shares: np.ndarray,
+        place: np.ndarray,
+        grid: np.ndarray,
+    ) -> float | None:
         family, number = path.parent.name.split("-") if "-" in path.parent.name else ("", "")
         other = path.parents[1] / f"{family}-2" / path.name
         if number != "1" or not other.exists():

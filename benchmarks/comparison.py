@@ -27,6 +27,8 @@ from scores import Run, Score, Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from matplotlib.axes import Axes
+
 REFERENCES = ("classical", "random forest")
 BySet: TypeAlias = dict[str, NDArray[np.float64]]
 """One value per image, by set."""
@@ -184,7 +186,7 @@ def plot(scores: Mapping[Run, Score], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def draw_gains(axes, group: dict[str, dict[Run, Score]], colours: dict[str, str]) -> None:
+def draw_gains(axes: Axes, group: dict[str, dict[Run, Score]], colours: dict[str, str]) -> None:
     """Draw one protocol and family: a line of dots per method."""
     names = [name for name in group if name != REFERENCES[0]]
     for row, name in enumerate(names):

@@ -12,9 +12,10 @@ stock model's.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -31,14 +32,15 @@ from scores import class_iou
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
+Patches: TypeAlias = tuple[NDArray[np.float32], NDArray[np.integer[Any]]]
+"""Tokens and the class of each."""
 
 SCALE = 2
 _PATCHES = 6000
 _PENALTY = 0.01
 
 
-def patches(extractor: FeatureExtractor, folder: Path, name: str) -> tuple[NDArray, NDArray]:
+def patches(extractor: FeatureExtractor, folder: Path, name: str) -> Patches:
     """Return the (h, w, C) tokens of an image and the (h, w) majority class of each patch."""
     image = read_image(folder / "images" / name)
     [plane] = planes_of(image).values()
@@ -53,17 +55,18 @@ def patches(extractor: FeatureExtractor, folder: Path, name: str) -> tuple[NDArr
     return features.tokens.astype(np.float32), counts.argmax(axis=0)
 
 
-def folds(tokens: list[NDArray], truth: list[NDArray]) -> list[tuple[NDArray, NDArray]]:
+def folds(images: list[Patches]) -> list[Patches]:
     """Return (N, C) tokens and (N,) classes of every image, or of the halves of the only one."""
-    if len(tokens) == 1:
-        middle = tokens[0].shape[1] // 2
+    if len(images) == 1:
+        [(tokens, truth)] = images
+        middle = tokens.shape[1] // 2
         halves = (np.s_[:, :middle], np.s_[:, middle:])
-        tokens, truth = ([whole[half] for half in halves] for [whole] in (tokens, truth))
-    flat = [(t.reshape(-1, t.shape[-1]), c.ravel()) for t, c in zip(tokens, truth, strict=True)]
+        images = [(tokens[half], truth[half]) for half in halves]
+    flat = [(tokens.reshape(-1, tokens.shape[-1]), truth.ravel()) for tokens, truth in images]
     return [(t[c > 0], c[c > 0]) for t, c in flat]
 
 
-def left_out(parts: list[tuple[NDArray, NDArray]]) -> float:
+def left_out(parts: list[Patches]) -> float:
     """Return the mean IoU of the patches of each part, taught by the others."""
     classes = np.unique(np.concatenate([truth for _, truth in parts]))
     scores = []
@@ -83,8 +86,7 @@ def left_out(parts: list[tuple[NDArray, NDArray]]) -> float:
 def of_a_set(extractor: FeatureExtractor, folder: Path) -> float:
     """Return the mean IoU on a set."""
     names = [path.name for path in sorted((folder / "images").glob("*.png"))]
-    tokens, truth = zip(*(patches(extractor, folder, name) for name in names), strict=True)
-    return left_out(folds(list(tokens), list(truth)))
+    return left_out(folds([patches(extractor, folder, name) for name in names]))
 
 
 def main() -> None:

@@ -85,7 +85,8 @@ def tasks(folder: Path, protocol: str, kind: str, seed: int, limit: int | None) 
 
 def labelled(train: Train, task: Task, names: list[str]) -> Iterator[tuple[str, Labels]]:
     """Train once and yield the labels of the images named."""
-    images, scribbles = ([read(n) for n in task.painted] for read in (task.image, task.scribbles))
+    images = [task.image(name) for name in task.painted]
+    scribbles = [task.scribbles(name) for name in task.painted]
     trained = train(images, scribbles, task.seed)
     for name in names:
         yield name, trained(task.image(name))
@@ -132,7 +133,11 @@ def main() -> None:
     trains = {name: known[name] for name in options.methods or known}
     folders = [p for p in sorted(options.data.iterdir()) if p.name in (options.sets or [p.name])]
     wanted = product(range(options.seeds), options.protocol, options.scribbles, folders)
-    every = [t for seed, *what in wanted for t in tasks(what[2], *what[:2], seed, options.limit)]
+    every = [
+        task
+        for seed, protocol, kind, folder in wanted
+        for task in tasks(folder, protocol, kind, seed, options.limit)
+    ]
     table = Table(options.output / "scores.csv", Run, Score)
     for task in tqdm(every, mininterval=20):
         complete(table, task, trains)

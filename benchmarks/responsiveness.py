@@ -68,10 +68,19 @@ class Ear:
         """Return when the first event of a kind came after some time."""
         return next((at for at, what in self.heard if at > since and isinstance(what, kind)), None)
 
+    def has_features(self) -> bool:
+        """Whether the last event is that the features are ready."""
+        from napari_alibi_seg.core.live_records import FeatureProgress
+
+        last = self.heard[-1][1] if self.heard else None
+        return isinstance(last, FeatureProgress) and last.done == last.total
+
     def waited(self, kind: type, since: float = 0) -> float:
         """Wait for an event of a kind, and return how long after `since` it came."""
         until(lambda: self.came(kind, since) is not None)
-        return self.came(kind, since) - since
+        came = self.came(kind, since)
+        assert came is not None
+        return came - since
 
 
 def main(side: int) -> None:
@@ -111,7 +120,7 @@ def napari_alone(viewer: Viewer, pixels: np.ndarray) -> Clock:
 
 def until_features(viewer: Viewer, clock: Clock, side: int) -> Ear:
     """Open the dock, and wait until it could follow strokes."""
-    from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
+    from napari_alibi_seg.core.live_records import ModelReady
 
     _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
     ear = Ear(dock)
@@ -120,7 +129,7 @@ def until_features(viewer: Viewer, clock: Clock, side: int) -> Ear:
     clock.tell("opening the dock")
     ear.waited(ModelReady)
     clock.tell("loading torch and the model")
-    until(lambda: bool(ear.heard) and _ready(ear.heard[-1][1], FeatureProgress))
+    until(ear.has_features)
     until(lambda: not ear.controller.bridge.busy)
     clock.tell(f"features, {side} x {side}")
     return ear
@@ -168,10 +177,6 @@ def paint(layer: Labels, number: int, side: int) -> None:
     for column in range(60, 160):
         layer.paint((row, column), layer.selected_label)
         QApplication.processEvents()
-
-
-def _ready(event: object, kind: type) -> bool:
-    return isinstance(event, kind) and event.done == event.total
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from _typeshed import DataclassInstance
     from numpy.typing import NDArray
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
+Key = TypeVar("Key", bound="DataclassInstance")
+Value = TypeVar("Value", bound="DataclassInstance")
 Record = TypeVar("Record")
 
 TOLERANCE = 3.0
@@ -96,7 +97,7 @@ def score(
 def class_iou(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
     """Return the intersection over union of two masks, 0 if both are empty."""
     union = np.count_nonzero(truth | found)
-    return np.count_nonzero(truth & found) / max(union, 1)
+    return float(np.count_nonzero(truth & found) / max(int(union), 1))
 
 
 def boundary_f1(
@@ -115,12 +116,13 @@ def boundary_f1(
         return float(true_edge.any() == found_edge.any())
     precision = np.mean(distance_transform_edt(~true_edge)[found_edge] <= tolerance)
     recall = np.mean(distance_transform_edt(~found_edge)[true_edge] <= tolerance)
-    return float(2 * precision * recall / max(precision + recall, 1e-9))
+    return float(2 * precision * recall / max(float(precision + recall), 1e-9))
 
 
 def edge(mask: NDArray[np.bool_], scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the scored pixels of a mask that touch a scored pixel outside it."""
-    return mask & scored & binary_dilation(~mask & scored)
+    touching: NDArray[np.bool_] = binary_dilation(~mask & scored)
+    return mask & scored & touching
 
 
 class Table(Generic[Key, Value]):

@@ -29,6 +29,7 @@ import torch
 from methods import SHARED, convpaint
 from micrographs import mirrored, scribbled
 from napari_alibi_seg import FeatureExtractor, SegmentationConfig, Segmenter
+from napari_alibi_seg.core.backbone import Backbone
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features import TILE, automatic_scale
@@ -77,6 +78,18 @@ class Followed:
     labels: NDArray[np.unsignedinteger[Any]]
 
 
+@dataclass(frozen=True)
+class Exact:
+    """What scikit-learn took for every pixel, and the share of the pixels it classifies alike.
+
+    `seconds` are by number of threads, `spent` those of all cores together for one of the runs.
+    """
+
+    seconds: Mapping[int, float]
+    spent: float
+    equal: float
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Return how long a call takes."""
     started = time.perf_counter()
@@ -117,8 +130,9 @@ def bare_transformer(extractor: FeatureExtractor) -> Callable[[torch.Tensor], ob
     """Return the transformer as timm has it; its time does not depend on its weights."""
     architecture = extractor.identity(1).backbone.architecture
     side = TILE * extractor.backbone.patch_size
-    bare = timm.create_model(architecture, pretrained=False, img_size=side, num_classes=0).eval()
-    return torch.inference_mode()(bare.forward_features)
+    bare: Any = timm.create_model(architecture, pretrained=False, img_size=side, num_classes=0)
+    forward: Callable[[torch.Tensor], object] = bare.eval().forward_features
+    return torch.inference_mode()(forward)
 
 
 def tile_pixels(extractor: FeatureExtractor) -> torch.Tensor:
@@ -134,6 +148,7 @@ def attention_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Fig
     def note(module: Any, inputs: tuple[torch.Tensor], named: Mapping[str, Any]) -> None:
         seen.append((module, inputs[0], named))
 
+    assert isinstance(extractor.backbone, Backbone)
     layers = [block.attn for block in extractor.backbone.vit.blocks]
     hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
     with torch.inference_mode():
@@ -161,24 +176,26 @@ def stroke_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure
     for row in np.linspace(0, SIDE - STROKE_ROWS, repeats + 2).astype(int)[1:-1]:
         plain = replace(plain, scribbles=one_more(plain.scribbles, last.labels, row))
         last = follow(engine, plain)
-        rounds.append((last, *exact(last, *channels)))
+        rounds.append((last, exact(last, *channels)))
     yield from _stroke_figures(rounds)
 
 
-def _stroke_figures(rounds: list[tuple[Followed, float, float, float, float]]) -> Iterator[Figure]:
-    live = [followed for followed, *_ in rounds]
+def _stroke_figures(rounds: list[tuple[Followed, Exact]]) -> Iterator[Figure]:
+    live, exactly = zip(*rounds, strict=True)
     for name, target in (("first", "<= .15"), ("coarse", ""), ("fitted", ""), ("full", "")):
         waits = [getattr(followed, name) for followed in live]
         yield Figure(f"stroke to {NAMES[name]} (s)", f"{median(waits):.3f}", target)
-    for column, (threads, target) in enumerate(((1, ""), (THREADS, ">= 8")), start=1):
-        took = median(some[column] for some in rounds)
-        times = median(some[column] / some[0].full for some in rounds)
+    for threads, target in ((1, ""), (THREADS, ">= 8")):
+        took = median(one.seconds[threads] for one in exactly)
+        times = median(one.seconds[threads] / followed.full for followed, one in rounds)
         name = f"scikit-learn, {threads} thread{'s' * (threads > 1)}"
         yield Figure(f"{name} (s)", f"{took:.2f}")
         yield Figure(f"{name} / stroke to full result", f"{times:.1f}", target)
-    spent = median(some[3] for some in rounds), median(followed.spent for followed in live)
+    spent = median(one.spent for one in exactly), median(followed.spent for followed in live)
     yield Figure("core-seconds, scikit-learn and stroke", f"{spent[0]:.2f}, {spent[1]:.2f}")
-    yield Figure("pixels equal to scikit-learn's", f"{min(r[4] for r in rounds):.2%}", ">= 99.5 %")
+    yield Figure(
+        "pixels equal to scikit-learn's", f"{min(one.equal for one in exactly):.2%}", ">= 99.5 %"
+    )
 
 
 NAMES = {
@@ -231,21 +248,19 @@ def one_more(
     return more
 
 
-def exact(
-    followed: Followed, values: NDArray[np.float32], guide: NDArray[np.float32]
-) -> tuple[float, float, float, float]:
-    """Return scikit-learn's seconds on one thread, on two, and of all cores; how much is equal."""
+def exact(followed: Followed, values: NDArray[np.float32], guide: NDArray[np.float32]) -> Exact:
+    """Let scikit-learn's own forest classify every pixel."""
     forest = followed.classifier.forest
-    took, idle = [], time.process_time()
+    took, idle = {}, time.process_time()
     for threads in (1, THREADS):
         forest.set_params(n_jobs=threads)
-        took.append(seconds(partial(forest.predict, values)))
+        took[threads] = seconds(partial(forest.predict, values))
     spent = (time.process_time() - idle) / len(took)
     shares = forest.predict_proba(values).reshape(*guide.shape, -1)
     winner = smoothed(shares, guide, followed.classifier.smoothing).argmax(axis=-1)
     expected = forest.classes_[winner]
     forest.set_params(n_jobs=None)
-    return took[0], took[1], spent, float(np.mean(expected == followed.labels))
+    return Exact(took, spent, float(np.mean(expected == followed.labels)))
 
 
 def seam_figures(extractor: FeatureExtractor, data: Path) -> Iterator[Figure]:

@@ -132,7 +132,7 @@ def stroke(truth: Labels, row: int, column: int, random: np.random.Generator) ->
     along = np.clip(rows * np.sin(angle) + columns * np.cos(angle), -_HALF_LENGTH, _HALF_LENGTH)
     away = np.hypot(rows - along * np.sin(angle), columns - along * np.cos(angle))
     pieces = label((away <= _RADIUS) & (truth == truth[row, column]))[0]
-    return pieces == pieces[row, column]
+    return np.asarray(pieces == pieces[row, column])
 
 
 def curve(on: Canvas, user: str, seed: int) -> Curve:

@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import shutil
@@ -544,9 +545,12 @@ def test_opening_a_picture_loads_nothing_for_other_kinds_of_files(tmp_path, suff
     assert not imported_by(opening) & {*QT, "dask", "h5py", "torch", "zarr"}
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_is_there_and_known_to_type_checkers():
     import napari_alibi_seg
 
+    imports = ast.walk(ast.parse(Path(napari_alibi_seg.__file__).read_text()))
+    told = {part.asname for one in imports if isinstance(one, ast.ImportFrom) for part in one.names}
+    assert set(napari_alibi_seg.__all__) == (told - {None}) | {"__version__"}
     for name in napari_alibi_seg.__all__:
         assert getattr(napari_alibi_seg, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):

@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.core.channels import ChannelConfig as ChannelConfig
+    from napari_alibi_seg.core.checkpoints import load_backbone as load_backbone
+    from napari_alibi_seg.core.classifier import ClassInfo as ClassInfo
+    from napari_alibi_seg.core.classifier import PixelClassifier as PixelClassifier
+    from napari_alibi_seg.core.classifier import Segmentation as Segmentation
+    from napari_alibi_seg.core.classifier_files import load_classifier as load_classifier
+    from napari_alibi_seg.core.classifier_files import save_classifier as save_classifier
+    from napari_alibi_seg.core.config import SegmentationConfig as SegmentationConfig
+    from napari_alibi_seg.core.errors import AlibiSegError as AlibiSegError
+    from napari_alibi_seg.core.features import FeatureExtractor as FeatureExtractor
+    from napari_alibi_seg.core.images import Micrograph as Micrograph
+    from napari_alibi_seg.core.images import as_micrograph as as_micrograph
+    from napari_alibi_seg.core.images import read_image as read_image
+    from napari_alibi_seg.core.results import read_scribbles as read_scribbles
+    from napari_alibi_seg.core.segmentation import Segmenter as Segmenter
+    from napari_alibi_seg.core.segmentation import segment as segment
 
 __version__ = "0.1.0"
 

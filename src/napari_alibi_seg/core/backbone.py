@@ -52,6 +52,7 @@ class Backbone(nn.Module):
         (`fold_positions`). None leaves the ViT to its own positions.
     """
 
+    vit: Any
     _mean: Tensor
     _std: Tensor
 
