@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numba
+import numba.extending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,3 +19,8 @@ def compiled(function: _Function) -> _Function:
     except RuntimeError:  # there is no folder in which machine code may be kept
         made = numba.njit(nogil=True, error_model="numpy")(function)
     return cast("_Function", made)
+
+
+def intrinsic(typing: Callable[..., Any]) -> Any:
+    """Return a function for compiled code, made of instructions; see numba's `intrinsic`."""
+    return numba.extending.intrinsic(typing)

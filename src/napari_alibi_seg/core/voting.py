@@ -18,9 +18,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from llvmlite import ir
-from numba import extending, types
+from numba import types
 
-from napari_alibi_seg.core.machine_code import compiled
+from napari_alibi_seg.core.machine_code import compiled, intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +136,8 @@ def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(rounded > values, below, rounded)
 
 
-def _compare(_: Any, values: Any, row: Any, start: Any, threshold: Any) -> Any:
+@intrinsic
+def _above(_: Any, values: Any, row: Any, start: Any, threshold: Any) -> Any:
     """Return a word whose bit k says whether ``values[row, start + k] > threshold``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -155,19 +156,14 @@ def _compare(_: Any, values: Any, row: Any, start: Any, threshold: Any) -> Any:
     return types.uint64(values, types.intp, types.intp, types.float32), generate
 
 
-_above: Any = extending.intrinsic(_compare)
-
-
-def _find(_: Any, word: Any) -> Any:
+@intrinsic
+def _lowest(_: Any, word: Any) -> Any:
     """Return the place of the lowest bit set in a word that is not 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
     return types.uint64(types.uint64), generate
-
-
-_lowest: Any = extending.intrinsic(_find)
 
 
 @compiled
