@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
-    LARGEST_RADIUS,
     LARGEST_SEED,
     SCALES,
     SIGMAS_3D,
     SMOOTHING,
+    SMOOTHING_RADII,
     Forest,
 )
 
@@ -104,11 +104,11 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--smoothing",
         type=int,
-        choices=range(LARGEST_RADIUS + 1),
+        choices=SMOOTHING_RADII,
         default=SMOOTHING,
         metavar="R",
         help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "
-        f"{LARGEST_RADIUS}, 0 for none (default %(default)s)",
+        f"{SMOOTHING_RADII[-1]}, 0 for none (default %(default)s)",
     )
     command.add_argument(
         "--filters-3d",

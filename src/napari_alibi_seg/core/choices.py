@@ -14,8 +14,8 @@ SCALES = (1, 2, 3, 4)
 SMOOTHING = 4
 """Radius, in pixels, of the filter that smooths the votes."""
 
-LARGEST_RADIUS = 32
-"""The largest one it may have."""
+SMOOTHING_RADII = range(33)
+"""Those it may have; 0 is for none."""
 
 SIGMAS_3D = (1.4, 2.8)
 """Standard deviations, in pixels, of the filters through a volume where these are asked for."""

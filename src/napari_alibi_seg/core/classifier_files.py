@@ -15,7 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from napari_alibi_seg.core.backbone import BackboneIdentity
 from napari_alibi_seg.core.channels import ChannelConfig, Projection
-from napari_alibi_seg.core.choices import LARGEST_RADIUS
+from napari_alibi_seg.core.choices import SMOOTHING_RADII
 from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
@@ -117,7 +117,7 @@ def _require_consistent(classifier: PixelClassifier) -> None:
     projection = classifier.projection
     if [info.value for info in classifier.classes] != classifier.forest.classes_.tolist():
         raise ValueError("the classes are not those of the forest")
-    if classifier.smoothing not in range(LARGEST_RADIUS + 1):
+    if classifier.smoothing not in SMOOTHING_RADII:
         raise ValueError("the radius of the smoothing is out of range")
     if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
         raise ValueError("features, projection and colours do not belong together")

@@ -10,10 +10,10 @@ from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
     LARGEST_FOREST,
-    LARGEST_RADIUS,
     LARGEST_SEED,
     SCALES,
     SMOOTHING,
+    SMOOTHING_RADII,
     Forest,
 )
 from napari_alibi_seg.core.classical import channel_count, light_response
@@ -70,7 +70,7 @@ class SegmentationConfig:
         _require("scale", self.scale, range(SCALES[0], SCALES[-1] + 1), None)
         _require("trees", self.trees, range(1, LARGEST_FOREST + 1))
         _require("seed", self.seed, range(LARGEST_SEED + 1))
-        _require("smoothing", self.smoothing, range(LARGEST_RADIUS + 1))
+        _require("smoothing", self.smoothing, SMOOTHING_RADII)
         if self.forest not in list(Forest):
             raise AlibiSegError(
                 f"There is no forest {self.forest!r}; choose one of {', '.join(Forest)}."

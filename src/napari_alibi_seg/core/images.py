@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.planes import robust_levels
-from napari_alibi_seg.core.stored import Stored, copyable, lazily
+from napari_alibi_seg.core.stored import Stored, as_array, copyable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -182,10 +182,7 @@ def as_micrograph(
     """
     if isinstance(array, np.ma.MaskedArray):
         array = np.ma.filled(array.astype(np.result_type(array, np.float16)), np.nan)
-    if not isinstance(array, np.ndarray) and not hasattr(array, "dask"):
-        in_pieces = hasattr(array, "chunks") and len(array.shape) >= 2
-        array = lazily(array, array.chunks, axes) if in_pieces else np.asarray(array)
-    return settle(Stored(array), axes, channels)
+    return settle(Stored(as_array(array, axes)), axes, channels)
 
 
 def settle(stored: Stored, axes: str | None, channels: int | Sequence[int] | None) -> Micrograph:

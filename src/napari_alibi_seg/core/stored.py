@@ -226,6 +226,23 @@ def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None =
     return wrapped
 
 
+def as_array(data: Any, axes: str | None = None) -> Array:
+    """Return numpy and dask arrays as they are, lazily what is stored in chunks, else a copy.
+
+    Parameters
+    ----------
+    data : array-like
+        numpy, dask, zarr or h5py.
+    axes : str, optional
+        As for `lazily`.
+    """
+    ready: Array = data
+    if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):
+        chunked = hasattr(data, "chunks") and len(data.shape) >= 2
+        ready = lazily(data, data.chunks, axes) if chunked else np.asarray(data)
+    return ready
+
+
 def _whole_chunks(chunk: int, wanted: int) -> int:
     return chunk * max(1, wanted // chunk)
 

@@ -77,7 +77,7 @@ def next_spots(
     count : int
         At most so many, the best first, each away from those before it.
     """
-    doubt = gaussian_filter(margin_doubt(votes), _BRUSH / step) * _inside(painted.shape, step)
+    doubt = gaussian_filter(margin_uncertainty(votes), _BRUSH / step) * _inside(painted.shape, step)
     if missing is not None:
         doubt[missing] = 0
     nearest = np.full(doubt.shape, np.inf)
@@ -107,8 +107,8 @@ def _inside(shape: tuple[int, ...], step: int) -> NDArray[np.bool_]:
     return inside
 
 
-def margin_doubt(votes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 1 - (largest - second largest share) of (..., K) votes, in [0, 1]."""
-    second, first = np.moveaxis(np.partition(votes, -2, axis=-1)[..., -2:], -1, 0)
-    doubt: NDArray[np.float32] = 1 - (first - second)
-    return doubt
+def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
+    """Return 1 - (largest - second largest share of votes) along the axis of classes, in [0, 1]."""
+    second, first = np.moveaxis(np.partition(votes, -2, axis), axis, 0)[-2:]
+    uncertainty: NDArray[np.float32] = 1 - (first - second)
+    return uncertainty

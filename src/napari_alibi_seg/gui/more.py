@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_alibi_seg.core.choices import LARGEST_RADIUS, SCALES, Forest
+from napari_alibi_seg.core.choices import SCALES, SMOOTHING_RADII, Forest
 from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
@@ -37,8 +37,8 @@ class TrainingPanel(Block):
         )
         self.trees = _number(10, 1000, "Trees of the forest")
         self.smoothing = _number(
-            0,
-            LARGEST_RADIUS,
+            SMOOTHING_RADII[0],
+            SMOOTHING_RADII[-1],
             "Radius in pixels within which votes are smoothed, but not across edges; 0: none",
         )
         self.seed = _number(0, 9999, "Equal scribbles and seed give an equal result")

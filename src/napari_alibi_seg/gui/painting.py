@@ -76,7 +76,8 @@ class Scribbles(QObject):
     @property
     def data(self) -> NDArray[np.integer[Any]]:
         """The painted values, as the layer holds them."""
-        return self.layer.data  # type: ignore[no-any-return]
+        data: NDArray[np.integer[Any]] = self.layer.data
+        return data
 
     def choose(self, value: int) -> None:
         """Paint a class from now on."""

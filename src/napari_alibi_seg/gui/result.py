@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QTimer
 
+from napari_alibi_seg.core.suggestions import margin_uncertainty
 from napari_alibi_seg.gui.painting import colormap, is_linked, is_result, mark_result, shown_in
 from napari_alibi_seg.gui.records import PaintClass
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
     from napari.viewer import Viewer
-    from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.live_records import Block, Index
@@ -144,7 +144,7 @@ class ResultLayers:
             return
         if uncertainty:
             layer = self._uncertainty_layer()
-            layer.data[where] = margin_uncertainty(votes)
+            layer.data[where] = margin_uncertainty(votes, axis=0)
             self._mark(layer)
         if probabilities:
             for info, share in zip(block.result.classes, votes, strict=True):
@@ -227,13 +227,6 @@ class ResultLayers:
         below = [layers.index(other) for other in (self._source.layer, *self.layers)]
         layers.insert(max(below) + 1, layer)
         layers.selection.active = active
-
-
-def margin_uncertainty(votes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 1 - (largest - second largest share of votes), (Y, X) in [0, 1]."""
-    second, first = np.partition(votes, -2, axis=0)[-2:]
-    uncertainty: NDArray[np.float32] = 1 - (first - second)
-    return uncertainty
 
 
 def _features(classes: Sequence[PaintClass]) -> dict[str, list[object]]:

@@ -12,7 +12,7 @@ from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import Micrograph, settle
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.project import ImageFile
-from napari_alibi_seg.core.stored import Stored
+from napari_alibi_seg.core.stored import Stored, as_array
 from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale, layer_spacing
 
 if TYPE_CHECKING:
@@ -108,11 +108,11 @@ class ImageSource:
         ImageError
             If its values are no numbers or its axes do not fit.
         """
-        data = layer.data[0] if layer.multiscale else layer.data
+        data = as_array(layer.data[0] if layer.multiscale else layer.data, reading.axes)
         chosen = None if channel is None else (channel,)
         file = _file_of(layer, reading.axes, chosen)
         stored = Stored(data, path=None if file is None else file.path)
-        micrograph = settle(_arrayed(stored), reading.axes, chosen)
+        micrograph = settle(stored, reading.axes, chosen)
         size = layer_pixel_size(layer, reading.axes) or _told_size(micrograph)
         spacing = layer_spacing(layer, reading.axes)
         measured = replace(micrograph, pixel_size=size, spacing=spacing)
@@ -214,14 +214,3 @@ def _told_size(image: Micrograph) -> PixelSize | None:
     from napari_alibi_seg.core.reading import measured
 
     return None if image.path is None else measured(image.path, image.shape_yx)
-
-
-def _arrayed(stored: Stored) -> Stored:
-    """Wrap what is neither numpy nor dask, such as zarr, so that it is read piece by piece."""
-    data: Any = stored.data
-    if isinstance(data, np.ndarray) or type(data).__module__.partition(".")[0] == "dask":
-        return stored
-    from napari_alibi_seg.core.stored import lazily  # imports dask: the window stands still
-
-    wrapped = lazily(data, data.chunks) if hasattr(data, "chunks") else np.asarray(data)
-    return replace(stored, data=wrapped)
