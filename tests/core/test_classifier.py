@@ -70,7 +70,7 @@ def test_a_radius_that_makes_no_sense_is_refused(classifier, tmp_path, radius):
 def test_the_forest_is_scikit_learns_balanced_one(kind, theirs, channels, scribbles):
     samples = gather_samples(channels, scribbles)
     told = []
-    ours = fit_forest([samples], 25, 3, lambda *step: told.append(step), kind)
+    ours = fit_forest([samples], 25, 3, lambda *step: told.append(step), kind=kind)
     theirs = theirs(25, class_weight="balanced", random_state=3)
     theirs.fit(samples.values, samples.labels)
     pixels = samples.values[::7]

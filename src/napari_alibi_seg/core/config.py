@@ -102,10 +102,10 @@ class SegmentationConfig:
             self.trees,
             self.seed,
             progress,
-            self.forest,
-            deep if classical else 0,
-            vary,
-            _BLIND_BETWEEN_IMAGES if several else _BLIND_WITHIN_IMAGE,
+            kind=self.forest,
+            deep=deep if classical else 0,
+            vary=vary,
+            blind=_BLIND_BETWEEN_IMAGES if several else _BLIND_WITHIN_IMAGE,
         )
 
 

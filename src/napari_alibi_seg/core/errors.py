@@ -37,16 +37,16 @@ class ClassifierError(AlibiSegError):
     exit_code = 6
 
 
-class DeviceError(AlibiSegError):
-    """A device does not exist here, or memory or threads do not suffice."""
-
-    exit_code = 8
-
-
 class OutputError(AlibiSegError):
     """A result cannot be written."""
 
     exit_code = 7
+
+
+class DeviceError(AlibiSegError):
+    """A device does not exist here, or memory or threads do not suffice."""
+
+    exit_code = 8
 
 
 class ProjectError(AlibiSegError):

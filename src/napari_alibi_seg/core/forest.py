@@ -37,6 +37,7 @@ def fit_forest(
     trees: int,
     seed: int,
     progress: Progress = silent,
+    *,
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
     vary: Vary | None = None,

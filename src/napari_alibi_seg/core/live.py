@@ -36,7 +36,7 @@ from napari_alibi_seg.core.live_blocks import (
     visible_blocks,
     without_ignored,
 )
-from napari_alibi_seg.core.live_channels import LiveChannels, quick
+from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
 from napari_alibi_seg.core.segmentation import planes_of
@@ -60,7 +60,7 @@ _COARSE_SIDE = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class _Training:
+class _Trained:
     """Two classifiers, what they were made from, and the blocks the fine one has classified."""
 
     request: LiveRequest
@@ -84,7 +84,7 @@ class LiveEngine:
         self._image: Micrograph | None = None
         self._planes: dict[Index, Plane] = {}
         self._channels = LiveChannels()
-        self._training: _Training | None = None
+        self._trained: _Trained | None = None
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
         """Bring the screen up to date.
@@ -147,14 +147,18 @@ class LiveEngine:
             self._planes = planes_of(image)
             self._features.open(self._planes)
             self._channels.open(self._planes)
-            self._training = None
+            self._trained = None
             self._image = image
 
-    def _of(
-        self, request: LiveRequest, index: Index, config: ChannelConfig, space: Projection | None
+    def _channels_of(
+        self,
+        request: LiveRequest,
+        index: Index,
+        config: ChannelConfig,
+        projection: Projection | None,
     ) -> PlaneChannels:
-        features = None if space is None else self._features.map(request.config, index)
-        channels = self._channels.of(index, config, features, space)
+        features = None if projection is None else self._features.map(request.config, index)
+        channels = self._channels.of(index, config, features, projection)
         if channels.classical is not None:
             channels.classical.look_at(request.visible)
         return channels
@@ -187,29 +191,27 @@ class LiveEngine:
     def _train(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
     ) -> Iterator[LiveEvent]:
-        last, same = self._training, _same(self._training, request, painted)
-        if last is not None and same:
+        last = self._trained
+        if last is not None and _same_training(last, request, painted):
             done = last.done if _continues(last.request, request) else {}
-            names = request.classes
-            self._training = _Training(
-                request, painted, last.coarse, last.fine.renamed(names), done
-            )
+            fine = last.fine.renamed(request.classes)
+            self._trained = _Trained(request, painted, last.coarse, fine, done)
         elif request.classifier is not None:
             self._require(request)
-            self._training = _Training(request, painted, request.classifier, request.classifier)
+            self._trained = _Trained(request, painted, request.classifier, request.classifier)
         else:
-            space = self._projection(request, painted)
+            projection = self._projection(request, painted)
             channels, trees = request.config.channels, request.config.trees
-            first = quick(channels, request.visible, space)
-            coarse = self._fit(request, painted, first, min(trees, _COARSE_TREES), space)
+            few = coarse_config(channels, request.visible, projection)
+            coarse = self._fit(request, painted, few, min(trees, _COARSE_TREES), projection)
             yield from self._classify_coarsely(request, coarse, side)
-            fine = self._fit(request, painted, channels, trees, space)
-            self._training = _Training(request, painted, coarse, fine)
+            fine = self._fit(request, painted, channels, trees, projection)
+            self._trained = _Trained(request, painted, coarse, fine)
             yield Fitted(fine)
             return
-        yield Fitted(self._training.fine)
-        if not self._training.done.get(request.planes[0]):
-            yield from self._classify_coarsely(request, self._training.coarse, side)
+        yield Fitted(self._trained.fine)
+        if not self._trained.done.get(request.planes[0]):
+            yield from self._classify_coarsely(request, self._trained.coarse, side)
 
     def _require(self, request: LiveRequest) -> None:
         assert request.classifier is not None
@@ -222,8 +224,8 @@ class LiveEngine:
     ) -> Projection | None:
         if request.config.model == CLASSICAL:
             return None
-        last = self._training
-        if last is not None and _same_space(last, request, painted):
+        last = self._trained
+        if last is not None and _same_projection(last, request, painted):
             return last.fine.projection
         maps = [self._features.map(request.config, index) for index in painted]
         return Projection.fit(maps, request.config.channels)
@@ -234,24 +236,26 @@ class LiveEngine:
         painted: Mapping[Index, NDArray[Any]],
         channels: ChannelConfig,
         trees: int,
-        space: Projection | None,
+        projection: Projection | None,
     ) -> PixelClassifier:
         samples = [
-            gather_samples(self._of(request, index, channels, space), scribbles)
+            gather_samples(self._channels_of(request, index, channels, projection), scribbles)
             for index, scribbles in painted.items()
         ]
         config = replace(request.config, channels=channels, trees=trees)
-        forest = config.fit_forest(samples, space)
+        forest = config.fit_forest(samples, projection)
         found = ClassInfo.of(forest.classes_, request.classes)
-        identity = None if space is None else self._features.identity(request.config)
+        identity = None if projection is None else self._features.identity(request.config)
         colours = next(iter(self._planes.values())).colours
-        return PixelClassifier(forest, found, channels, space, identity, colours, config.smoothing)
+        return PixelClassifier(
+            forest, found, channels, projection, identity, colours, config.smoothing
+        )
 
     def _classify_coarsely(
         self, request: LiveRequest, classifier: PixelClassifier, side: int
     ) -> Iterator[Block]:
         index = request.planes[0]
-        channels = self._of(request, index, classifier.channels, classifier.projection)
+        channels = self._channels_of(request, index, classifier.channels, classifier.projection)
         step = coarse_step(request.visible)
 
         def every_few(window: Window) -> Segmentation:
@@ -265,10 +269,10 @@ class LiveEngine:
             yield Block(index, window, without_ignored(request, index, window, result), False)
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
-        assert self._training is not None
-        classifier, plane = self._training.fine, self._planes[index]
-        channels = self._of(request, index, classifier.channels, classifier.projection)
-        done = self._training.done.setdefault(index, {})
+        assert self._trained is not None
+        classifier, plane = self._trained.fine, self._planes[index]
+        channels = self._channels_of(request, index, classifier.channels, classifier.projection)
+        done = self._trained.done.setdefault(index, {})
         near = partial(distance, visible=request.visible)
         windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
 
@@ -285,10 +289,10 @@ class LiveEngine:
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
     ) -> Iterator[LiveEvent]:
-        assert self._training is not None
-        fine, shown = self._training.fine, request.planes[0]
+        assert self._trained is not None
+        fine, shown = self._trained.fine, request.planes[0]
         channels = {
-            index: self._of(request, index, fine.channels, fine.projection)
+            index: self._channels_of(request, index, fine.channels, fine.projection)
             for index in (*painted, shown)  # the shown plane last: its blocks are kept
         }
         trained = request.classifier is None
@@ -298,10 +302,10 @@ class LiveEngine:
         yield from advising(Result(shown, scribbles, channels[shown], training))
 
 
-def _same(
-    last: _Training | None, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
+def _same_training(
+    last: _Trained, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
 ) -> bool:
-    if last is None or last.request.config != request.config:
+    if last.request.config != request.config:
         return False
     if last.request.classifier is not None or request.classifier is not None:
         return last.request.classifier is request.classifier
@@ -310,8 +314,8 @@ def _same(
     )
 
 
-def _same_space(
-    last: _Training, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
+def _same_projection(
+    last: _Trained, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
 ) -> bool:
     trained = last.request.classifier is None and last.request.config == request.config
     return trained and last.painted.keys() == painted.keys()

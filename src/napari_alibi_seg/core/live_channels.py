@@ -82,7 +82,7 @@ class PlaneChannels:
 @dataclass(frozen=True, eq=False)
 class _Deep:
     features: FeatureMap
-    space: Projection
+    projection: Projection
     config: ChannelConfig
     channels: PixelChannels
 
@@ -110,12 +110,12 @@ class LiveChannels:
         index: Index,
         config: ChannelConfig,
         features: FeatureMap | None,
-        space: Projection | None,
+        projection: Projection | None,
     ) -> PlaneChannels:
-        """Return the channels of a plane; deep ones if there are features and a space for them."""
+        """Return the channels of a plane; deep ones if there are features and a projection."""
         deep = None
-        if features is not None and space is not None:
-            deep = self._projected(index, replace(config, sigmas=()), features, space)
+        if features is not None and projection is not None:
+            deep = self._projected(index, replace(config, sigmas=()), features, projection)
         return PlaneChannels(deep, self.classical(index, config) if config.sigmas else None)
 
     def classical(self, index: Index, config: ChannelConfig) -> RememberedChannels:
@@ -129,23 +129,27 @@ class LiveChannels:
         return kept
 
     def _projected(
-        self, index: Index, config: ChannelConfig, features: FeatureMap, space: Projection
+        self, index: Index, config: ChannelConfig, features: FeatureMap, projection: Projection
     ) -> PixelChannels:
         kept = self._deep.get(index)
-        if kept is None or not _holds(kept, config, features, space):
-            made = PixelChannels(self._planes[index], config, features, space)
-            # A new space makes those of all planes useless.
-            self._deep = {i: old for i, old in self._deep.items() if old.space is space}
-            kept = self._deep[index] = _Deep(features, space, config, made)
+        if kept is None or not _holds(kept, config, features, projection):
+            made = PixelChannels(self._planes[index], config, features, projection)
+            # A new projection makes those of all planes useless.
+            self._deep = {i: old for i, old in self._deep.items() if old.projection is projection}
+            kept = self._deep[index] = _Deep(features, projection, config, made)
         return kept.channels
 
 
-def _holds(kept: _Deep, config: ChannelConfig, features: FeatureMap, space: Projection) -> bool:
+def _holds(
+    kept: _Deep, config: ChannelConfig, features: FeatureMap, projection: Projection
+) -> bool:
     same_tokens = kept.features.tokens is features.tokens  # maps themselves are made anew
-    return same_tokens and kept.space is space and kept.config == config
+    return same_tokens and kept.projection is projection and kept.config == config
 
 
-def quick(config: ChannelConfig, visible: Window, space: Projection | None) -> ChannelConfig:
+def coarse_config(
+    config: ChannelConfig, visible: Window, projection: Projection | None
+) -> ChannelConfig:
     """Leave the filters out of a coarse result where they would take longer than it may."""
     large = visible.height * visible.width > _REMEMBERED_PIXELS
-    return replace(config, sigmas=()) if large and space is not None else config
+    return replace(config, sigmas=()) if large and projection is not None else config

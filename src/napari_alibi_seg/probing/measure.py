@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.position import FloatArray
     from napari_alibi_seg.probing.inputs import ProbedModel, Square
-    from napari_alibi_seg.probing.metrics import FloatArray
     from napari_alibi_seg.probing.records import ProbingConfig
 
     LeftOutImage: TypeAlias = tuple[FloatArray, FloatArray]

@@ -13,7 +13,6 @@ from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
@@ -21,7 +20,9 @@ from sklearn.preprocessing import StandardScaler
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FloatArray = NDArray[np.floating]
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.position import FloatArray
 
 REPEATS = 6
 AUTHORS_ALPHA = 1.0
