@@ -3,10 +3,10 @@
     python benchmarks/assessment.py [--model classical]
 
 For every drawing of scribbles on the development set: the temperature that suits the votes best,
-by set and over all (`core.trust` holds the latter); then, with the usual temperature taken from
-the *other* sets, the estimated accuracy and fractions against the true ones, the expected
-calibration error before and after, and what twice the strokes gain where the result counts as
-settled and where not.
+by set and over all (`core.vote_calibration` holds the latter); then, with the usual temperature
+taken from the *other* sets, the estimated accuracy and fractions against the true ones, the
+expected calibration error before and after, and what twice the strokes gain where the result
+counts as settled and where not.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tqdm import tqdm
 from comparison import print_table
 from methods import SHARED
 from napari_alibi_seg import Micrograph, SegmentationConfig, Segmenter, read_image, read_scribbles
-from napari_alibi_seg.core.assessment import Assessment, Seen, StrokeSamples, assessing
+from napari_alibi_seg.core.assessment import Assessment, GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
 from napari_alibi_seg.core.judging import Training, returned
 from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.suggestions import grid_step
-from napari_alibi_seg.core.trust import (
+from napari_alibi_seg.core.vote_calibration import (
     TemperaturePrior,
     calibrated,
     expected_calibration_error,
@@ -60,7 +60,7 @@ class Drawing:
         Of the forest.
     strokes : StrokeSamples
         What is painted.
-    seen : Seen
+    seen : GridPixels
         Pixels of the grid.
     truth : ndarray
         Which class, by its place among the painted ones, each of them has; -1 where not annotated
@@ -73,7 +73,7 @@ class Drawing:
     name: str
     training: Training
     strokes: StrokeSamples
-    seen: Seen
+    seen: GridPixels
     truth: np.ndarray
     gain: float | None
 
@@ -136,7 +136,7 @@ class Judge:
             f"{kind} {path.name}",
             training,
             strokes,
-            Seen(values, shares),
+            GridPixels(values, shares),
             place,
             gain,
         )

@@ -25,7 +25,7 @@ from napari_alibi_seg.core.choices import SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.judging import assess
-from napari_alibi_seg.core.trust import calibrated
+from napari_alibi_seg.core.vote_calibration import calibrated
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
 FAST = ("--model", "classical")

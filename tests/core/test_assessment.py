@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from napari_alibi_seg.core.assessment import Seen, StrokeSamples, assessing
+from napari_alibi_seg.core.assessment import GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.classifier import PixelSamples
 from napari_alibi_seg.core.strokes import (
     amount_painted,
@@ -10,7 +10,7 @@ from napari_alibi_seg.core.strokes import (
     stroke_numbers,
     stroke_pieces,
 )
-from napari_alibi_seg.core.trust import (
+from napari_alibi_seg.core.vote_calibration import (
     DEEP_PRIOR,
     HeldOut,
     calibrated,
@@ -43,7 +43,7 @@ def blobs():
         centres = (labels == 7)[:, None] * np.float32(apart)
         values = (random.normal(size=(800, 2)) + centres).astype(np.float32)
         strokes = StrokeSamples(PixelSamples(values, labels), np.repeat(np.arange(1, 9), 100))
-        return strokes, Seen(values, nearest_means(strokes.samples)(values)), labels
+        return strokes, GridPixels(values, nearest_means(strokes.samples)(values)), labels
 
     return made
 

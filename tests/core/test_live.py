@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_alibi_seg.core.cached_channels import CachedChannels
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import Segmentation
@@ -22,7 +23,6 @@ from napari_alibi_seg.core.live_records import (
     PlaneDone,
 )
 from napari_alibi_seg.core.planes import Levels, Plane, Window
-from napari_alibi_seg.core.remembered import RememberedChannels
 from napari_alibi_seg.core.segmentation import segment
 
 DEEP = SegmentationConfig(scale=1, trees=20)
@@ -208,7 +208,7 @@ WINDOW = Window(0, 0, 100, 100)
 
 def test_remembered_channels_are_the_channels(plane):
     channels = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS))
-    remembered = RememberedChannels(plane, ChannelConfig(8, sigmas=SIGMAS), limit=1e9)
+    remembered = CachedChannels(plane, ChannelConfig(8, sigmas=SIGMAS), limit=1e9)
     rng = np.random.default_rng(1)
     some, more = (np.sort(rng.choice(plane.data.size, n, replace=False)) for n in (30, 90))
 
@@ -223,7 +223,7 @@ def test_remembered_channels_are_the_channels(plane):
 def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, expected):
     features = extractor.extract(plane, 1)
     config = ChannelConfig(components=8, sigmas=SIGMAS)
-    remembered = RememberedChannels(plane, ChannelConfig(expected, sigmas=SIGMAS), limit=1e9)
+    remembered = CachedChannels(plane, ChannelConfig(expected, sigmas=SIGMAS), limit=1e9)
     for space in (Projection.fit([features], config), Projection.fit([features], CONTRASTLESS)):
         deep = PixelChannels(plane, replace(config, sigmas=()), features, space)
         joined = PixelChannels(plane, config, features, space).block(WINDOW)
@@ -234,7 +234,7 @@ def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, e
 
 def test_blocks_near_what_is_looked_at_are_remembered(plane):
     one = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS)).block(Window(0, 0, 50, 50))
-    remembered = RememberedChannels(plane, ChannelConfig(0, sigmas=SIGMAS), limit=2.5 * one.nbytes)
+    remembered = CachedChannels(plane, ChannelConfig(0, sigmas=SIGMAS), limit=2.5 * one.nbytes)
     remembered.look_at(Window(0, 0, 50, 50))
     for left in (0, 50, 100):
         remembered.block(Window(0, left, 50, 50))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classifier import ClassInfo
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ProjectError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph, read_image
+from napari_alibi_seg.core.pixel_size import PixelSize
 from napari_alibi_seg.core.project import (
     ImageFile,
     Project,

@@ -3,9 +3,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.errors import ImageError, OutputError, ScribbleError
 from napari_alibi_seg.core.images import Micrograph, as_micrograph, read_image
+from napari_alibi_seg.core.pixel_size import PixelSize
 from napari_alibi_seg.core.results import read_scribbles, stack_writer
 
 SHAPES = {"T": 2, "Z": 3, "Y": 20, "X": 35, "C": 3}

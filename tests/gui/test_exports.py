@@ -4,10 +4,10 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QFileDialog
 
-from napari_alibi_seg.core.calibration import PixelSize
 from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.live_records import Block
+from napari_alibi_seg.core.pixel_size import PixelSize
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.gui.words import area_words
 

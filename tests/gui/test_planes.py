@@ -63,10 +63,10 @@ def test_filters_through_the_planes_are_offered_for_volumes_only(desk, pixels, s
     training.filters_3d.setChecked(True)
     assert desk.controller.settings.filters_3d
     flat = desk.open(pixels)
-    desk.controller.works.go_to(flat)
+    desk.controller.workspaces.go_to(flat)
     assert not training.filters_3d.isVisibleTo(training)
     assert not desk.controller.settings.filters_3d
-    desk.controller.works.go_to(desk.viewer.layers[0])
+    desk.controller.workspaces.go_to(desk.viewer.layers[0])
     assert desk.controller.settings.filters_3d
     desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
     assert desk.panels.image.readings.currentData().axes == "CYX"

@@ -10,8 +10,8 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.worker import Bridge
 
 
 def test_the_result_follows_undo_and_redo(segmented_desk):

@@ -42,7 +42,7 @@ def choose(desk, name):
 def sessions(desk):
     """Return the painted values in each session file, by the image they belong to."""
     found = {}
-    for work in desk.controller.works._all:
+    for work in desk.controller.workspaces._all:
         path = session_path(work.source.micrograph)
         painted = load_project(path).strokes.array() if path.exists() else None
         found[work.source.layer.name] = painted

@@ -66,7 +66,7 @@ def write(
 
     from napari_alibi_seg.core.fractions import class_fractions
     from napari_alibi_seg.core.results import stack_writer
-    from napari_alibi_seg.core.trust import calibrated_plane
+    from napari_alibi_seg.core.vote_calibration import calibrated_plane
 
     assert image.path is not None
     rows: list[ClassFraction] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from napari_alibi_seg.core.judging import judging, looking
+from napari_alibi_seg.core.judging import assessing_plane, sampling_grid
 from napari_alibi_seg.core.live_records import Assessed, Assessing
 from napari_alibi_seg.core.suggestions import grid_step, next_spots
 from napari_alibi_seg.core.voting import votes
@@ -60,17 +60,19 @@ def advising(result: Result) -> Iterator[Assessing | Assessed]:
     def look(window: Window) -> NDArray[np.float32]:
         return result.channels.every(step, window, classifier.smoothing)
 
-    values, missing = yield from _telling(result.plane, looking(result.channels, look))
+    values, missing = yield from _with_progress(result.plane, sampling_grid(result.channels, look))
     shares = votes(classifier.forest, values).astype(np.float32)
     spots = next_spots(shares, result.scribbles > 0, step, missing)
     yield Assessed(result.plane, spots)
-    work = judging(result.training, result.scribbles, values, shares, missing)
-    assessment = yield from _telling(result.plane, work)
+    work = assessing_plane(result.training, result.scribbles, values, shares, missing)
+    assessment = yield from _with_progress(result.plane, work)
     if assessment is not None:
         yield Assessed(result.plane, spots, assessment)
 
 
-def _telling(plane: Index, work: Generator[float | None, None, T]) -> Generator[Assessing, None, T]:
+def _with_progress(
+    plane: Index, work: Generator[float | None, None, T]
+) -> Generator[Assessing, None, T]:
     while True:
         try:
             yield Assessing(plane, next(work) or 0.0)

@@ -3,9 +3,10 @@
 Three things are known without ground truth. What the forest says of strokes it has not seen tells
 which classes it recognises; but strokes are painted where things are plain, and few of them vary
 a lot, so their score is a poor guess of the image's. How sure the forest is over the whole image
-is a far better one, once its votes are made probabilities (`core.trust`): the mean probability of
-the winning class is the share of pixels expected to be right. And how much of the image changes
-when a stroke is left out tells whether strokes still matter. `docs/accuracy.md` has the figures.
+is a far better one, once its votes are made probabilities (`core.vote_calibration`): the mean
+probability of the winning class is the share of pixels expected to be right. And how much of the
+image changes when a stroke is left out tells whether strokes still matter. `docs/accuracy.md` has
+the figures.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.classifier import PixelSamples
-from napari_alibi_seg.core.trust import HeldOut, calibrated, fit_temperature
+from napari_alibi_seg.core.vote_calibration import HeldOut, calibrated, fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.trust import TemperaturePrior
+    from napari_alibi_seg.core.vote_calibration import TemperaturePrior
 
 Voter: TypeAlias = "Callable[[NDArray[np.float32]], NDArray[np.float32]]"
 """From (N, F) channels to (N, K) shares of votes, classes in rising order of value."""
@@ -89,7 +90,7 @@ class Assessment:
     unsettled : float
         Share of the pixels that change when one stroke is left out, in the mean.
     temperature : float
-        That makes probabilities of the votes (`core.trust.calibrated`).
+        That makes probabilities of the votes (`core.vote_calibration.calibrated`).
     """
 
     accuracy: Estimate
@@ -149,8 +150,8 @@ class StrokeSamples:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """Pixels all over the image, as the classifier that is judged sees them.
+class GridPixels:
+    """Pixels on a grid over the image, as the classifier that is judged sees them.
 
     Attributes
     ----------
@@ -165,7 +166,7 @@ class Seen:
 
 
 def assessing(
-    strokes: StrokeSamples, seen: Seen, fit: Fit, prior: TemperaturePrior
+    strokes: StrokeSamples, seen: GridPixels, fit: Fit, prior: TemperaturePrior
 ) -> Generator[float, None, Assessment]:
     """Assess a classifier in small steps, so that it can be left at any time.
 
@@ -173,7 +174,7 @@ def assessing(
     ----------
     strokes : StrokeSamples
         What it was trained on; must be `assessable`.
-    seen : Seen
+    seen : GridPixels
         A few thousand pixels spread evenly over the image.
     fit : callable
         Trains as it was trained; fewer trees will do.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.classifier import ClassInfo
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.pixel_size import PixelSize
 
 COLUMNS = (
     "image",

@@ -21,8 +21,8 @@ from napari_alibi_seg.core.stored import Stored, as_array, copyable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.ome_zarr import Placement
+    from napari_alibi_seg.core.pixel_size import PixelSize
     from napari_alibi_seg.core.planes import Levels
     from napari_alibi_seg.core.stored import Array
 

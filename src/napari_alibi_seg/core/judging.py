@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from napari_alibi_seg.core.assessment import Seen, StrokeSamples, assessing
+from napari_alibi_seg.core.assessment import GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.classifier import PixelSamples, gather_samples
 from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.strokes import painted_without, stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
-from napari_alibi_seg.core.trust import CLASSICAL_PRIOR, DEEP_PRIOR
+from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.segmentation import Segmenter
-    from napari_alibi_seg.core.trust import TemperaturePrior
+    from napari_alibi_seg.core.vote_calibration import TemperaturePrior
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Training:
         return voter
 
 
-def looking(
+def sampling_grid(
     channels: Channels, look: Callable[[Window], NDArray[np.float32]]
 ) -> Generator[None, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Return channels of every few pixels of a plane, a block at a time, and which have no data.
@@ -113,7 +113,7 @@ def looking(
     return values, missing
 
 
-def judging(
+def assessing_plane(
     training: Training,
     scribbles: NDArray[Any],
     values: NDArray[np.float32],
@@ -140,7 +140,7 @@ def judging(
     counted = ((drawn == 0) | np.isin(drawn, strokes.classes)) & ~missing
     if not counted.any():
         return None
-    seen = Seen(values[counted], shares[counted])
+    seen = GridPixels(values[counted], shares[counted])
     prior = _prior(training.classifier)
     return (yield from assessing(strokes, seen, training.fit, prior))
 
@@ -181,9 +181,9 @@ def assess(
     found = {}
     for done, (index, known) in enumerate(channels.items(), start=1):
         look = partial(_every, known, grid_step(known.shape))
-        values, missing = returned(looking(known, look))
+        values, missing = returned(sampling_grid(known, look))
         shares = votes(classifier.forest, values).astype(np.float32)
-        assessment = returned(judging(training, scribbles[index], values, shares, missing))
+        assessment = returned(assessing_plane(training, scribbles[index], values, shares, missing))
         if assessment is not None:
             found[index] = assessment
         segmenter.progress("assessment", done, len(channels))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_alibi_seg.core.cached_channels import CachedChannels
 from napari_alibi_seg.core.channels import PixelChannels
-from napari_alibi_seg.core.remembered import RememberedChannels
 from napari_alibi_seg.core.smoothing import reach
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Plane, Window
 
-_REMEMBERED_BYTES = 600e6
-_REMEMBERED_PIXELS = 2_000_000
+_CACHED_BYTES = 600e6
+_CACHED_PIXELS = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class PlaneChannels:
     """The channels of a plane, deep before classical, as `PixelChannels` orders them."""
 
     deep: PixelChannels | None
-    classical: RememberedChannels | None
+    classical: CachedChannels | None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -46,7 +46,7 @@ class PlaneChannels:
         return self._kept.missing(window)
 
     @property
-    def _kept(self) -> PixelChannels | RememberedChannels:
+    def _kept(self) -> PixelChannels | CachedChannels:
         kept = self.classical or self.deep
         assert kept is not None
         return kept
@@ -92,7 +92,7 @@ class LiveChannels:
 
     def __init__(self) -> None:
         self._planes: Mapping[Index, Plane] = {}
-        self._classical: dict[tuple[Index, Filters], RememberedChannels] = {}
+        self._classical: dict[tuple[Index, Filters], CachedChannels] = {}
         self._deep: dict[Index, _Deep] = {}
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
@@ -118,13 +118,13 @@ class LiveChannels:
             deep = self._projected(index, replace(config, sigmas=()), features, projection)
         return PlaneChannels(deep, self.classical(index, config) if config.sigmas else None)
 
-    def classical(self, index: Index, config: ChannelConfig) -> RememberedChannels:
+    def classical(self, index: Index, config: ChannelConfig) -> CachedChannels:
         """Return the pixel filters of a plane."""
         kept = self._classical.get((index, config.filters))
         if kept is None:
             for old in self._classical.values():
                 old.forget_blocks()  # only the plane on the screen keeps its blocks
-            kept = RememberedChannels(self._planes[index], config, _REMEMBERED_BYTES)
+            kept = CachedChannels(self._planes[index], config, _CACHED_BYTES)
             self._classical[index, config.filters] = kept
         return kept
 
@@ -151,5 +151,5 @@ def coarse_config(
     config: ChannelConfig, visible: Window, projection: Projection | None
 ) -> ChannelConfig:
     """Leave the filters out of a coarse result where they would take longer than it may."""
-    large = visible.height * visible.width > _REMEMBERED_PIXELS
+    large = visible.height * visible.width > _CACHED_PIXELS
     return replace(config, sigmas=()) if large and projection is not None else config

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.pixel_size import PixelSize
     from napari_alibi_seg.core.segmentation import Segmenter
 
 PROJECT_SUFFIX = ".alibi"

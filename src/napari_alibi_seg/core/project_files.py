@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
-from napari_alibi_seg.core.calibration import calibrate
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
+from napari_alibi_seg.core.pixel_size import calibrate
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
 from napari_alibi_seg.core.stored import DAMAGE, with_tuples
 from napari_alibi_seg.core.writing import replacing, versions

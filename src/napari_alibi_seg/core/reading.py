@@ -16,8 +16,8 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from napari_alibi_seg.core.calibration import resolution_size
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.pixel_size import resolution_size
 from napari_alibi_seg.core.stored import Stored, greys, reading
 from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, measured_tiff, open_tiff
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.calibration import PixelSize
+    from napari_alibi_seg.core.pixel_size import PixelSize
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 

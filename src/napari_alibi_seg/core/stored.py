@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import dask.array as da
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.ome_zarr import Placement
+    from napari_alibi_seg.core.pixel_size import PixelSize
 
     Array: TypeAlias = NDArray[Any] | da.Array
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from napari_alibi_seg.core.calibration import PixelSize, calibrate, resolution_size
+from napari_alibi_seg.core.pixel_size import PixelSize, calibrate, resolution_size
 from napari_alibi_seg.core.stored import (
     COPIED_BYTES,
     Pieces,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
-from napari_alibi_seg.core.calibration import calibrate
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.ome_zarr import multiscales, placements
+from napari_alibi_seg.core.pixel_size import calibrate
 from napari_alibi_seg.core.stored import (
     Pieces,
     Stored,

@@ -14,10 +14,10 @@ from superqt.utils import create_worker
 from napari_alibi_seg.core import naming
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.core.project import PROJECT_SUFFIX
-from napari_alibi_seg.gui import files, projects, recipes
+from napari_alibi_seg.gui import files, projects, scripts
+from napari_alibi_seg.gui.bridge import unexpected
 from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import counted, estimate_words, replaced_words
-from napari_alibi_seg.gui.worker import unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.gui.controller import Controller
-    from napari_alibi_seg.gui.more import ReusePanel
-    from napari_alibi_seg.gui.work import Work
+    from napari_alibi_seg.gui.folded_panels import ReusePanel
+    from napari_alibi_seg.gui.workspace import Workspace
 
 _PROJECTS = f"Projects (*{PROJECT_SUFFIX})"
 _CLASSIFIERS = "Classifiers (*.skops)"
@@ -89,7 +89,7 @@ class Actions(QObject):
         """Open a project with its image, or on the image that is open if it is the same."""
         work = self._controller.work
         current = None if work is None else work.source.micrograph
-        told = partial(self._controller.keeper.show_project, work)
+        told = partial(self._controller.restorer.show_project, work)
         self._say(f"Opening {path.name}")
         self._start(projects.read_project, path, current, told=told)
 
@@ -102,7 +102,7 @@ class Actions(QObject):
 
     def load(self, path: Path) -> None:
         """Load a classifier, and use it instead of training until something is painted."""
-        self._start(files.read_classifier, path, told=self._controller.keeper.use_classifier)
+        self._start(files.read_classifier, path, told=self._controller.restorer.use_classifier)
 
     def export(self, path: Path) -> None:
         """Write the segmentation."""
@@ -166,7 +166,7 @@ class Actions(QObject):
         if self._worker is not None:
             self._worker.returned.connect(self._announce)
 
-    def _propose(self, work: Work, go: Callable[[], None], found: files.Survey) -> None:
+    def _propose(self, work: Workspace, go: Callable[[], None], found: files.Survey) -> None:
         rows, columns = work.source.micrograph.shape_yx
         deep = work.fitted is not None and work.fitted.features is not None
         pace = self._controller.pace
@@ -188,8 +188,8 @@ class Actions(QObject):
         if work is None:
             return
         settings, classes = self._controller.settings, self._controller.panels.classes.classes
-        self._copy(recipes.command(work.source, settings), "command")
-        missing = recipes.unsaid(settings, classes)
+        self._copy(scripts.command(work.source, settings), "command")
+        missing = scripts.unsaid(settings, classes)
         if missing:
             self._say(
                 f"A command cannot say what you set for {', '.join(missing)}; Copy as Python can."
@@ -200,7 +200,7 @@ class Actions(QObject):
         work = self._controller.work
         if work is not None:
             classes = self._controller.panels.classes.classes
-            text = recipes.script(work.source, self._controller.settings, classes)
+            text = scripts.script(work.source, self._controller.settings, classes)
             self._copy(text, "script")
 
     def release(self) -> None:
@@ -214,9 +214,9 @@ class Actions(QObject):
         assert clipboard is not None
         assert work is not None
         clipboard.setText(text)
-        needed = [f"{recipes.scribbles_name(work.source)} (Export scribbles)"]
+        needed = [f"{scripts.scribbles_name(work.source)} (Export scribbles)"]
         if work.source.micrograph.path is None:
-            needed.append(f"{recipes.image_name(work.source)} (File, Save Selected Layers)")
+            needed.append(f"{scripts.image_name(work.source)} (File, Save Selected Layers)")
         folder = " and ".join(needed)
         self._say(f"The {what} is on the clipboard; run it in the folder of {folder}.")
 

@@ -12,21 +12,21 @@ from qtpy.QtCore import QObject
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.live_records import Fitted, PlaneDone
+from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
-from napari_alibi_seg.gui.keeping import Keeper
 from napari_alibi_seg.gui.pace import Pace
 from napari_alibi_seg.gui.painting import image_layers, offered_scribbles
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.projects import RECIPE, misfit
 from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings
+from napari_alibi_seg.gui.restoring import Restorer
 from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
 from napari_alibi_seg.gui.words import counted
-from napari_alibi_seg.gui.worker import Bridge
-from napari_alibi_seg.gui.works import Works
+from napari_alibi_seg.gui.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import LiveEvent
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.source import Reading
-    from napari_alibi_seg.gui.work import Work
+    from napari_alibi_seg.gui.workspace import Workspace
 
 
 class Controller(QObject):
@@ -60,9 +60,9 @@ class Controller(QObject):
         self.pace = Pace()
         self.display = Display(panels, self.brush.keys)
         self.watch = Watch(viewer, self)
-        self.works = Works(viewer, panels, self.brush, self)
+        self.workspaces = Workspaces(viewer, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
-        self.keeper = Keeper(self)
+        self.restorer = Restorer(self)
         self._generation = 0
         self._features_stopped = False
         self._once = False
@@ -73,9 +73,9 @@ class Controller(QObject):
         self.follow_layers()
 
     @property
-    def work(self) -> Work | None:
+    def work(self) -> Workspace | None:
         """The image that is open, with what is painted on it."""
-        return self.works.current
+        return self.workspaces.current
 
     # --- orders ---
 
@@ -139,7 +139,7 @@ class Controller(QObject):
     def change_outputs(self) -> None:
         """Show what is asked for beside the labels."""
         if self.work is not None:
-            self.works.show_outputs()
+            self.workspaces.show_outputs()
             self.ask()
 
     def toggle_features(self) -> None:
@@ -162,13 +162,13 @@ class Controller(QObject):
         self._images = images
         if self.work is not None and self.work.source.layer not in self.viewer.layers:
             self._close()
-        self.works.follow_layers()
+        self.workspaces.follow_layers()
         self.brush.keys.follow_layers(self.viewer.layers)
         if self.work is None and images:
             active = self.viewer.layers.selection.active
             self.choose_image(active if active in images else images[-1])
         elif self.work is not None and opened and opened[-1] != self.work.source.layer:
-            self.works.welcome(opened[-1])
+            self.workspaces.welcome(opened[-1])
         work = self.work
         if work is not None and work.result.follow_layers():
             self._generation += 1  # so that the next order fills a new layer
@@ -180,13 +180,13 @@ class Controller(QObject):
         """Work on an image from now on; what was painted on it before is still there."""
         self._close()
         try:
-            chosen, last = (reading, channel) if reading else self.works.last_reading(layer)
+            chosen, last = (reading, channel) if reading else self.workspaces.last_reading(layer)
             source = ImageSource.of(layer, chosen, (last or 0) if "C" in chosen.axes else None)
         except AlibiSegError as error:
             self.panels.strip.say(str(error), warn=True)
             self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
             return
-        self.display.show_work(self.works.open(source))
+        self.display.show_work(self.workspaces.open(source))
         self._offer_3d(source.micrograph)
         self.panels.image.offer_readings(readings(layer), source)
         self.follow_layers()
@@ -212,8 +212,8 @@ class Controller(QObject):
             self.panels.strip.say(misfit(layer.data.shape, work.source.micrograph), warn=True)
             self.follow_layers()
             return
-        self.works.paint_on(work, layer)
-        self.keeper.tell_of_place(work)
+        self.workspaces.paint_on(work, layer)
+        self.restorer.tell_of_place(work)
         self.ask()
 
     def change_settings(self) -> None:
@@ -236,7 +236,7 @@ class Controller(QObject):
             self.panels.strip.hide()
             if self.work.unkept:
                 self.bridge.keep(self._last_order())
-        self.works.close()
+        self.workspaces.close()
         self.display.show_no_image()
 
     def _measure(self) -> None:
@@ -260,7 +260,7 @@ class Controller(QObject):
         old, settings = self.work, self.panels.settings
         if old is None:
             return
-        self.works.forget(old)
+        self.workspaces.forget(old)
         self.choose_image(old.source.layer, old.source.reading, old.source.channel or 0)
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True
@@ -290,7 +290,7 @@ class Controller(QObject):
         else:
             self.remove_class(work, value, painted=False)
 
-    def remove_class(self, work: Work | None, value: int, painted: bool) -> None:
+    def remove_class(self, work: Workspace | None, value: int, painted: bool) -> None:
         """Delete a class and erase its strokes."""
         if work is not self.work:
             return
@@ -312,7 +312,7 @@ class Controller(QObject):
         self.stack.forget()
         self._generation += 1
         self.bridge.outdate(self._generation)
-        self.works.offer_second_class(work)
+        self.workspaces.offer_second_class(work)
 
     # --- what the engine tells ---
 
@@ -322,7 +322,7 @@ class Controller(QObject):
         if work is None or work.source.layer not in self.viewer.layers:
             return  # just removed, and `follow_layers` is about to close it
         if isinstance(event, SessionFound | SessionProblem):
-            self.keeper.offer_session(work, event)
+            self.restorer.offer_session(work, event)
             return
         self.pace.hear(event)
         if isinstance(event, Fitted):
@@ -355,10 +355,10 @@ class Controller(QObject):
         self.watch.region_changed.connect(self._look_elsewhere)
         self.bridge.told.connect(self.hear)
         self.bridge.failed.connect(self.fail)
-        self.works.image_wanted.connect(self.choose_image)
-        self.works.pixels_changed.connect(self._reread)
-        self.works.image_placed.connect(self._measure)
-        self.works.scribbles_lost.connect(self.keeper.offer_lost)
+        self.workspaces.image_wanted.connect(self.choose_image)
+        self.workspaces.pixels_changed.connect(self._reread)
+        self.workspaces.image_placed.connect(self._measure)
+        self.workspaces.scribbles_lost.connect(self.restorer.offer_lost)
         self.stack.begun.connect(self.update_once)
         self.stack.stopped.connect(self.ask)
 
@@ -379,7 +379,7 @@ class Controller(QObject):
         if self.work is not None and self.work.unkept:
             keep_session(self._last_order())
         self._close()
-        self.works.release()
+        self.workspaces.release()
         self.bridge.forget()
         self.brush.release()
         self.panels.image.layers.offer([], None)

@@ -26,12 +26,12 @@ from napari_alibi_seg.gui.words import WELCOME, facts, facts_tip, features_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.live_records import Index, LiveEvent
+    from napari_alibi_seg.core.pixel_size import PixelSize
     from napari_alibi_seg.core.suggestions import Spot
     from napari_alibi_seg.gui.brush import Keys
     from napari_alibi_seg.gui.dock import Panels
-    from napari_alibi_seg.gui.work import Work
+    from napari_alibi_seg.gui.workspace import Workspace
 
 LONG_FEATURES_S = 20
 _STOPPED = "Results use pixel filters only until the features are started again."
@@ -69,11 +69,11 @@ class Display:
         self._panels.image.layers.setToolTip("")
         self._panels.image.chip.show_state(ChipState.NONE, "No image")
         self._panels.image.offer_readings([], None)
-        self._panels.reuse.enable(image=False, classifier=False, stack=False, recipe=False)
+        self._panels.reuse.enable(image=False, classifier=False, stack=False, script=False)
         self._panels.result.facts.setText(WELCOME)
         self._panels.result.facts.setToolTip("")
 
-    def show_work(self, work: Work) -> None:
+    def show_work(self, work: Workspace) -> None:
         """Show an image that work has begun on."""
         self._painted, self._done, self._began = Painted({}, 0), None, None
         self._coarse = self._preliminary = self._loaded = False
@@ -95,14 +95,14 @@ class Display:
         self._show_facts()
         return waited
 
-    def hear(self, event: LiveEvent, work: Work, shown: Index, stopped: bool) -> None:
+    def hear(self, event: LiveEvent, work: Workspace, shown: Index, stopped: bool) -> None:
         """Show an event.
 
         Parameters
         ----------
         event : LiveEvent
             What the engine tells.
-        work : Work
+        work : Workspace
             What it is about.
         shown : Index
             The plane on the screen.
@@ -145,7 +145,7 @@ class Display:
             return None
         return (*self._advice.plane, spot.row, spot.column)
 
-    def _on_painted(self, event: Painted, work: Work, stopped: bool) -> None:
+    def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
         self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
         if not (self._trainable or self._loaded):
             work.forget_classifier()
@@ -174,7 +174,7 @@ class Display:
             self._preliminary = True
             self._show_facts()
 
-    def _tell_of_long_features(self, event: FeatureProgress, work: Work, shown: Index) -> None:
+    def _tell_of_long_features(self, event: FeatureProgress, work: Workspace, shown: Index) -> None:
         """Tell the person, who may look elsewhere by now, that the features are ready."""
         if event.done < event.total:
             self._began = self._began or time.monotonic()
@@ -183,7 +183,7 @@ class Display:
             if took >= LONG_FEATURES_S and event.plane == shown:
                 show_info(f"The features of {work.source.layer.name} are ready.")
 
-    def _on_block(self, event: Block, work: Work) -> None:
+    def _on_block(self, event: Block, work: Workspace) -> None:
         box = self._panels.result
         work.result.place(event, box.uncertainty.isChecked(), box.probabilities.isChecked())
         for layer in work.result.layers:
@@ -198,12 +198,12 @@ class Display:
     def _trainable(self) -> bool:
         return len(self._painted.pixels) > 1
 
-    def _enable(self, work: Work) -> None:
+    def _enable(self, work: Workspace) -> None:
         self._panels.reuse.enable(
             image=True,
             classifier=work.fitted is not None,
             stack=work.stack,
-            recipe=self._trainable and not self._loaded,
+            script=self._trainable and not self._loaded,
         )
 
     def _show_facts(self) -> None:

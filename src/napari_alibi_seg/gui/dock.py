@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidge
 from napari_alibi_seg.gui.actions import Actions
 from napari_alibi_seg.gui.classes import ClassPanel
 from napari_alibi_seg.gui.controller import Controller
-from napari_alibi_seg.gui.more import ReusePanel, TrainingPanel, folded
+from napari_alibi_seg.gui.folded_panels import ReusePanel, TrainingPanel, folded
 from napari_alibi_seg.gui.panels import ImagePanel, ResultPanel
 from napari_alibi_seg.gui.parts import Strip
 from napari_alibi_seg.gui.records import Settings
@@ -92,7 +92,7 @@ class SegmentationDock(QWidget):
 
     def _wire(self) -> None:
         panels, controller = self.panels, self.controller
-        panels.image.layer_chosen.connect(controller.works.go_to)
+        panels.image.layer_chosen.connect(controller.workspaces.go_to)
         panels.image.reading_chosen.connect(controller.choose_reading)
         panels.image.channel_chosen.connect(controller.choose_channel)
         panels.image.model_chosen.connect(controller.change_settings)
@@ -105,7 +105,7 @@ class SegmentationDock(QWidget):
         panels.result.update_wanted.connect(controller.update_once)
         panels.result.live_changed.connect(lambda _: controller.ask())
         panels.result.outputs_changed.connect(controller.change_outputs)
-        panels.result.opacity_changed.connect(controller.works.set_opacity)
+        panels.result.opacity_changed.connect(controller.workspaces.set_opacity)
         panels.training.changed.connect(controller.change_settings)
         self.tasks.wire(panels.reuse)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Layer
 
-    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.core.pixel_size import PixelSize
 
 IMAGE_FILE = "napari-alibi-seg image"
 """Metadata of image layers from a project: their `ImageFile`."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import Index, PlaneDone
     from napari_alibi_seg.gui.pace import Pace
     from napari_alibi_seg.gui.parts import Strip
-    from napari_alibi_seg.gui.work import Work
+    from napari_alibi_seg.gui.workspace import Workspace
 
 
 class StackRun(QObject):
@@ -40,11 +40,11 @@ class StackRun(QObject):
         self._strip = strip
         self._pace = pace
         self._name = ""
-        self._proposed: Work | None = None
+        self._proposed: Workspace | None = None
         self._done: set[Index] = set()
         self.planes: tuple[Index, ...] = ()
 
-    def propose(self, work: Work, model: str) -> None:
+    def propose(self, work: Workspace, model: str) -> None:
         """Begin, or ask whether to begin where that takes long."""
         image = work.source.micrograph
         rows, columns = image.shape_yx
@@ -85,7 +85,7 @@ class StackRun(QObject):
         self._strip.say(f"All {total} planes are segmented.")
         show_info(f"All {total} planes of {self._name} are segmented.")
 
-    def _begin(self, work: Work) -> None:
+    def _begin(self, work: Workspace) -> None:
         if work is not self._proposed:
             return
         self._name = work.source.layer.name

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.calibration import PixelSize
     from napari_alibi_seg.core.live_records import FeatureProgress, Painted, PlaneDone
+    from napari_alibi_seg.core.pixel_size import PixelSize
     from napari_alibi_seg.gui.pace import Estimate
     from napari_alibi_seg.gui.records import PaintClass
 

@@ -15,8 +15,8 @@ from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
 from napari_alibi_seg.gui.records import PaintClass, SessionProblem
 from napari_alibi_seg.gui.sessions import set_aside
 from napari_alibi_seg.gui.words import counted
-from napari_alibi_seg.gui.work import OWNER
-from napari_alibi_seg.gui.works import is_blank
+from napari_alibi_seg.gui.workspace import OWNER
+from napari_alibi_seg.gui.workspaces import is_blank
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.classifier import PixelClassifier
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.projects import OpenedProject
     from napari_alibi_seg.gui.records import Recipe, SessionFound
     from napari_alibi_seg.gui.source import ImageSource
-    from napari_alibi_seg.gui.work import Work
+    from napari_alibi_seg.gui.workspace import Workspace
 
 _OTHER_IMAGE = (
     "Another image was chosen while the project was read; choose the one it belongs to and open "
@@ -32,7 +32,7 @@ _OTHER_IMAGE = (
 )
 
 
-class Keeper:
+class Restorer:
     """Shows what session and project files hold, and never paints over what is painted.
 
     Parameters
@@ -45,7 +45,7 @@ class Keeper:
         self._controller = controller
         self._strip = controller.panels.strip
 
-    def offer_session(self, work: Work, found: SessionFound | SessionProblem) -> None:
+    def offer_session(self, work: Workspace, found: SessionFound | SessionProblem) -> None:
         """Ask, once, whether to go on with an earlier session of an image; or say what is wrong."""
         if work.offered:
             return
@@ -60,7 +60,7 @@ class Keeper:
             ("Start anew", partial(self._decline, work, found)),
         )
 
-    def restore(self, work: Work, found: SessionFound) -> None:
+    def restore(self, work: Workspace, found: SessionFound) -> None:
         """Paint what a session file holds on its image."""
         strokes = found.project.strokes
         if work is not self._controller.work:
@@ -79,7 +79,7 @@ class Keeper:
         self._adopt(recipe)
         work.scribbles.restore(strokes)
 
-    def _decline(self, work: Work, found: SessionFound) -> None:
+    def _decline(self, work: Workspace, found: SessionFound) -> None:
         if not work.touched:  # else the first stroke has done it
             set_aside(found.path)
 
@@ -92,7 +92,7 @@ class Keeper:
         )
         self._controller.ask()
 
-    def tell_of_place(self, work: Work) -> None:
+    def tell_of_place(self, work: Workspace) -> None:
         """Say so if the layer painted on does not lie on the image, and offer to lay it there."""
         layer = work.scribbles.layer
         corner = np.array(work.source.micrograph.label_shape) - 1
@@ -129,12 +129,12 @@ class Keeper:
         self._controller.apply(classifier)
         self._controller.change_classes()
 
-    def show_project(self, asked: Work | None, opened: OpenedProject) -> None:
+    def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
         """Show a project that was read.
 
         Parameters
         ----------
-        asked : Work or None
+        asked : Workspace or None
             What was open when it was asked for.
         opened : OpenedProject
             The project, without an image if that is the one of `asked`.
@@ -168,15 +168,15 @@ class Keeper:
             self._adopt(recipe)
             self._strip.hide()
 
-    def _bring_back(self, work: Work | None, lost: Labels) -> None:
+    def _bring_back(self, work: Workspace | None, lost: Labels) -> None:
         if work is not None and work is self._controller.work:
             work.owner = lost.metadata.get(OWNER, work.owner)
             work.scribbles.layer.data = lost.data
 
-    def _paint_on(self, work: Work, layer: Labels) -> None:
+    def _paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a new layer; the one painted on before stays, hidden, unless it is blank."""
         before, name = work.scribbles.layer, layer.name
-        self._controller.works.paint_on_new(work, layer)
+        self._controller.workspaces.paint_on_new(work, layer)
         if is_blank(before):
             self._controller.viewer.layers.remove(before)
             layer.name = name  # napari numbers what has the name of another layer

@@ -134,7 +134,7 @@ class ReusePanel(QWidget):
             self.buttons[name].setToolTip(tip)
             grid.addWidget(self.buttons[name], place // 2, place % 2)
 
-    def enable(self, *, image: bool, classifier: bool, stack: bool, recipe: bool) -> None:
+    def enable(self, *, image: bool, classifier: bool, stack: bool, script: bool) -> None:
         """Allow what is possible."""
         needed = {
             "project_save": image,
@@ -146,8 +146,8 @@ class ReusePanel(QWidget):
             "export": image and classifier,
             "fractions": image and classifier,
             "scribbles": image,
-            "python": recipe,
-            "command": recipe,
+            "python": script,
+            "command": script,
         }
         for name, possible in needed.items():
             self.buttons[name].setEnabled(possible)

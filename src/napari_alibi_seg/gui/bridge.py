@@ -11,8 +11,8 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
-from napari_alibi_seg.gui.heavy import import_torch
 from napari_alibi_seg.gui.sessions import keep_session
+from napari_alibi_seg.gui.torch_import import import_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,8 +3,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_alibi_seg.core.calibration import PixelSize, calibrate
 from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.pixel_size import PixelSize, calibrate
 from napari_alibi_seg.core.reading import measured
 
 PIXELS = np.zeros((20, 35), np.uint8)

@@ -26,7 +26,7 @@ OWNER = "napari-alibi-seg owner"
 
 
 @dataclass(eq=False)
-class Work:
+class Workspace:
     """One image with what is painted on it and what came out.
 
     Attributes

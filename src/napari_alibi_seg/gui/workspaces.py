@@ -21,7 +21,7 @@ from napari_alibi_seg.gui.painting import (
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import ResultLayers
 from napari_alibi_seg.gui.source import readings
-from napari_alibi_seg.gui.work import Work, classes_of
+from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -35,7 +35,7 @@ _LOOKED_THROUGH = 1e8  # bytes
 _PLACING = ("scale", "units", "translate", "rotate", "shear", "affine")
 
 
-class Works(QObject):
+class Workspaces(QObject):
     """Opens and closes images; what was painted on one is there when it is opened again.
 
     Parameters
@@ -64,11 +64,11 @@ class Works(QObject):
         self._viewer = viewer
         self._panels = panels
         self._brush = brush
-        self._all: list[Work] = []
+        self._all: list[Workspace] = []
         self._put_away: set[Layer] = set()
-        self.current: Work | None = None
+        self.current: Workspace | None = None
 
-    def open(self, source: ImageSource) -> Work:
+    def open(self, source: ImageSource) -> Workspace:
         """Work on an image from now on."""
         painted = [work for work in self._all if work.scribbles.layer in self._viewer.layers]
         known = [work for work in painted if work.is_of(source)]
@@ -99,7 +99,7 @@ class Works(QObject):
             work.result.release()
             self._brush.put_down()
 
-    def forget(self, work: Work) -> None:
+    def forget(self, work: Workspace) -> None:
         """Begin anew when the image is opened again."""
         self._all.remove(work)
 
@@ -162,7 +162,7 @@ class Works(QObject):
             self.paint_on(self.current, self._add(new_scribbles(self.current.source)))
             self.scribbles_lost.emit(lost)
 
-    def paint_on(self, work: Work, layer: Labels) -> None:
+    def paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a layer from now on."""
         unlink(work.scribbles.layer)
         layer.metadata.update(SCRIBBLES)
@@ -173,7 +173,7 @@ class Works(QObject):
         work.result.show(classes)
         self._brush.choose(classes[0].value)
 
-    def paint_on_new(self, work: Work, layer: Labels) -> None:
+    def paint_on_new(self, work: Workspace, layer: Labels) -> None:
         """Add a layer, and paint on it from now on; the one painted on before stays."""
         self.paint_on(work, self._add(layer))
         work.second_offered = True
@@ -190,7 +190,7 @@ class Works(QObject):
             shown = box.uncertainty.isChecked(), box.probabilities.isChecked()
             self.current.result.show_outputs(*shown)
 
-    def offer_second_class(self, work: Work) -> None:
+    def offer_second_class(self, work: Workspace) -> None:
         """Choose the second class after the first stroke, so that two strokes are enough."""
         classes = self._panels.classes.classes
         first = work.scribbles.layer.selected_label == classes[0].value
@@ -208,7 +208,7 @@ class Works(QObject):
                 self.current.source.place(layer)
             self.image_placed.emit()
 
-    def _begin(self, source: ImageSource) -> Work:
+    def _begin(self, source: ImageSource) -> Workspace:
         layer = self._scribbles_for(source)
         if RECIPE in layer.metadata:
             self._panels.show_settings(layer.metadata[RECIPE].settings)
@@ -216,7 +216,7 @@ class Works(QObject):
         if result.labels is None:
             result.opacity = self._panels.result.opacity.value() / 100
         scribbles, settings = self._brush.take(layer), self._panels.settings
-        work = Work(source, scribbles, result, classes_of(layer), settings)
+        work = Workspace(source, scribbles, result, classes_of(layer), settings)
         work.second_offered = not is_blank(layer)
         return work
 
@@ -227,7 +227,7 @@ class Works(QObject):
                 return layer
         return self._add(new_scribbles(source))
 
-    def _bring_forward(self, work: Work) -> None:
+    def _bring_forward(self, work: Workspace) -> None:
         """Show the layers of an image, and hide what belongs to the others."""
         result = work.result.layers
         for layer in self._viewer.layers:

@@ -30,7 +30,7 @@ class _Block:
     deep: PixelChannels | None = None
 
 
-class RememberedChannels:
+class CachedChannels:
     """The channels of a plane, kept by block and by painted pixel.
 
     Deep and classical channels lie beside each other, as a forest wants them, so that nothing is
