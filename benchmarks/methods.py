@@ -20,8 +20,8 @@ from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, Forest
 from napari_alibi_seg.core.classifier import gather_samples
+from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.segmentation import planes_of
 
 Labels: TypeAlias = NDArray[np.integer[Any]]
 Trained: TypeAlias = Callable[[Micrograph], Labels]

@@ -33,11 +33,10 @@ from napari_alibi_seg.core.backbone import Backbone
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features import TILE, automatic_scale
-from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.images import as_micrograph, planes_of
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Block, Fitted, LiveRequest, PlaneDone
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.smoothing import smoothed
 from tilings import TILES, agreements
 

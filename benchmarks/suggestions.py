@@ -27,11 +27,11 @@ from napari_alibi_seg import SegmentationConfig, Segmenter
 from napari_alibi_seg.core.advice import Result, advising
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import gather_samples
+from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_channels import LiveChannels, PlaneChannels
 from napari_alibi_seg.core.live_records import Assessed
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.strokes import painted_pixels, stroke_numbers
 from napari_alibi_seg.core.voting import votes
 from quality import tasks

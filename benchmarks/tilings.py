@@ -21,8 +21,8 @@ from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features import TILE, FeatureExtractor, FeatureMap, automatic_scale
+from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.segmentation import planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

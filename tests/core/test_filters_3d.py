@@ -13,11 +13,11 @@ from napari_alibi_seg.core.classifier_files import load_classifier, save_classif
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.filters_3d import filters_3d, planes_reached
-from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.images import as_micrograph, planes_of
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Block, LiveRequest
 from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
-from napari_alibi_seg.core.segmentation import Segmenter, planes_of, segment
+from napari_alibi_seg.core.segmentation import Segmenter, segment
 
 FLAT = SegmentationConfig(CLASSICAL, trees=20)
 THROUGH = replace(FLAT, channels=ChannelConfig(sigmas_3d=SIGMAS_3D))

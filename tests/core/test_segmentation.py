@@ -19,8 +19,8 @@ from napari_alibi_seg.core.errors import (
     ImageError,
     ScribbleError,
 )
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.segmentation import Segmenter, planes_of, segment
+from napari_alibi_seg.core.images import as_micrograph, planes_of
+from napari_alibi_seg.core.segmentation import Segmenter, segment
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
 QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)

@@ -26,10 +26,10 @@ def add_to(commands: Commands) -> None:
 
 def demo(options: argparse.Namespace) -> int:
     """Segment the bundled micrograph from the scribbles a person drew on it."""
-    from napari_alibi_seg.core.images import read_image
+    from napari_alibi_seg.core.images import planes_of, read_image
     from napari_alibi_seg.core.overlay import fractions, overlay_picture
     from napari_alibi_seg.core.results import read_scribbles, stack_writer
-    from napari_alibi_seg.core.segmentation import Segmenter, planes_of
+    from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import replacing
 
     with as_file(files("napari_alibi_seg") / "samples") as samples:

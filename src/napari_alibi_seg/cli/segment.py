@@ -86,7 +86,7 @@ def _write_table(
     path: Path, rows: list[ClassFraction], image: Micrograph, scribbles: NDArray[Any]
 ) -> None:
     from napari_alibi_seg.core.fractions import write_fractions
-    from napari_alibi_seg.core.segmentation import planes_of
+    from napari_alibi_seg.core.images import planes_of
     from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
     write_fractions(path, rows)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import zarr
 
 from napari_alibi_seg.core.features import FeatureExtractor, automatic_scale
+from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:

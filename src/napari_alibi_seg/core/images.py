@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.planes import robust_levels
+from napari_alibi_seg.core.planes import Depth, Plane, robust_levels
 from napari_alibi_seg.core.stored import Stored, as_array, copyable
 
 if TYPE_CHECKING:
@@ -183,6 +183,30 @@ def as_micrograph(
     if isinstance(array, np.ma.MaskedArray):
         array = np.ma.filled(array.astype(np.result_type(array, np.float16)), np.nan)
     return settle(Stored(as_array(array, axes)), axes, channels)
+
+
+def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
+    """Return every plane of an image by its index, all normalised by the levels of the whole."""
+    require_micrograph(image)
+    return {
+        index: Plane(image.plane(index), image.levels, _depth(image, index))
+        for index in image.plane_indices()
+    }
+
+
+def _depth(image: Micrograph, index: tuple[int, ...]) -> Depth | None:
+    if "Z" not in image.axes:
+        return None
+    return Depth(image.plane(index[:-1]), index[-1], image.anisotropy)
+
+
+def require_micrograph(image: object) -> None:
+    """Raise an `ImageError` unless an image is a `Micrograph`."""
+    if not isinstance(image, Micrograph):
+        raise ImageError(
+            f"An image is a Micrograph, but this is of type {type(image).__name__}; make one with "
+            "read_image or as_micrograph."
+        )
 
 
 def settle(stored: Stored, axes: str | None, channels: int | Sequence[int] | None) -> Micrograph:

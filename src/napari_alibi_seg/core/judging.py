@@ -13,7 +13,7 @@ import numpy as np
 from napari_alibi_seg.core.assessment import GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.classifier import PixelSamples, gather_samples
-from napari_alibi_seg.core.segmentation import planes_of
+from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.strokes import painted_without, stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
 from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR
@@ -86,19 +86,19 @@ class Training:
 def sampling_grid(
     channels: Channels, look: Callable[[Window], NDArray[np.float32]]
 ) -> Generator[None, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Return channels of every few pixels of a plane, a block at a time, and which have no data.
+    """Evaluate the channels of a plane at every few pixels, a block at a time.
 
     Parameters
     ----------
     channels : Channels
         Of the plane.
     look : callable
-        Returns those of every `grid_step` pixels of a window.
+        From a window to the (h, w, F) channels of every `grid_step`-th of its pixels.
 
     Returns
     -------
     tuple
-        (h, w, F) and (h, w).
+        (h, w, F) channels, and (h, w) whether a pixel has no data.
     """
     step, rows = grid_step(channels.shape), []
     for _, of_a_row in groupby(blocks(channels.shape, _SIDE), key=attrgetter("top")):

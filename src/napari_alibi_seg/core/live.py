@@ -28,6 +28,7 @@ from napari_alibi_seg.core.classifier import (
     gather_samples,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_blocks import (
     coarse_step,
@@ -39,7 +40,6 @@ from napari_alibi_seg.core.live_blocks import (
 from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
-from napari_alibi_seg.core.segmentation import planes_of
 from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
 

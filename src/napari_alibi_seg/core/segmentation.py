@@ -26,8 +26,7 @@ from napari_alibi_seg.core.features import (
     FeatureMap,
     automatic_scale,
 )
-from napari_alibi_seg.core.images import Micrograph
-from napari_alibi_seg.core.planes import Depth, Plane, Window
+from napari_alibi_seg.core.images import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.smoothing import margin
 from napari_alibi_seg.core.strokes import painted_pixels, painted_without
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.planes import Plane, Window
 
     _Painted: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
 
@@ -272,21 +273,6 @@ def segment(
     return Segmentation(labels, votes, classifier.classes)
 
 
-def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
-    """Return every plane of an image by its index, all normalised by the levels of the whole."""
-    _require_micrograph(image)
-    return {
-        index: Plane(image.plane(index), image.levels, _depth(image, index))
-        for index in image.plane_indices()
-    }
-
-
-def _depth(image: Micrograph, index: tuple[int, ...]) -> Depth | None:
-    if "Z" not in image.axes:
-        return None
-    return Depth(image.plane(index[:-1]), index[-1], image.anisotropy)
-
-
 def _painted(
     image: Micrograph | Sequence[Micrograph],
     scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
@@ -295,7 +281,7 @@ def _painted(
     images = [image] if isinstance(image, Micrograph) else list(image)
     drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
     for one in images:
-        _require_micrograph(one)
+        require_micrograph(one)
     if len({one.colour for one in images}) > 1:
         raise ImageError(
             "Grey and colour images cannot train one classifier; convert them to one kind."
@@ -312,14 +298,6 @@ def _painted(
     values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
     require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]))
     return [some for some in by_image if some]
-
-
-def _require_micrograph(image: object) -> None:
-    if not isinstance(image, Micrograph):
-        raise ImageError(
-            f"An image is a Micrograph, but this is of type {type(image).__name__}; make one with "
-            "read_image or as_micrograph."
-        )
 
 
 def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:

@@ -23,12 +23,12 @@ from napari_alibi_seg.core.cluster import connected, on_cluster, on_threads, tas
 from napari_alibi_seg.core.errors import ClassifierError, ImageError
 from napari_alibi_seg.core.fetch import sha256
 from napari_alibi_seg.core.filters_3d import planes_reached
-from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.images import planes_of, read_image
 from napari_alibi_seg.core.ledger import Ledger, Plan, digest, writing
 from napari_alibi_seg.core.ome_zarr import create_labels, read_plane, require_made_by, write_plane
 from napari_alibi_seg.core.planes import Depth, Levels, Plane
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.segmentation import Segmenter, planes_of
+from napari_alibi_seg.core.segmentation import Segmenter
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
