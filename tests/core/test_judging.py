@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core import trust
+from napari_alibi_seg.core import vote_calibration
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images import as_micrograph
@@ -57,6 +57,9 @@ def test_a_plane_of_which_no_pixel_looked_at_has_data_is_not_assessed(micrograph
 
 
 def test_votes_without_strokes_to_leave_out_have_the_usual_temperature(micrograph, scribbles):
-    for config, usual in ((QUICK, trust.CLASSICAL_PRIOR), (DEEP, trust.DEEP_PRIOR)):
+    for config, usual in (
+        (QUICK, vote_calibration.CLASSICAL_PRIOR),
+        (DEEP, vote_calibration.DEEP_PRIOR),
+    ):
         classifier = Segmenter(config, "cpu").fit(micrograph, scribbles)
         assert temperature_of(classifier, {}) == usual.typical
