@@ -7,11 +7,11 @@ from napari_alibi_seg.core.geometry import Geometry
 from napari_alibi_seg.probing.inputs import ProbedModel
 
 
-def short_sighted_model(positions):
+def short_sighted_model(positions, blocks=2):
     """A real ViT whose patches do not look at each other; with or without knowing their place."""
     torch.manual_seed(0)
     vit = timm.create_model(
-        "vit_tiny_patch16_224", depth=2, num_classes=0, img_size=64, dynamic_img_size=True
+        "vit_tiny_patch16_224", depth=blocks, num_classes=0, img_size=64, dynamic_img_size=True
     )
     with torch.no_grad():
         for block in vit.blocks:
@@ -29,6 +29,12 @@ def short_sighted_model(positions):
 @pytest.fixture(scope="session")
 def placeless():
     return short_sighted_model(positions=False)
+
+
+@pytest.fixture(scope="session")
+def four_blocks():
+    """One whose segmentations use the third block."""
+    return short_sighted_model(positions=True, blocks=4)
 
 
 @pytest.fixture(scope="session")

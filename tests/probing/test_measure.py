@@ -56,6 +56,7 @@ def test_a_model_without_positions_is_not_accused(placeless):
 def test_one_image_leaves_nothing_to_leave_out(placeless):
     probe = measured(placeless, 1)
     assert probe.left_out is None
+    assert probe.segmentation_r2 is None
     assert probe.left_out_fingerprint is None
     assert probe.authors.shape == (1, 6, 5)
     assert np.array_equal(probe.channel_r2, probe.fingerprint[-1])
@@ -65,6 +66,15 @@ def test_every_model_is_probed_with_the_same_random_numbers(placeless):
     first, second = measured(placeless, 2), measured(placeless, 2)
     assert np.array_equal(first.authors, second.authors)
     assert np.array_equal(first.left_out.rolled, second.left_out.rolled)
+
+
+def test_the_features_that_segmentations_use_are_probed_too(four_blocks):
+    probe = measured(four_blocks, 3)
+    views = [grains(seed).view(GRID * 16) for seed in range(3)]
+    third = [four_blocks.backbone(view, layer=3)[0].numpy() for view in views]
+    r2 = leave_one_image_out_r2([tokens.astype(np.float16) for tokens in third])
+    assert probe.segmentation_r2 == pytest.approx(r2)
+    assert probe.segmentation_r2 != pytest.approx(probe.left_out.r2[:, :2].mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize("target", ["lr", "diag", "radial"])

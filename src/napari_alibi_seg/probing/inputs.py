@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.debiasing import Debiasing, debiased
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.features import usual_layer
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
@@ -69,6 +70,11 @@ class ProbedModel:
     name: str
     backbone: TokenModel
     identity: BackboneIdentity
+
+    @property
+    def segmentation_layer(self) -> int:
+        """The block, counted from 1, after which a segmentation takes its features."""
+        return usual_layer(self.backbone.depth)
 
     @property
     def label(self) -> str:

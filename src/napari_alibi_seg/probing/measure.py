@@ -10,7 +10,11 @@ import torch
 from sklearn.metrics import r2_score
 
 from napari_alibi_seg.core.devices import choose_device, inference_precision
-from napari_alibi_seg.core.position import leave_one_image_out_predictions, ramps
+from napari_alibi_seg.core.position import (
+    leave_one_image_out_predictions,
+    leave_one_image_out_r2,
+    ramps,
+)
 from napari_alibi_seg.probing.metrics import (
     LEFT_OUT_ALPHA,
     ChannelMoments,
@@ -38,7 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Measurement:
-    """Collects one model's figures, one image at a time; keeps the last layer in half precision.
+    """Collects one model's figures, one image at a time.
+
+    Of the features it keeps those after the last block and those that segmentations use, in half
+    precision.
 
     Attributes
     ----------
@@ -52,6 +59,7 @@ class Measurement:
     config: ProbingConfig
     _device: torch.device = field(init=False)
     _tokens: list[NDArray[np.float16]] = field(default_factory=list)
+    _segmented: list[NDArray[np.float16]] = field(default_factory=list)
     _authors: list[FloatArray] = field(default_factory=list)
     _fingerprints: list[FloatArray] = field(default_factory=list)
     _moments: list[ChannelMoments] = field(default_factory=list)
@@ -76,6 +84,7 @@ class Measurement:
         )
         self._moments.append(ChannelMoments.of(layers, table_form))
         self._tokens.append(layers[-1].astype(np.float16))
+        self._segmented.append(layers[self.model.segmentation_layer - 1].astype(np.float16))
 
     def add_stability(self, name: str, square: Square) -> None:
         """Test what tiling, flipping and shifting do to one image."""
@@ -95,6 +104,9 @@ class Measurement:
             model=self.model,
             authors=np.array(self._authors),
             left_out=self._left_out() if several else None,
+            segmentation_r2=(
+                leave_one_image_out_r2(self._segmented, LEFT_OUT_ALPHA) if several else None
+            ),
             fingerprint=np.mean(self._fingerprints, axis=0),
             left_out_fingerprint=left_out_channel_r2(self._moments) if several else None,
             first=self._tokens[0],

@@ -98,6 +98,8 @@ class ModelProbe:
         (images, repeats, 5) R^2 of the authors' probe for `RAMPS` and `CONTROL`.
     left_out : LeftOut or None
         None if there is one image only.
+    segmentation_r2 : float or None
+        Its R^2 for lr+ud of the tokens that segmentations use, the mean over the images.
     fingerprint : ndarray
         (L, C, 2) authors' R^2 of each channel alone for lr and ud, the mean over the images.
     left_out_fingerprint : ndarray or None
@@ -111,6 +113,7 @@ class ModelProbe:
     model: ProbedModel
     authors: FloatArray
     left_out: LeftOut | None
+    segmentation_r2: float | None
     fingerprint: FloatArray
     left_out_fingerprint: FloatArray | None
     first: NDArray[np.float16]

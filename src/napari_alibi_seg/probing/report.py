@@ -146,6 +146,7 @@ def _caution(images: int) -> str:
 def _overview(models: Sequence[ModelProbe]) -> str:
     rows: dict[str, Callable[[ModelSummary], str]] = {
         "Position told in unseen images, R² (0 is best)": lambda s: _clipped(s.loio_r2),
+        "… by the features that segmentations use": lambda s: _clipped(s.segmentation_loio_r2),
         "… with position destroyed (null)": lambda s: _clipped(s.null_r2),
         "… by the best single channel": lambda s: _clipped(s.best_channel_r2),
         "Authors' probe, same image, R²": lambda s: _number(s.authors_r2),
@@ -209,7 +210,8 @@ def _method(probing: Probing) -> str:
     models = "".join(
         f"<li><strong>{escape(model.model.label)}</strong>: {escape(model.model.name)}; "
         f"{escape(model.model.identity.architecture)}, "
-        f"{'ALiBi' if model.model.identity.geometry else 'its own positions'}, "
+        f"{'ALiBi' if model.model.identity.geometry else 'its own positions'}, segmentations use "
+        f"block {model.model.segmentation_layer} of {model.model.backbone.depth}, "
         f"weights {model.model.identity.weights[:12]}</li>"
         for model in probing.models
     )

@@ -70,7 +70,11 @@ class ModelSummary:
         Authors' probe in the form of their table (lr+ud); mean and standard deviation over images
         and repeats.
     loio_r2 : float
-        Leave-one-image-out R^2, lr+ud, not clipped.
+        Leave-one-image-out R^2, lr+ud, not clipped, after the last block.
+    segmentation_layer : int
+        Block, counted from 1, after which segmentations take their features.
+    segmentation_loio_r2 : float
+        `loio_r2` after that block.
     null_r2, null_shuffled_r2 : float
         The same of tokens shifted circularly at random, and of tokens in random order.
     best_channel_r2 : float
@@ -90,6 +94,8 @@ class ModelSummary:
     authors_r2: float
     authors_r2_std: float
     loio_r2: float
+    segmentation_layer: int
+    segmentation_loio_r2: float
     null_r2: float
     null_shuffled_r2: float
     best_channel_r2: float
@@ -120,9 +126,11 @@ def summarise(probe: ModelProbe) -> ModelSummary:
         authors_r2=float(tables.mean()),
         authors_r2_std=float(tables.std()),
         loio_r2=float(loio[table_form].mean()),
+        segmentation_layer=probe.model.segmentation_layer,
+        segmentation_loio_r2=_known(probe.segmentation_r2),
         null_r2=float(null[table_form].mean()),
         null_shuffled_r2=float(shuffled[table_form].mean()),
-        best_channel_r2=math.nan if channels is None else float(channels[-1].max()),
+        best_channel_r2=_known(None if channels is None else float(channels[-1].max())),
         tile_cosine=tiles[0],
         tile_cosine_halo_2=tiles[2],
         tile_cosine_halo_4=tiles[4],
@@ -234,6 +242,10 @@ def _geometry(probe: ModelProbe) -> Any:
 
 def _named(scores: FloatArray, names: Sequence[str]) -> dict[str, float]:
     return {name: float(score) for name, score in zip(names, scores, strict=True)}
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _mean(values: Sequence[float]) -> float:
