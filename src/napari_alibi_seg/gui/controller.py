@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
@@ -25,7 +24,6 @@ from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
-from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.workspaces import Workspaces
 
 if TYPE_CHECKING:
@@ -277,30 +275,6 @@ class Controller(QObject):
             self.work.result.show(self.panels.classes.classes)
             self.ask()
 
-    def propose_removal(self, value: int) -> None:
-        """Delete a class; ask first if something is painted in it."""
-        work = self.work
-        painted = 0 if work is None else int(np.count_nonzero(work.scribbles.data == value))
-        known = next(known for known in self.panels.classes.classes if known.value == value)
-        if painted:
-            self.panels.strip.say(
-                f"Delete {known.name!r} and the {counted(painted, 'pixel')} painted in it?",
-                ("Delete", partial(self.remove_class, work, value, painted=True)),
-            )
-        else:
-            self.remove_class(work, value, painted=False)
-
-    def remove_class(self, work: Workspace | None, value: int, painted: bool) -> None:
-        """Delete a class and erase its strokes."""
-        if work is not self.work:
-            return
-        self.panels.classes.remove(value, painted)
-        if work is not None:
-            work.scribbles.remove(value)
-            self.change_classes()
-            if work.scribbles.layer.selected_label == value:
-                self.brush.choose(self.panels.classes.classes[0].value)
-
     def _on_touch(self) -> None:
         work = self.work
         if work is None:
@@ -358,6 +332,7 @@ class Controller(QObject):
         self.workspaces.image_wanted.connect(self.choose_image)
         self.workspaces.pixels_changed.connect(self._reread)
         self.workspaces.image_placed.connect(self._measure)
+        self.workspaces.classes_changed.connect(self.change_classes)
         self.workspaces.scribbles_lost.connect(self.restorer.offer_lost)
         self.stack.begun.connect(self.update_once)
         self.stack.stopped.connect(self.ask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_alibi_seg.gui.painting import (
@@ -21,6 +22,7 @@ from napari_alibi_seg.gui.painting import (
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import ResultLayers
 from napari_alibi_seg.gui.source import readings
+from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Workspaces(QObject):
     """The image that is open has other pixels now."""
     image_placed = Signal()
     """The image that is open lies elsewhere now, or at another size."""
+    classes_changed = Signal()
+    """There are other classes now."""
     scribbles_lost = Signal(object)
     """A layer that was painted on was removed, and another one took its place."""
 
@@ -197,6 +201,30 @@ class Workspaces(QObject):
         if not work.second_offered and first and len(classes) > 1:
             QTimer.singleShot(0, partial(self._brush.choose, classes[1].value))
         work.second_offered = True
+
+    def propose_removal(self, value: int) -> None:
+        """Delete a class; ask first if something is painted in it."""
+        work, classes = self.current, self._panels.classes.classes
+        painted = 0 if work is None else int(np.count_nonzero(work.scribbles.data == value))
+        if not painted:
+            self._remove_class(work, value, painted=False)
+            return
+        [name] = [known.name for known in classes if known.value == value]
+        self._panels.strip.say(
+            f"Delete {name!r} and the {counted(painted, 'pixel')} painted in it?",
+            ("Delete", partial(self._remove_class, work, value, painted=True)),
+        )
+
+    def _remove_class(self, work: Workspace | None, value: int, painted: bool) -> None:
+        """Delete a class and erase its strokes, unless another image was chosen meanwhile."""
+        if work is not self.current:
+            return
+        self._panels.classes.remove(value, painted)
+        if work is not None:
+            work.scribbles.remove(value)
+            self.classes_changed.emit()
+            if work.scribbles.layer.selected_label == value:
+                self._brush.choose(self._panels.classes.classes[0].value)
 
     def _tell_of_pixels(self) -> None:
         self.pixels_changed.emit()
