@@ -82,7 +82,9 @@ def test_the_forest_is_scikit_learns_balanced_one(kind, theirs, channels, scribb
 def test_some_of_the_trees_split_on_classical_channels_alone(channels, scribbles):
     samples = gather_samples(channels, scribbles)
     told = []
-    forest = fit_forest([samples], 50, 3, lambda *step: told.append(step), deep=4, blind=0.3)
+    forest = fit_forest(
+        [samples], 50, 3, lambda *step: told.append(step), deep=4, classical_trees=0.3
+    )
     splits = [tree.tree_.feature[tree.tree_.feature >= 0] for tree in forest.estimators_]
     assert len(splits) == forest.n_estimators == 50
     assert any(split.min() < 4 for split in splits[:35])

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.classifier import PixelSamples
     from napari_alibi_seg.core.forest import PixelForest
 
-# Shares of the trees, by whether they are to do on the painted image or on others: docs/quality.md.
-_BLIND_WITHIN_IMAGE, _BLIND_BETWEEN_IMAGES = 1 / 2, 1 / 3
+# Shares of the trees that see classical channels alone, by whether they are to do on the painted
+# image or on others: docs/quality.md.
+_CLASSICAL_WITHIN_IMAGE, _CLASSICAL_BETWEEN_IMAGES = 1 / 2, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class SegmentationConfig:
             kind=self.forest,
             deep=deep if classical else 0,
             vary=vary,
-            blind=_BLIND_BETWEEN_IMAGES if several else _BLIND_WITHIN_IMAGE,
+            classical_trees=_CLASSICAL_BETWEEN_IMAGES if several else _CLASSICAL_WITHIN_IMAGE,
         )
 
 

@@ -41,7 +41,7 @@ def fit_forest(
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
     vary: Vary | None = None,
-    blind: float = 0.0,
+    classical_trees: float = 0.0,
 ) -> PixelForest:
     """Fit a forest with balanced class weights on the samples of one or more planes.
 
@@ -60,7 +60,7 @@ def fit_forest(
         use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
-    blind : float
+    classical_trees : float
         Share of the trees, 0 to below 1, that split on classical channels alone if there are deep
         ones, so that deep features which mislead are outvoted.
 
@@ -87,11 +87,11 @@ def fit_forest(
             progress("training", before + done, trees)
         return growing
 
-    sightless, count = clone(forest), int(blind * trees) if deep else 0
+    classical, count = clone(forest), int(classical_trees * trees) if deep else 0
     grow(forest, trees - count, 0)
     if count:
         values[:, :deep] = 0.0  # no tree splits on a constant
-        forest.estimators_ += grow(sightless, count, trees - count).estimators_
+        forest.estimators_ += grow(classical, count, trees - count).estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 

@@ -83,17 +83,17 @@ def votes(forest: Any, values: NDArray[np.float32]) -> NDArray[np.float64]:
     trees = _flattened(forest)
     pixels = np.ascontiguousarray(values, np.float32).reshape(-1, *values.shape[-2:])
     shares = np.empty((*pixels.shape[:2], trees.shares.shape[1]))
-    _count(pixels, trees, shares)
+    _sum_votes(pixels, trees, shares)
     shares /= len(trees.roots)
     return shares.reshape(*values.shape[:-1], -1)
 
 
 def compile_now() -> None:
     """Get the machine code ready, which takes seconds the first time on a machine."""
-    nought, leaf = np.zeros(1, np.int32), np.full(1, LEAF, np.int32)
+    zero, leaf = np.zeros(1, np.int32), np.full(1, LEAF, np.int32)
     certain = np.ones((1, 1))
-    stump = _Trees(nought, np.zeros(1, np.float32), leaf, leaf, certain, nought, True, nought, 0)
-    _count(np.zeros((1, 1, 1), np.float32), stump, np.empty((1, 1, 1)))
+    stump = _Trees(zero, np.zeros(1, np.float32), leaf, leaf, certain, zero, True, zero, 0)
+    _sum_votes(np.zeros((1, 1, 1), np.float32), stump, np.empty((1, 1, 1)))
 
 
 def _flattened(forest: Any) -> _Trees:
@@ -182,7 +182,7 @@ def _split(channels: Any, f: Any, threshold: Any, reached: Any, top: Any, cells:
 
 
 @compiled
-def _part(reached: Any, top: Any, cells: Any) -> None:
+def _subtract(reached: Any, top: Any, cells: Any) -> None:
     """Take the pixels of the branch above away from a branch."""
     while cells:
         c = _lowest(cells)
@@ -191,7 +191,8 @@ def _part(reached: Any, top: Any, cells: Any) -> None:
 
 
 @compiled
-def _elect(reached: Any, top: Any, cells: Any, chosen: Any, winner: Any) -> None:
+def _vote(reached: Any, top: Any, cells: Any, chosen: Any, winner: Any) -> None:
+    """Let a tree choose the class of a leaf for the pixels that reached it."""
     while cells:
         c = _lowest(cells)
         cells &= cells - _ONE
@@ -200,6 +201,7 @@ def _elect(reached: Any, top: Any, cells: Any, chosen: Any, winner: Any) -> None
 
 @compiled
 def _add(reached: Any, top: Any, cells: Any, shares: Any, node: Any, sums: Any) -> None:
+    """Add the shares of a leaf to the sums of the pixels that reached it."""
     while cells:
         c = _lowest(cells)
         cells &= cells - _ONE
@@ -233,7 +235,7 @@ def _walk(
         node, here = nodes[top], cells[top]
         if trees.left[node] == LEAF:
             if trees.pure:
-                _elect(reached, top, here, chosen, trees.winner[node])
+                _vote(reached, top, here, chosen, trees.winner[node])
             else:
                 _add(reached, top, here, trees.shares, node, sums)
             top -= 1
@@ -242,14 +244,14 @@ def _walk(
         below, above = _split(channels, f, threshold, reached, top, here)
         nodes[top] = trees.left[node] if below else trees.right[node]
         if below and above:
-            _part(reached, top, above)
+            _subtract(reached, top, above)
             cells[top] = below
             top += 1
             nodes[top], cells[top] = trees.right[node], above
 
 
 @compiled
-def _count_chosen(chosen: Any, counts: Any) -> None:
+def _count_votes(chosen: Any, counts: Any) -> None:
     """Add a bit to every pixel's number; bit i of all numbers of a cell is one word."""
     for share in range(chosen.shape[0]):
         for c in range(_CELLS):
@@ -263,7 +265,7 @@ def _count_chosen(chosen: Any, counts: Any) -> None:
 
 
 @compiled
-def _read(counts: Any, sums: Any) -> None:
+def _unpack(counts: Any, sums: Any) -> None:
     """Write the numbers that bits were added to."""
     for share in range(counts.shape[0]):
         for c in range(_CELLS):
@@ -275,7 +277,7 @@ def _read(counts: Any, sums: Any) -> None:
 
 
 @compiled
-def _places(pixels: Any, top: int, first: int, c: int) -> tuple[int, int, int, int]:
+def _cell_bounds(pixels: Any, top: int, first: int, c: int) -> tuple[int, int, int, int]:
     """Return where a cell begins and ends, in rows and in columns: 8 x 8, or 64 of one row."""
     if pixels.shape[0] == 1:
         left = first + c * _BITS
@@ -285,11 +287,11 @@ def _places(pixels: Any, top: int, first: int, c: int) -> tuple[int, int, int, i
 
 
 @compiled
-def _load(pixels: Any, top: int, first: int, channels: Any, reached: Any) -> Any:
+def _load_patch(pixels: Any, top: int, first: int, channels: Any, reached: Any) -> Any:
     """Write the channels of a patch of pixels as rows; return which cells hold any."""
     cells = _NONE
     for c in range(_CELLS):
-        up, down, left, right = _places(pixels, top, first, c)
+        up, down, left, right = _cell_bounds(pixels, top, first, c)
         reached[c] = _NONE
         for y in range(up, down):
             for x in range(left, right):
@@ -302,9 +304,9 @@ def _load(pixels: Any, top: int, first: int, channels: Any, reached: Any) -> Any
 
 
 @compiled
-def _store(sums: Any, top: int, first: int, out: Any) -> None:
+def _store_patch(sums: Any, top: int, first: int, out: Any) -> None:
     for c in range(_CELLS):
-        up, down, left, right = _places(out, top, first, c)
+        up, down, left, right = _cell_bounds(out, top, first, c)
         for y in range(up, down):
             for x in range(left, right):
                 for share in range(out.shape[2]):
@@ -312,7 +314,7 @@ def _store(sums: Any, top: int, first: int, out: Any) -> None:
 
 
 @compiled
-def _count(pixels: Any, trees: Any, out: Any) -> None:
+def _sum_votes(pixels: Any, trees: Any, out: Any) -> None:
     """Write the sum of all trees' shares, (Y, X, K), a patch of pixels at a time."""
     one_row = pixels.shape[0] == 1
     height = 1 if one_row else _DOWN * _CELL
@@ -330,7 +332,7 @@ def _count(pixels: Any, trees: Any, out: Any) -> None:
     everyone = np.empty(_CELLS, np.uint64)
     for top in range(0, pixels.shape[0], height):
         for first in range(0, pixels.shape[1], width):
-            filled = _load(pixels, top, first, channels, everyone)
+            filled = _load_patch(pixels, top, first, channels, everyone)
             counts[:] = _NONE
             sums[:] = 0
             for root in trees.roots:
@@ -338,7 +340,7 @@ def _count(pixels: Any, trees: Any, out: Any) -> None:
                 chosen[:] = _NONE
                 _walk(root, trees, channels, reached, cells, nodes, chosen, sums)
                 if trees.pure:
-                    _count_chosen(chosen, counts)
+                    _count_votes(chosen, counts)
             if trees.pure:
-                _read(counts, sums)
-            _store(sums, top, first, out)
+                _unpack(counts, sums)
+            _store_patch(sums, top, first, out)
