@@ -1,6 +1,6 @@
 """Opening image files of any kind: what they hold, how they name their axes, their pixel size.
 
-Nothing is decided here about unnamed axes or channels; that is `napari_alibi_seg.core.images`.
+Nothing is decided here about unnamed axes or channels; that is `napari_alibi_seg.core.axes`.
 Arrays larger than memory stay in their file: uncompressed TIFFs are mapped; OME-Zarr, HDF5 and
 large compressed TIFFs are read piece by piece through dask. PNG, JPEG and TIFFs with a palette are
 read whole. What reads Zarr and HDF5 takes long to load, so it is loaded when such a file is opened.

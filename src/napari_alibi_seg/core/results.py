@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from napari_alibi_seg.core.axes import settle_axes
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import OutputError, ScribbleError
-from napari_alibi_seg.core.images import settle_axes
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
 from napari_alibi_seg.core.ome_zarr import is_made_here
 from napari_alibi_seg.core.reading import open_stored
