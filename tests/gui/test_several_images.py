@@ -6,7 +6,7 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
 from napari_alibi_seg.core.project_files import load_project
-from napari_alibi_seg.gui.painting import is_result, is_scribbles
+from napari_alibi_seg.gui.ownership import is_result, is_scribbles
 from napari_alibi_seg.gui.sessions import session_path
 
 

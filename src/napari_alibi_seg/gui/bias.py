@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.gui.painting import image_layers
+from napari_alibi_seg.gui.ownership import image_layers
 from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow
 from napari_alibi_seg.gui.source import ImageSource, readings
 

@@ -14,8 +14,8 @@ from napari_alibi_seg.core.live_records import Fitted, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
+from napari_alibi_seg.gui.ownership import image_layers, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
-from napari_alibi_seg.gui.painting import image_layers, offered_scribbles
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.projects import RECIPE, misfit
 from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings

@@ -1,13 +1,15 @@
-"""The layers strokes are painted on, and which layers belong to which image."""
+"""The layers strokes are painted on, and the colours of their classes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_alibi_seg.gui.ownership import SCRIBBLES, scribbles_layer_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,11 +24,6 @@ DEBOUNCE_MS = 300
 ERASED = 0
 OPACITY = 0.85
 _MOST_COLOURED = 2**16 - 1  # by napari
-_MARK = "napari-alibi-seg"
-_OF = "napari-alibi-seg of"
-_SHOWS = "napari-alibi-seg shows"
-SCRIBBLES = {_MARK: "scribbles"}
-"""Metadata of a layer made to be painted on."""
 
 
 class Scribbles(QObject):
@@ -125,7 +122,7 @@ def new_scribbles(source: ImageSource) -> Labels:
     """Return an empty layer to paint on, lying exactly on the image."""
     return Labels(
         np.zeros(source.micrograph.label_shape, np.uint8),
-        name=_name_for(source.layer.name),
+        name=scribbles_layer_name(source.layer.name),
         metadata=dict(SCRIBBLES),
         opacity=OPACITY,
         **source.placement(),
@@ -137,106 +134,11 @@ def scribbles_options(
 ) -> dict[str, Any]:
     """Return the options of a layer that holds scribbles on an image of that name."""
     return {
-        "name": _name_for(image),
+        "name": scribbles_layer_name(image),
         "metadata": SCRIBBLES | metadata,
         "opacity": OPACITY,
         "colormap": colormap(classes),
     }
-
-
-def _name_for(image: str) -> str:
-    return f"scribbles on {image}"
-
-
-def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
-    """Return the Labels layers that may be meant for an image, its own and marked ones first."""
-    offered = [
-        layer
-        for layer in layers
-        if isinstance(layer, Labels)
-        and not layer.multiscale
-        and not is_result(layer)
-        and not _is_of_another(layer, source, layers)
-    ]
-    return sorted(
-        offered, key=lambda layer: (not is_linked(layer, source), not is_scribbles(layer))
-    )
-
-
-def own_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
-    """Return the layers to paint on that belong to an image, or to none."""
-    return [
-        layer
-        for layer in offered_scribbles(layers, source)
-        if is_scribbles(layer)
-        and layer.data.shape == source.micrograph.label_shape
-        and (is_linked(layer, source) or _OF not in layer.metadata)
-    ]
-
-
-def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -> bool:
-    """Whether a layer was painted on another image that is open, or on this one read otherwise."""
-    images = image_layers(layers)
-    owner = layer.metadata.get(_OF)
-    if owner is not None:
-        return owner != source.token and owner[0] in [image.unique_id for image in images]
-    others = [_name_for(image.name) for image in images if image != source.layer]
-    return is_scribbles(layer) and layer.name in others
-
-
-def link(layer: Layer, source: ImageSource) -> None:
-    """Remember which image, read how, a layer belongs to."""
-    layer.metadata[_OF] = source.token
-
-
-def unlink(layer: Layer) -> None:
-    """Let a layer belong to no image."""
-    layer.metadata.pop(_OF, None)
-
-
-def is_linked(layer: Layer, source: ImageSource) -> bool:
-    """Whether a layer belongs to an image, read as it is."""
-    return bool(layer.metadata.get(_OF) == source.token)
-
-
-def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None] | None:
-    """Return axes and channel of the strokes on an image, of those seen; None if there are none."""
-    owners = [
-        (layer.visible, layer.metadata[_OF])
-        for layer in layers
-        if is_scribbles(layer) and layer.metadata.get(_OF, (None,))[0] == image.unique_id
-    ]
-    if not owners:
-        return None
-    _, (_, axes, channel) = max(owners, key=lambda owner: owner[0])
-    return axes, channel
-
-
-def image_layers(layers: Sequence[Layer]) -> list[Image]:
-    """Return the images that can be segmented: all that this plugin did not make."""
-    return [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
-
-
-def is_scribbles(layer: Layer) -> bool:
-    """Whether a layer was made, or chosen, to be painted on."""
-    return bool(layer.metadata.get(_MARK) == "scribbles")
-
-
-def is_result(layer: Layer) -> bool:
-    """Whether this plugin made a layer to show a result in."""
-    return bool(layer.metadata.get(_MARK) == "result")
-
-
-def mark_result(layer: Layer, source: ImageSource, shows: str | int) -> None:
-    """Remember that a layer is a result, of which image, and what it shows."""
-    layer.metadata.update({_MARK: "result", _SHOWS: shows})
-    link(layer, source)
-
-
-def shown_in(layer: Layer) -> str | int:
-    """Return what a result layer shows."""
-    shows: str | int = layer.metadata[_SHOWS]
-    return shows
 
 
 def colormap(classes: Iterable[PaintClass]) -> CyclicLabelColormap:

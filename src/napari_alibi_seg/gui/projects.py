@@ -21,7 +21,8 @@ from napari_alibi_seg.core.project import (
 )
 from napari_alibi_seg.core.project_files import load_project, save_project
 from napari_alibi_seg.gui.lengths import layer_scale
-from napari_alibi_seg.gui.painting import is_result, is_scribbles, scribbles_options
+from napari_alibi_seg.gui.ownership import is_result, is_scribbles
+from napari_alibi_seg.gui.painting import scribbles_options
 from napari_alibi_seg.gui.records import PaintClass, Recipe, Settings
 from napari_alibi_seg.gui.source import IMAGE_FILE, ImageSource, readings
 from napari_alibi_seg.gui.torch_import import import_torch

@@ -10,7 +10,8 @@ from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QTimer
 
 from napari_alibi_seg.core.suggestions import margin_uncertainty
-from napari_alibi_seg.gui.painting import colormap, is_linked, is_result, mark_result, shown_in
+from napari_alibi_seg.gui.ownership import is_linked, is_result, mark_result, shown_in
+from napari_alibi_seg.gui.painting import colormap
 from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_alibi_seg.gui.painting import (
+from napari_alibi_seg.gui.ownership import (
     SCRIBBLES,
     image_layers,
     is_result,
     is_scribbles,
     last_reading,
     link,
-    new_scribbles,
     own_scribbles,
     unlink,
 )
+from napari_alibi_seg.gui.painting import new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import ResultLayers
 from napari_alibi_seg.gui.source import readings

@@ -1,0 +1,114 @@
+"""Which layers belong to which image, as their metadata tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Labels, Layer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_alibi_seg.gui.source import ImageSource
+
+_MARK = "napari-alibi-seg"
+_OF = "napari-alibi-seg of"
+_SHOWS = "napari-alibi-seg shows"
+SCRIBBLES = {_MARK: "scribbles"}
+"""Metadata of a layer made to be painted on."""
+
+
+def scribbles_layer_name(image: str) -> str:
+    """Return what a layer painted on an image of that name is called."""
+    return f"scribbles on {image}"
+
+
+def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
+    """Return the Labels layers that may be meant for an image, its own and marked ones first."""
+    offered = [
+        layer
+        for layer in layers
+        if isinstance(layer, Labels)
+        and not layer.multiscale
+        and not is_result(layer)
+        and not _is_of_another(layer, source, layers)
+    ]
+    return sorted(
+        offered, key=lambda layer: (not is_linked(layer, source), not is_scribbles(layer))
+    )
+
+
+def own_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
+    """Return the layers to paint on that belong to an image, or to none."""
+    return [
+        layer
+        for layer in offered_scribbles(layers, source)
+        if is_scribbles(layer)
+        and layer.data.shape == source.micrograph.label_shape
+        and (is_linked(layer, source) or _OF not in layer.metadata)
+    ]
+
+
+def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -> bool:
+    """Whether a layer was painted on another image that is open, or on this one read otherwise."""
+    images = image_layers(layers)
+    owner = layer.metadata.get(_OF)
+    if owner is not None:
+        return owner != source.token and owner[0] in [image.unique_id for image in images]
+    others = [scribbles_layer_name(image.name) for image in images if image != source.layer]
+    return is_scribbles(layer) and layer.name in others
+
+
+def link(layer: Layer, source: ImageSource) -> None:
+    """Remember which image, read how, a layer belongs to."""
+    layer.metadata[_OF] = source.token
+
+
+def unlink(layer: Layer) -> None:
+    """Let a layer belong to no image."""
+    layer.metadata.pop(_OF, None)
+
+
+def is_linked(layer: Layer, source: ImageSource) -> bool:
+    """Whether a layer belongs to an image, read as it is."""
+    return bool(layer.metadata.get(_OF) == source.token)
+
+
+def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None] | None:
+    """Return axes and channel of the strokes on an image, of those seen; None if there are none."""
+    owners = [
+        (layer.visible, layer.metadata[_OF])
+        for layer in layers
+        if is_scribbles(layer) and layer.metadata.get(_OF, (None,))[0] == image.unique_id
+    ]
+    if not owners:
+        return None
+    _, (_, axes, channel) = max(owners, key=lambda owner: owner[0])
+    return axes, channel
+
+
+def image_layers(layers: Sequence[Layer]) -> list[Image]:
+    """Return the images that can be segmented: all that this plugin did not make."""
+    return [layer for layer in layers if isinstance(layer, Image) and not is_result(layer)]
+
+
+def is_scribbles(layer: Layer) -> bool:
+    """Whether a layer was made, or chosen, to be painted on."""
+    return bool(layer.metadata.get(_MARK) == "scribbles")
+
+
+def is_result(layer: Layer) -> bool:
+    """Whether this plugin made a layer to show a result in."""
+    return bool(layer.metadata.get(_MARK) == "result")
+
+
+def mark_result(layer: Layer, source: ImageSource, shows: str | int) -> None:
+    """Remember that a layer is a result, of which image, and what it shows."""
+    layer.metadata.update({_MARK: "result", _SHOWS: shows})
+    link(layer, source)
+
+
+def shown_in(layer: Layer) -> str | int:
+    """Return what a result layer shows."""
+    shows: str | int = layer.metadata[_SHOWS]
+    return shows
