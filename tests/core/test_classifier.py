@@ -15,6 +15,7 @@ from napari_alibi_seg.core.classifier import (
     ClassInfo,
     PixelClassifier,
     PixelSamples,
+    Segmentation,
     gather_samples,
 )
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
@@ -323,3 +324,9 @@ def test_features_of_another_identity_are_refused_and_both_named(classifier, ext
         classifier.require(None, 1)
     with pytest.raises(ClassifierError, match="grey images, but this one is colour"):
         classifier.require(extractor.identity(1), 3)
+
+
+def test_uncertainty_is_0_where_trees_agree_and_1_where_two_classes_tie():
+    shares = np.array([[1, 0.5, 0.6], [0, 0.5, 0.3], [0, 0, 0.1]], np.float32)[:, None]
+    result = Segmentation(np.ones((1, 3), np.uint8), shares, ())
+    np.testing.assert_allclose(result.uncertainty, [[0, 1, 0.7]], atol=1e-6)

@@ -11,7 +11,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.smoothing import reach, smoothed
 from napari_alibi_seg.core.strokes import painted_pixels, require_classes
-from napari_alibi_seg.core.voting import votes
+from napari_alibi_seg.core.voting import margin_uncertainty, votes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +113,12 @@ class Segmentation:
     labels: NDArray[np.unsignedinteger[Any]]
     probabilities: NDArray[np.float32] | None
     classes: tuple[ClassInfo, ...]
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """(Y, X) what `margin_uncertainty` makes of `probabilities`, which must be there."""
+        assert self.probabilities is not None
+        return margin_uncertainty(self.probabilities, axis=0)
 
     def without(self, missing: NDArray[np.bool_] | None) -> Segmentation:
         """Return the segmentation with nothing where (Y, X) `missing` is true."""

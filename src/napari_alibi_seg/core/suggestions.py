@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from napari_alibi_seg.core.voting import margin_uncertainty
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -105,10 +107,3 @@ def _inside(shape: tuple[int, ...], step: int) -> NDArray[np.bool_]:
     )
     inside: NDArray[np.bool_] = rows & columns
     return inside
-
-
-def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
-    """Return 1 - (largest - second largest share of votes) along the axis of classes, in [0, 1]."""
-    second, first = np.moveaxis(np.partition(votes, -2, axis), axis, 0)[-2:]
-    uncertainty: NDArray[np.float32] = 1 - (first - second)
-    return uncertainty

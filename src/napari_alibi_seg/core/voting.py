@@ -88,6 +88,13 @@ def votes(forest: Any, values: NDArray[np.float32]) -> NDArray[np.float64]:
     return shares.reshape(*values.shape[:-1], -1)
 
 
+def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
+    """Return 1 - (largest - second largest share of votes) along the axis of classes, in [0, 1]."""
+    second, first = np.moveaxis(np.partition(votes, -2, axis), axis, 0)[-2:]
+    uncertainty: NDArray[np.float32] = 1 - (first - second)
+    return uncertainty
+
+
 def compile_now() -> None:
     """Get the machine code ready, which takes seconds the first time on a machine."""
     zero, leaf = np.zeros(1, np.int32), np.full(1, LEAF, np.int32)

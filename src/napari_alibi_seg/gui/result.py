@@ -9,7 +9,6 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QTimer
 
-from napari_alibi_seg.core.suggestions import margin_uncertainty
 from napari_alibi_seg.gui.ownership import is_linked, is_result, mark_result, shown_in
 from napari_alibi_seg.gui.painting import colormap
 from napari_alibi_seg.gui.records import PaintClass
@@ -145,7 +144,7 @@ class ResultLayers:
             return
         if uncertainty:
             layer = self._uncertainty_layer()
-            layer.data[where] = margin_uncertainty(votes, axis=0)
+            layer.data[where] = block.result.uncertainty
             self._mark(layer)
         if probabilities:
             for info, share in zip(block.result.classes, votes, strict=True):
