@@ -34,10 +34,11 @@ Fit: TypeAlias = "Callable[[PixelSamples], Voter]"
 _PIXELS_OF_A_PIECE = 40
 _COMPARED = 1500
 _MOST_FOLDS = 10
-_SHARES = (1 / 3, 2 / 3)
+_SUBSET_SHARES = (1 / 3, 2 / 3)
 _REPEATS = 2
-_DOUBT = 0.6
-_ONE_SIDED = 1.2
+# Half-widths of the intervals that hold the truth nine times in ten: of the logarithm of the
+# temperature, and of a fraction in shares of pixels expected to be wrong (docs/accuracy.md).
+_LOG_TEMPERATURE, _WRONG_PIXELS = 0.6, 1.2
 _SETTLED = 0.02
 
 
@@ -234,9 +235,10 @@ def expected_confusion(votes: NDArray[np.float32], temperature: float) -> NDArra
 
 
 def _over_image(votes: NDArray[np.float32], temperature: float) -> tuple[Estimate, Estimate]:
-    """Return accuracy and mean IoU; nine images in ten have a temperature within the doubt."""
+    """Return accuracy and mean IoU; a higher temperature makes both lower."""
     low, middle, high = (
-        expected_confusion(votes, temperature * np.exp(doubt)) for doubt in (_DOUBT, 0, -_DOUBT)
+        expected_confusion(votes, temperature * np.exp(log))
+        for log in (_LOG_TEMPERATURE, 0, -_LOG_TEMPERATURE)
     )
     accuracy = Estimate(*(float(np.trace(confusion)) for confusion in (middle, low, high)))
     return accuracy, Estimate(*(_mean_iou(confusion) for confusion in (middle, low, high)))
@@ -255,7 +257,7 @@ def _fractions(
     confusion = expected_confusion(votes, temperature)
     shares = confusion.sum(axis=0)
     wrong = shares + confusion.sum(axis=1) - 2 * np.diag(confusion)
-    low, high = np.clip([shares - _ONE_SIDED * wrong, shares + _ONE_SIDED * wrong], 0, 1)
+    low, high = np.clip([shares - _WRONG_PIXELS * wrong, shares + _WRONG_PIXELS * wrong], 0, 1)
     return {
         int(value): Estimate(*map(float, numbers))
         for value, *numbers in zip(classes, shares, low, high, strict=True)
@@ -283,7 +285,7 @@ def _folds(strokes: StrokeSamples) -> NDArray[np.intp]:
 
 def _subsets(strokes: StrokeSamples) -> Iterator[NDArray[np.bool_]]:
     """Draw a third, then two thirds, of each class's pieces: at least one, and not all."""
-    for share in _SHARES:
+    for share in _SUBSET_SHARES:
         for repeat in range(_REPEATS):
             random = np.random.default_rng(repeat)
             drawn = [

@@ -21,9 +21,9 @@ from napari_alibi_seg.core.voting import margin_uncertainty
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BRUSH = 4.0
-_REACH = 40.0
-_BORDER = 16
+# In pixels: sigma of the mean over a brush's breadth, sigma of what a stroke reaches, and the
+# border, which is at most a share of the plane.
+_BRUSH, _REACH, _BORDER = 4.0, 40.0, 16
 _BORDER_SHARE = 1 / 8
 _GRID_POINTS = 20_000
 _LARGEST_STEP = 64

@@ -70,8 +70,8 @@ class Corpus:
     validation: list[Picture]
     skipped: dict[str, str]
     memory: float
-    _kept: dict[Picture, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
-    _bytes: int = 0
+    _kept: dict[Picture, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
+    _bytes: int = field(default=0, init=False, repr=False)
 
     def pixels(self, picture: Picture) -> NDArray[np.uint8]:
         """Return a picture's pixels, (Y, X, 1 or 3), its levels stretched to 0 and 255."""
