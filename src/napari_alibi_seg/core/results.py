@@ -187,7 +187,7 @@ def stack_writer(
         If the file cannot be written, has another extension or type, or lacks planes at the end.
     """
     path, dtype = Path(path), np.dtype(dtype)
-    _require_writable(path, dtype)
+    _require_ome_tiff(path, dtype)
     waiting = micrograph.plane_indices()
     plane_shape = (channels or 1, *micrograph.shape_yx)
     large = needs_bigtiff((len(waiting), *plane_shape), dtype)
@@ -211,7 +211,7 @@ def stack_writer(
             raise OutputError(f"{path} was not written: {len(waiting)} planes are missing.")
 
 
-def _require_writable(path: Path, dtype: np.dtype[Any]) -> None:
+def _require_ome_tiff(path: Path, dtype: np.dtype[Any]) -> None:
     require_tiff_name(path)
     if dtype.name not in _OME_TYPES:
         raise OutputError(f"{path} cannot hold {dtype}; use one of {', '.join(_OME_TYPES)}.")
