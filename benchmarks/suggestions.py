@@ -27,6 +27,7 @@ from napari_alibi_seg import SegmentationConfig, Segmenter
 from napari_alibi_seg.core.advice import Result, advising
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import gather_samples
+from napari_alibi_seg.core.forest import train_forest
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_channels import LiveChannels, PlaneChannels
@@ -87,7 +88,7 @@ class Canvas:
         """Train on scribbles."""
         samples = [gather_samples(self.channels, scribbles)]
         config = replace(self.trained.config, seed=seed)
-        forest = config.fit_forest(samples, self.trained.classifier.projection)
+        forest = train_forest(config, samples, self.trained.classifier.projection)
         classifier = replace(self.trained.classifier, forest=forest)
         return Training(classifier, config, {(): scribbles}, samples)
 

@@ -19,6 +19,7 @@ from napari_alibi_seg.core.errors import (
     ImageError,
     ScribbleError,
 )
+from napari_alibi_seg.core.forest import train_forest
 from napari_alibi_seg.core.images import as_micrograph, planes_of
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 
@@ -147,7 +148,7 @@ def test_strokes_on_several_images_are_learnt_for_others(micrograph, scribbles, 
     forest = Segmenter(QUICK, "cpu").fit([micrograph] * images, [scribbles] * images).forest
     samples = painted_samples(micrograph, scribbles)
     for several in (False, True):
-        theirs = QUICK.fit_forest([samples] * images, None, several=several)
+        theirs = train_forest(QUICK, [samples] * images, None, several=several)
         equal = np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
         assert equal is (several is (images > 1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -10,26 +11,78 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils.class_weight import compute_class_weight
 
 from napari_alibi_seg.core.choices import Forest
+from napari_alibi_seg.core.classical import channel_count, light_response
 from napari_alibi_seg.core.classifier import require_two_classes
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.channels import Projection
     from napari_alibi_seg.core.classifier import PixelSamples
+    from napari_alibi_seg.core.config import SegmentationConfig
 
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
 """From (N, F) values to values as they might also be."""
 
 _TREES_AT_ONCE = 17
+# Shares of the trees that see classical channels alone, by whether they are to do on the painted
+# image or on others: docs/quality.md.
+_CLASSICAL_WITHIN_IMAGE, _CLASSICAL_BETWEEN_IMAGES = 1 / 2, 1 / 3
 
 _KINDS: dict[Forest, type[PixelForest]] = {
     Forest.EXTRA_TREES: ExtraTreesClassifier,
     Forest.RANDOM: RandomForestClassifier,
 }
+
+
+def train_forest(
+    config: SegmentationConfig,
+    samples: Sequence[PixelSamples],
+    projection: Projection | None,
+    progress: Progress = silent,
+    several: bool = False,
+) -> PixelForest:
+    """Fit the forest that a configuration asks for; see `fit_forest`.
+
+    Extremely randomised trees see the samples as they may vary; the random forest sees them as
+    they are. What strokes on several images teach is meant for others, too: they vary more, and
+    more trees see deep channels.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        How to train, and the channels that the samples have.
+    samples : sequence of PixelSamples
+        Of the painted planes.
+    projection : Projection or None
+        Of their deep channels; None if they have none.
+    progress : callable
+        Told after every few trees.
+    several : bool
+        Whether the planes are of several images.
+    """
+    filters, vary = config.channels.filters, None
+    classical = bool(config.channels.sigmas)
+    deep = 0 if projection is None else len(projection.components)
+    if classical and config.forest is Forest.EXTRA_TREES:
+        colours = (samples[0].values.shape[1] - deep) // channel_count(1, *filters)
+        response = light_response(colours, *filters).after(deep)
+        vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, response)
+    return fit_forest(
+        samples,
+        config.trees,
+        config.seed,
+        progress,
+        kind=config.forest,
+        deep=deep if classical else 0,
+        vary=vary,
+        classical_trees=_CLASSICAL_BETWEEN_IMAGES if several else _CLASSICAL_WITHIN_IMAGE,
+    )
 
 
 def fit_forest(

@@ -13,6 +13,7 @@ import numpy as np
 from napari_alibi_seg.core.assessment import GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.classifier import PixelSamples, gather_samples
+from napari_alibi_seg.core.forest import train_forest
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.strokes import painted_without, stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
@@ -75,7 +76,7 @@ class Training:
     def fit(self, samples: PixelSamples) -> Voter:
         """Train in the same way, with fewer trees."""
         config = replace(self.config, channels=self.classifier.channels, trees=_TREES)
-        forest = config.fit_forest([samples], self.classifier.projection)
+        forest = train_forest(config, [samples], self.classifier.projection)
 
         def voter(values: NDArray[np.float32]) -> NDArray[np.float32]:
             return votes(forest, values).astype(np.float32)

@@ -28,6 +28,7 @@ from napari_alibi_seg.core.classifier import (
     gather_samples,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.forest import train_forest
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_blocks import (
@@ -243,7 +244,7 @@ class LiveEngine:
             for index, scribbles in painted.items()
         ]
         config = replace(request.config, channels=channels, trees=trees)
-        forest = config.fit_forest(samples, projection)
+        forest = train_forest(config, samples, projection)
         found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if projection is None else self._features.identity(request.config)
         colours = next(iter(self._planes.values())).colours

@@ -26,6 +26,7 @@ from napari_alibi_seg.core.features import (
     FeatureMap,
     automatic_scale,
 )
+from napari_alibi_seg.core.forest import train_forest
 from napari_alibi_seg.core.images import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.smoothing import margin
@@ -132,7 +133,7 @@ class Segmenter:
             for (plane, strokes), m in zip(painted, maps, strict=True)
         ]
         several = len(by_image) > 1
-        forest = self.config.fit_forest(samples, projection, self.progress, several)
+        forest = train_forest(self.config, samples, projection, self.progress, several)
         return PixelClassifier(
             forest,
             ClassInfo.of(forest.classes_, classes),
