@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.stored import Array
+
 _PERCENTILES = (0.1, 99.9)
 _SAMPLED_PIXELS = 4_000_000
 _SAMPLED_PLANES = 16
@@ -73,15 +75,15 @@ class Depth:
 
     Attributes
     ----------
-    volume : array-like
-        (Z, Y, X) or (Z, Y, X, 3), in memory or lazy; at least the planes that filters reach.
+    volume : array
+        (Z, Y, X) or (Z, Y, X, 3), numpy or dask; at least the planes that filters reach.
     position : int
         Index of the plane in it.
     spacing : float
         Distance between planes, in pixels.
     """
 
-    volume: Any
+    volume: Array
     position: int
     spacing: float
 
@@ -92,15 +94,15 @@ class Plane:
 
     Attributes
     ----------
-    data : array-like
-        (Y, X) or (Y, X, 3), any real dtype, in memory or lazy (zarr, dask).
+    data : array
+        (Y, X) or (Y, X, 3), any real dtype, numpy or dask.
     levels : Levels
         Raw values that become 0 and 1; of the whole image, so that tiles agree.
     depth : Depth or None
         The volume around it; None for a plane of its own.
     """
 
-    data: Any
+    data: Array
     levels: Levels
     depth: Depth | None = None
 
@@ -219,7 +221,7 @@ def neighbourhoods(
         yield here, Window(top, left, height, width)
 
 
-def robust_levels(planes: Sequence[Any]) -> Levels:
+def robust_levels(planes: Sequence[Array]) -> Levels:
     """Return the .1 and 99.9 percentiles of the finite pixels of an image.
 
     At most 4 million pixels on a regular grid are looked at, in at most 16 planes. If the two
@@ -227,7 +229,7 @@ def robust_levels(planes: Sequence[Any]) -> Levels:
 
     Parameters
     ----------
-    planes : sequence of array-like
+    planes : sequence of array
         The planes of the image, each (Y, X) or (Y, X, 3).
 
     Raises
@@ -252,7 +254,7 @@ def robust_levels(planes: Sequence[Any]) -> Levels:
     return Levels(float(low), float(high))
 
 
-def _sampled(planes: Sequence[Any]) -> NDArray[np.float64]:
+def _sampled(planes: Sequence[Array]) -> NDArray[np.float64]:
     chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
     pixels = sum(math.prod(planes[i].shape) for i in chosen)
     step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
