@@ -75,8 +75,6 @@ class Controller(QObject):
         """The image that is open, with what is painted on it."""
         return self.workspaces.current
 
-    # --- orders ---
-
     def ask(self, new: bool = True) -> None:
         """Ask the engine to bring the screen up to date.
 
@@ -147,8 +145,6 @@ class Controller(QObject):
             self.bridge.stop()
             self.display.show_stopped()
         self.ask()
-
-    # --- the image ---
 
     def follow_layers(self) -> None:
         """Bring the lists of layers up to date, and take an image if there is none.
@@ -266,8 +262,6 @@ class Controller(QObject):
             self.panels.show_settings(settings)
             self.change_classes()
 
-    # --- painting ---
-
     def change_classes(self) -> None:
         """Show names and colours as they are now; what is ignored may have changed."""
         if self.work is not None:
@@ -287,8 +281,6 @@ class Controller(QObject):
         self._generation += 1
         self.bridge.outdate(self._generation)
         self.workspaces.offer_second_class(work)
-
-    # --- what the engine tells ---
 
     def hear(self, event: LiveEvent | SessionFound | SessionProblem) -> None:
         """Show what the engine, or the session file, tells."""
@@ -315,8 +307,6 @@ class Controller(QObject):
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
             if self.display.end_preliminary():
                 self.ask()
-
-    # --- beginning and end ---
 
     def _connect(self) -> None:
         look = partial(self.ask, new=False)
