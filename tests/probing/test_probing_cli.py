@@ -66,7 +66,8 @@ def test_a_broken_image_is_named_and_the_others_are_probed(run, summary):
 def test_the_summary_has_every_figure_of_every_model_under_the_name_given(summary):
     assert summary["models"].keys() == {TEACHER, ALIBI}
     for model in summary["models"].values():
-        for key in ("authors_r2", "loio_r2", "null_r2"):
+        assert model["segmentation_layer"] == 10
+        for key in ("authors_r2", "loio_r2", "segmentation_loio_r2", "null_r2"):
             assert -1e3 < model[key] <= 1
         for key in ("tile_cosine", "tile_cosine_halo_2", "tile_cosine_halo_4"):
             assert -1 <= model[key] <= 1
@@ -131,7 +132,8 @@ def test_one_image_says_what_it_cannot_tell(tmp_path):
     quick = ["--stability-images", "0"]
     assert main([image, "--model", ALIBI, "--output", str(output), *SMALL, *quick]) == 0
     figures = json.loads((output / "summary.json").read_text())["models"][ALIBI]
-    assert figures["loio_r2"] is figures["null_r2"] is figures["tile_cosine"] is None
+    for key in ("loio_r2", "segmentation_loio_r2", "null_r2", "tile_cosine"):
+        assert figures[key] is None
     assert figures["authors_r2"] <= 1
     assert figures["verdict"]["level"] == "not settled"
     assert "There is one image only" in (output / "report.html").read_text(encoding="utf-8")
