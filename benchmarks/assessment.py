@@ -2,11 +2,11 @@
 
     python benchmarks/assessment.py [--model classical]
 
-For every drawing of scribbles on the development set: the temperature that suits the votes best,
-by set and over all (`core.vote_calibration` holds the latter); then, with the usual temperature
-taken from the *other* sets, the estimated accuracy and fractions against the true ones, the
-expected calibration error before and after, and what twice the strokes gain where the result
-counts as settled and where not.
+For every drawing of scribbles on the development set: the temperatures that suit the votes and
+the smoothed votes best, by set and over all (`core.vote_calibration` holds the latter); then, with
+the usual temperatures taken from the *other* sets, the estimated accuracy and fractions against
+the true ones, the expected calibration errors before and after, and what twice the strokes gain
+where the result counts as settled and where not.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +63,8 @@ class Drawing:
         What is painted.
     seen : GridPixels
         Pixels of the grid.
+    smoothed : ndarray
+        (M, K) their votes as they are shown.
     truth : ndarray
         Which class, by its place among the painted ones, each of them has; -1 where not annotated
         or painted.
@@ -74,6 +77,7 @@ class Drawing:
     training: Training
     strokes: StrokeSamples
     seen: GridPixels
+    smoothed: np.ndarray
     truth: np.ndarray
     gain: float | None
 
@@ -82,22 +86,26 @@ class Drawing:
         """The pixels whose truth is known."""
         return self.truth >= 0
 
-    @property
-    def right(self) -> np.ndarray:
-        """Whether the known pixels have the true class."""
-        return np.asarray(self.seen.votes[self.known].argmax(axis=1) == self.truth[self.known])
+    def right(self, shares: np.ndarray) -> np.ndarray:
+        """Return whether the known pixels get the true class."""
+        return np.asarray(shares[self.known].argmax(axis=1) == self.truth[self.known])
 
-    def best_temperature(self) -> float:
+    def best_temperature(self, shares: np.ndarray) -> float:
         """Return the temperature under which the truth is most probable."""
-        shares, rows = self.seen.votes[self.known], np.arange(self.known.sum())
+        known, rows = shares[self.known], np.arange(self.known.sum())
 
         def misfit(log: float) -> float:
-            told = calibrated(shares, np.exp(log))[rows, self.truth[self.known]]
+            told = calibrated(known, np.exp(log))[rows, self.truth[self.known]]
             return float(-np.log(told).mean())
 
         return float(
             np.exp(minimize_scalar(misfit, bounds=np.log(_TEMPERATURES), method="bounded").x)
         )
+
+    def calibration_error(self, shares: np.ndarray, temperature: float | None = None) -> float:
+        """Return how far votes are from probabilities, as they are or made so."""
+        told = shares if temperature is None else calibrated(shares, temperature)
+        return expected_calibration_error(told[self.known], self.right(shares))
 
     def assessed(self, prior: TemperaturePrior) -> Assessment:
         """Assess the forest as the window does."""
@@ -121,6 +129,8 @@ class Judge:
         grid = np.mgrid[: channels.shape[0] : step, : channels.shape[1] : step].reshape(2, -1)
         values = channels.points(*grid)
         shares = votes(classifier.forest, values).astype(np.float32)
+        shown = next(self._segmenter.apply(classifier, image, probabilities=True))[1].probabilities
+        assert shown is not None
         classes = np.array([info.value for info in classifier.classes])
         truth = read_scribbles(folder / "labels" / path.name, image)[tuple(grid)]
         place = np.where(np.isin(truth, classes), np.searchsorted(classes, truth), -1)
@@ -137,6 +147,7 @@ class Judge:
             training,
             strokes,
             GridPixels(values, shares),
+            shown[:, *grid].T,
             place,
             gain,
         )
@@ -185,28 +196,38 @@ def by_set(drawings: list[Drawing], values: list[float]) -> dict[str, float]:
 
 def report(drawings: list[Drawing]) -> None:
     """Print what was found."""
-    logs = [float(np.log(one.best_temperature())) for one in drawings]
-    usual = by_set(drawings, logs)
-    print_table(["set", "best temperature"], [[n, f"{np.exp(v):.2f}"] for n, v in usual.items()])
-    print(f"\nusual temperature: {np.exp(np.mean(list(usual.values()))):.2f}")
-    found = []
+    raw, shown = (
+        by_set(drawings, [float(np.log(one.best_temperature(votes(one)))) for one in drawings])
+        for votes in (attrgetter("seen.votes"), attrgetter("smoothed"))
+    )
+    rows = [[name, f"{np.exp(raw[name]):.2f}", f"{np.exp(shown[name]):.2f}"] for name in raw]
+    usual = (f"{np.exp(np.mean(list(some.values()))):.2f}" for some in (raw, shown))
+    print_table(["set", "best temperature", "smoothed"], [*rows, ["usual", *usual]])
+    found, after, shown_after = [], [], []
     for one in tqdm(drawings, mininterval=20):
-        others = [value for name, value in usual.items() if name != one.set]
-        found.append(one.assessed(TemperaturePrior(float(np.exp(np.mean(others))), SPREAD)))
-    right = [float(one.right.mean()) for one in drawings]
-    error = [abs(a.accuracy.value - r) for a, r in zip(found, right, strict=True)]
+        typical, smoothed = (
+            float(np.exp(np.mean([value for name, value in some.items() if name != one.set])))
+            for some in (raw, shown)
+        )
+        assessment = one.assessed(TemperaturePrior(typical, smoothed, SPREAD))
+        found.append(assessment)
+        after.append(one.calibration_error(one.seen.votes, assessment.temperature))
+        relative = assessment.temperature * smoothed / typical
+        shown_after.append(one.calibration_error(one.smoothed, relative))
+    right = [float(one.right(one.seen.votes).mean()) for one in drawings]
+    shown_right = [float(one.right(one.smoothed).mean()) for one in drawings]
+    told = [a.accuracy.value for a in found]
+    error, shown_error = (np.abs(np.subtract(told, some)).tolist() for some in (right, shown_right))
     held = [
         float(a.accuracy.low <= r <= a.accuracy.high) for a, r in zip(found, right, strict=True)
     ]
-    before = [expected_calibration_error(d.seen.votes[d.known], d.right) for d in drawings]
-    after = [
-        expected_calibration_error(calibrated(d.seen.votes[d.known], a.temperature), d.right)
-        for d, a in zip(drawings, found, strict=True)
-    ]
+    before = [one.calibration_error(one.seen.votes) for one in drawings]
+    shown_before = [one.calibration_error(one.smoothed) for one in drawings]
     inside = [fractions_held(d, a) for d, a in zip(drawings, found, strict=True)]
-    columns = [error, held, inside, before, after]
+    columns = [error, shown_error, held, inside, before, after, shown_before, shown_after]
     sets = [by_set(drawings, column) for column in columns]
-    head = ["set", "accuracy off by", "interval held", "fractions held", "ECE before", "after"]
+    head = ["set", "accuracy off by", "of the smoothed", "interval held", "fractions held"]
+    head += ["ECE of votes", "calibrated", "ECE of smoothed", "calibrated"]
     rows = [[name, *(f"{one[name]:.3f}" for one in sets)] for name in sets[0]]
     rows.append(["mean of sets", *(f"{np.mean(list(one.values())):.3f}" for one in sets)])
     rows.append(["mean of drawings", *(f"{np.mean(column):.3f}" for column in columns)])

@@ -58,13 +58,21 @@ def test_votes_that_follow_an_edge_of_the_image_keep_it():
     np.testing.assert_allclose(result[:, away], shares[:, away], atol=0.01)
 
 
+def test_trees_that_mostly_agree_are_believed_more_than_their_share():
+    shares = np.tile([0.8, 0.2], (20, 20, 1))
+
+    result = smoothed(shares, np.full((20, 20), 0.5, np.float32), 4)
+
+    np.testing.assert_allclose(result, np.tile([16 / 17, 1 / 17], (20, 20, 1)))
+
+
 def test_votes_that_are_mostly_noise_are_averaged_over_wider_squares():
     noisy = np.random.default_rng(0).uniform(0.2, 1, (80, 80))
     shares = np.stack([noisy, 1 - noisy], axis=-1)
 
     result = smoothed(shares, np.full((80, 80), 0.5, np.float32), 4)
 
-    once = uniform_filter(noisy, 9)
+    once = uniform_filter(noisy**2 / (noisy**2 + (1 - noisy) ** 2), 9)
     assert result[..., 0].std() < 0.5 * once.std()
 
 

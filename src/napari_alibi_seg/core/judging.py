@@ -197,12 +197,13 @@ def temperature_of(classifier: PixelClassifier, assessments: Mapping[Index, Asse
     Parameters
     ----------
     classifier : PixelClassifier
-        Whose votes they are.
+        Whose votes they are, smoothed as it smoothes them.
     assessments : mapping
         From `assess`; all are of the same strokes, so they say the same.
     """
-    known = next(iter(assessments.values()), None)
-    return _prior(classifier).typical if known is None else known.temperature
+    known, prior = next(iter(assessments.values()), None), _prior(classifier)
+    temperature = prior.typical if known is None else known.temperature
+    return temperature * prior.smoothed / prior.typical if classifier.smoothing else temperature
 
 
 def _prior(classifier: PixelClassifier) -> TemperaturePrior:

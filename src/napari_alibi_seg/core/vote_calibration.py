@@ -30,17 +30,20 @@ class TemperaturePrior:
     ----------
     typical : float
         The one that suits most; below 1 sharpens.
+    smoothed : float
+        The same for votes that were smoothed (`core.smoothing`).
     spread : float
         Standard deviation of its natural logarithm that a few strokes are allowed to ask for.
     """
 
     typical: float
+    smoothed: float
     spread: float
 
 
-DEEP_PRIOR = TemperaturePrior(0.66, 0.2)
+DEEP_PRIOR = TemperaturePrior(0.66, 0.77, 0.2)
 """Of deep features beside pixel filters, on the development set (docs/accuracy.md)."""
-CLASSICAL_PRIOR = TemperaturePrior(0.94, 0.2)
+CLASSICAL_PRIOR = TemperaturePrior(0.94, 0.85, 0.2)
 """Of pixel filters alone, on the development set."""
 
 
