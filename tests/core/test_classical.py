@@ -6,9 +6,10 @@ from napari_alibi_seg.core.classical import (
     SIGMAS,
     channel_count,
     classical_channels,
-    light_response,
+    filter_channels,
 )
 from napari_alibi_seg.core.planes import Levels, Plane, Window
+from napari_alibi_seg.core.variation import Response
 
 
 @pytest.fixture
@@ -57,5 +58,5 @@ def test_channels_follow_the_light_as_they_say(plane, colours):
     dimmed = Plane(contrast * (grey / 255 - 0.5) + 0.5 + brightness, Levels(0, 1))
     seen = whole(bright).reshape(-1, channel_count(colours))
     ones = np.ones(len(seen), np.float32)
-    lit = light_response(colours)(seen, contrast * ones, brightness * ones)
+    lit = Response.of(filter_channels(colours))(seen, contrast * ones, brightness * ones)
     assert np.allclose(lit, whole(dimmed).reshape(lit.shape), atol=1e-4)

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
-from napari_alibi_seg.core.classical import channel_count, classical_channels, light_response
+from napari_alibi_seg.core.classical import channel_count, classical_channels, filter_channels
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError
@@ -18,6 +18,7 @@ from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Block, LiveRequest
 from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
 from napari_alibi_seg.core.segmentation import Segmenter, segment
+from napari_alibi_seg.core.variation import Response
 
 FLAT = SegmentationConfig(CLASSICAL, trees=20)
 THROUGH = replace(FLAT, channels=ChannelConfig(sigmas_3d=SIGMAS_3D))
@@ -139,7 +140,7 @@ def test_channels_follow_the_light_as_they_say(noise, colours):
     )
     seen = bright.reshape(-1, channel_count(colours, SIGMAS, SIGMAS_3D))
     ones = np.ones(len(seen), np.float32)
-    response = light_response(colours, SIGMAS, SIGMAS_3D)
+    response = Response.of(filter_channels(colours, SIGMAS, SIGMAS_3D))
     lit = response(seen, contrast * ones, brightness * ones)
     assert np.allclose(lit, dimmed.reshape(lit.shape), atol=1e-4)
 

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, sobel
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
 
-from napari_alibi_seg.core.filters_3d import PER_SIGMA, TRUNCATE, filters_3d, gaussian_radius
-from napari_alibi_seg.core.variation import Response
+from napari_alibi_seg.core.channel_kinds import ChannelInfo, ChannelKind
+from napari_alibi_seg.core.filters_3d import KINDS_3D, TRUNCATE, filters_3d, gaussian_radius
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Plane, Window
 
 SIGMAS = (0.7, 1.4, 2.8, 5.6)
+SOBEL = 8.0
+"""What the Sobel filters of the structure tensor make of a slope of 1 per pixel."""
+
+_KINDS = (
+    ChannelKind.GAUSSIAN,
+    ChannelKind.GRADIENT_MAGNITUDE,
+    ChannelKind.HESSIAN_LARGEST,
+    ChannelKind.HESSIAN_SMALLEST,
+    ChannelKind.TENSOR_LARGEST,
+    ChannelKind.TENSOR_SMALLEST,
+)
 
 
 def classical_channels(
@@ -67,23 +78,27 @@ def classical_channels(
     return np.stack(channels, axis=-1)
 
 
-def light_response(
+def filter_channels(
     colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
-) -> Response:
-    """Return how the F channels follow the contrast and brightness of the pixels."""
-    gaussian, derivatives, tensor = [(1, 1)], [(1, 0)] * 3, [(2, 0)] * 2
-    differences = [(1, 0)] * (len(sigmas) - 1)
-    of_a_colour = [(1, 1), *(gaussian + derivatives + tensor) * len(sigmas), *differences]
-    through = (gaussian + [(1, 0)] * (PER_SIGMA - 1)) * len(sigmas_3d)
-    powers, levels = np.array(of_a_colour * colours + through * colours, np.float32).T
-    return Response(powers, levels)
+) -> list[ChannelInfo]:
+    """Return what each of the F channels is."""
+    of_a_colour = [
+        ChannelInfo(ChannelKind.GAUSSIAN, 0.0),
+        *(ChannelInfo(kind, sigma) for sigma in sigmas for kind in _KINDS),
+        *(
+            ChannelInfo(ChannelKind.DIFFERENCE_OF_GAUSSIANS, fine, coarse)
+            for fine, coarse in pairwise(sigmas)
+        ),
+    ]
+    through = [ChannelInfo(kind, sigma) for sigma in sigmas_3d for kind in KINDS_3D]
+    return of_a_colour * colours + through * colours
 
 
 def channel_count(
     colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
 ) -> int:
     """Return F, the number of classical channels."""
-    return colours * (7 * len(sigmas) + PER_SIGMA * len(sigmas_3d))
+    return len(filter_channels(colours, sigmas, sigmas_3d))
 
 
 def _of_one_colour(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from napari_alibi_seg.core.channel_kinds import ChannelKind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,7 +21,14 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.planes import Plane, Window
 
-PER_SIGMA = 5
+KINDS_3D = (
+    ChannelKind.GAUSSIAN,
+    ChannelKind.GRADIENT_MAGNITUDE,
+    ChannelKind.HESSIAN_LARGEST,
+    ChannelKind.HESSIAN_MIDDLE,
+    ChannelKind.HESSIAN_SMALLEST,
+)
+"""The channels of each sigma."""
 TRUNCATE = 3.0
 """Standard deviations of a Gaussian that are added up, here and in the plane."""
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils.class_weight import compute_class_weight
 
+from napari_alibi_seg.core.boundaries import boundary_pixels
+from napari_alibi_seg.core.channel_kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import Forest
-from napari_alibi_seg.core.classical import channel_count, light_response
+from napari_alibi_seg.core.classical import channel_count, filter_channels
 from napari_alibi_seg.core.classifier import require_two_classes
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE
+from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Response
+from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.boundaries import BoundaryPixels
     from napari_alibi_seg.core.channels import Projection
     from napari_alibi_seg.core.classifier import PixelSamples
     from napari_alibi_seg.core.config import SegmentationConfig
@@ -28,8 +32,15 @@ if TYPE_CHECKING:
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
 """From (N, F) values to values as they might also be."""
+Bound: TypeAlias = (
+    "Callable[[NDArray[np.float32], NDArray[Any], np.random.Generator], BoundaryPixels]"
+)
+"""From (N, F) values and (N,) labels to pixels at boundaries."""
 
 _TREES_AT_ONCE = 17
+_MISTAKEN = 0.1
+_PATCH = 6.0
+"""How far a deep channel looks, in pixels: about a patch, at the scale for small images."""
 # Shares of the trees that see classical channels alone, by whether they are to do on the painted
 # image or on others: docs/quality.md.
 _CLASSICAL_WITHIN_IMAGE, _CLASSICAL_BETWEEN_IMAGES = 1 / 2, 1 / 3
@@ -49,9 +60,9 @@ def train_forest(
 ) -> PixelForest:
     """Fit the forest that a configuration asks for; see `fit_forest`.
 
-    Extremely randomised trees see the samples as they may vary; the random forest sees them as
-    they are. What strokes on several images teach is meant for others, too: they vary more, and
-    more trees see deep channels.
+    Extremely randomised trees see the samples as they may vary, and as they would look at
+    boundaries; the random forest sees them as they are. What strokes on several images teach is
+    meant for others, too: they vary more, and more trees see deep channels.
 
     Parameters
     ----------
@@ -66,13 +77,15 @@ def train_forest(
     several : bool
         Whether the planes are of several images.
     """
-    filters, vary = config.channels.filters, None
+    filters, vary, bound = config.channels.filters, None, None
     classical = bool(config.channels.sigmas)
     deep = 0 if projection is None else len(projection.components)
     if classical and config.forest is Forest.EXTRA_TREES:
         colours = (samples[0].values.shape[1] - deep) // channel_count(1, *filters)
-        response = light_response(colours, *filters).after(deep)
-        vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, response)
+        channels = [ChannelInfo(ChannelKind.DEEP, _PATCH)] * deep
+        channels += filter_channels(colours, *filters)
+        vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
+        bound = partial(boundary_pixels, channels)
     return fit_forest(
         samples,
         config.trees,
@@ -81,6 +94,7 @@ def train_forest(
         kind=config.forest,
         deep=deep if classical else 0,
         vary=vary,
+        bound=bound,
         classical_trees=_CLASSICAL_BETWEEN_IMAGES if several else _CLASSICAL_WITHIN_IMAGE,
     )
 
@@ -94,6 +108,7 @@ def fit_forest(
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
     vary: Vary | None = None,
+    bound: Bound | None = None,
     classical_trees: float = 0.0,
 ) -> PixelForest:
     """Fit a forest with balanced class weights on the samples of one or more planes.
@@ -113,6 +128,9 @@ def fit_forest(
         use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
+    bound : callable, optional
+        Returns pixels at boundaries between the phases, which all but the first few trees see,
+        too: those that the first trees do not take for a third phase.
     classical_trees : float
         Share of the trees, 0 to below 1, that split on classical channels alone if there are deep
         ones, so that deep features which mislead are outvoted.
@@ -125,29 +143,36 @@ def fit_forest(
     values = np.concatenate([some.values for some in samples])
     labels = np.concatenate([some.labels for some in samples])
     classes = require_two_classes(labels)
-    weights = compute_class_weight("balanced", classes=classes, y=labels)
-    forest = _KINDS[kind](
-        class_weight=dict(zip(classes.tolist(), weights.tolist(), strict=True)),
-        random_state=seed,
-        warm_start=True,
-    )
+    forest = _KINDS[kind](random_state=seed, warm_start=True)
+    classical, count = clone(forest), int(classical_trees * trees) if deep else 0
     random = np.random.default_rng(seed)
 
-    def grow(growing: PixelForest, count: int, before: int) -> PixelForest:
-        for done in _portions(count):
+    def grow(growing: PixelForest, start: int, stop: int, before: int = 0) -> PixelForest:
+        # A few trees at a time are the same trees, but the balance must then be told as numbers.
+        balance = compute_class_weight("balanced", classes=classes, y=labels)
+        growing.set_params(class_weight=dict(zip(classes.tolist(), balance.tolist(), strict=True)))
+        for done in [*range(start + _TREES_AT_ONCE, stop, _TREES_AT_ONCE), stop]:
             seen = vary(values, random) if vary else values
             growing.set_params(n_estimators=done).fit(seen, labels)
             progress("training", before + done, trees)
         return growing
 
-    classical, count = clone(forest), int(classical_trees * trees) if deep else 0
-    grow(forest, trees - count, 0)
+    first = min(_TREES_AT_ONCE, trees - count)
+    grow(forest, 0, first)
+    if bound and first < trees:
+        added = _unmistaken(bound(values, labels, random), forest)
+        values = np.concatenate([values, added.values])
+        labels = np.concatenate([labels, added.labels])
+    if first < trees - count:
+        grow(forest, first, trees - count)
     if count:
         values[:, :deep] = 0.0  # no tree splits on a constant
-        forest.estimators_ += grow(classical, count, trees - count).estimators_
+        forest.estimators_ += grow(classical, 0, count, trees - count).estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 
-def _portions(trees: int) -> list[int]:
-    # A few trees at a time are the same trees, but the balance must then be told as numbers.
-    return [*range(_TREES_AT_ONCE, trees, _TREES_AT_ONCE), trees]
+def _unmistaken(pixels: BoundaryPixels, forest: PixelForest) -> BoundaryPixels:
+    """Leave out pixels at boundaries of two phases that a forest takes for a third."""
+    shares, rows = votes(forest, pixels.values), np.arange(len(pixels.labels))
+    own, other = (np.searchsorted(forest.classes_, of) for of in (pixels.labels, pixels.beyond))
+    return pixels[1 - shares[rows, own] - shares[rows, other] < _MISTAKEN]

@@ -13,8 +13,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_alibi_seg.core.channel_kinds import ChannelKind
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.channel_kinds import ChannelInfo
+
+_POWERS = {
+    ChannelKind.DEEP: 0,
+    ChannelKind.TENSOR_LARGEST: 2,
+    ChannelKind.TENSOR_SMALLEST: 2,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +47,12 @@ class Response:
     powers: NDArray[np.float32]
     levels: NDArray[np.float32]
 
-    def after(self, others: int) -> Response:
-        """Return the response with channels before these that do not follow the light."""
-        none = np.zeros(others, np.float32)
-        return Response(*(np.concatenate([none, own]) for own in (self.powers, self.levels)))
+    @classmethod
+    def of(cls, channels: Sequence[ChannelInfo]) -> Response:
+        """Return the response of channels; deep ones do not follow."""
+        powers = [_POWERS.get(channel.kind, 1) for channel in channels]
+        levels = [channel.kind is ChannelKind.GAUSSIAN for channel in channels]
+        return cls(np.array(powers, np.float32), np.array(levels, np.float32))
 
     def __call__(
         self,

@@ -1,0 +1,39 @@
+"""What a channel of a pixel is, for those who make pixels up: `variation` and `boundaries`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class ChannelKind(Enum):
+    """What a channel tells of the pixels around; Hessians and structure tensors by eigenvalue."""
+
+    DEEP = auto()
+    GAUSSIAN = auto()
+    DIFFERENCE_OF_GAUSSIANS = auto()
+    GRADIENT_MAGNITUDE = auto()
+    HESSIAN_LARGEST = auto()
+    HESSIAN_MIDDLE = auto()
+    HESSIAN_SMALLEST = auto()
+    TENSOR_LARGEST = auto()
+    TENSOR_SMALLEST = auto()
+
+
+@dataclass(frozen=True)
+class ChannelInfo:
+    """A channel.
+
+    Attributes
+    ----------
+    kind : ChannelKind
+        What it tells.
+    sigma : float
+        Standard deviation, in pixels, of the Gaussian it looks through; 0 for the pixel itself.
+    coarser : float
+        That of the Gaussian which is subtracted in a difference.
+    """
+
+    kind: ChannelKind
+    sigma: float
+    coarser: float = 0.0

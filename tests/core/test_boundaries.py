@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter1d
+
+from napari_alibi_seg.core.boundaries import across_a_step, boundary_pixels
+from napari_alibi_seg.core.channel_kinds import ChannelInfo, ChannelKind
+from napari_alibi_seg.core.classical import SIGMAS, classical_channels, filter_channels
+from napari_alibi_seg.core.classifier import PixelSamples
+from napari_alibi_seg.core.forest import fit_forest
+from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
+
+SIDE, EDGE = 80, 40
+
+
+def channels_of_a_step(colours, sigmas_3d=()):
+    """Return channels along a row across a step from .2 to .7, blurred as micrographs are."""
+    row = gaussian_filter1d(np.where(np.arange(SIDE) < EDGE, 0.2, 0.7), 0.8)
+    grey = np.tile(row, (SIDE, 1))
+    pixels = grey if colours == 1 else np.stack([grey, 1 - grey, 0.5 * grey], axis=-1)
+    depth = Depth(np.stack([pixels] * 30), 15, 1.0) if sigmas_3d else None
+    plane = Plane(pixels, Levels(0, 1), depth)
+    return classical_channels(plane, Window(EDGE, 0, 1, SIDE), SIGMAS, sigmas_3d)[0]
+
+
+@pytest.mark.parametrize(("colours", "sigmas_3d"), [(1, ()), (3, ()), (1, (1.0, 2.0))])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_made_up_boundaries_are_what_the_filters_show_at_one(colours, sigmas_3d, side):
+    row = channels_of_a_step(colours, sigmas_3d)
+    channels = filter_channels(colours, SIGMAS, sigmas_3d)
+    far, across = (row[3], row[-4]) if side < 0 else (row[-4], row[3])
+    distance = np.array([0.5, 1.5, 2.5, 4.5])
+    near = row[(EDGE - 0.5 + side * distance).astype(int)]
+
+    made = across_a_step(*(np.tile(v, (4, 1)) for v in (far, across)), distance, channels)
+
+    scale = np.ptp(row, axis=0) + 1e-3
+    assert np.abs((made - near) / scale).max() < 0.25
+    assert np.abs((made - near) / scale).mean() < 0.05
+
+
+def test_deep_channels_of_a_boundary_lie_between_those_of_the_phases():
+    values = np.float32([[0.0], [1.0]])
+
+    made = boundary_pixels(
+        [ChannelInfo(ChannelKind.DEEP, 6.0)],
+        values.repeat(50, axis=0),
+        np.repeat([3, 8], 50),
+        np.random.default_rng(0),
+    )
+
+    assert len(made.labels) == 30
+    assert set(made.labels) == {3, 8}
+    assert (made.labels + made.beyond == 11).all()
+    own = values[(made.labels == 8).astype(int), 0]
+    assert (np.abs(made.values[:, 0] - own) < 0.5).all()
+
+
+def test_what_looks_like_a_third_phase_is_not_learnt_as_a_boundary_of_two_others():
+    values = np.float32([[0.0], [0.5], [1.0]]).repeat(100, axis=0)
+    labels = np.repeat([1, 2, 3], 100)
+    seen = []
+
+    def noted(values, random):
+        seen.append(values[:, 0])
+        return values
+
+    def bound(values, labels, random):
+        return boundary_pixels([ChannelInfo(ChannelKind.GAUSSIAN, 0.0)], values, labels, random)
+
+    fit_forest([PixelSamples(values, labels)], 40, 0, vary=noted, bound=bound)
+
+    assert (seen[0] == values[:, 0]).all()
+    added = seen[-1][len(values) :]
+    assert len(added) > 0
+    assert len(set(map(len, seen[1:]))) == 1
