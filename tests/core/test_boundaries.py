@@ -9,12 +9,12 @@ from napari_alibi_seg.core.classifier import PixelSamples
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
 
-SIDE, EDGE = 80, 40
+SIDE, EDGE, BLUR = 80, 40, 0.8
 
 
 def channels_of_a_step(colours, sigmas_3d=()):
-    """Return channels along a row across a step from .2 to .7, blurred as micrographs are."""
-    row = gaussian_filter1d(np.where(np.arange(SIDE) < EDGE, 0.2, 0.7), 0.8)
+    """Return channels along a row across a step from .2 to .7, blurred a little."""
+    row = gaussian_filter1d(np.where(np.arange(SIDE) < EDGE, 0.2, 0.7), BLUR)
     grey = np.tile(row, (SIDE, 1))
     pixels = grey if colours == 1 else np.stack([grey, 1 - grey, 0.5 * grey], axis=-1)
     depth = Depth(np.stack([pixels] * 30), 15, 1.0) if sigmas_3d else None
@@ -31,7 +31,9 @@ def test_made_up_boundaries_are_what_the_filters_show_at_one(colours, sigmas_3d,
     distance = np.array([0.5, 1.5, 2.5, 4.5])
     near = row[(EDGE - 0.5 + side * distance).astype(int)]
 
-    made = across_a_step(*(np.tile(v, (4, 1)) for v in (far, across)), distance, channels)
+    made = across_a_step(
+        *(np.tile(v, (4, 1)) for v in (far, across)), distance, np.full(4, BLUR), channels
+    )
 
     scale = np.ptp(row, axis=0) + 1e-3
     assert np.abs((made - near) / scale).max() < 0.25

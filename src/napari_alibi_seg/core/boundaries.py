@@ -2,8 +2,8 @@
 
 Strokes are painted where phases are plain. A forest that learns from them alone has never seen a
 boundary, and takes it for the phase that varies most. Here a pixel of one phase and a pixel of
-another become what the filters would show near a straight boundary between the two, as sharp as
-micrographs usually are: of a blurred step, Gaussian filters and their derivatives are known.
+another become what the filters would show near a straight boundary between the two, sharp or
+blurred as in micrographs: of a blurred step, Gaussian filters and their derivatives are known.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channel_kinds import ChannelInfo
 
 _SHARE = 0.3
-_DISTANCES = (0.3, 2.0)
-_BLUR = 0.8
+_BLURS = (0.5, 1.5)
+_DISTANCES = (0.3, 1.5)
 # A difference of the pixels on either side blurs as much as a Gaussian of this sigma.
 _DIFFERENCE = 3**-0.5
 
@@ -69,7 +69,7 @@ def boundary_pixels(
     labels : ndarray
         (N,) their classes, at least two.
     random : numpy.random.Generator
-        Draws pairs of pixels and distances from the boundary, in pixels.
+        Draws pairs of pixels, how blurred the boundary is, and how far away.
     """
     classes, place = np.unique(labels, return_inverse=True)
     count = round(_SHARE * len(labels))
@@ -79,8 +79,9 @@ def boundary_pixels(
     sizes = np.bincount(place)
     firsts = np.cumsum(sizes) - sizes
     pair = [by_class[firsts[of] + random.integers(sizes[of])] for of in (inside, beyond)]
-    distance = random.uniform(*_DISTANCES, size=count)
-    seen = across_a_step(values[pair[0]], values[pair[1]], distance, channels)
+    blur = random.uniform(*_BLURS, size=count)
+    distance = blur * random.uniform(*_DISTANCES, size=count)
+    seen = across_a_step(values[pair[0]], values[pair[1]], distance, blur, channels)
     return BoundaryPixels(seen, classes[inside], classes[beyond])
 
 
@@ -88,9 +89,10 @@ def across_a_step(
     inside: NDArray[np.float32],
     beyond: NDArray[np.float32],
     distance: NDArray[np.float64],
+    blur: NDArray[np.float64],
     channels: Sequence[ChannelInfo],
 ) -> NDArray[np.float32]:
-    """Return what the channels become near a straight boundary that is blurred as micrographs are.
+    """Return what the channels become near a straight boundary.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def across_a_step(
         (M, F) channels deep inside the phase a pixel lies in, and the one across the boundary.
     distance : ndarray
         (M,) from the boundary, in pixels.
+    blur : ndarray
+        (M,) standard deviation of the Gaussian that blurs it, in pixels.
     channels : sequence of ChannelInfo
         What the F channels are; a Gaussian comes before what is derived from it.
 
@@ -111,7 +115,7 @@ def across_a_step(
     step = np.zeros_like(distance)
     for number, channel in enumerate(channels):
         own, other = inside[:, number], beyond[:, number]
-        width = np.hypot(channel.sigma, _BLUR)
+        width = np.hypot(channel.sigma, blur)
         share = ndtr(distance / width)
         mixed = share * own + (1 - share) * other
         match channel.kind:
@@ -128,7 +132,7 @@ def across_a_step(
                 mixed += _bend(step, distance, width).clip(max=0)
             case ChannelKind.TENSOR_LARGEST:
                 # The square of the slope of the pixels is a bell itself, which is then blurred.
-                sharp = np.hypot(_BLUR, _DIFFERENCE)
+                sharp = np.hypot(blur, _DIFFERENCE)
                 energy = (SOBEL * step) ** 2 / (2 * np.sqrt(np.pi) * sharp)
                 mixed += energy * _bell(distance, np.hypot(channel.sigma, sharp / np.sqrt(2)))
         seen[:, number] = mixed
@@ -136,13 +140,13 @@ def across_a_step(
 
 
 def _bend(
-    step: NDArray[np.float64], distance: NDArray[np.float64], width: float
+    step: NDArray[np.float64], distance: NDArray[np.float64], width: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the second derivative across a blurred step."""
     variance = width**2 + 2 * _DIFFERENCE**2
     return -step * distance / variance * _bell(distance, np.sqrt(variance))
 
 
-def _bell(distance: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+def _bell(distance: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the normal distribution's density."""
     return np.asarray(np.exp(-0.5 * (distance / width) ** 2) / (np.sqrt(2 * np.pi) * width))
