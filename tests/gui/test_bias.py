@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QDialog, QLabel
 
@@ -55,12 +57,28 @@ def test_the_enlarged_figure_fits_the_screen(report, tmp_path, qtbot):
 
 def test_the_process_ends_with_the_widget(report, qtbot):
     report.button.click()
-    process = report._process
+    process, folder = report._process, report._folder
     qtbot.waitUntil(lambda: process.processId() > 0)
+    assert folder.is_dir()
 
     report.release()
 
     assert process.state() == process.ProcessState.NotRunning
+    assert not folder.exists()
+
+
+def test_an_image_of_channels_is_probed_by_its_first(make_napari_viewer_proxy, pixels, tmp_path):
+    path = tmp_path / "channels.ome.tif"
+    tifffile.imwrite(path, np.stack([pixels, pixels]), metadata={"axes": "CYX"})
+    viewer = make_napari_viewer_proxy(show=True)
+    [layer] = viewer.open(path, plugin="napari")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Positional bias")
+
+    widget.start(layer, ["classical"])
+
+    assert "takes a minute" in widget.strip.words
+    np.testing.assert_array_equal(tifffile.imread(widget._folder / "image.tif"), pixels)
+    widget.release()
 
 
 def test_the_table_has_a_column_for_each_model_and_no_row_without_a_value():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 from contextlib import suppress
@@ -100,10 +101,12 @@ class BiasReport(QWidget):
     def start(self, layer: Image, models: Sequence[str]) -> None:
         """Probe models on a layer in a process of its own."""
         try:
-            source = ImageSource.of(layer, readings(layer)[0])
+            reading = readings(layer)[0]
+            source = ImageSource.of(layer, reading, 0 if "C" in reading.axes else None)
         except AlibiSegError as error:
             self.strip.say(str(error), warn=True)
             return
+        self._discard()
         self._folder = Path(tempfile.mkdtemp(prefix="napari-alibi-seg-"))
         image = self._folder / "image.tif"
         index = source.micrograph.plane_indices()[0]
@@ -131,12 +134,21 @@ class BiasReport(QWidget):
             self._process.kill()
             self._process.waitForFinished(_KILL_MS)
             self._process = None
+        self._discard()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Release everything when napari takes the dock away: it then has no parent."""
         if event and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
         super().changeEvent(event)
+
+    def _discard(self) -> None:
+        """Delete the last report, which is shown no more."""
+        self.figure.hide()
+        self.full.hide()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def _toggle(self) -> None:
         if self._process is not None:
