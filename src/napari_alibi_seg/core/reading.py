@@ -19,7 +19,7 @@ from PIL import Image
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.pixel_size import resolution_size
 from napari_alibi_seg.core.stored import Stored, greys, reading
-from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, measured_tiff, open_tiff
+from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, measured_tiff, named_axes, open_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +67,14 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
         f"{path} is of an unknown kind; use .tif, .tiff, .png, .jpg, .jpeg, .h5, .hdf5 or an "
         "OME-Zarr folder."
     )
+
+
+def told_axes(path: Path) -> str | None:
+    """Return the axes that a TIFF names, without reading its pixels; None for other files."""
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with suppress(ImageError), reading(path):
+            return named_axes(path)
+    return None
 
 
 def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:

@@ -69,6 +69,12 @@ def measured_tiff(path: Path, shape: tuple[int, int]) -> PixelSize | None:
         return _pixel_size(tiff, 0) if set(shape) <= set(tiff.series[0].shape) else None
 
 
+def named_axes(path: Path) -> str | None:
+    """Return the axes that the first image of a TIFF names; None if it names none."""
+    with tifffile.TiffFile(path) as tiff:
+        return _tiff_axes(tiff.series[0])
+
+
 def _require_whole(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
     """Refuse a file cut short: tifffile takes the pages that are left, or zeros, for the whole."""
     if series.keyframe.dtype is None:

@@ -230,6 +230,7 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
 
 def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
     values = np.unique(scribbles[scribbles > 0]).tolist()
-    return Recipe(
-        tuple(PaintClass.default(value) for value in values), Settings(), readings(layer)[0].axes
-    )
+    fit = [one.axes for one in readings(layer) if len(one.axes.strip("CS")) == scribbles.ndim]
+    axes = fit[0] if fit else readings(layer)[0].axes
+    classes = tuple(PaintClass.default(value) for value in values)
+    return Recipe(classes, Settings(), axes, 0 if "C" in axes else None)

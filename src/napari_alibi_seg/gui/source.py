@@ -45,7 +45,7 @@ class Reading:
 
 
 def readings(layer: Image) -> list[Reading]:
-    """Return the ways a layer can be read, the likeliest first; one if there is no doubt.
+    """Return the ways a layer can be read, that of its file first; one if there is no doubt.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def readings(layer: Image) -> list[Reading]:
         2: [Reading("YX", "one plane")],
         3: [Reading("ZYX", "planes (Z, Y, X)"), Reading("CYX", "channels (C, Y, X)")],
         4: [
-            Reading("TZYX", "times and planes (T, Z, Y, X)"),
+            Reading("TZYX", "times, planes (T, Z, Y, X)"),
             Reading("ZCYX", "planes with channels (Z, C, Y, X)"),
             Reading("CZYX", "channels of planes (C, Z, Y, X)"),
         ],
@@ -69,6 +69,11 @@ def readings(layer: Image) -> list[Reading]:
         )
     if colour:
         return [Reading(found[0].axes + colour, found[0].words)]
+    if len(found) > 1 and layer.source.path is not None:
+        from napari_alibi_seg.core.reading import told_axes
+
+        told = told_axes(Path(layer.source.path))
+        found.sort(key=lambda one: one.axes != told)
     return found
 
 
@@ -181,6 +186,14 @@ class ImageSource:
         return tuple(
             int(np.clip(step, 0, size - 1)) for step, size in zip(steps, shape, strict=True)
         )
+
+    def show_channel(self, dims: Dims) -> None:
+        """Bring the channel taken as grey, if there are channels, onto the screen."""
+        if self.channel is not None:
+            axis, place = self.reading.axes.index("C"), np.zeros(self.layer.ndim)
+            place[axis] = self.channel
+            offset = dims.ndim - self.layer.ndim
+            dims.set_point(offset + axis, float(self.layer.data_to_world(place)[axis]))
 
     def in_world(self, pixel: tuple[int, ...]) -> tuple[float, ...]:
         """Return where a pixel of the scribbles lies in the world, in their dimensions."""
