@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QToolButton,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
@@ -24,7 +25,7 @@ from napari_alibi_seg.gui.parts import Block, LayerCombo, row, side_by_side, swa
 from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari.layers import Labels
 
@@ -86,14 +87,13 @@ class ClassPanel(Block):
 
     def ensure(self, values: Sequence[int]) -> None:
         """Add a class for each painted value that has none; one that was deleted comes back."""
-        known = {shown.value for shown in self.classes}
-        missing = [
-            self._removed.pop(value, PaintClass.default(value))
-            for value in map(int, values)
-            if value not in known
-        ]
-        if missing:
-            self._list_anew(sorted((*self.classes, *missing), key=lambda shown: shown.value))
+        classes = list(self.classes)
+        for value in map(int, values):
+            if all(value != shown.value for shown in classes):
+                back = self._removed.pop(value, None)
+                classes.append(back or PaintClass.beside(value, classes))
+        if len(classes) > len(self._rows):
+            self._list_anew(sorted(classes, key=lambda shown: shown.value))
             self.changed.emit()
 
     def show_counts(self, pixels: Mapping[int, int]) -> None:
@@ -123,7 +123,7 @@ class ClassPanel(Block):
         taken = {shown.value for shown in self.classes} | self._removed.keys()
         value = next((value for value in range(1, _MOST + 1) if value not in taken), None)
         if value is not None:
-            self._list_anew([*self.classes, PaintClass.default(value)])
+            self._list_anew([*self.classes, PaintClass.beside(value, self.classes)])
             self.changed.emit()
             self.chosen.emit(value)
 
@@ -136,12 +136,15 @@ class ClassPanel(Block):
         self.show_chosen(self._chosen)
 
     def _row(self, known: PaintClass, place: int) -> _Row:
-        made = _Row(known, KEYS[place] if place < len(KEYS) else "")
+        made = _Row(known, KEYS[place] if place < len(KEYS) else "", self._is_named)
         made.chosen.connect(self._want)
         made.changed.connect(self.changed)
         made.removal_wanted.connect(self.removal_wanted)
         self._column.addWidget(made)
         return made
+
+    def _is_named(self, name: str) -> bool:
+        return any(shown.name == name for shown in self.classes)
 
     def remove(self, value: int, painted: bool) -> None:
         """Delete a class; if something was painted in it, undo may bring it back."""
@@ -157,9 +160,10 @@ class _Row(QWidget):
     changed = Signal()
     removal_wanted = Signal(int)
 
-    def __init__(self, known: PaintClass, key: str) -> None:
+    def __init__(self, known: PaintClass, key: str, taken: Callable[[str], bool]) -> None:
         super().__init__()
         self.known = known
+        self._taken = taken
         self.key = QPushButton(key)
         self.key.setCheckable(True)
         self.key.setFixedWidth(28)
@@ -190,7 +194,9 @@ class _Row(QWidget):
         button.setToolTip("Ignore or delete this class")
         button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         menu = QMenu(button)
-        self.ignore = QAction("Ignore: counts nowhere (databar, cracks, holder)", menu)
+        self.ignore = QAction(
+            "Ignore: what is painted counts nowhere (cover all of a databar)", menu
+        )
         self.ignore.setCheckable(True)
         self.ignore.setChecked(self.known.ignored)
         self.ignore.toggled.connect(self._ignore)
@@ -210,7 +216,10 @@ class _Row(QWidget):
 
     def _rename(self) -> None:
         name = self._name.text().strip()
-        if name and name != self.known.name:
+        if name != self.known.name and self._taken(name):
+            below = self._name.mapToGlobal(self._name.rect().bottomLeft())
+            QToolTip.showText(below, f"Another class is called {name}.")
+        elif name and name != self.known.name:
             self._change(replace(self.known, name=name))
         self._name.setText(self.known.name)
         self._name.setCursorPosition(0)

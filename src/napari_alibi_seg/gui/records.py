@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D, SMOOTHING, Forest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
@@ -34,6 +36,7 @@ _PALETTE: tuple[Colour, ...] = (
     (213, 94, 0),
     (240, 228, 66),
 )
+_ALIKE = 60  # the nearest two of these are 67 apart
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,14 @@ class PaintClass:
         return cls(value, f"class {value}", (red, green, blue))
 
     @classmethod
+    def beside(cls, value: int, others: Iterable[PaintClass]) -> PaintClass:
+        """Return a plain class in a colour that is told from those of others."""
+        plain, taken = cls.default(value), [other.colour for other in others]
+        tried = (plain.colour, *_PALETTE, *(cls.default(n).colour for n in range(8, 40)))
+        free = (colour for colour in tried if all(_differ(colour, other) for other in taken))
+        return replace(plain, colour=next(free, plain.colour))
+
+    @classmethod
     def of(cls, info: ClassInfo, ignored: bool = False) -> PaintClass:
         """Return a class of the core as it is painted."""
         return cls(info.value, info.name, info.colour, ignored)
@@ -76,6 +87,10 @@ class PaintClass:
         from napari_alibi_seg.core.classifier import ClassInfo
 
         return ClassInfo(self.value, self.name, self.colour)
+
+
+def _differ(one: Colour, other: Colour) -> bool:
+    return math.dist(one, other) > _ALIKE
 
 
 @dataclass(frozen=True)
