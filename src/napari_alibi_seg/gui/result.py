@@ -144,7 +144,8 @@ class ResultLayers:
             return
         if uncertainty:
             layer = self._uncertainty_layer()
-            layer.data[where] = block.result.uncertainty
+            missing = block.result.labels == 0
+            layer.data[where] = np.where(missing, np.nan, block.result.uncertainty)
             self._mark(layer)
         if probabilities:
             for info, share in zip(block.result.classes, votes, strict=True):
