@@ -225,6 +225,26 @@ def test_the_image_that_is_chosen_is_seen(two):
     assert scribbles.mode == "paint"
 
 
+def test_an_image_does_not_show_through_where_another_has_no_data(desk, pixels):
+    desk.hurry()
+    desk.open(pixels, name="under")
+    framed = pixels.astype(float)
+    framed[:20] = np.nan
+    desk.open(framed, name="framed")
+    desk.rest()
+    under, framed = (desk.viewer.layers[name] for name in ("under", "framed"))
+
+    choose(desk, "framed")
+    desk.rest()
+    assert framed.visible
+    assert not under.visible
+
+    choose(desk, "under")
+    desk.rest()
+    assert under.visible
+    assert not framed.visible
+
+
 def test_an_image_that_is_opened_is_worked_on_while_nothing_is_painted(desk, pixels):
     desk.hurry()
     desk.open(pixels, name="first")

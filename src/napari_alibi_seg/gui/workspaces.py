@@ -142,13 +142,16 @@ class Workspaces(QObject):
         return next(((one, channel) for one in offered if one.axes == axes), (offered[0], None))
 
     def uncover(self, layer: Image) -> None:
-        """Hide the images that lie over one."""
+        """Hide the images that lie over one, or under it, where they show through without data."""
         canvas = getattr(self._viewer, "canvas", self._viewer)  # napari 0.9, and before
         if not canvas.grid.enabled:
-            above = self._viewer.layers[self._viewer.layers.index(layer) + 1 :]
-            for other in image_layers(above):
-                if hides(other, layer):
-                    other.visible = False
+            place = self._viewer.layers.index(layer)
+            layer.visible = True
+            above, below = self._viewer.layers[place + 1 :], self._viewer.layers[:place]
+            over = [other for other in image_layers(above) if hides(other, layer)]
+            under = [other for other in image_layers(below) if hides(layer, other)]
+            for other in (*over, *under):
+                other.visible = False
 
     def release(self) -> None:
         """Close, and forget everything."""
