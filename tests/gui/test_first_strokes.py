@@ -179,6 +179,19 @@ def test_one_tile_is_no_tiles():
         assert features_words(FeatureProgress((), 0, total, None, 0.1), "cpu")[1].startswith(words)
 
 
+def test_what_is_unfolded_under_a_message_is_brought_into_view(desk, pixels):
+    desk.viewer.__wrapped__.window._qt_window.resize(1280, 720)
+    desk.hurry()
+    desk.open(pixels)
+    desk.rest()
+    desk.panels.strip.say("something that takes two lines, " * 2, ("Do", lambda: None))
+    desk.qtbot.wait(100)
+
+    desk.dock.findChildren(QCollapsible)[0].toggleButton().click()
+
+    desk.until(lambda: not desk.panels.training.device.visibleRegion().isEmpty(), 5000)
+
+
 def test_what_is_unfolded_and_said_is_seen(desk, pixels):
     desk.viewer.__wrapped__.window._qt_window.resize(1280, 720)
     desk.open(pixels)

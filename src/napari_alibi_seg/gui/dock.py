@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from superqt import QCollapsible
 
 _SCROLL_BAR = 18
+_LAID_OUT_MS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ class SegmentationDock(QWidget):
 
     def _bring_into_view(self, fold: QCollapsible, opened: bool) -> None:
         if opened:
-            QTimer.singleShot(0, partial(self.area.ensureWidgetVisible, fold))  # laid out by then
+            QTimer.singleShot(_LAID_OUT_MS, partial(self.area.ensureWidgetVisible, fold))
 
 
 def _preferred_settings() -> Settings:
