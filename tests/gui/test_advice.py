@@ -10,11 +10,12 @@ def advised(desk):
     return "right" in desk.panels.result.facts.text()
 
 
-def paint_two_classes(desk):
-    desk.work.scribbles.layer.data[18:20, 60:110] = 1
-    desk.work.scribbles.layer.data[40:42, 20:60] = 1
-    desk.work.scribbles.layer.data[58:60, 60:100] = 2
-    desk.work.scribbles.layer.data[80:82, 20:60] = 2
+def paint_two_classes(desk, plane=()):
+    painted = desk.work.scribbles.layer.data[plane]
+    painted[18:20, 60:110] = 1
+    painted[40:42, 20:60] = 1
+    painted[58:60, 60:100] = 2
+    painted[80:82, 20:60] = 2
     desk.controller.ask()
 
 
@@ -49,10 +50,34 @@ def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
         assert not desk.painted[round(row), round(column)]
 
 
+def test_in_three_dimensions_the_next_spot_lies_on_the_plane_that_was_shown(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels] * 5), scale=(4, 1, 1))
+    desk.viewer.dims.set_current_step(0, 3)
+    paint_two_classes(desk, plane=3)
+    desk.until(lambda: desk.panels.result.spot_button.isEnabled())
+    desk.viewer.dims.ndisplay = 3
+    desk.rest()
+
+    desk.panels.result.spot_button.click()
+    desk.viewer.dims.ndisplay = 2
+    desk.rest()
+
+    assert desk.viewer.dims.current_step[0] == 3
+
+
 @pytest.mark.parametrize("unsettled", [0.0, 0.1])
 def test_it_is_told_when_more_strokes_would_change_little(unsettled):
     certain = Estimate(0.9, 0.8, 0.95)
     assessment = Assessment(certain, certain, {}, {}, (), unsettled, 1.0)
-    words = facts([], Painted({1: 9, 2: 9}, 4), None, assessment, False, False)
+    words = facts(
+        [],
+        Painted({1: 9, 2: 9}, 4),
+        None,
+        assessment,
+        preliminary=False,
+        loaded=False,
+        waiting=False,
+    )
     assert "About 90 % of the pixels right" in words
     assert ("would change little" in words) == assessment.settled == (unsettled == 0)

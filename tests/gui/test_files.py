@@ -134,7 +134,8 @@ def test_other_files_are_segmented_and_a_bad_one_is_named(painted_desk, tmp_path
     desk.dock.tasks.apply_to_files([tmp_path / "bad.tif", tmp_path / "other.tif"], tmp_path / "out")
     done(desk, "1 of 2 images")
 
-    assert "bad.tif" in desk.panels.strip.words
+    assert "\nbad.tif" in desk.panels.strip.words
+    desk.until(lambda: [one.text() for one in desk.panels.strip.buttons] == ["Dismiss"])
     labels = tifffile.imread(tmp_path / "out" / "other_labels.tif")
     assert set(np.unique(labels)) == {1, 2}
 

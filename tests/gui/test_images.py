@@ -1,6 +1,10 @@
+import math
+from itertools import combinations
+
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 
 from napari_alibi_seg.gui.painting import colormap
 from napari_alibi_seg.gui.parts import ChipState
@@ -58,6 +62,7 @@ def test_three_dimensional_display_does_no_harm(quick_desk, pixels):
 
     desk.viewer.dims.ndisplay = 3
     desk.rest()
+    desk.panels.result.live.setChecked(False)
     desk.panels.result.update_button.click()
     desk.rest()
     desk.viewer.dims.ndisplay = 2
@@ -95,6 +100,45 @@ def test_channels_can_be_chosen(quick_desk, pixels):
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
     np.testing.assert_array_equal(desk.work.source.micrograph.data, 255 - pixels)
+
+
+def test_axes_are_read_as_the_file_names_them(quick_desk, pixels, tmp_path):
+    path = tmp_path / "channels.ome.tif"
+    tifffile.imwrite(path, np.stack([pixels, 255 - pixels]), metadata={"axes": "CYX"})
+
+    desk = quick_desk
+    desk.viewer.open(path, plugin="napari")
+    desk.until(lambda: desk.work is not None)
+
+    assert desk.work.source.reading.axes == "CYX"
+    assert desk.panels.image.readings.count() == 2
+    assert desk.painted.shape == pixels.shape
+
+
+def test_the_channel_that_is_segmented_is_the_one_on_the_screen(quick_desk, pixels):
+    desk = quick_desk
+    data = np.stack([pixels, pixels // 2, 255 - pixels])
+    desk.open(data, scale=(3, 1, 1))
+    desk.panels.image.readings.setCurrentIndex(1)
+    desk.panels.image.readings.activated.emit(1)
+    desk.rest()
+    for channel in (0, 2):
+        desk.panels.image.channels.setCurrentIndex(channel)
+        desk.panels.image.channels.activated.emit(channel)
+        desk.rest()
+        assert desk.viewer.dims.current_step[0] == channel
+        np.testing.assert_array_equal(desk.work.source.micrograph.data, data[channel])
+
+
+def test_where_there_is_no_class_nothing_is_uncertain(quick_desk, pixels):
+    framed = pixels.astype(float)
+    framed[:, -30:] = np.nan
+    desk = quick_desk
+    desk.panels.result.uncertainty.setChecked(True)
+    segmented(desk, framed)
+
+    shown = desk.work.result.uncertainty.data
+    np.testing.assert_array_equal(np.isnan(shown), np.isnan(framed))
 
 
 def test_multiscale(quick_desk, pixels):
@@ -156,6 +200,40 @@ def test_existing_labels_can_be_painted_on(quick_desk, pixels, value):
     desk.rest()
 
     assert set(np.unique(desk.segmented)) == {5, value}
+
+
+def test_strokes_on_another_layer_are_hidden_while_they_do_not_count(quick_desk, pixels):
+    desk = quick_desk
+    segmented(desk, pixels)
+    first = desk.work.scribbles.layer
+    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
+    desk.rest()
+
+    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    assert mine.visible
+    assert not first.visible
+
+    desk.controller.choose_scribbles(first)
+    assert first.visible
+    desk.rest()
+
+
+def test_classes_met_in_a_layer_have_colours_that_are_told_apart(quick_desk, pixels):
+    desk = quick_desk
+    mine = np.zeros(pixels.shape, np.uint8)
+    for row, value in enumerate((5, 9, 17, 30), start=1):
+        mine[20 * row : 20 * row + 4] = value
+    desk.open(pixels)
+    desk.viewer.add_labels(mine, name="mine")
+    desk.rest()
+
+    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    desk.until(lambda: desk.segmented is not None)
+    desk.panels.classes.add_class()
+
+    colours = [known.colour for known in desk.panels.classes.classes]
+    assert min(math.dist(*pair) for pair in combinations(colours, 2)) > 50
+    desk.rest()
 
 
 @pytest.mark.parametrize("values", [(), (1, 2), (9, 300), (1, 70_000)])

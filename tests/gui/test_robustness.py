@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import dask.array as da
 import numpy as np
+import pytest
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
@@ -254,10 +255,46 @@ def test_without_live_only_the_button_updates(desk, pixels):
     desk.rest()
     assert desk.segmented is None
     assert "2 strokes" in desk.panels.result.facts.text()
+    assert "Press Update once" in desk.panels.result.facts.text()
 
     desk.panels.result.update_button.click()
     desk.rest()
     assert set(np.unique(desk.segmented)) == {1, 2}
+
+
+def test_the_button_to_update_can_be_pressed_only_where_it_does_something(desk):
+    assert not desk.panels.result.update_button.isEnabled()
+    desk.panels.result.live.setChecked(False)
+    assert desk.panels.result.update_button.isEnabled()
+
+
+@pytest.mark.parametrize("act", ["paint", "undo", "trees"])
+def test_without_live_an_old_result_is_told_and_not_exported(segmented_desk, tmp_path, act):
+    desk = segmented_desk
+    panels, target = desk.panels, tmp_path / "labels.tif"
+    desk.stroke((100, 20), (100, 150))
+    desk.rest()
+    panels.result.live.setChecked(False)
+    desk.rest()
+    assert "%" in panels.result.facts.text()
+    if act == "paint":
+        desk.stroke((120, 20), (120, 150))
+    elif act == "undo":
+        desk.work.scribbles.layer.undo()
+    else:
+        panels.training.trees.setValue(11)
+    desk.rest()
+
+    assert "%" not in panels.result.facts.text()
+    assert "Press Update once" in panels.result.facts.text()
+    desk.dock.tasks.export(target)
+    assert "not the final one" in panels.strip.words
+    panels.result.update_button.click()
+    desk.rest()
+    assert "%" in panels.result.facts.text()
+    desk.dock.tasks.export(target)
+    desk.until(target.exists)
+    desk.rest()
 
 
 def test_ignored_classes_count_nowhere(segmented_desk):
@@ -279,6 +316,7 @@ def test_ignored_classes_count_nowhere(segmented_desk):
 def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
     desk = segmented_desk
     desk.panels.result.uncertainty.setChecked(True)
+    desk.rest()
     desk.panels.result.probabilities.setChecked(True)
     desk.rest()
 
@@ -290,9 +328,23 @@ def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
     values = np.array(list(result.probabilities))
     np.testing.assert_array_equal(values[shares.argmax(axis=0)], desk.segmented)
 
+    desk.panels.result.uncertainty.setChecked(True)
+    desk.rest()
+    assert result.uncertainty.visible
+    assert not any(layer.visible for layer in result.probabilities.values())
     desk.panels.result.uncertainty.setChecked(False)
     assert not result.uncertainty.visible
     desk.rest()
+
+
+def test_a_name_is_neither_empty_nor_that_of_another_class(segmented_desk):
+    desk = segmented_desk
+    rows = desk.panels.classes._rows
+    for name in ("", "  ", "class 2"):
+        rows[0]._name.setText(name)
+        rows[0]._name.editingFinished.emit()
+        assert [known.name for known in desk.panels.classes.classes] == ["class 1", "class 2"]
+        assert rows[0]._name.text() == "class 1"
 
 
 def test_names_and_colours_reach_the_layers(segmented_desk):

@@ -35,7 +35,7 @@ _CLASSIFIERS = "Classifiers (*.skops)"
 _IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.h5 *.hdf5)"
 _STACKS = "OME-TIFF (*.tif)"
 _TABLES = "Tables (*.csv)"
-_UNFINISHED = "The result on the screen is not the final one; press Update once, then export."
+_UNFINISHED = "The result on the screen is not the final one; "
 
 
 class Actions(QObject):
@@ -143,7 +143,9 @@ class Actions(QObject):
                 f"The strokes as they are now have yet to segment {len(unfinished)} of "
                 f"{len(planes)} planes; press Apply to stack, then export."
             )
-        return _UNFINISHED if unfinished else ""
+        live = self._controller.panels.result.live.isChecked()
+        remedy = "paint a stroke in each of two classes" if live else "press Update once"
+        return f"{_UNFINISHED}{remedy}, then export." if unfinished else ""
 
     def export_scribbles(self, path: Path) -> None:
         """Write the scribbles."""
@@ -180,7 +182,9 @@ class Actions(QObject):
             self._next = go
 
     def _announce(self, _: None = None) -> None:
-        show_info(self._controller.panels.strip.words)
+        words = self._controller.panels.strip.words
+        self._say(words)  # there is nothing to stop any more
+        show_info(words.partition("\n")[0])
 
     def copy_command(self) -> None:
         """Put the command on the clipboard."""
@@ -188,12 +192,9 @@ class Actions(QObject):
         if work is None:
             return
         settings, classes = self._controller.settings, self._controller.panels.classes.classes
-        self._copy(scripts.command(work.source, settings), "command")
         missing = scripts.unsaid(settings, classes)
-        if missing:
-            self._say(
-                f"A command cannot say what you set for {', '.join(missing)}; Copy as Python can."
-            )
+        unsaid = f"It cannot say what you set for {', '.join(missing)}; Copy as Python can."
+        self._copy(scripts.command(work.source, settings), "command", unsaid if missing else "")
 
     def copy_script(self) -> None:
         """Put the script on the clipboard."""
@@ -209,7 +210,7 @@ class Actions(QObject):
         if self._worker is not None:
             self._worker.quit()
 
-    def _copy(self, text: str, what: str) -> None:
+    def _copy(self, text: str, what: str, more: str = "") -> None:
         clipboard, work = QApplication.clipboard(), self._controller.work
         assert clipboard is not None
         assert work is not None
@@ -218,7 +219,8 @@ class Actions(QObject):
         if work.source.micrograph.path is None:
             needed.append(f"{scripts.image_name(work.source)} (File, Save Selected Layers)")
         folder = " and ".join(needed)
-        self._say(f"The {what} is on the clipboard; run it in the folder of {folder}.")
+        told = f"The {what} is on the clipboard; run it in the folder of {folder}."
+        self._say(f"{told} {more}".strip())
 
     def _start(
         self,

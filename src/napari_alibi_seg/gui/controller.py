@@ -24,7 +24,7 @@ from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
-from napari_alibi_seg.gui.workspaces import Workspaces
+from napari_alibi_seg.gui.workspaces import Workspaces, is_blank
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -181,6 +181,7 @@ class Controller(QObject):
             self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
             return
         self.display.show_work(self.workspaces.open(source))
+        source.show_channel(self.viewer.dims)
         self._offer_3d(source.micrograph)
         self.panels.image.offer_readings(readings(layer), source)
         self.follow_layers()
@@ -206,12 +207,16 @@ class Controller(QObject):
             self.panels.strip.say(misfit(layer.data.shape, work.source.micrograph), warn=True)
             self.follow_layers()
             return
+        before, layer.visible = work.scribbles.layer, True
+        before.visible = is_blank(before)  # so that only what counts is seen
         self.workspaces.paint_on(work, layer)
         self.restorer.tell_of_place(work)
         self.ask()
 
     def change_settings(self) -> None:
         """Train in another way; a classifier from a file is let go."""
+        if self.work is not None:
+            self.work.result.outdate()
         self.apply(None)
 
     def apply(self, classifier: PixelClassifier | None) -> None:
@@ -275,6 +280,7 @@ class Controller(QObject):
             return
         work.touched = True
         work.outdated = True
+        work.result.outdate()
         work.loaded = None
         self._once = False
         self.stack.forget()
@@ -332,7 +338,7 @@ class Controller(QObject):
         pixel = self.display.next_spot()
         if self.work is not None and pixel is not None:
             scene = getattr(self.viewer, "scene", self.viewer)  # napari 0.9, and before
-            scene.camera.center = (0.0, *self.work.source.in_world(pixel)[-2:])
+            scene.camera.center = (0.0, 0.0, *self.work.source.in_world(pixel))[-3:]
 
     def _look_elsewhere(self) -> None:
         if self.bridge.busy:

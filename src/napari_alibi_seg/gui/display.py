@@ -147,6 +147,10 @@ class Display:
 
     def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
         self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
+        work.note(event)
+        if self._paused and self._old(work):
+            self._done = None
+            self._advise(None)
         if not (self._trainable or self._loaded):
             work.forget_classifier()
             self._advise(None)
@@ -195,6 +199,13 @@ class Display:
         self._panels.result.spot_button.setEnabled(advice is not None and bool(advice.spots))
 
     @property
+    def _paused(self) -> bool:
+        return not self._panels.result.live.isChecked()
+
+    def _old(self, work: Workspace) -> bool:
+        return self._done is not None and self._done.plane not in work.result.finished
+
+    @property
     def _trainable(self) -> bool:
         return len(self._painted.pixels) > 1
 
@@ -209,7 +220,16 @@ class Display:
     def _show_facts(self) -> None:
         known = self._panels.classes.classes
         assessment = None if self._advice is None else self._advice.assessment
-        words = facts(known, self._painted, self._done, assessment, self._preliminary, self._loaded)
+        waiting = self._paused and self._done is None
+        words = facts(
+            known,
+            self._painted,
+            self._done,
+            assessment,
+            preliminary=self._preliminary,
+            loaded=self._loaded,
+            waiting=waiting,
+        )
         self._panels.result.facts.setText(words)
         tip = facts_tip(known, self._done, assessment, self._size)
         told = (self._trainable or self._loaded) and not self._preliminary

@@ -169,4 +169,4 @@ def segment_files(
     if rows:
         write_fractions(folder / TABLE, rows)
     done = len(paths) - len(failed)
-    yield " ".join([f"Segmented {done} of {counted(len(paths), 'image')} in {folder}.", *failed])
+    yield "\n".join([f"Segmented {done} of {counted(len(paths), 'image')} in {folder}.", *failed])

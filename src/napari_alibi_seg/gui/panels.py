@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,9 +112,11 @@ class ResultPanel(Block):
         self.live = QCheckBox("Live")
         self.live.setChecked(True)
         self.live.setToolTip("Follow every stroke")
-        self.live.toggled.connect(self.live_changed)
         self.update_button = QPushButton("Update once")
-        self.update_button.setToolTip("Bring the result up to date now")
+        self.update_button.setToolTip("Bring the result up to date now; Live does so by itself")
+        self.update_button.setEnabled(False)
+        self.live.toggled.connect(self.update_button.setDisabled)
+        self.live.toggled.connect(self.live_changed)
         self.update_button.clicked.connect(self.update_wanted)
         self.spot_button = QPushButton(f"Next spot  [{SPOT_KEY}]")
         self.spot_button.setToolTip("Bring where a stroke would teach most into the middle")
@@ -123,7 +127,8 @@ class ResultPanel(Block):
         self.opacity.valueChanged.connect(lambda percent: self.opacity_changed.emit(percent / 100))
         self.uncertainty = QCheckBox("Uncertainty")
         self.probabilities = QCheckBox("Probabilities")
-        for box in (self.uncertainty, self.probabilities):
+        for box, other in permutations((self.uncertainty, self.probabilities)):
+            box.toggled.connect(partial(_only, other))
             box.toggled.connect(self.outputs_changed)
         self.uncertainty.setToolTip(
             "A map: 1 - (largest - second largest share of the trees' votes)"
@@ -138,3 +143,9 @@ class ResultPanel(Block):
         self.add("Opacity", self.opacity)
         self.add("Show", side_by_side(self.uncertainty, self.probabilities))
         self.add_wide(self.facts)
+
+
+def _only(other: QCheckBox, shown: bool) -> None:
+    """Hide the other map: one hides the other, so both say nothing."""
+    if shown:
+        other.setChecked(False)

@@ -84,10 +84,24 @@ def facts(
     painted: Painted,
     done: PlaneDone | None,
     assessment: Assessment | None,
+    *,
     preliminary: bool,
     loaded: bool,
+    waiting: bool,
 ) -> str:
-    """Return what is painted and what came out of it, as rich text."""
+    """Return what is painted and what came out of it, as rich text.
+
+    Parameters
+    ----------
+    classes, painted, done, assessment
+        What is known.
+    preliminary : bool
+        Whether the features are still missing from the result.
+    loaded : bool
+        Whether a classifier from a file is applied.
+    waiting : bool
+        Whether there is no result of these strokes until the person asks for one.
+    """
     kinds = len(painted.pixels)
     if kinds < 2 and not loaded:
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
@@ -97,6 +111,8 @@ def facts(
     words = "By the classifier that was loaded" if loaded else strokes
     if preliminary:
         return f"{words}<br><i>Preliminary, by pixel filters, until the features are ready.</i>"
+    if waiting:
+        return f"{words}<br><i>Press Update once for their result.</i>"
     if done is not None:
         words += (" · this plane" if done.plane else "") + _fractions(classes, done, assessment)
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.core.live_records import Index, Painted
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Order, Settings
     from napari_alibi_seg.gui.result import ResultLayers
@@ -47,6 +47,8 @@ class Workspace:
         The one last applied.
     fitted_with : Settings or None
         What that one was trained with.
+    painted : Painted or None
+        How much was painted when the engine last told.
     assessments : dict
         How good what it has classified is, by plane, where it is known.
     touched : bool
@@ -69,6 +71,7 @@ class Workspace:
     loaded: PixelClassifier | None = None
     fitted: PixelClassifier | None = None
     fitted_with: Settings | None = None
+    painted: Painted | None = None
     assessments: dict[Index, Assessment] = field(default_factory=dict)
     touched: bool = False
     order: Order | None = None
@@ -112,6 +115,12 @@ class Workspace:
         if self.result.expect(classifier):
             self.assessments = {}
         self.fitted = classifier
+
+    def note(self, painted: Painted) -> None:
+        """Know how much is painted; if that has changed, by undo for example, results are old."""
+        if self.painted not in (None, painted):
+            self.result.outdate()
+        self.painted = painted
 
     def forget_classifier(self) -> None:
         """Know that what is painted now gives none; what is shown stays, but is no result of it."""
