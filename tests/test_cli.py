@@ -464,34 +464,73 @@ def test_the_demo_shows_its_three_classes(tmp_path, capsys):
     assert "overlay.png" in capsys.readouterr().out
 
 
-def heed_ctrl_c():
+def heed_signals():
     """Undo what a shell does to jobs in the background, of which CI may be one."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_leaves_nothing_half_written(folder):
-    rng = np.random.default_rng(0)
-    big = rng.integers(0, 256, (3000, 3000), np.uint8)
-    painted = np.zeros_like(big)
+def started(*arguments, **options):
+    command = [sys.executable, "-m", "napari_alibi_seg", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.fixture
+def big(folder):
+    """An image that takes long, with scribbles of its size."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3000, 3000), np.uint8)
+    painted = np.zeros_like(pixels)
     painted[0, :50], painted[9, :50] = 1, 2
-    imsave(folder / "image.tif", big, check_contrast=False)
     imsave(folder / "scribbles.png", painted, check_contrast=False)
+    imsave(folder / "image.tif", pixels, check_contrast=False)
+    return folder / "image.tif"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_being_stopped_leaves_nothing_half_written(folder, big, ending):
     (folder / "out").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "napari_alibi_seg", "segment", folder / "image.tif", *FAST,
-         "--scribbles", folder / "scribbles.png", "--output", folder / "out/o.tif"],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_ctrl_c,
-    )  # fmt: skip
+    paths = ["--scribbles", folder / "scribbles.png", "--output", folder / "out/o.tif"]
+    process = started("segment", big, *FAST, *paths, preexec_fn=heed_signals)
     while process.poll() is None and not any((folder / "out").iterdir()):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, ending))
     _, said = process.communicate(timeout=120)
     assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in said
     assert not any((folder / "out").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_batch_that_is_stopped_tells_what_is_done(folder, classifier, big):
+    images, results = [folder / "image.png", big], folder / "results"
+    process = started("apply", classifier, *images, "--output", results, preexec_fn=heed_signals)
+    while process.poll() is None and not [*results.glob("image.png_labels.tif")]:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    table = pandas.read_csv(results / "fractions.csv")
+    assert [*table["image"].unique()] == ["image.png"]
+    assert {path.name for path in results.iterdir()} == {"image.png_labels.tif", "fractions.csv"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_results_are_made_though_nobody_listens_any_more(folder, classifier, stream):
+    shutil.copy(folder / "image.png", folder / "other.png")
+    (folder / "none.png").touch()
+    names = ("image.png", "none.png", "other.png")
+    images, results = [folder / name for name in names], folder / "results"
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    command = [sys.executable, "-m", "napari_alibi_seg", "apply", classifier, *images]
+    run = subprocess.run([*command, "--output", results], text=True, **streams)
+    os.close(writer)
+    assert run.returncode == 1
+    assert "Traceback" not in f"{run.stdout}{run.stderr}"
+    table = pandas.read_csv(results / "fractions.csv")
+    assert [*table["image"].unique()] == ["image.png", "other.png"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a stack no address space holds")

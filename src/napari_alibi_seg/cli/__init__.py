@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg import __version__
 from napari_alibi_seg.cli import apply, demo, features, models, segment, train
-from napari_alibi_seg.cli.terminal import print_any_name, say
+from napari_alibi_seg.cli.terminal import heed_being_ended, print_any_name, say
 from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, thread_shortage
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     print_any_name()
+    heed_being_ended()
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import read, require_free, require_new, write
-from napari_alibi_seg.cli.terminal import Bars, say
+from napari_alibi_seg.cli.terminal import Bars, say, tell
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, TABLE, label_files
 
@@ -41,8 +41,8 @@ def apply_to_images(options: argparse.Namespace) -> int:
                 except (AlibiSegError, MemoryError) as error:
                     failed += 1
                     say(f"{path} failed: {str(error) or 'out of memory'}")
-        except KeyboardInterrupt:
-            with suppress(AlibiSegError):  # interrupted is interrupted
+        except BaseException:  # what is done is told whatever ended the rest
+            with suppress(AlibiSegError):
                 _write_table(table, rows)
             raise
     _write_table(table, rows)
@@ -56,7 +56,7 @@ def _write_table(path: Path, rows: list[ClassFraction]) -> None:
 
     if rows:
         write_fractions(path, rows)
-        print(f"fractions: {path}")
+        tell(f"fractions: {path}")
 
 
 def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:

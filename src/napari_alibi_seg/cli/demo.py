@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.options import add_command, add_device_option
-from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.cli.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -44,9 +44,9 @@ def demo(options: argparse.Namespace) -> int:
         write(index, result.labels)
     with replacing(picture) as aside:
         overlay_picture(planes_of(image)[index], scribbles, result).save(aside)
-    print(f"segmentation: {labels}\noverlay:      {picture}  <- look at this one")
+    tell(f"segmentation: {labels}\noverlay:      {picture}  <- look at this one")
     for info, share in fractions(result).items():
-        print(f"{info.name:>17}: {100 * share:4.1f} % of the area")
+        tell(f"{info.name:>17}: {100 * share:4.1f} % of the area")
     if options.show:
         from napari_alibi_seg.gui.show import show
 

@@ -12,7 +12,7 @@ from napari_alibi_seg.cli.options import (
     add_image_options,
     add_model_options,
 )
-from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.cli.terminal import Bars, tell
 from napari_alibi_seg.core.choices import CLASSICAL
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def features(options: argparse.Namespace) -> int:
     with Bars() as bars:
         extractor = FeatureExtractor.load(options.model, options.device)
         write_features(options.output, image, extractor, MAGNIFICATIONS[options.scale], bars)
-    print(f"features: {options.output}")
+    tell(f"features: {options.output}")
     return 0

@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from napari_alibi_seg.cli.terminal import tell
 from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ def write(
                 if temperature is not None:
                     shares = calibrated_plane(shares, temperature)
                 write_votes(index, shares)
-    print(f"segmentation: {labels}")
+    tell(f"segmentation: {labels}")
     if probabilities is not None:
-        print(f"probabilities: {probabilities}")
+        tell(f"probabilities: {probabilities}")
     return rows
 
 

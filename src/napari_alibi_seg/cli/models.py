@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.options import add_command
+from napari_alibi_seg.cli.terminal import tell
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +24,8 @@ def models(_: argparse.Namespace) -> int:
     from napari_alibi_seg.core.models import MODELS
 
     for name, entry in MODELS.items():
-        print(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")
-    print(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
-    print(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
-    print(f"Fetched weights and features of large images are kept in {cache_folder()}.")
+        tell(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")
+    tell(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
+    tell(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
+    tell(f"Fetched weights and features of large images are kept in {cache_folder()}.")
     return 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import require_free, require_new
-from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.cli.terminal import Bars, tell
 from napari_alibi_seg.core.naming import FRACTIONS, LABELS
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def apply_project(options: argparse.Namespace) -> int:
             write(index, labels)
             rows += class_fractions(name, image, index, labels, classifier.classes, told.get(index))
     write_fractions(table, rows)
-    print(f"segmentation: {target}\nfractions: {table}")
+    tell(f"segmentation: {target}\nfractions: {table}")
     return 0

@@ -12,7 +12,7 @@ from napari_alibi_seg.cli.options import (
     add_training_options,
     training_config,
 )
-from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.cli.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -71,7 +71,7 @@ def segment(options: argparse.Namespace) -> int:
         classifier = segmenter.fit(image, scribbles)
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
-            print(f"classifier: {options.save_classifier}")
+            tell(f"classifier: {options.save_classifier}")
         judged = options.fractions or options.calibrated
         told = assess(segmenter, classifier, image, scribbles) if judged else {}
         temperature = temperature_of(classifier, told) if options.calibrated else None
@@ -91,4 +91,4 @@ def _write_table(
 
     write_fractions(path, rows)
     painted = amount_painted(painted_without(planes_of(image), scribbles))
-    print(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")
+    tell(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")

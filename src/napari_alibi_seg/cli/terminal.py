@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+
+def tell(message: str) -> None:
+    """Tell of a result, on standard output."""
+    with _heard_or_not(sys.stdout):
+        print(message, flush=True)
 
 
 def say(message: str) -> None:
     """Tell of a problem, on standard error."""
-    print(f"napari-alibi-seg: {message}", file=sys.stderr)
+    with _heard_or_not(sys.stderr):
+        print(f"napari-alibi-seg: {message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _heard_or_not(stream: TextIO | None) -> Iterator[None]:
+    """Send to nowhere, from now on, what a closed pipe or a full disk takes no more of.
+
+    The work is worth more than being told of it.
+    """
+    try:
+        yield
+    except OSError:
+        if stream is None:
+            raise
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def heed_being_ended() -> None:
+    """Let the wish of a batch system, or the end of a connection, be what Ctrl-C is.
+
+    What is to be ignored, as after ``nohup``, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return  # whoever runs the command within a program of theirs decides
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def print_any_name() -> None:
@@ -33,6 +76,10 @@ class Bars:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show how much of a stage is done; a new stage, or one begun anew, gets a new bar."""
+        with _heard_or_not(sys.stderr):
+            self._show(stage, done, total)
+
+    def _show(self, stage: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
         if self._bar is None or stage != self._stage or done <= self._bar.n:
@@ -42,5 +89,6 @@ class Bars:
 
     def _close(self) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with _heard_or_not(sys.stderr):
+                self._bar.close()
         self._bar = None

@@ -12,7 +12,7 @@ from napari_alibi_seg.cli.options import (
     add_training_options,
     training_config,
 )
-from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.cli.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -53,5 +53,5 @@ def train(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         save_classifier(segmenter.fit(images, drawings), options.output)
-    print(f"classifier: {options.output}")
+    tell(f"classifier: {options.output}")
     return 0

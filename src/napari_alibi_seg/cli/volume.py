@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.terminal import Bars
+from napari_alibi_seg.cli.terminal import Bars, tell
 from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
@@ -33,5 +33,5 @@ def apply_to_volume(options: argparse.Namespace) -> int:
             cluster=options.cluster,
             progress=bars,
         )
-    print(f"segmentation: {output} ({made} of {planes} planes made now)")
+    tell(f"segmentation: {output} ({made} of {planes} planes made now)")
     return 0
