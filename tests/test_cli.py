@@ -236,7 +236,7 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     assert table["pixels"][3] == np.count_nonzero(labels == 3)
     assert table["fraction_low"].isna().all()
     said = capsys.readouterr().err
-    assert "b.png" in said
+    assert said.rstrip().endswith("1 of 3 images failed: b.png.")
     assert "Traceback" not in said
 
 
@@ -407,6 +407,33 @@ def test_apply_without_the_classifiers_model_stops_at_once(folder, capsys):
     arguments = ["apply", str(folder / "c.skops"), str(folder / "image.png")]
     assert main([*arguments, "--output", str(folder / "r"), "--model", "nowhere"]) == 5
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_apply_with_a_model_of_other_features_stops_at_once(folder, capsys):
+    saved = ("--scale", "1", "--save-classifier", str(folder / "c.skops"))
+    assert segment(folder, *saved) == 0
+    images = [str(folder / "image.png"), str(folder / "missing.png")]
+    arguments = ["apply", str(folder / "c.skops"), *images, "--output", str(folder / "r")]
+    assert main([*arguments, *FAST]) == 6
+    said = capsys.readouterr().err
+    assert "trained on features of alibi-dinov2-s14" in said
+    assert "missing.png" not in said
+
+
+def test_images_of_one_name_are_refused_by_that_name(folder, classifier, capsys):
+    (folder / "sub").mkdir()
+    shutil.copy(folder / "image.png", folder / "sub/image.png")
+    images = [str(folder / "scribbles.png"), str(folder / "image.png"), str(folder / "sub")]
+    assert main(["apply", str(classifier), *images, "--output", str(folder / "r")]) == 7
+    assert "the same name, image.png," in capsys.readouterr().err
+
+
+def test_strokes_where_there_is_no_data_are_told_so(folder, capsys):
+    scribbles = imread(folder / "scribbles.png")
+    pixels = np.where(scribbles > 0, np.nan, imread(folder / "image.png")).astype(np.float32)
+    tifffile.imwrite(folder / "holes.tif", pixels)
+    assert segment(folder, *FAST, image="holes.tif") == 4
+    assert "no data (NaN)" in capsys.readouterr().err
 
 
 def test_scribbles_of_one_class_have_their_own_code_too(folder, capsys):

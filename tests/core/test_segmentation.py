@@ -321,3 +321,12 @@ def test_neither_a_model_nor_filters_are_too_little(micrograph, scribbles):
     config = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=()))
     with pytest.raises(AlibiSegError, match="nothing to tell pixels by"):
         Segmenter(config).fit(micrograph, scribbles)
+
+
+def test_an_image_of_a_single_patch_is_segmented_too():
+    image = as_micrograph(np.arange(15, dtype=np.uint8).reshape(3, 5) * 10)
+    scribbles = np.zeros((3, 5), np.uint8)
+    scribbles[0, 0], scribbles[-1, -1] = 1, 2
+    labels = segment(image, scribbles, SegmentationConfig(scale=1, trees=10)).labels
+    assert labels.shape == (3, 5)
+    assert set(np.unique(labels)) <= {1, 2}

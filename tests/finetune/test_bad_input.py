@@ -82,10 +82,12 @@ def test_output_of_a_name_no_system_takes(
     assert reason in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("images_given", [True, False])
 def test_nothing_to_resume(
-    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    images_given: bool, tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert_refused([*arguments, "--resume"], tmp_path / "run", 7, "no run to resume", capfd)
+    command = [*arguments, "--resume"] if images_given else ["--resume"]
+    assert_refused(command, tmp_path / "run", 7, "no run to resume", capfd)
 
 
 def test_teacher_of_another_architecture(

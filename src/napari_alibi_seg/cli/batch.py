@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.cli.files import read, require_free, require_new, write
 from napari_alibi_seg.cli.terminal import Bars, say, tell
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
-from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, TABLE, label_files
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, TABLE, label_files, listed
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from napari_alibi_seg.core.fractions import ClassFraction
+
+_NAMED = 20
 
 
 def apply_to_images(options: argparse.Namespace) -> int:
@@ -30,16 +32,17 @@ def apply_to_images(options: argparse.Namespace) -> int:
     table = options.output / TABLE
     require_free([options.recipe, *targets], [*targets.values(), table])
     require_new([*targets.values(), table], options.replace)
-    failed, rows = 0, []
+    failed: list[Path] = []
+    rows: list[ClassFraction] = []
     with Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
-        segmenter.load()
+        segmenter.load(classifier)
         try:
             for path, target in targets.items():
                 try:
                     rows += write(segmenter, classifier, read(path, options), target)
                 except (AlibiSegError, MemoryError) as error:
-                    failed += 1
+                    failed.append(path)
                     say(f"{path} failed: {str(error) or 'out of memory'}")
         except BaseException:  # what is done is told whatever ended the rest
             with suppress(AlibiSegError):
@@ -47,7 +50,7 @@ def apply_to_images(options: argparse.Namespace) -> int:
             raise
     _write_table(table, rows)
     if failed:
-        say(f"{failed} of {len(targets)} images failed.")
+        say(f"{len(failed)} of {len(targets)} images failed: {listed(failed, _NAMED)}.")
     return 1 if failed else 0
 
 

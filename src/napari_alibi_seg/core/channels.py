@@ -120,6 +120,8 @@ class Projection:
         """Find the principal components of at most 20,000 tokens spread over the maps."""
         every = -(-sum(m.tokens.shape[0] * m.tokens.shape[1] for m in maps) // _FITTED_TOKENS)
         tokens = np.concatenate([_sampled(m.tokens, config.contrast, every) for m in maps])
+        if len(tokens) == 1:  # nothing varies
+            return cls(tokens[0].astype(np.float32), np.eye(1, tokens.shape[1], dtype=np.float32))
         kept = min(config.components, *tokens.shape)
         pca = PCA(kept, svd_solver="covariance_eigh").fit(tokens)
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))

@@ -202,24 +202,34 @@ class PixelClassifier:
     smoothing: int = 0
 
     def require(self, features: FeatureIdentity | None, colours: int) -> None:
+        """Refuse features, or a kind of image, the forest was not trained on.
+
+        Raises
+        ------
+        ClassifierError
+            As from `require_features`, or if grey meets colour.
+        """
+        self.require_features(features)
+        if self.colours != colours:
+            kinds = {1: "grey", 3: "colour"}
+            raise ClassifierError(
+                f"The classifier was trained on {kinds[self.colours]} images, but this one is "
+                f"{kinds[colours]}; convert the image, or train again."
+            )
+
+    def require_features(self, features: FeatureIdentity | None) -> None:
         """Refuse features the forest was not trained on.
 
         Raises
         ------
         ClassifierError
-            If backbone, weights, geometry, block, scale or tiling differ, or grey meets colour.
+            If backbone, weights, geometry, block, scale or tiling differ.
         """
         mine, other = (None if f is None else f.key for f in (self.features, features))
         if mine != other:
             raise ClassifierError(
                 f"The classifier was trained on features of {self.features or 'no model'}, but "
                 f"these are of {features or 'no model'}; use that model and scale, or train again."
-            )
-        if self.colours != colours:
-            kinds = {1: "grey", 3: "colour"}
-            raise ClassifierError(
-                f"The classifier was trained on {kinds[self.colours]} images, but this one is "
-                f"{kinds[colours]}; convert the image, or train again."
             )
 
     def predict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,9 @@ def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
         targets = {path: folder / f"{part(path.name)}{LABELS}" for path in images}
         if len({target.name.casefold() for target in targets.values()}) == len(targets):
             return targets
+    names = Counter(path.name.casefold() for path in images)
+    same = next(path for path in images if names[path.name.casefold()] > 1)
     raise OutputError(
-        "Two images have the same name and would be written to one file; "
+        f"Two images have the same name, {same.name}, and would be written to one file; "
         "apply to one folder at a time."
     )

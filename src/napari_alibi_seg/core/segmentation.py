@@ -210,15 +210,22 @@ class Segmenter:
             If the classifier sees 3-D filters, and the plane lies in no volume.
         """
         classifier.channels.require(plane)
-        scale = 1 if classifier.features is None else classifier.features.scale
+        scale = _scale_of(classifier)
         classifier.require(self._identity(scale), plane.colours)
         features = self._features(plane, scale)
         return PixelChannels(plane, classifier.channels, features, classifier.projection)
 
-    def load(self) -> None:
-        """Load the model now, so that what is wrong with it is known before the first image."""
-        if self.config.model != CLASSICAL:
-            self._loaded()
+    def load(self, classifier: PixelClassifier) -> None:
+        """Load the model now, so that what is wrong with it is known before the first image.
+
+        Raises
+        ------
+        ModelError
+            If it is unknown, incomplete, damaged or cannot be fetched.
+        ClassifierError
+            If the classifier expects features of another.
+        """
+        classifier.require_features(self._identity(_scale_of(classifier)))
 
     def _identity(self, scale: int) -> FeatureIdentity | None:
         return None if self.config.model == CLASSICAL else self._loaded().identity(scale)
@@ -274,6 +281,10 @@ def segment(
     return Segmentation(labels, votes, classifier.classes)
 
 
+def _scale_of(classifier: PixelClassifier) -> int:
+    return 1 if classifier.features is None else classifier.features.scale
+
+
 def _painted(
     image: Micrograph | Sequence[Micrograph],
     scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
@@ -296,6 +307,11 @@ def _painted(
     for pair in pairs:
         _require_fitting(*pair)
     by_image = [_painted_planes(*pair) for pair in pairs]
+    if not any(by_image) and any(drawing.any() for _, drawing in pairs):
+        raise ScribbleError(
+            "All that is painted lies where the image has no data (NaN), which teaches nothing; "
+            "paint a stroke in each of two or more classes where there is some."
+        )
     values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
     require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]))
     return [some for some in by_image if some]

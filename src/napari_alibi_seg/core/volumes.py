@@ -290,7 +290,7 @@ def load_tools(job: VolumeJob) -> _Tools:
     classifier = load_classifier(job.classifier)
     cache = FeatureCache(memory_limit=0)  # no plane comes twice
     segmenter = Segmenter.of(classifier, job.model, device=job.device, cache=cache)
-    segmenter.load()
+    segmenter.load(classifier)
     return _Tools(job.source.open(), classifier, segmenter)
 
 

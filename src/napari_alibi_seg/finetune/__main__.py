@@ -100,7 +100,7 @@ def _config(given: dict[str, Any], file: Path | None, resumed: Path | None) -> F
         if value != []
     }
     config = replace(config, **values)
-    if not config.images:
+    if not config.images and resumed is None:  # a run that is resumed knows its own, if it is one
         raise ConfigError("No images were given; name image files or folders with images.")
     return config
 

@@ -76,7 +76,8 @@ def _position(models: Sequence[ModelProbe]) -> Figure:
                 _bar(axes, row - 0.27 + 0.27 * offset, values, colour, name if row == 0 else None)
         authors = probe.authors[..., TABLE_FORM].mean(axis=(1, 2))
         name = "same image (the authors' probe)"
-        _bar(axes, row + 0.27, authors, _ORANGE, name if row == 0 else None)
+        beside = 0.0 if probe.left_out is None else 0.27
+        _bar(axes, row + beside, authors, _ORANGE, name if row == 0 else None)
     _name_rows(axes, models)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("position told by the features, R²  (0: nothing or worse, 1: exactly)")

@@ -95,6 +95,15 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
         "whose class changed are red. Straight edges are seams of the tiles.",
     ),
 }
+_OF_ONE_IMAGE: Mapping[str, tuple[str, str]] = {
+    "position": (
+        _CAPTIONS["position"][0],
+        "How well position is told by a straight-line fit from features of the very image that is "
+        "tested, as in the original paper; 1 means always, 0 means not at all. It also counts "
+        "smooth changes of the material as position, so it settles nothing; the figure to trust "
+        "needs a second image.",
+    ),
+}
 
 
 def write_report(probing: Probing, figures: Mapping[str, Figure], folder: Path) -> None:
@@ -102,6 +111,7 @@ def write_report(probing: Probing, figures: Mapping[str, Figure], folder: Path) 
     template = Template(
         (files("napari_alibi_seg.probing") / "report.html").read_text(encoding="utf-8")
     )
+    captions = _CAPTIONS if len(probing.shapes) > 1 else {**_CAPTIONS, **_OF_ONE_IMAGE}
     page = template.substitute(
         images=_count(len(probing.shapes), "image"),
         models=_count(len(probing.models), "model"),
@@ -109,7 +119,9 @@ def write_report(probing: Probing, figures: Mapping[str, Figure], folder: Path) 
         caution=_caution(len(probing.shapes)),
         table=_overview(probing.models),
         ramps=_ramp_table(probing.models),
-        figures="\n".join(_figure(name, figures[name]) for name in _CAPTIONS if name in figures),
+        figures="\n".join(
+            _figure(figures[name], *told) for name, told in captions.items() if name in figures
+        ),
         method=_method(probing),
         failed=_failures(probing.failed),
         image_list=_image_list(probing.shapes),
@@ -133,8 +145,8 @@ def _caution(images: int) -> str:
         return (
             '<p class="caution"><strong>There is one image only.</strong> Whether features tell '
             "position in an image they were not fitted on cannot be asked; within one image, a "
-            "gradient of grey value, of focus or of the material looks just like position. The "
-            "rows and figures that need a second image are missing.</p>"
+            "gradient of grey value, of focus or of the material looks just like position. What "
+            "needs a second image is not measured.</p>"
         )
     return (
         f'<p class="caution"><strong>There are {images} images only.</strong> A bias that is found '
@@ -193,8 +205,7 @@ def _breakable(label: str) -> str:
     return escape(label).replace("_", "_<wbr>")
 
 
-def _figure(name: str, figure: Figure) -> str:
-    title, caption = _CAPTIONS[name]
+def _figure(figure: Figure, title: str, caption: str) -> str:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     data = base64.b64encode(buffer.getvalue()).decode()
