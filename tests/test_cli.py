@@ -482,6 +482,12 @@ def test_models_lists_every_name_without_a_network(capsys):
     assert "bundled" in listed
 
 
+def test_models_are_listed_though_the_cache_cannot_be_looked_into(monkeypatch, capsys):
+    monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", "y" * 300)
+    assert main(["models"]) == 0
+    assert "to be fetched" in capsys.readouterr().out
+
+
 def test_the_demo_shows_its_three_classes(tmp_path, capsys):
     assert main(["demo", "--output", str(tmp_path / "demo")]) == 0
     labels = tifffile.imread(tmp_path / "demo/segmentation.tif")

@@ -39,7 +39,7 @@ def cache_folder() -> Path:
 def cached(source: HubFile) -> Path | None:
     """Return the local copy of a file, or None."""
     path = _place(source)
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None  # a closed folder holds nothing for us
 
 
 def fetch(source: HubFile, endpoint: str | None = None) -> Path:
