@@ -467,6 +467,20 @@ def test_features_are_a_zarr_array_that_says_what_it_is(folder):
     assert array.attrs["identity"]["backbone"]["geometry"]["wrap"] is False
 
 
+def test_features_never_replace_a_file_and_say_so_before_the_work(folder, capsys):
+    (folder / "notes.txt").write_text("mine")
+    arguments = ["features", str(folder / "image.png"), "--model", "no such model"]
+    assert main([*arguments, "--output", str(folder / "notes.txt")]) == 7
+    assert "notes.txt is a file" in capsys.readouterr().err
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_file_where_the_folder_of_results_should_be_is_told(folder, classifier, capsys):
+    image = str(folder / "image.png")
+    assert main(["apply", str(classifier), image, "--output", image]) == 7
+    assert "a file lies where a folder is needed" in capsys.readouterr().err
+
+
 def test_filters_alone_are_no_features(folder, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["features", str(folder / "image.png"), "--output", "f.zarr", "--model", "classical"])

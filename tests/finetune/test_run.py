@@ -168,6 +168,17 @@ def test_full_disk_keeps_the_last_checkpoint(
     assert (run / "checkpoint.safetensors").read_bytes() == before
 
 
+def test_a_run_with_a_damaged_checkpoint_says_how_to_save_what_was_learnt(
+    uninterrupted: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = uninterrupted / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+
+    assert main(["--resume", "--output", str(uninterrupted)]) == 5
+
+    assert "--init from the student.safetensors" in capfd.readouterr().err
+
+
 def test_figures_of_an_earlier_validation_stay_in_the_card(
     arguments: list[str], tmp_path: Path
 ) -> None:

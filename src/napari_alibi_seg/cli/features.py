@@ -14,6 +14,7 @@ from napari_alibi_seg.cli.options import (
 )
 from napari_alibi_seg.cli.terminal import Bars, tell
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +39,8 @@ def features(options: argparse.Namespace) -> int:
     if options.model == CLASSICAL:
         options.misuse(f"{CLASSICAL} stands for no features; name a model that computes some")
     require_free([options.image], [options.output])
+    if options.output.is_file():
+        raise OutputError(f"{options.output} is a file; choose another name for the folder.")
     image = read(options.image, options)
     with Bars() as bars:
         extractor = FeatureExtractor.load(options.model, options.device)

@@ -146,6 +146,8 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
     advice = "choose a folder you may write to on a disk with free space"
     if error.errno == errno.ENAMETOOLONG:
         advice = "choose a shorter name"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        advice = "a file lies where a folder is needed; choose another name"
     elif isinstance(error, PermissionError):
         advice = "close it in other programs, or choose a folder you may write to"
     return OutputError(f"{path} could not be written ({reason}); {advice}.")

@@ -82,7 +82,13 @@ class State:
         ModelError
             If the file is damaged, of another architecture, or of a run on other images.
         """
-        tensors, header = read_tensors(path)
+        try:
+            tensors, header = read_tensors(path)
+        except ModelError as error:
+            raise ModelError(
+                f"{path} is damaged or cannot be read, so the run cannot go on; start a new one, "
+                "with --init from the student.safetensors of this one if that is there."
+            ) from error
         if header.get("corpus") != corpus:
             raise ModelError(
                 f"{path} was trained on other images than those given; give the same ones, or "
