@@ -467,6 +467,13 @@ def test_features_are_a_zarr_array_that_says_what_it_is(folder):
     assert array.attrs["identity"]["backbone"]["geometry"]["wrap"] is False
 
 
+def test_progress_is_shown_to_nobody_where_standard_error_is_closed(folder, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.cli.terminal._DELAY", 0)
+    monkeypatch.setattr("sys.stderr", None)
+    assert segment(folder, *FAST) == 0
+    assert (folder / "out.tif").exists()
+
+
 def test_features_never_replace_a_file_and_say_so_before_the_work(folder, capsys):
     (folder / "notes.txt").write_text("mine")
     arguments = ["features", str(folder / "image.png"), "--model", "no such model"]

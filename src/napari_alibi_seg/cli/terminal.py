@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
+_DELAY = 2.0
+
+
 def tell(message: str) -> None:
     """Tell of a result, on standard output."""
     with _heard_or_not(sys.stdout):
@@ -76,6 +79,8 @@ class Bars:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show how much of a stage is done; a new stage, or one begun anew, gets a new bar."""
+        if sys.stderr is None:  # closed, as some batch systems start programs
+            return
         with _heard_or_not(sys.stderr):
             self._show(stage, done, total)
 
@@ -84,7 +89,7 @@ class Bars:
 
         if self._bar is None or stage != self._stage or done <= self._bar.n:
             self._close()
-            self._stage, self._bar = stage, tqdm(total=total, desc=stage, delay=2, leave=False)
+            self._stage, self._bar = stage, tqdm(total=total, desc=stage, delay=_DELAY, leave=False)
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:
