@@ -62,4 +62,6 @@ def test_votes_without_strokes_to_leave_out_have_the_usual_temperature(micrograp
         (DEEP, vote_calibration.DEEP_PRIOR),
     ):
         classifier = Segmenter(config, "cpu").fit(micrograph, scribbles)
-        assert temperature_of(classifier, {}) == usual.typical
+        assert temperature_of(classifier, {}) == pytest.approx(usual.smoothed)
+        rough = replace(classifier, smoothing=0)
+        assert temperature_of(rough, {}) == usual.typical

@@ -62,7 +62,8 @@ def train_forest(
 
     Extremely randomised trees see the samples as they may vary, and as they would look at
     boundaries; the random forest sees them as they are. What strokes on several images teach is
-    meant for others, too: they vary more, and more trees see deep channels.
+    meant for others, too: they vary more, more trees see deep channels, and no boundaries are
+    made up, for which images differ too much (docs/quality.md).
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def train_forest(
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH)] * deep
         channels += filter_channels(colours, *filters)
         vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
-        bound = partial(boundary_pixels, channels)
+        bound = None if several else partial(boundary_pixels, channels)
     return fit_forest(
         samples,
         config.trees,
