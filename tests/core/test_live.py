@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from napari_alibi_seg.core.live_records import (
 )
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 from napari_alibi_seg.core.segmentation import segment
+from napari_alibi_seg.core.shrunk import Shrunk, shrinkage
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)
@@ -264,3 +266,72 @@ def test_a_coarse_result_looks_at_a_bounded_number_of_pixels(side):
     assert (side / step) ** 2 <= 200_000
     small = Segmentation(np.ones((-(-side // step),) * 2, np.uint8), None, ())
     assert magnified(small, Window(0, 0, side, side), step).labels.shape == (side, side)
+
+
+@pytest.mark.parametrize("shape", [(70, 90), (64, 96, 3)])
+def test_shrunk_pixels_are_means_of_squares(shape):
+    data = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    expected = [
+        [data[top : top + 8, left : left + 8].mean(axis=(0, 1)) for left in range(0, shape[1], 8)]
+        for top in range(0, shape[0], 8)
+    ]
+
+    shrunk = Shrunk(data, 8)
+
+    assert shrunk.shape == np.shape(expected)
+    rows, columns = slice(3, shrunk.shape[0]), slice(2, shrunk.shape[1])
+    np.testing.assert_allclose(shrunk[rows, columns], np.array(expected)[rows, columns])
+
+
+def test_shrunk_strokes_are_sampled_once_for_each_square_and_class(plane):
+    config = ChannelConfig(sigmas=SIGMAS)
+    channels = LiveChannels()
+    channels.open({(): plane})
+    painted = np.zeros(plane.shape, np.uint8)
+    painted[17:20, 9:30], painted[20, 8:16] = 1, 2
+
+    samples = channels.shrunk((), config, 8).samples(painted)
+
+    small = PixelChannels(Plane(Shrunk(plane.data, 8), plane.levels), config)
+    expected = small.points(np.array([2, 2, 2, 2]), np.array([1, 2, 3, 1]))
+    order = np.argsort(samples.labels, kind="stable")
+    np.testing.assert_array_equal(samples.labels[order], [1, 1, 1, 2])
+    np.testing.assert_array_equal(samples.values[order], expected)
+
+
+@pytest.fixture
+def wide():
+    """Two halves of different grey, 1500 x 1510, a stroke in each, all of it visible."""
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(90, 8, (1500, 1510))
+    pixels[:, 700:] += 60
+    painted = np.zeros(pixels.shape, np.uint8)
+    painted[700:705, 100:600], painted[700:705, 900:1400] = 1, 2
+    config = replace(QUICK, channels=ChannelConfig(sigmas=(1.4,)))
+    image = as_micrograph(pixels.astype(np.uint8))
+    return LiveRequest(image, painted, config, ((),), Window(0, 0, *pixels.shape))
+
+
+def test_a_large_view_is_classified_coarsely_without_filtering_all_of_it(wide):
+    engine = LiveEngine("cpu")
+
+    coarse = list(takewhile(lambda event: not isinstance(event, Fitted), engine.update(wide)))
+
+    labels = painted_by(coarse, wide.scribbles.shape)
+    right = np.arange(1510) >= 700
+    assert np.mean(labels == 1 + right) > 0.99
+    assert all(not kept._blocks for kept in engine._channels._classical.values())
+
+
+def test_the_final_result_of_a_large_view_is_that_of_segment(wide):
+    events = LiveEngine("cpu").update(wide)
+
+    expected = segment(wide.image, wide.scribbles, wide.config, "cpu")
+
+    np.testing.assert_array_equal(painted_by(events, wide.scribbles.shape), expected.labels)
+
+
+def test_a_large_view_is_shrunk_to_about_a_million_pixels():
+    for side in (1500, 3000, 8192, 50_000):
+        factor = shrinkage(Window(0, 0, side, side))
+        assert 0.4e6 < (side / factor) ** 2 < 2.1e6

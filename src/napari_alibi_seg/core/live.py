@@ -58,15 +58,20 @@ if TYPE_CHECKING:
 _SIDES = (256, 128, 64)
 _COARSE_TREES = 16
 _COARSE_SIDE = 1024
+_SHRUNK_SIDE = 256
 
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
-    """Two classifiers, what they were made from, and the blocks the fine one has classified."""
+    """Two classifiers, what they were made from, and the blocks the fine one has classified.
+
+    The coarse one is of planes shrunk by `shrinkage`, if that is not 1.
+    """
 
     request: LiveRequest
     painted: Mapping[Index, NDArray[Any]]
     coarse: PixelClassifier
+    shrinkage: int
     fine: PixelClassifier
     done: dict[Index, dict[Window, Counter[int]]] = field(default_factory=dict)
 
@@ -158,6 +163,7 @@ class LiveEngine:
         config: ChannelConfig,
         projection: Projection | None,
     ) -> PlaneChannels:
+        """Return the channels of a plane, of which those near what is visible are kept."""
         features = None if projection is None else self._features.map(request.config, index)
         channels = self._channels.of(index, config, features, projection)
         if channels.classical is not None:
@@ -171,6 +177,7 @@ class LiveEngine:
             return
         voting.compile_now()
         smoothing.compile_now()
+        yield from self._warm_shrunk(request)
         kept = self._channels.classical(index, request.config.channels)
         kept.look_at(request.visible)
         windows = visible_blocks(self._planes[index], request.visible, side)
@@ -180,14 +187,25 @@ class LiveEngine:
             kept.block(reach(window, request.config.smoothing, self._planes[index].shape))
             yield Warmed(index, done, len(windows))
 
+    def _warm_shrunk(self, request: LiveRequest) -> Iterator[Warmed]:
+        index, deep = request.planes[0], request.config.model != CLASSICAL
+        config, factor = coarse_config(request.config.channels, request.visible, deep)
+        if factor == 1:
+            return
+        channels = self._channels.shrunk(index, config, factor)
+        windows = visible_blocks(self._planes[index], request.visible, _SHRUNK_SIDE * factor)
+        for done, _ in enumerate(in_order(partial(channels.every, factor), windows), start=1):
+            yield Warmed(index, done, len(windows))
+
     def _preliminary(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
     ) -> Iterator[Block]:
         """Show something by the pixel filters alone while the features are being computed."""
         if not request.config.channels.sigmas:
             return
-        coarse = self._fit(request, painted, request.config.channels, _COARSE_TREES, None)
-        yield from self._classify_coarsely(request, coarse, side)
+        first, factor = coarse_config(request.config.channels, request.visible, deep=False)
+        coarse = self._fit(request, painted, first, _COARSE_TREES, None, factor)
+        yield from self._classify_coarsely(request, coarse, side, factor)
 
     def _train(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
@@ -195,24 +213,28 @@ class LiveEngine:
         last = self._trained
         if last is not None and _same_training(last, request, painted):
             done = last.done if _continues(last.request, request) else {}
-            fine = last.fine.renamed(request.classes)
-            self._trained = _Trained(request, painted, last.coarse, fine, done)
+            names = request.classes
+            self._trained = replace(
+                last, request=request, painted=painted, fine=last.fine.renamed(names), done=done
+            )
         elif request.classifier is not None:
             self._require(request)
-            self._trained = _Trained(request, painted, request.classifier, request.classifier)
+            self._trained = _Trained(request, painted, request.classifier, 1, request.classifier)
         else:
             projection = self._projection(request, painted)
             channels, trees = request.config.channels, request.config.trees
-            few = coarse_config(channels, request.visible, projection)
-            coarse = self._fit(request, painted, few, min(trees, _COARSE_TREES), projection)
-            yield from self._classify_coarsely(request, coarse, side)
+            first, factor = coarse_config(channels, request.visible, projection is not None)
+            few = min(trees, _COARSE_TREES)
+            coarse = self._fit(request, painted, first, few, projection, factor)
+            yield from self._classify_coarsely(request, coarse, side, factor)
             fine = self._fit(request, painted, channels, trees, projection)
-            self._trained = _Trained(request, painted, coarse, fine)
+            self._trained = _Trained(request, painted, coarse, factor, fine)
             yield Fitted(fine)
             return
         yield Fitted(self._trained.fine)
         if not self._trained.done.get(request.planes[0]):
-            yield from self._classify_coarsely(request, self._trained.coarse, side)
+            last = self._trained
+            yield from self._classify_coarsely(request, last.coarse, side, last.shrinkage)
 
     def _require(self, request: LiveRequest) -> None:
         assert request.classifier is not None
@@ -238,9 +260,12 @@ class LiveEngine:
         channels: ChannelConfig,
         trees: int,
         projection: Projection | None,
+        factor: int = 1,
     ) -> PixelClassifier:
         samples = [
-            gather_samples(self._channels_of(request, index, channels, projection), scribbles)
+            self._channels.shrunk(index, channels, factor).samples(scribbles)
+            if factor > 1
+            else gather_samples(self._channels_of(request, index, channels, projection), scribbles)
             for index, scribbles in painted.items()
         ]
         config = replace(request.config, channels=channels, trees=trees)
@@ -253,19 +278,24 @@ class LiveEngine:
         )
 
     def _classify_coarsely(
-        self, request: LiveRequest, classifier: PixelClassifier, side: int
+        self, request: LiveRequest, classifier: PixelClassifier, side: int, factor: int
     ) -> Iterator[Block]:
         index = request.planes[0]
-        channels = self._channels_of(request, index, classifier.channels, classifier.projection)
-        step = coarse_step(request.visible)
+        plane, config = self._planes[index], classifier.channels
+        step = factor * max(1, coarse_step(request.visible) // factor)
+        if factor > 1:
+            shrunk = self._channels.shrunk(index, config, factor)
+            every, side = partial(shrunk.every, step), _SHRUNK_SIDE * factor
+        else:
+            channels = self._channels_of(request, index, config, classifier.projection)
+            every = partial(channels.every, step, smoothing=classifier.smoothing)
+            side = side if channels.classical else _COARSE_SIDE
 
         def every_few(window: Window) -> Segmentation:
-            values = channels.every(step, window, classifier.smoothing)
-            result = magnified(classifier.classify(values), window, step)
-            return result.without(channels.missing(window))
+            result = magnified(classifier.classify(every(window)), window, step)
+            return result.without(plane.missing(window))
 
-        side = side if channels.classical else _COARSE_SIDE
-        windows = visible_blocks(self._planes[index], request.visible, side)
+        windows = visible_blocks(plane, request.visible, side)
         for window, result in zip(windows, in_order(every_few, windows), strict=True):
             yield Block(index, window, without_ignored(request, index, window, result), False)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from napari_alibi_seg.core.cached_channels import CachedChannels
 from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.planes import Plane
+from napari_alibi_seg.core.shrunk import Shrunk, ShrunkChannels, shrinkage
 from napari_alibi_seg.core.smoothing import reach
 
 if TYPE_CHECKING:
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channels import ChannelConfig, Filters, Projection
     from napari_alibi_seg.core.features import FeatureMap
     from napari_alibi_seg.core.live_records import Index
-    from napari_alibi_seg.core.planes import Plane, Window
+    from napari_alibi_seg.core.planes import Window
+    from napari_alibi_seg.core.stored import Array
 
 _CACHED_BYTES = 600e6
 _CACHED_PIXELS = 2_000_000
+_SHRUNK_BYTES = 300e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +97,7 @@ class LiveChannels:
     def __init__(self) -> None:
         self._planes: Mapping[Index, Plane] = {}
         self._classical: dict[tuple[Index, Filters], CachedChannels] = {}
+        self._shrunk: dict[tuple[Index, Filters], ShrunkChannels] = {}
         self._deep: dict[Index, _Deep] = {}
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
@@ -103,6 +108,7 @@ class LiveChannels:
     def forget(self) -> None:
         """Free the memory."""
         self._classical.clear()
+        self._shrunk.clear()
         self._deep.clear()
 
     def of(
@@ -128,6 +134,19 @@ class LiveChannels:
             self._classical[index, config.filters] = kept
         return kept
 
+    def shrunk(self, index: Index, config: ChannelConfig, factor: int) -> ShrunkChannels:
+        """Return the pixel filters of a plane shrunk by a factor."""
+        kept = self._shrunk.get((index, config.filters))
+        if kept is None or kept.factor != factor:
+            for old in self._shrunk.values():
+                old.small.forget_blocks()
+            plane = self._planes[index]
+            small = Plane(cast("Array", Shrunk(plane.data, factor)), plane.levels)
+            channels = CachedChannels(small, replace(config, components=0), _SHRUNK_BYTES)
+            kept = ShrunkChannels(channels, plane.shape, factor)
+            self._shrunk[index, config.filters] = kept
+        return kept
+
     def _projected(
         self, index: Index, config: ChannelConfig, features: FeatureMap, projection: Projection
     ) -> PixelChannels:
@@ -147,9 +166,26 @@ def _holds(
     return same_tokens and kept.projection is projection and kept.config == config
 
 
-def coarse_config(
-    config: ChannelConfig, visible: Window, projection: Projection | None
-) -> ChannelConfig:
-    """Leave the filters out of a coarse result where they would take longer than it may."""
-    large = visible.height * visible.width > _CACHED_PIXELS
-    return replace(config, sigmas=()) if large and projection is not None else config
+def coarse_config(config: ChannelConfig, visible: Window, deep: bool) -> tuple[ChannelConfig, int]:
+    """Spare a coarse result the filters that would take longer than it may.
+
+    Parameters
+    ----------
+    config : ChannelConfig
+        Of the final result.
+    visible : Window
+        What is to be classified coarsely.
+    deep : bool
+        Whether there are features.
+
+    Returns
+    -------
+    tuple of ChannelConfig and int
+        Without filters for a large view of features; else without those through a volume, with
+        the factor by which a plane is shrunk before it is filtered (1 for a small view).
+    """
+    if visible.height * visible.width <= _CACHED_PIXELS or not config.sigmas:
+        return config, 1
+    if deep:
+        return replace(config, sigmas=()), 1
+    return replace(config, sigmas_3d=()), shrinkage(visible)
