@@ -22,6 +22,13 @@ def mirrored(side: int) -> NDArray[np.uint8]:
     return np.pad(pixels, beyond, mode="reflect")[:side, :side]
 
 
+def noisy(side: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Return the micrograph mirrored as by a scan that grows noisier from left to right."""
+    strength = np.linspace(2, 12, side, dtype=np.float32)
+    noise = np.random.default_rng(seed).standard_normal((side, side), np.float32)
+    return np.clip(mirrored(side) + strength * noise, 0, 255).astype(np.uint8)
+
+
 def scribbled(side: int) -> NDArray[np.uint8]:
     """Return its scribbles in the first corner of side x side pixels."""
     painted = imread(SCRIBBLES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 PROGRAM = (sys.executable, "-m", "napari_alibi_seg")
@@ -23,7 +24,10 @@ class Cost(NamedTuple):
 
 
 def cost(
-    arguments: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    until: Callable[[], bool] | None = None,
 ) -> Cost:
     """Run napari-alibi-seg once in a process of its own, start of Python included.
 
@@ -35,11 +39,13 @@ def cost(
         Where it runs.
     variables : mapping, optional
         Environment variables to add.
+    until : callable, optional
+        When this is true, the process is killed as by ``kill -9``.
 
     Raises
     ------
     SystemExit
-        If it fails.
+        If it fails, or ends before it is to be killed.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -48,7 +54,13 @@ def cost(
         env={**os.environ, **(variables or {})},
         stdout=subprocess.DEVNULL,
     )
+    while until is not None and not until():
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            raise SystemExit(f"{arguments[0]} ended before it was killed")
+        time.sleep(0.02)
+    if until is not None:
+        process.kill()
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    if os.waitstatus_to_exitcode(status) != (0 if until is None else -signal.SIGKILL):
         raise SystemExit(f"{arguments[0]} failed with status {status}")
     return Cost(time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9)

@@ -1,57 +1,129 @@
 """How long the window stands still, and how soon a stroke shows.
 
     xvfb-run -s "-screen 0 1400x1000x24" python benchmarks/responsiveness.py [--side 1024]
+        [--model classical] [--features repeated] [--visible 1024] [--profile]
 
-A timer of 5 ms runs in the window; its largest gap is how long nothing could be clicked. Told
-for napari alone, adding a layer of labels and painting on it; then for opening the dock, loading
-torch and the model, computing features, the first result, for which a layer is added, and
-following strokes.
+A timer of 5 ms runs in the window; its largest gap is how long nothing could be clicked. Beside it
+is the most that the thread of the window worked in one, which other work on the machine changes
+little. Told for napari alone, adding a layer of labels and painting on it; then for opening the
+dock, loading torch and the model, computing features, the first result, for which a layer is added,
+and following strokes. Strokes are dragged with the mouse; a coarse result is shown when the canvas
+has been drawn after the last block of it. ``--visible`` zooms in to so many rows.
+
+The features of a large image take minutes. With ``--features repeated`` those of one tile stand for
+those of all, and what follows is the same work; with ``--features coming`` strokes are painted
+while they are computed. ``--profile`` tells where the thread of the window worked: the innermost
+function of the plugin, and the innermost of all. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
+import threading
 import time
+from collections import Counter
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from micrographs import noisy
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from napari import Viewer
     from napari.layers import Labels
 
 TICK_MS = 5
+AIM_MS = 50
+SAMPLE_S = 0.005
 STROKES = 6
+WHOLE = 2048
+"""Rows of an image up to which a stroke waits until the one before has its whole result."""
+PAUSE_S = 3
+"""How long it waits where the image is larger."""
+TOLD = 8
+FEATURES = ("computed", "repeated", "coming")
 
 
 class Clock:
-    """Measures the gaps between the ticks of a timer."""
+    """Measures the gaps between the ticks of a timer.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    profile : bool
+        Whether to tell what was done in them.
+    """
+
+    def __init__(self, profile: bool) -> None:
         from qtpy.QtCore import QTimer
 
-        self._last = time.monotonic()
-        self.gaps: list[float] = []
+        self.last, self._worked = time.monotonic(), time.thread_time()
+        self.gaps: list[tuple[float, float]] = []
+        self._witness = Witness() if profile else None
         self._timer = QTimer()
         self._timer.timeout.connect(self._tick)
         self._timer.start(TICK_MS)
 
     def _tick(self) -> None:
-        now = time.monotonic()
-        self.gaps.append(1000 * (now - self._last))
-        self._last = now
+        now, worked = time.monotonic(), time.thread_time()
+        self.gaps.append((1000 * (now - self.last), 1000 * (worked - self._worked)))
+        self.last, self._worked = now, worked
 
     def tell(self, what: str) -> None:
         """Print the largest gaps since the last time."""
-        gaps = np.array(self.gaps)
-        share = 100 * np.mean(gaps > 50)
-        print(f"{what:32} largest gap {gaps.max():6.0f} ms, {share:5.2f} % of gaps above 50 ms")
+        both = np.array(self.gaps).T
+        told = [f"{some.max():5.0f} ms, {np.sum(some > AIM_MS):3} above {AIM_MS}" for some in both]
+        print(f"{what:32} largest gap {told[0]}; most work in one {told[1]}", flush=True)
         self.gaps.clear()
+        if self._witness is not None:
+            self._witness.tell()
+
+
+class Witness(threading.Thread):
+    """Looks at the thread of the window while it works."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._window = threading.get_ident()
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self.start()
+
+    def run(self) -> None:
+        """Look, and count the milliseconds it worked since the last look."""
+        clock = time.pthread_getcpuclockid(self._window)
+        before = time.clock_gettime(clock)
+        while self._window in sys._current_frames():
+            time.sleep(SAMPLE_S)
+            names = [*frames(sys._current_frames().get(self._window))]
+            now = time.clock_gettime(clock)
+            ours = next((name for name in names if "napari_alibi_seg" in name), "-")
+            self._seen[ours.split("napari_alibi_seg/")[-1], names[0]] += 1000 * (now - before)
+            before = now
+
+    def tell(self) -> None:
+        """Print where it worked longest, first for the plugin."""
+        seen, self._seen = self._seen, Counter()
+        told = Counter({place: spent for place, spent in seen.items() if place[0] != "-"})
+        for (ours, innermost), spent in told.most_common(TOLD):
+            print(f"    {spent:6.0f} ms in {ours}: {innermost}")
+        print(
+            f"    {sum(told.values()):6.0f} ms in all, {sum(seen.values()):6.0f} with napari's own"
+        )
+
+
+def frames(frame: FrameType | None) -> Iterator[str]:
+    """Yield the functions of a stack, the innermost first."""
+    while frame is not None:
+        path = frame.f_code.co_filename.split("site-packages/")[-1]
+        yield f"{path}:{frame.f_lineno} {frame.f_code.co_name}"
+        frame = frame.f_back
 
 
 class Ear:
@@ -68,89 +140,155 @@ class Ear:
         """Return when the first event of a kind came after some time."""
         return next((at for at, what in self.heard if at > since and isinstance(what, kind)), None)
 
-    def has_features(self) -> bool:
-        """Whether the last event is that the features are ready."""
-        from napari_alibi_seg.core.live_records import FeatureProgress
-
-        last = self.heard[-1][1] if self.heard else None
-        return isinstance(last, FeatureProgress) and last.done == last.total
-
     def waited(self, kind: type, since: float = 0) -> float:
         """Wait for an event of a kind, and return how long after `since` it came."""
         until(lambda: self.came(kind, since) is not None)
-        came = self.came(kind, since)
-        assert came is not None
-        return came - since
+        return self.came(kind, since) - since
+
+    def coarse(self, since: float) -> float | None:
+        """Return when the last coarse block came of the first result after some time."""
+        from napari_alibi_seg.core.live_records import Block
+
+        told = dropwhile(
+            lambda heard: not isinstance(heard[1], Block),
+            (heard for heard in self.heard if heard[0] > since),
+        )
+        blocks = [*takewhile(lambda heard: _is_coarse(heard[1]), told)]
+        over = blocks and self.heard[-1][0] > blocks[-1][0]
+        return blocks[-1][0] if over else None
 
 
-def main(side: int) -> None:
+class Shown:
+    """Knows when the canvas was drawn with all that had come by then."""
+
+    def __init__(self, viewer: Viewer, ear: Ear) -> None:
+        self._ear = ear
+        self._drawn: list[float] = []
+        canvas = viewer.window._qt_viewer.canvas._scene_canvas
+        canvas.events.draw.connect(self._draw, position="last")
+
+    def _draw(self, _: object) -> None:
+        work = self._ear.controller.work
+        if work is not None and not work.result.pending:
+            self._drawn.append(time.monotonic())
+
+    def waited(self, since: float) -> float:
+        """Wait until a whole coarse result is on the screen, and return how long that took."""
+        until(lambda: self._ear.coarse(since) is not None)
+        come = self._ear.coarse(since)
+        until(lambda: bool(self._drawn) and self._drawn[-1] > come)
+        return next(at for at in self._drawn if at > come) - since
+
+
+def main(options: argparse.Namespace) -> None:
     """Open an image, let features be computed, paint, and print what was measured."""
     scratch = Path(tempfile.mkdtemp())
     os.environ["NAPARI_CONFIG"] = str(scratch / "settings.yaml")
     os.environ["NAPARI_ALIBI_SEG_DATA"] = str(scratch / "data")
     import napari
 
-    from napari_alibi_seg.gui.samples import superalloy
-
-    pixels = np.tile(superalloy()[0][0], (-(-side // 512),) * 2)[:side, :side]
+    print(f"load of the machine before (1 min): {os.getloadavg()[0]:.1f}")
+    pixels = noisy(options.side)
     viewer = napari.Viewer()
     viewer.add_image(pixels, name="micrograph")
-    clock = napari_alone(viewer, pixels)
-    ear = until_features(viewer, clock, side)
-    strokes(ear, clock, side)
+    clock = napari_alone(viewer, pixels, options.profile)
+    print(f"memory before the dock: {peak_gigabytes():.2f} GB at most")
+    ear = until_ready(viewer, clock, options)
+    if options.visible:
+        viewer.camera.zoom *= options.side / options.visible
+        wait(1)
+        until(lambda: not ear.controller.bridge.busy or options.features == "coming")
+        clock.gaps.clear()
+    strokes(viewer, ear, clock, options.side)
+    print(f"memory: {peak_gigabytes():.2f} GB at most")
+    print(f"load of the machine after (1 min): {os.getloadavg()[0]:.1f}")
     viewer.close()
 
 
-def napari_alone(viewer: Viewer, pixels: np.ndarray) -> Clock:
+def napari_alone(viewer: Viewer, pixels: np.ndarray, profile: bool) -> Clock:
     """Tell what napari itself takes to add and paint labels, and hide these."""
     viewer.add_labels(np.zeros(pixels.shape, np.uint8))  # napari's first one is dearer
     wait(2)
-    clock = Clock()
+    clock = Clock(profile)
     layer = viewer.add_labels(np.zeros(pixels.shape, np.uint8))
     wait(1)
     clock.tell("napari alone: adding labels")
-    paint(layer, 1, len(pixels))
+    layer.mode = "paint"
+    drag(viewer, layer, 1)
+    wait(1)
     clock.tell("napari alone: painting")
-    for shown in viewer.layers[1:]:
+    for shown in viewer.layers[1:]:  # removing them would bring Mesa down at a later draw
+        shown.data = np.zeros((1, 1), np.uint8)
         shown.visible = False
     wait(1)
     clock.gaps.clear()
     return clock
 
 
-def until_features(viewer: Viewer, clock: Clock, side: int) -> Ear:
+def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ear:
     """Open the dock, and wait until it could follow strokes."""
-    from napari_alibi_seg.core.live_records import ModelReady
+    from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady, Painted
 
     _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
     ear = Ear(dock)
     until(lambda: ear.controller.work is not None)
     wait(0.05)
     clock.tell("opening the dock")
-    ear.waited(ModelReady)
+    if options.model is not None:
+        dock.panels.image.choose_model(options.model)
+    deep = ear.controller.settings.model != "classical"
+    ear.waited(ModelReady if deep else Painted)
     clock.tell("loading torch and the model")
-    until(ear.has_features)
-    until(lambda: not ear.controller.bridge.busy)
-    clock.tell(f"features, {side} x {side}")
+    if options.features == "repeated":
+        repeat_first_tile()
+        ear.controller.ask()
+    if options.features != "coming":
+        until(lambda: not deep or _ready(ear.heard[-1][1], FeatureProgress))
+        until(lambda: not ear.controller.bridge.busy)
+        clock.tell(f"getting ready, {options.side} x {options.side}")
     return ear
 
 
-def strokes(ear: Ear, clock: Clock, side: int) -> None:
+def repeat_first_tile() -> None:
+    """Let the tokens of one tile stand for those of all tiles that are computed with it."""
+    from napari_alibi_seg.core.features import FeatureExtractor
+
+    compute = FeatureExtractor.compute
+
+    def repeated(
+        self: FeatureExtractor, plane: Any, tiles: Any, *options: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        if tiles:
+            [(_, tokens)] = compute(self, plane, tiles[:1], *options)
+            yield from ((tile, tokens) for tile in tiles)
+
+    FeatureExtractor.compute = repeated
+
+
+def strokes(viewer: Viewer, ear: Ear, clock: Clock, side: int) -> None:
     """Paint strokes, and tell how soon each shows."""
     from napari_alibi_seg.core.live_records import Block, PlaneDone
 
-    layer = ear.controller.work.scribbles.layer
+    layer, shown = ear.controller.work.scribbles.layer, Shown(viewer, ear)
     waits = []
-    paint(layer, 0, side)
+    drag(viewer, layer, 0)
     for number in range(1, STROKES):
-        paint(layer, number, side)
+        drag(viewer, layer, number)
         released = time.monotonic()
-        waits.append([ear.waited(kind, released) for kind in (Block, PlaneDone)])
+        waits.append([ear.waited(Block, released), shown.waited(released), None])
+        if side <= WHOLE:
+            waits[-1][-1] = ear.waited(PlaneDone, released)
+        else:
+            wait(PAUSE_S)
         if number == 1:
             clock.tell("first result (a layer is added)")
     clock.tell("following strokes")
-    for number, (first, last) in enumerate(waits, start=2):
-        print(f"stroke {number}: first pixels after {first:.2f} s, all after {last:.2f} s")
+    for number, (first, coarse, last) in enumerate(waits, start=2):
+        told = "" if last is None else f", all pixels after {last:.2f} s"
+        print(
+            f"stroke {number}: first pixels after {first:.2f} s, "
+            f"the coarse result on the screen after {coarse:.2f} s{told}"
+        )
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -168,18 +306,39 @@ def wait(seconds: float) -> None:
     until(lambda: time.monotonic() >= end)
 
 
-def paint(layer: Labels, number: int, side: int) -> None:
-    """Paint a stroke, one class after the other."""
-    from qtpy.QtWidgets import QApplication
-
+def drag(viewer: Viewer, layer: Labels, number: int) -> None:
+    """Drag the mouse along a row of the canvas, one class after the other."""
+    canvas = viewer.window._qt_viewer.canvas._scene_canvas
+    width, height = canvas.size
     layer.selected_label = 1 + number % 2
-    row = 40 + number * (side - 80) // STROKES
-    for column in range(60, 160):
-        layer.paint((row, column), layer.selected_label)
-        QApplication.processEvents()
+    row = height * (3 + number) // (STROKES + 5)
+    points = [(column, row) for column in np.linspace(0.4 * width, 0.6 * width, 20).astype(int)]
+    canvas.events.mouse_press(pos=points[0], modifiers=(), button=1)
+    for point in points[1:]:
+        canvas.events.mouse_move(pos=point, modifiers=(), button=1)
+        wait(0.012)
+    canvas.events.mouse_release(pos=points[-1], modifiers=(), button=1)
+
+
+def peak_gigabytes() -> float:
+    """Return the most memory this process ever held."""
+    told = Path("/proc/self/status").read_text(encoding="ascii").split("VmHWM:")[1]
+    return int(told.split()[0]) * 1024 / 1e9
+
+
+def _is_coarse(event: object) -> bool:
+    return not getattr(event, "final", True)
+
+
+def _ready(event: object, kind: type) -> bool:
+    return isinstance(event, kind) and event.done == event.total
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=512, help="pixels (default %(default)s)")
-    main(parser.parse_args().side)
+    parser.add_argument("--model", help="classical for pixel filters alone")
+    parser.add_argument("--features", choices=FEATURES, default=FEATURES[0])
+    parser.add_argument("--visible", type=int, help="rows on the screen (default: all)")
+    parser.add_argument("--profile", action="store_true", help="tell what the gaps are spent on")
+    main(parser.parse_args())

@@ -1,9 +1,12 @@
 """Time and peak memory of ``napari-alibi-seg apply`` to an OME-Zarr volume.
 
-    python benchmarks/volumes.py [--planes 4 8] [--side 1024] [--model alibi-dinov2-s14]
+    python benchmarks/volumes.py [--planes 4 8] [--side 1024] [--model alibi-dinov2-s14] [--kill]
 
-The volume is the bundled micrograph, mirrored to the plane size asked for and stacked; every run is
-a process of its own, so that its peak memory is its own. Linux only.
+The volume is the bundled micrograph, mirrored to the plane size asked for and stacked, every plane
+with noise of its own; every run is a process of its own, so that its peak memory is its own.
+With ``--kill`` the run is killed (kill -9) when half of the planes are done, and gone on with; the
+ledger tells which planes each of the two runs wrote. ``--compare`` makes the result once more
+without a break, and tells whether all its levels are the same. Linux only.
 """
 
 from __future__ import annotations
@@ -16,26 +19,76 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from micrographs import MICROGRAPH, SCRIBBLES, mirrored
-from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from micrographs import MICROGRAPH, SCRIBBLES, noisy
 from processes import PROGRAM, cost
 
-APPLY = ["apply", "c.skops", "volume.zarr", "--output", "labels.ome.zarr"]
+CLASSIFIER, VOLUME = "c.skops", "volume.ome.zarr"
+RESULT, UNBROKEN = "labels.ome.zarr", "unbroken.ome.zarr"
+NOISES = 8
 
 
 def write_volume(path: Path, planes: int, side: int) -> None:
-    """Write a (planes, side, side) uint8 Zarr whose planes differ."""
-    plane = mirrored(side)
-    volume = np.stack([np.roll(plane, 31 * n, axis=0) for n in range(planes)])
-    zarr.create_array(path, data=volume, chunks=(1, 512, 512), dimension_names=["z", "y", "x"])
+    """Write a (planes, side, side) uint8 OME-Zarr whose planes differ."""
+    group = zarr.create_group(path, zarr_format=3)
+    array = group.create_array(
+        "0",
+        shape=(planes, side, side),
+        chunks=(1, 512, 512),
+        dtype=np.uint8,
+        dimension_names=["z", "y", "x"],
+    )
+    seen = [noisy(side, seed) for seed in range(min(planes, NOISES))]
+    for plane in range(planes):
+        array[plane] = np.roll(seen[plane % NOISES], 31 * plane, axis=0)
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    scale = {"type": "scale", "scale": [1.0, 1.0, 1.0]}
+    levels = [{"path": "0", "coordinateTransformations": [scale]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
 
 
 def train(folder: Path, model: str) -> None:
     """Save a classifier trained on the bundled micrograph at scale 1."""
     command = [*PROGRAM, "segment", str(MICROGRAPH), "--scribbles", str(SCRIBBLES)]
     command += ["--output", "one.tif", "--model", model, "--scale", "1"]
-    command += ["--save-classifier", "c.skops"]
+    command += ["--save-classifier", CLASSIFIER]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def apply_to(output: str) -> list[str]:
+    """Return the command that makes a result."""
+    return ["apply", CLASSIFIER, VOLUME, "--output", output]
+
+
+def entries(folder: Path) -> dict[str, int]:
+    """Return the planes that are noted as done, and when each was."""
+    noted = (folder / f"{RESULT}.progress/planes").glob("*.json")
+    return {entry.name: entry.stat().st_mtime_ns for entry in noted}
+
+
+def killed(folder: Path, planes: int) -> str:
+    """Kill a run, go on, and return the cells of the table."""
+    first = cost(apply_to(RESULT), folder, until=lambda: len(entries(folder)) >= planes // 2)
+    before = entries(folder)
+    rest = cost(apply_to(RESULT), folder)
+    after = entries(folder)
+    again = [plane for plane in before if after[plane] != before[plane]]
+    later = len(after) - len(before) + len(again)
+    return (
+        f"{len(before)} + {later}, {len(again)} twice | {first.seconds:.0f} + {rest.seconds:.0f} | "
+        f"{max(first.gigabytes, rest.gigabytes):.2f} |"
+    )
+
+
+def same(folder: Path) -> bool:
+    """Make the result again without a break, and compare every level of the two."""
+    cost(apply_to(UNBROKEN), folder)
+    one, other = (zarr.open_group(folder / name, mode="r") for name in (RESULT, UNBROKEN))
+    levels = sorted(one.array_keys())
+    return levels == sorted(other.array_keys()) and all(
+        np.array_equal(one[level][plane], other[level][plane])
+        for level in levels
+        for plane in range(one[level].shape[0])
+    )
 
 
 def main() -> None:
@@ -43,19 +96,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--planes", nargs="+", type=int, default=[4, 8])
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--model", default="alibi-dinov2-s14")
+    parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--compare", action="store_true")
     options = parser.parse_args()
-    print("| planes | time (s) | s per megapixel | peak memory (GB) |\n|---|---|---|---|")
+    what = "written before, after kill -9 | time (s)" if options.kill else "time (s)"
+    print(f"| planes | {what} | peak memory (GB) |", flush=True)
     for planes in options.planes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_volume(folder / "volume.zarr", planes, options.side)
+            write_volume(folder / VOLUME, planes, options.side)
             train(folder, options.model)
-            seconds, memory = cost(APPLY, folder)
-        megapixels = planes * options.side**2 / 2**20
-        print(
-            f"| {planes} | {seconds:.0f} | {seconds / megapixels:.1f} | {memory:.2f} |", flush=True
-        )
+            if options.kill:
+                cells = killed(folder, planes)
+            else:
+                seconds, memory = cost(apply_to(RESULT), folder)
+                cells = f"{seconds:.0f} | {memory:.2f} |"
+            print(f"| {planes} | {cells}", flush=True)
+            if options.compare:
+                print(f"  equal to an unbroken run: {same(folder)}", flush=True)
 
 
 if __name__ == "__main__":
