@@ -236,6 +236,7 @@ def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ea
     clock.tell("opening the dock")
     if options.model is not None:
         dock.panels.image.choose_model(options.model)
+        ear.controller.change_settings()
     deep = ear.controller.settings.model != "classical"
     ear.waited(ModelReady if deep else Painted)
     clock.tell("loading torch and the model")

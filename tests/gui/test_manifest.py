@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -52,3 +55,27 @@ def test_opening_a_sample_gives_a_segmentation_with_its_class_names(desk):
 
     assert [known.name for known in desk.panels.classes.classes] == ["matrix", "agglomerate"]
     assert len(desk.viewer.layers) == 3
+
+
+PREFERENCES = """
+from napari.settings import get_plugin_settings
+{change}
+from npe2 import PluginManager
+from napari_alibi_seg.gui.dock import _preferred_settings
+print(_preferred_settings().trees, len(list(PluginManager.instance().iter_manifests())))
+"""
+
+
+def preferred(folder, change=""):
+    code = PREFERENCES.format(change=change)
+    environment = os.environ | {"NAPARI_CONFIG": str(folder / "settings.yaml")}
+    run = [sys.executable, "-W", "ignore", "-c", code]
+    told = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    return [int(number) for number in told.stdout.split()]
+
+
+def test_preferences_are_kept_and_manifests_are_read_only_if_there_are_any(tmp_path):
+    assert preferred(tmp_path) == [100, 0]
+    change = "get_plugin_settings('napari-alibi-seg').segmentation.trees = 50"
+    assert preferred(tmp_path, change)[0] == 50
+    assert preferred(tmp_path)[0] == 50

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.settings import get_plugin_settings
+from napari.settings import get_plugin_settings, get_settings
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent
     from superqt import QCollapsible
 
+_PLUGIN = "napari-alibi-seg"
 _SCROLL_BAR = 18
 _LAID_OUT_MS = 50
 
@@ -150,9 +152,16 @@ class SegmentationDock(QWidget):
 
 
 def _preferred_settings() -> Settings:
-    """Return what the person set under Preferences, Plugins."""
+    """Return what the person set under Preferences, Plugins.
+
+    napari keeps it in a file once anything is set. Without one it is not asked, for it reads the
+    manifests of all plugins again, and the window stands still meanwhile.
+    """
+    own = get_settings().config_path
+    if own is not None and not Path(own).with_name(f"{_PLUGIN}.yaml").exists():
+        return Settings()
     try:
-        preferred = get_plugin_settings("napari-alibi-seg").segmentation
+        preferred = get_plugin_settings(_PLUGIN).segmentation
     except KeyError:  # the dock was made without napari's plugin manager
         return Settings()
     return Settings(
