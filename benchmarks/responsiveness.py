@@ -1,14 +1,15 @@
 """How long the window stands still, and how soon a stroke shows.
 
     xvfb-run -s "-screen 0 1400x1000x24" python benchmarks/responsiveness.py [--side 1024]
-        [--model classical] [--features repeated] [--visible 1024] [--profile]
+        [--model classical] [--features repeated] [--visible 8192 1024] [--strokes 6] [--profile]
 
 A timer of 5 ms runs in the window; its largest gap is how long nothing could be clicked. Beside it
 is the most that the thread of the window worked in one, which other work on the machine changes
 little. Told for napari alone, adding a layer of labels and painting on it; then for opening the
 dock, loading torch and the model, computing features, the first result, for which a layer is added,
 and following strokes. Strokes are dragged with the mouse; a coarse result is shown when the canvas
-has been drawn after the last block of it. ``--visible`` zooms in to so many rows.
+has been drawn after the last block of it. ``--visible`` zooms in to so many rows, one view after
+the other.
 
 The features of a large image take minutes. With ``--features repeated`` those of one tile stand for
 those of all, and what follows is the same work; with ``--features coming`` strokes are painted
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 TICK_MS = 5
 AIM_MS = 50
 SAMPLE_S = 0.005
-STROKES = 6
+ROWS = 11
 WHOLE = 2048
 """Rows of an image up to which a stroke waits until the one before has its whole result."""
 PAUSE_S = 3
@@ -194,12 +195,13 @@ def main(options: argparse.Namespace) -> None:
     clock = napari_alone(viewer, pixels, options.profile)
     print(f"memory before the dock: {peak_gigabytes():.2f} GB at most")
     ear = until_ready(viewer, clock, options)
-    if options.visible:
-        viewer.camera.zoom *= options.side / options.visible
+    shown, zoom = Shown(viewer, ear), viewer.camera.zoom
+    for rows in options.visible or [options.side]:
+        viewer.camera.zoom = zoom * options.side / rows
         wait(1)
-        until(lambda: not ear.controller.bridge.busy or options.features == "coming")
         clock.gaps.clear()
-    strokes(viewer, ear, clock, options.side)
+        print(f"{rows} rows visible")
+        strokes(viewer, ear, clock, shown, options)
     print(f"memory: {peak_gigabytes():.2f} GB at most")
     print(f"load of the machine after (1 min): {os.getloadavg()[0]:.1f}")
     viewer.close()
@@ -244,7 +246,7 @@ def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ea
         repeat_first_tile()
         ear.controller.ask()
     if options.features != "coming":
-        until(lambda: not deep or _ready(ear.heard[-1][1], FeatureProgress))
+        until(lambda: not deep or any(_ready(event, FeatureProgress) for _, event in ear.heard))
         until(lambda: not ear.controller.bridge.busy)
         clock.tell(f"getting ready, {options.side} x {options.side}")
     return ear
@@ -266,29 +268,33 @@ def repeat_first_tile() -> None:
     FeatureExtractor.compute = repeated
 
 
-def strokes(viewer: Viewer, ear: Ear, clock: Clock, side: int) -> None:
+def strokes(
+    viewer: Viewer, ear: Ear, clock: Clock, shown: Shown, options: argparse.Namespace
+) -> None:
     """Paint strokes, and tell how soon each shows."""
     from napari_alibi_seg.core.live_records import Block, PlaneDone
 
-    layer, shown = ear.controller.work.scribbles.layer, Shown(viewer, ear)
+    layer = ear.controller.work.scribbles.layer
     waits = []
     drag(viewer, layer, 0)
-    for number in range(1, STROKES):
+    for number in range(1, options.strokes):
         drag(viewer, layer, number)
-        released = time.monotonic()
-        waits.append([ear.waited(Block, released), shown.waited(released), None])
-        if side <= WHOLE:
-            waits[-1][-1] = ear.waited(PlaneDone, released)
+        released, spent = time.monotonic(), time.process_time()
+        first, coarse = ear.waited(Block, released), shown.waited(released)
+        spent = time.process_time() - spent
+        if options.side <= WHOLE:
+            last = f"{ear.waited(PlaneDone, released):.2f} s"
         else:
+            last = "not awaited"
             wait(PAUSE_S)
+        waits.append((first, coarse, spent, last))
         if number == 1:
-            clock.tell("first result (a layer is added)")
+            clock.tell("first result")
     clock.tell("following strokes")
-    for number, (first, coarse, last) in enumerate(waits, start=2):
-        told = "" if last is None else f", all pixels after {last:.2f} s"
+    for number, (first, coarse, spent, last) in enumerate(waits, start=2):
         print(
-            f"stroke {number}: first pixels after {first:.2f} s, "
-            f"the coarse result on the screen after {coarse:.2f} s{told}"
+            f"stroke {number}: first pixels after {first:.2f} s, the coarse result on the screen "
+            f"after {coarse:.2f} s ({spent:.2f} core-seconds), all pixels: {last}"
         )
 
 
@@ -312,7 +318,7 @@ def drag(viewer: Viewer, layer: Labels, number: int) -> None:
     canvas = viewer.window._qt_viewer.canvas._scene_canvas
     width, height = canvas.size
     layer.selected_label = 1 + number % 2
-    row = height * (3 + number) // (STROKES + 5)
+    row = height * (3 + number % 6) // ROWS
     points = [(column, row) for column in np.linspace(0.4 * width, 0.6 * width, 20).astype(int)]
     canvas.events.mouse_press(pos=points[0], modifiers=(), button=1)
     for point in points[1:]:
@@ -340,6 +346,7 @@ if __name__ == "__main__":
     parser.add_argument("--side", type=int, default=512, help="pixels (default %(default)s)")
     parser.add_argument("--model", help="classical for pixel filters alone")
     parser.add_argument("--features", choices=FEATURES, default=FEATURES[0])
-    parser.add_argument("--visible", type=int, help="rows on the screen (default: all)")
+    parser.add_argument("--visible", nargs="+", type=int, help="rows (default: all)")
+    parser.add_argument("--strokes", type=int, default=6)
     parser.add_argument("--profile", action="store_true", help="tell what the gaps are spent on")
     main(parser.parse_args())
