@@ -99,6 +99,17 @@ def test_without_two_classes_there_are_features_and_no_result(request_of, scribb
     assert progress[-1].done == progress[-1].total
 
 
+def test_features_are_projected_before_the_first_stroke(request_of, scribbles):
+    engine = LiveEngine("cpu")
+    list(engine.update(request_of(DEEP, scribbles=np.zeros_like(scribbles))))
+    _, space = engine._space
+
+    events = list(engine.update(request_of(DEEP)))
+
+    [fitted] = [event for event in events if isinstance(event, Fitted)]
+    assert fitted.classifier.projection is space
+
+
 def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
     engine = LiveEngine("cpu")
     wide = replace(DEEP, scale=3)

@@ -45,7 +45,7 @@ from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -91,6 +91,7 @@ class LiveEngine:
         self._planes: dict[Index, Plane] = {}
         self._channels = LiveChannels()
         self._trained: _Trained | None = None
+        self._projected: tuple[object, Projection] | None = None
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
         """Bring the screen up to date.
@@ -153,7 +154,7 @@ class LiveEngine:
             self._planes = planes_of(image)
             self._features.open(self._planes)
             self._channels.open(self._planes)
-            self._trained = None
+            self._trained = self._projected = None
             self._image = image
 
     def _channels_of(
@@ -171,8 +172,12 @@ class LiveEngine:
         return channels
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Warmed]:
-        """Filter what is visible before the first stroke needs it."""
+        """Project features and filter what is visible before the first stroke needs it."""
         index = request.planes[0]
+        projection = self._projection(request, [index])
+        if projection is not None:
+            self._channels_of(request, index, request.config.channels, projection)
+            yield Warmed(index, 0, 1)
         if not request.config.channels.sigmas:
             return
         voting.compile_now()
@@ -242,16 +247,15 @@ class LiveEngine:
         identity = self._features.identity(request.config) if deep else None
         request.classifier.require(identity, self._planes[request.planes[0]].colours)
 
-    def _projection(
-        self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
-    ) -> Projection | None:
+    def _projection(self, request: LiveRequest, painted: Collection[Index]) -> Projection | None:
+        """Return the projection of the planes that are painted, fitted once for the same ones."""
         if request.config.model == CLASSICAL:
             return None
-        last = self._trained
-        if last is not None and _same_projection(last, request, painted):
-            return last.fine.projection
-        maps = [self._features.map(request.config, index) for index in painted]
-        return Projection.fit(maps, request.config.channels)
+        key = (request.config, tuple(painted))
+        if self._projected is None or self._projected[0] != key:
+            maps = [self._features.map(request.config, index) for index in painted]
+            self._projected = key, Projection.fit(maps, request.config.channels)
+        return self._projected[1]
 
     def _fit(
         self,
@@ -343,13 +347,6 @@ def _same_training(
     return last.painted.keys() == painted.keys() and all(
         np.array_equal(last.painted[index], painted[index]) for index in painted
     )
-
-
-def _same_projection(
-    last: _Trained, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
-) -> bool:
-    trained = last.request.classifier is None and last.request.config == request.config
-    return trained and last.painted.keys() == painted.keys()
 
 
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:
