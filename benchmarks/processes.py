@@ -1,4 +1,4 @@
-"""What a program costs: its wall time and the most memory it ever held. Linux only."""
+"""What a program costs: its time and the most memory it ever held. Linux only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ PROGRAM = (sys.executable, "-m", "napari_alibi_seg")
 
 
 class Cost(NamedTuple):
-    """Seconds of wall time, and the peak of resident memory in gigabytes (10^9 bytes)."""
+    """Seconds of wall time, the peak of resident memory in gigabytes (10^9 bytes), core-seconds."""
 
     seconds: float
     gigabytes: float
+    worked: float
 
 
 def cost(
@@ -63,4 +64,5 @@ def cost(
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) != (0 if until is None else -signal.SIGKILL):
         raise SystemExit(f"{arguments[0]} failed with status {status}")
-    return Cost(time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9)
+    took, worked = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+    return Cost(took, usage.ru_maxrss * 1024 / 1e9, worked)

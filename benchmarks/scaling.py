@@ -41,7 +41,7 @@ def main() -> None:
     for side in options.sides:
         with tempfile.TemporaryDirectory() as name:
             write_inputs(Path(name), side)
-            seconds, memory = measure(Path(name), options.scale)
+            seconds, memory, _ = measure(Path(name), options.scale)
         print(f"| {side} | {seconds:.0f} | {seconds / side**2 * 2**20:.1f} | {memory:.2f} |")
 
 

@@ -75,7 +75,7 @@ def killed(folder: Path, planes: int) -> str:
     later = len(after) - len(before) + len(again)
     return (
         f"{len(before)} + {later}, {len(again)} twice | {first.seconds:.0f} + {rest.seconds:.0f} | "
-        f"{max(first.gigabytes, rest.gigabytes):.2f} |"
+        f"{first.worked:.0f} + {rest.worked:.0f} | {max(first.gigabytes, rest.gigabytes):.2f} |"
     )
 
 
@@ -100,8 +100,8 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--compare", action="store_true")
     options = parser.parse_args()
-    what = "written before, after kill -9 | time (s)" if options.kill else "time (s)"
-    print(f"| planes | {what} | peak memory (GB) |", flush=True)
+    kill = " written before + after kill -9 |" if options.kill else ""
+    print(f"| planes |{kill} time (s) | core-seconds | peak memory (GB) |", flush=True)
     for planes in options.planes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -110,8 +110,8 @@ def main() -> None:
             if options.kill:
                 cells = killed(folder, planes)
             else:
-                seconds, memory = cost(apply_to(RESULT), folder)
-                cells = f"{seconds:.0f} | {memory:.2f} |"
+                whole = cost(apply_to(RESULT), folder)
+                cells = f"{whole.seconds:.0f} | {whole.worked:.0f} | {whole.gigabytes:.2f} |"
             print(f"| {planes} | {cells}", flush=True)
             if options.compare:
                 print(f"  equal to an unbroken run: {same(folder)}", flush=True)
