@@ -105,7 +105,9 @@ class Witness(threading.Thread):
             names = [*frames(sys._current_frames().get(self._window))]
             now = time.clock_gettime(clock)
             ours = next((name for name in names if "napari_alibi_seg" in name), "-")
-            self._seen[ours.split("napari_alibi_seg/")[-1], names[0]] += 1000 * (now - before)
+            self._seen[ours.split("napari_alibi_seg/")[-1], names[0]] += round(
+                1000 * (now - before)
+            )
             before = now
 
     def tell(self) -> None:
@@ -144,7 +146,9 @@ class Ear:
     def waited(self, kind: type, since: float = 0) -> float:
         """Wait for an event of a kind, and return how long after `since` it came."""
         until(lambda: self.came(kind, since) is not None)
-        return self.came(kind, since) - since
+        came = self.came(kind, since)
+        assert came is not None
+        return came - since
 
     def coarse(self, since: float) -> float | None:
         """Return when the last coarse block came of the first result after some time."""
@@ -177,6 +181,7 @@ class Shown:
         """Wait until a whole coarse result is on the screen, and return how long that took."""
         until(lambda: self._ear.coarse(since) is not None)
         come = self._ear.coarse(since)
+        assert come is not None
         until(lambda: bool(self._drawn) and self._drawn[-1] > come)
         return next(at for at in self._drawn if at > come) - since
 
@@ -229,7 +234,7 @@ def napari_alone(viewer: Viewer, pixels: np.ndarray, profile: bool) -> Clock:
 
 def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ear:
     """Open the dock, and wait until it could follow strokes."""
-    from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady, Painted
+    from napari_alibi_seg.core.live_records import ModelReady, Painted
 
     _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
     ear = Ear(dock)
@@ -246,7 +251,7 @@ def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ea
         repeat_first_tile()
         ear.controller.ask()
     if options.features != "coming":
-        until(lambda: not deep or any(_ready(event, FeatureProgress) for _, event in ear.heard))
+        until(lambda: not deep or any(_ready(event) for _, event in ear.heard))
         until(lambda: not ear.controller.bridge.busy)
         clock.tell(f"getting ready, {options.side} x {options.side}")
     return ear
@@ -258,14 +263,12 @@ def repeat_first_tile() -> None:
 
     compute = FeatureExtractor.compute
 
-    def repeated(
-        self: FeatureExtractor, plane: Any, tiles: Any, *options: Any
-    ) -> Iterator[tuple[Any, Any]]:
+    def repeated(self: Any, plane: Any, tiles: Any, scale: int) -> Iterator[tuple[Any, Any]]:
         if tiles:
-            [(_, tokens)] = compute(self, plane, tiles[:1], *options)
+            [(_, tokens)] = compute(self, plane, tiles[:1], scale)
             yield from ((tile, tokens) for tile in tiles)
 
-    FeatureExtractor.compute = repeated
+    FeatureExtractor.compute = repeated  # type: ignore[method-assign,assignment]
 
 
 def strokes(
@@ -337,8 +340,10 @@ def _is_coarse(event: object) -> bool:
     return not getattr(event, "final", True)
 
 
-def _ready(event: object, kind: type) -> bool:
-    return isinstance(event, kind) and event.done == event.total
+def _ready(event: object) -> bool:
+    from napari_alibi_seg.core.live_records import FeatureProgress
+
+    return isinstance(event, FeatureProgress) and event.done == event.total
 
 
 if __name__ == "__main__":
