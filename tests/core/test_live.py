@@ -102,12 +102,12 @@ def test_without_two_classes_there_are_features_and_no_result(request_of, scribb
 def test_features_are_projected_before_the_first_stroke(request_of, scribbles):
     engine = LiveEngine("cpu")
     list(engine.update(request_of(DEEP, scribbles=np.zeros_like(scribbles))))
-    _, space = engine._space
+    _, projection = engine._projected
 
     events = list(engine.update(request_of(DEEP)))
 
     [fitted] = [event for event in events if isinstance(event, Fitted)]
-    assert fitted.classifier.projection is space
+    assert fitted.classifier.projection is projection
 
 
 def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):

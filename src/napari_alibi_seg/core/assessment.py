@@ -47,7 +47,7 @@ class Estimate:
     """A number between 0 and 1 with an interval for the truth.
 
     The interval is meant to hold the truth nine times in ten. Measured, that of the accuracy did
-    for 92 % of drawings, those of area fractions for 92 %, on one set only for 50 %; see
+    for 95 % of drawings, those of area fractions for 92 %, on one set only for 33 %; see
     `docs/accuracy.md`.
     """
 

@@ -41,9 +41,9 @@ class TemperaturePrior:
     spread: float
 
 
-DEEP_PRIOR = TemperaturePrior(0.66, 0.77, 0.2)
+DEEP_PRIOR = TemperaturePrior(0.64, 0.76, 0.2)
 """Of deep features beside pixel filters, on the development set (docs/accuracy.md)."""
-CLASSICAL_PRIOR = TemperaturePrior(0.94, 0.85, 0.2)
+CLASSICAL_PRIOR = TemperaturePrior(0.88, 0.84, 0.2)
 """Of pixel filters alone, on the development set."""
 
 
