@@ -146,6 +146,6 @@ class ResultPanel(Block):
 
 
 def _only(other: QCheckBox, shown: bool) -> None:
-    """Hide the other map: one hides the other, so both say nothing."""
+    """Hide the other map, which would lie over this one."""
     if shown:
         other.setChecked(False)
