@@ -126,7 +126,6 @@ class SegmentationDock(QWidget):
         )
         for fold in folds:
             column.addWidget(fold)
-            fold.toggled.connect(partial(self._bring_into_view, fold))
         column.addStretch()
         area = QScrollArea()
         area.setWidget(content)
@@ -145,10 +144,16 @@ class SegmentationDock(QWidget):
         self.setMinimumWidth(widest + _SCROLL_BAR)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.area = area
+        for fold in folds:
+            self._bring_into_view(fold)
 
-    def _bring_into_view(self, fold: QCollapsible, opened: bool) -> None:
-        if opened:
-            QTimer.singleShot(_LAID_OUT_MS, partial(self.area.ensureWidgetVisible, fold))
+    def _bring_into_view(self, fold: QCollapsible) -> None:
+        """Scroll to what is unfolded, as soon as it is laid out."""
+        timer = QTimer(fold)
+        timer.setSingleShot(True)
+        timer.setInterval(_LAID_OUT_MS)
+        timer.timeout.connect(partial(self.area.ensureWidgetVisible, fold))
+        fold.toggled.connect(lambda opened: timer.start() if opened else timer.stop())
 
 
 def _preferred_settings() -> Settings:
