@@ -60,18 +60,25 @@ def test_deep_channels_of_a_boundary_lie_between_those_of_the_phases():
 def test_what_looks_like_a_third_phase_is_not_learnt_as_a_boundary_of_two_others():
     values = np.float32([[0.0], [0.5], [1.0]]).repeat(100, axis=0)
     labels = np.repeat([1, 2, 3], 100)
-    seen = []
+    seen, made = [], []
 
     def noted(values, random):
         seen.append(values[:, 0])
         return values
 
     def bound(values, labels, random):
-        return boundary_pixels([ChannelInfo(ChannelKind.GAUSSIAN, 0.0)], values, labels, random)
+        channels = [ChannelInfo(ChannelKind.GAUSSIAN, 0.0)]
+        made.append(boundary_pixels(channels, values, labels, random))
+        return made[-1]
 
     fit_forest([PixelSamples(values, labels)], 40, 0, vary=noted, bound=bound)
 
     assert (seen[0] == values[:, 0]).all()
-    added = seen[-1][len(values) :]
-    assert len(added) > 0
     assert len(set(map(len, seen[1:]))) == 1
+    [pixels] = made
+    learnt = np.isin(pixels.values[:, 0], seen[-1][len(values) :])
+    grey = np.abs(pixels.values[:, 0] - 0.5) < 0.2
+    of_the_grey_phase = (pixels.labels == 2) | (pixels.beyond == 2)
+    assert learnt[of_the_grey_phase].all()
+    assert (grey & ~of_the_grey_phase).any()
+    assert not learnt[grey & ~of_the_grey_phase].any()

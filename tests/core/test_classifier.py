@@ -205,6 +205,19 @@ def test_saved_and_loaded_it_predicts_the_same(classifier, channels, tmp_path):
     assert np.array_equal(one.probabilities, other.probabilities)
 
 
+def test_a_classifier_of_deep_channels_alone_is_saved_and_loaded(
+    plane, features, scribbles, tmp_path
+):
+    config = ChannelConfig(components=8, sigmas=())
+    projection = Projection.fit([features], config)
+    channels = PixelChannels(plane, config, features, projection)
+    forest = fit_forest([gather_samples(channels, scribbles)], trees=5, seed=0)
+    classes = ClassInfo.of(forest.classes_, ())
+    deep = PixelClassifier(forest, classes, config, projection, features.identity, 1)
+    save_classifier(deep, tmp_path / "c.skops")
+    assert load_classifier(tmp_path / "c.skops").channels == config
+
+
 def test_the_file_tells_the_versions_it_was_made_with(classifier, tmp_path):
     save_classifier(classifier, tmp_path / "c.skops")
     state = skops.io.load(tmp_path / "c.skops", trusted=[TREE])

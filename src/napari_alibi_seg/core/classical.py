@@ -81,7 +81,9 @@ def classical_channels(
 def filter_channels(
     colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
 ) -> list[ChannelInfo]:
-    """Return what each of the F channels is."""
+    """Return what each of the F channels is; without sigmas there are none."""
+    if not sigmas:
+        return []
     of_a_colour = [
         ChannelInfo(ChannelKind.GAUSSIAN, 0.0),
         *(ChannelInfo(kind, sigma) for sigma in sigmas for kind in _KINDS),
