@@ -240,6 +240,35 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     assert "Traceback" not in said
 
 
+def test_images_that_failed_are_done_again_and_added_to_the_table(folder, classifier, capsys):
+    results = folder / "results"
+
+    def apply(*names):
+        images = [str(folder / name) for name in names]
+        return main(["apply", str(classifier), *images, "--output", str(results)])
+
+    def told():
+        return pandas.read_csv(results / "fractions.csv")["image"].tolist()
+
+    for name in ("a.png", "c.png"):
+        shutil.copy(folder / "image.png", folder / name)
+    (folder / "b.png").write_text("no image")
+    assert apply("a.png", "b.png") == 1
+    shutil.copy(folder / "image.png", folder / "b.png")
+    assert apply("b.png") == 0
+    assert told() == ["a.png", "a.png", "b.png", "b.png"]
+
+    (results / "a_labels.tif").unlink()
+    assert apply("a.png") == 0
+    assert told() == ["b.png", "b.png", "a.png", "a.png"]
+
+    (results / "fractions.csv").write_text("notes of mine")
+    assert apply("c.png") == 7
+    assert "fractions.csv is no table" in capsys.readouterr().err
+    assert (results / "fractions.csv").read_text() == "notes of mine"
+    assert not (results / "c_labels.tif").exists()
+
+
 def test_apply_takes_patterns_and_files_and_keeps_equal_stems_apart(folder, classifier):
     imsave(folder / "image.tif", imread(folder / "image.png"), check_contrast=False)
     pattern = str(folder / "image.*")
@@ -680,7 +709,9 @@ def test_images_of_names_that_no_system_takes_or_no_folder_has_fail_alone(
     names = [folder / "image.png", folder / TOO_LONG, folder / "missing.tif"]
     arguments = ["apply", classifier, *names, "--output", results]
     assert main([*map(str, arguments)]) == 1
-    assert capsys.readouterr().err.count(" failed: ") == 2
+    *each, last = capsys.readouterr().err.splitlines()
+    assert [" failed: " in line for line in each] == [True, True]
+    assert "2 of 3 images failed" in last
     assert (results / "image_labels.tif").exists()
 
 

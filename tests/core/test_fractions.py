@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -8,7 +9,13 @@ import pytest
 from napari_alibi_seg.core.assessment import Assessment, Estimate
 from napari_alibi_seg.core.classifier import ClassInfo
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.fractions import COLUMNS, class_fractions, write_fractions
+from napari_alibi_seg.core.fractions import (
+    COLUMNS,
+    add_fractions,
+    class_fractions,
+    read_fractions,
+    write_fractions,
+)
 from napari_alibi_seg.core.images import Micrograph
 from napari_alibi_seg.core.pixel_size import PixelSize
 
@@ -89,6 +96,31 @@ def test_the_file_is_rfc_4180_and_utf_8_that_excel_recognises(tmp_path):
     assert '"matrix, ""gamma"""' in text
     lines = list(csv.reader(io.StringIO(text, newline="")))
     assert {len(line) for line in lines} == {len(COLUMNS)}
+
+
+def test_rows_are_added_and_those_of_the_same_image_replaced(tmp_path):
+    path, [row, *_] = tmp_path / "f.csv", measured()
+    first, strange = replace(row, image='a, "b"\n'), replace(row, image="\udcff.tif")
+    add_fractions(path, [first, strange])
+    add_fractions(path, [replace(row, image="c.tif")])
+    add_fractions(path, [replace(strange, pixels=7)])
+
+    assert [(name, int(pixels)) for name, _, _, _, pixels, *_ in read_fractions(path)] == [
+        (first.image, row.pixels),
+        ("c.tif", row.pixels),
+        ("?.tif", 7),
+    ]
+
+
+@pytest.mark.parametrize("held", [b"", b"\xff\xfe", b"image,plane\r\n", b"%(table)s1,2\r\n"])
+def test_what_is_no_table_is_neither_added_to_nor_touched(tmp_path, held):
+    path, rows = tmp_path / "f.csv", measured()
+    write_fractions(path, rows)
+    path.write_bytes(held.replace(b"%(table)s", path.read_bytes()))
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="left as it is"):
+        add_fractions(path, rows)
+    assert path.read_bytes() == before
 
 
 def test_an_interruption_leaves_the_earlier_table(tmp_path):

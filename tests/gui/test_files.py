@@ -6,6 +6,7 @@ import tifffile
 from qtpy.QtWidgets import QApplication
 
 from napari_alibi_seg.cli import main
+from napari_alibi_seg.core.fractions import COLUMNS, read_fractions
 from napari_alibi_seg.core.project_files import load_project
 from napari_alibi_seg.gui.sessions import session_path
 
@@ -147,16 +148,29 @@ def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
     out.mkdir()
     tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
     (out / "other_labels.tif").write_text("corrected by hand")
+    (out / "fractions.csv").write_text(",".join(COLUMNS))
 
     desk.dock.tasks.apply_to_files([tmp_path / "other.tif"], out)
     done(desk, "1 file in")
     assert "other_labels.tif" in desk.panels.strip.words
     assert (out / "other_labels.tif").read_text() == "corrected by hand"
-    assert [path.name for path in out.iterdir()] == ["other_labels.tif"]
+    assert {path.name for path in out.iterdir()} == {"other_labels.tif", "fractions.csv"}
 
     desk.panels.strip.buttons[0].click()
     done(desk, "1 of 1 image in")
     assert set(np.unique(tifffile.imread(out / "other_labels.tif"))) == {1, 2}
+    assert [row[0] for row in read_fractions(out / "fractions.csv")] == ["other.tif"] * 2
+
+
+def test_a_file_in_the_way_of_the_table_is_told_before_the_work(painted_desk, tmp_path, pixels):
+    out = tmp_path / "out"
+    out.mkdir()
+    tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
+    (out / "fractions.csv").write_text("notes of mine")
+
+    painted_desk.dock.tasks.apply_to_files([tmp_path / "other.tif"], out)
+    done(painted_desk, "is no table of area fractions")
+    assert [path.name for path in out.iterdir()] == ["fractions.csv"]
 
 
 def test_the_copied_command_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch):

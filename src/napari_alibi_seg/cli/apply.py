@@ -36,7 +36,7 @@ def add_to(commands: Commands) -> None:
         "plane, and finished by the same command if that was interrupted",
     )
     command.add_argument(
-        "--replace", action="store_true", help="write over labels and tables that are there"
+        "--replace", action="store_true", help="write over labels, and a project's table"
     )
     command.add_argument(
         "--cluster", metavar="tcp://HOST:PORT", help="make a volume on this dask cluster"

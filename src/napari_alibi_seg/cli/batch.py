@@ -23,15 +23,17 @@ _NAMED = 20
 
 
 def apply_to_images(options: argparse.Namespace) -> int:
-    """Write labels of every image and one table of fractions into a folder; 1 if some failed."""
+    """Write labels of every image, and their fractions into one table; return 1 if some failed."""
     from napari_alibi_seg.core.classifier_files import load_classifier
+    from napari_alibi_seg.core.fractions import read_fractions
     from napari_alibi_seg.core.segmentation import Segmenter
 
     classifier = load_classifier(options.recipe)
     targets = _targets(options.images, options.output)
     table = options.output / TABLE
     require_free([options.recipe, *targets], [*targets.values(), table])
-    require_new([*targets.values(), table], options.replace)
+    require_new([*targets.values()], options.replace)
+    read_fractions(table)  # what is no table is refused before the work
     failed: list[Path] = []
     rows: list[ClassFraction] = []
     with Bars() as bars:
@@ -55,10 +57,10 @@ def apply_to_images(options: argparse.Namespace) -> int:
 
 
 def _write_table(path: Path, rows: list[ClassFraction]) -> None:
-    from napari_alibi_seg.core.fractions import write_fractions
+    from napari_alibi_seg.core.fractions import add_fractions
 
     if rows:
-        write_fractions(path, rows)
+        add_fractions(path, rows)
         tell(f"fractions: {path}")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -140,6 +142,46 @@ def write_fractions(path: Path, rows: Iterable[ClassFraction]) -> None:
     OutputError
         If the file cannot be written.
     """
+    _write(path, (fraction.row() for fraction in rows))
+
+
+def add_fractions(path: Path, rows: Sequence[ClassFraction]) -> None:
+    """Write a table, or add to the one that is there; its rows of the same images are replaced.
+
+    Raises
+    ------
+    OutputError
+        As from `read_fractions`, or if the file cannot be written.
+    """
+    again = {fraction.image.encode(errors="replace").decode() for fraction in rows}
+    others = [row for row in read_fractions(path) if row[0] not in again]
+    _write(path, [*others, *(fraction.row() for fraction in rows)])
+
+
+def read_fractions(path: Path) -> list[list[str]]:
+    """Read the rows of a table, as text; there are none if there is no file.
+
+    Raises
+    ------
+    OutputError
+        If the file is no such table, or cannot be read.
+    """
+    if not os.path.exists(path):
+        return []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            columns, *rows = [row for row in csv.reader(file) if row]
+    except (OSError, ValueError, csv.Error):
+        columns, rows = [], []
+    if tuple(columns) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        raise OutputError(
+            f"{path} is no table of area fractions to add rows to, and was left as it is; move it "
+            "away, or choose another folder."
+        )
+    return rows
+
+
+def _write(path: Path, rows: Iterable[Sequence[object]]) -> None:
     with (
         replacing(path) as aside,
         # A file's name may hold bytes that are no text; the table is not lost for it.
@@ -147,7 +189,7 @@ def write_fractions(path: Path, rows: Iterable[ClassFraction]) -> None:
     ):
         table = csv.writer(file)
         table.writerow(COLUMNS)
-        table.writerows(fraction.row() for fraction in rows)
+        table.writerows(rows)
 
 
 def interval(

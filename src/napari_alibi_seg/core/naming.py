@@ -22,7 +22,7 @@ SCRIBBLES = "_scribbles.tif"
 FRACTIONS = "_fractions.csv"
 CLASSIFIER = "_classifier.skops"
 TABLE = "fractions.csv"
-"""Of all images that one classifier was applied to."""
+"""Of all images whose labels lie beside it."""
 
 _IMAGE_ENDINGS = re.compile(f"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
 _OME = re.compile(r"\.ome$", re.IGNORECASE)

@@ -101,7 +101,7 @@ class Survey:
     largest : int
         Of the largest plane.
     existing : tuple of Path
-        Files in the folder for the results that would be replaced.
+        Labels in the folder for the results that would be replaced.
     """
 
     images: int
@@ -118,11 +118,13 @@ def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
     Raises
     ------
     OutputError
-        If two images have the same name.
+        If two images have the same name, or a file in the way is no table of fractions.
     """
+    from napari_alibi_seg.core.fractions import read_fractions
     from napari_alibi_seg.core.images import read_image
 
-    targets = (*label_files(paths, folder).values(), folder / TABLE)
+    targets = label_files(paths, folder).values()
+    read_fractions(folder / TABLE)
     pixels, largest = 0, 0
     for path in paths:
         with suppress(AlibiSegError):
@@ -139,14 +141,14 @@ def segment_files(
 ) -> Iterator[str]:
     """Segment files one after the other; a bad one is told of, and the rest go on.
 
-    Beside the labels a table of the fractions of all files is written.
+    The fractions are added to the table beside the labels.
 
     Yields
     ------
     str
         What happens, in words.
     """
-    from napari_alibi_seg.core.fractions import class_fractions, write_fractions
+    from napari_alibi_seg.core.fractions import add_fractions, class_fractions
     from napari_alibi_seg.core.images import read_image
     from napari_alibi_seg.core.results import stack_writer
     from napari_alibi_seg.core.segmentation import Segmenter
@@ -167,6 +169,6 @@ def segment_files(
         except (AlibiSegError, MemoryError) as error:
             failed.append(f"{path.name}: {str(error) or 'out of memory'}")
     if rows:
-        write_fractions(folder / TABLE, rows)
+        add_fractions(folder / TABLE, rows)
     done = len(paths) - len(failed)
     yield "\n".join([f"Segmented {done} of {counted(len(paths), 'image')} in {folder}.", *failed])
