@@ -1,4 +1,4 @@
-"""Channels that are remembered, so that one more stroke costs only its new pixels."""
+"""Channels that are kept, so that one more stroke costs only its new pixels."""
 
 from __future__ import annotations
 
