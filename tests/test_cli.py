@@ -587,7 +587,7 @@ def test_being_stopped_leaves_nothing_half_written(folder, big, ending):
 def test_a_batch_that_is_stopped_tells_what_is_done(folder, classifier, big):
     images, results = [folder / "image.png", big], folder / "results"
     process = started("apply", classifier, *images, "--output", results, preexec_fn=heed_signals)
-    while process.poll() is None and not [*results.glob("image.png_labels.tif")]:
+    while process.poll() is None and not (results / "fractions.csv").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)

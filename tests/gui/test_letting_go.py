@@ -5,6 +5,8 @@ import weakref
 
 import tifffile
 
+from napari_alibi_seg.core.fractions import read_fractions
+
 
 def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
     desk = segmented_desk
@@ -54,6 +56,9 @@ def test_files_that_were_to_follow_are_not_announced_after_a_stop(desk, pixels, 
     desk.rest()
 
     assert desk.panels.strip.words == ""
+    desk.until(lambda: not desk.dock.tasks.busy)
+    done = {f"{path.name[0]}.tif" for path in tmp_path.glob("out/*_labels.tif")}
+    assert {row[0] for row in read_fractions(tmp_path / "out/fractions.csv")} == done
 
 
 def test_garbage_is_looked_for_in_what_is_loaded_only_once_a_layer_was_removed(desk, pixels):

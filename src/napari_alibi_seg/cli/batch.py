@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from napari_alibi_seg.core.fractions import ClassFraction
-
 _NAMED = 20
 
 
 def apply_to_images(options: argparse.Namespace) -> int:
     """Write labels of every image, and their fractions into one table; return 1 if some failed."""
     from napari_alibi_seg.core.classifier_files import load_classifier
-    from napari_alibi_seg.core.fractions import read_fractions
+    from napari_alibi_seg.core.fractions import add_fractions, read_fractions
     from napari_alibi_seg.core.segmentation import Segmenter
 
     classifier = load_classifier(options.recipe)
@@ -35,33 +32,21 @@ def apply_to_images(options: argparse.Namespace) -> int:
     require_new([*targets.values()], options.replace)
     read_fractions(table)  # what is no table is refused before the work
     failed: list[Path] = []
-    rows: list[ClassFraction] = []
     with Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
         segmenter.load(classifier)
-        try:
-            for path, target in targets.items():
-                try:
-                    rows += write(segmenter, classifier, read(path, options), target)
-                except (AlibiSegError, MemoryError) as error:
-                    failed.append(path)
-                    say(f"{path} failed: {str(error) or 'out of memory'}")
-        except BaseException:  # what is done is told whatever ended the rest
-            with suppress(AlibiSegError):
-                _write_table(table, rows)
-            raise
-    _write_table(table, rows)
+        for path, target in targets.items():
+            try:
+                # One image after the other, so that the table is there whatever ends the rest.
+                add_fractions(table, write(segmenter, classifier, read(path, options), target))
+            except (AlibiSegError, MemoryError) as error:
+                failed.append(path)
+                say(f"{path} failed: {str(error) or 'out of memory'}")
+    if len(failed) < len(targets):
+        tell(f"fractions: {table}")
     if failed:
         say(f"{len(failed)} of {len(targets)} images failed: {listed(failed, _NAMED)}.")
     return 1 if failed else 0
-
-
-def _write_table(path: Path, rows: list[ClassFraction]) -> None:
-    from napari_alibi_seg.core.fractions import add_fractions
-
-    if rows:
-        add_fractions(path, rows)
-        tell(f"fractions: {path}")
 
 
 def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:

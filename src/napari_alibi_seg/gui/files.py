@@ -141,7 +141,7 @@ def segment_files(
 ) -> Iterator[str]:
     """Segment files one after the other; a bad one is told of, and the rest go on.
 
-    The fractions are added to the table beside the labels.
+    The fractions of each are added to the table beside the labels.
 
     Yields
     ------
@@ -154,7 +154,7 @@ def segment_files(
     from napari_alibi_seg.core.segmentation import Segmenter
 
     segmenter = Segmenter.of(classifier, device=device)
-    failed, rows = [], []
+    failed = []
     for number, (path, target) in enumerate(label_files(paths, folder).items(), start=1):
         yield f"Segmenting {path.name} ({number} of {len(paths)})"
         try:
@@ -165,10 +165,8 @@ def segment_files(
                     measured += class_fractions(
                         path.name, image, index, result.labels, result.classes
                     )
-            rows += measured
+            add_fractions(folder / TABLE, measured)
         except (AlibiSegError, MemoryError) as error:
             failed.append(f"{path.name}: {str(error) or 'out of memory'}")
-    if rows:
-        add_fractions(folder / TABLE, rows)
     done = len(paths) - len(failed)
     yield "\n".join([f"Segmented {done} of {counted(len(paths), 'image')} in {folder}.", *failed])
