@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.channel_kinds import ChannelInfo
 
+# How many are made of a painted pixel, how blurred the boundary is (the sigma, in pixels), and how
+# far away it is (in these sigmas).
 _SHARE = 0.3
 _BLURS = (0.5, 1.5)
 _DISTANCES = (0.3, 1.5)

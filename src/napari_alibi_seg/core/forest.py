@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
 """From (N, F) values to values as they might also be."""
-Bound: TypeAlias = (
+Boundaries: TypeAlias = (
     "Callable[[NDArray[np.float32], NDArray[Any], np.random.Generator], BoundaryPixels]"
 )
 """From (N, F) values and (N,) labels to pixels at boundaries."""
 
 _TREES_AT_ONCE = 17
+# The share of votes for a third phase from which on a pixel at a boundary is left out.
 _MISTAKEN = 0.1
+# How far a deep channel looks, in pixels: about a patch, at the scale for small images.
 _PATCH = 6.0
-"""How far a deep channel looks, in pixels: about a patch, at the scale for small images."""
 # Shares of the trees that see classical channels alone, by whether they are to do on the painted
 # image or on others: docs/quality.md.
 _CLASSICAL_WITHIN_IMAGE, _CLASSICAL_BETWEEN_IMAGES = 1 / 2, 1 / 3
@@ -78,7 +79,7 @@ def train_forest(
     several : bool
         Whether the planes are of several images.
     """
-    filters, vary, bound = config.channels.filters, None, None
+    filters, vary, boundaries = config.channels.filters, None, None
     classical = bool(config.channels.sigmas)
     deep = 0 if projection is None else len(projection.components)
     if classical and config.forest is Forest.EXTRA_TREES:
@@ -86,7 +87,7 @@ def train_forest(
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH)] * deep
         channels += filter_channels(colours, *filters)
         vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
-        bound = None if several else partial(boundary_pixels, channels)
+        boundaries = None if several else partial(boundary_pixels, channels)
     return fit_forest(
         samples,
         config.trees,
@@ -95,7 +96,7 @@ def train_forest(
         kind=config.forest,
         deep=deep if classical else 0,
         vary=vary,
-        bound=bound,
+        boundaries=boundaries,
         classical_trees=_CLASSICAL_BETWEEN_IMAGES if several else _CLASSICAL_WITHIN_IMAGE,
     )
 
@@ -109,7 +110,7 @@ def fit_forest(
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
     vary: Vary | None = None,
-    bound: Bound | None = None,
+    boundaries: Boundaries | None = None,
     classical_trees: float = 0.0,
 ) -> PixelForest:
     """Fit a forest with balanced class weights on the samples of one or more planes.
@@ -129,7 +130,7 @@ def fit_forest(
         use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
-    bound : callable, optional
+    boundaries : callable, optional
         Returns pixels at boundaries between the phases, which all but the first few trees see,
         too: those that the first trees do not take for a third phase.
     classical_trees : float
@@ -160,8 +161,8 @@ def fit_forest(
 
     first = min(_TREES_AT_ONCE, trees - count)
     grow(forest, 0, first)
-    if bound and first < trees:
-        added = _unmistaken(bound(values, labels, random), forest)
+    if boundaries and first < trees:
+        added = _unmistaken(boundaries(values, labels, random), forest)
         values = np.concatenate([values, added.values])
         labels = np.concatenate([labels, added.labels])
     if first < trees - count:

@@ -39,7 +39,7 @@ def reach(window: Window, radius: int, shape: tuple[int, int]) -> Window:
 def smoothed(
     shares: NDArray[np.float64], guide: NDArray[np.float32], radius: int
 ) -> NDArray[np.float64]:
-    """Smooth shares of votes along the edges of an image.
+    """Square shares of votes, and smooth them along the edges of an image.
 
     Every pixel is computed from the pixels within `reach` in one fixed order, so windows cut in
     other ways agree to the last bit.

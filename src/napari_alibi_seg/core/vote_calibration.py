@@ -1,9 +1,10 @@
 """How far the forest's votes can be taken for probabilities.
 
 A forest of fully grown trees is modest where it has few strokes and many channels: of the pixels
-for which 80 % of the trees vote, more than 80 % are right. One temperature per kind of channels
-repairs much of it (Guo et al., "On calibration of modern neural networks", arXiv 1706.04599,
-applied to shares of votes). It never changes which class wins. Figures: docs/accuracy.md.
+for which 80 % of the trees vote, more than 80 % are right. One temperature per kind of channels,
+and another once votes are smoothed, repairs much of it (Guo et al., "On calibration of modern
+neural networks", arXiv 1706.04599, applied to shares of votes). It never changes which class wins.
+Figures: docs/accuracy.md.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Everything the worker needs to bring the screen up to date; see `LiveRequest`.
+    """Everything the engine needs to bring the screen up to date; see `LiveRequest`.
 
     Attributes
     ----------

@@ -142,7 +142,7 @@ class Workspaces(QObject):
         return next(((one, channel) for one in offered if one.axes == axes), (offered[0], None))
 
     def uncover(self, layer: Image) -> None:
-        """Hide the images that lie over one, or under it, where they show through without data."""
+        """Hide the images over one, and those under it, which show through where it has no data."""
         canvas = getattr(self._viewer, "canvas", self._viewer)  # napari 0.9, and before
         if not canvas.grid.enabled:
             place = self._viewer.layers.index(layer)
