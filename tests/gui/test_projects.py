@@ -2,12 +2,14 @@ import numpy as np
 import pandas
 import pytest
 import tifffile
+from napari.layers import Image, Labels
 
 from napari_alibi_seg.cli import main
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.images import read_image
-from napari_alibi_seg.core.project import content_hash
+from napari_alibi_seg.core.project import content_hash, open_image
 from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.gui.projects import write_layers
 
 
 @pytest.fixture
@@ -237,3 +239,20 @@ def test_napari_opens_and_saves_projects_from_its_own_menus(saved, tmp_path):
     np.testing.assert_array_equal(desk.painted, painted)
     np.testing.assert_array_equal(desk.segmented, shown)
     assert desk.panels.classes.classes[0].name == "matrix"
+
+
+@pytest.mark.parametrize("place", [None, 0, 1])
+def test_an_image_of_channels_is_saved_by_its_first_with_strokes_of_any_layer(
+    pixels, tmp_path, place
+):
+    grey = np.stack([pixels, pixels // 2, pixels // 3])
+    data = grey if place is None else np.stack([grey, 255 - grey], place)
+    painted = np.zeros(grey.shape, np.uint8)
+    painted[:, 20, 20:90], painted[:, 60, 20:90] = 1, 2
+    layers = [Image(data).as_layer_data_tuple(), Labels(painted).as_layer_data_tuple()]
+
+    write_layers(str(tmp_path / "p.alibi"), layers)
+
+    project = load_project(tmp_path / "p.alibi")
+    np.testing.assert_array_equal(open_image(project, tmp_path / "p.alibi").data, grey)
+    np.testing.assert_array_equal(project.strokes.array(), painted)

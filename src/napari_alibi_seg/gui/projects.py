@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.gui.source import Reading
 
     LayerData = tuple[Any, dict[str, Any], str]
 
@@ -229,8 +230,14 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
 
 
 def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
-    values = np.unique(scribbles[scribbles > 0]).tolist()
-    fit = [one.axes for one in readings(layer) if len(one.axes.strip("CS")) == scribbles.ndim]
-    axes = fit[0] if fit else readings(layer)[0].axes
+    values, offered = np.unique(scribbles[scribbles > 0]).tolist(), readings(layer)
+    fit = (one for one in offered if _painted_shape(layer, one) == scribbles.shape)
+    axes = next(fit, offered[0]).axes
     classes = tuple(PaintClass.default(value) for value in values)
     return Recipe(classes, Settings(), axes, 0 if "C" in axes else None)
+
+
+def _painted_shape(layer: Image, reading: Reading) -> tuple[int, ...]:
+    """Return the shape of what is painted on a layer that is read in one way."""
+    lengths = zip(layer.data.shape, reading.axes, strict=True)
+    return tuple(length for length, axis in lengths if axis not in "CS")
