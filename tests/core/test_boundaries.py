@@ -66,12 +66,12 @@ def test_what_looks_like_a_third_phase_is_not_learnt_as_a_boundary_of_two_others
         seen.append(values[:, 0])
         return values
 
-    def boundaries(values, labels, random):
+    def bound(values, labels, random):
         channels = [ChannelInfo(ChannelKind.GAUSSIAN, 0.0)]
         made.append(boundary_pixels(channels, values, labels, random))
         return made[-1]
 
-    fit_forest([PixelSamples(values, labels)], 40, 0, vary=noted, boundaries=boundaries)
+    fit_forest([PixelSamples(values, labels)], 40, 0, vary=noted, bound=bound)
 
     assert (seen[0] == values[:, 0]).all()
     assert len(set(map(len, seen[1:]))) == 1

@@ -32,16 +32,15 @@ if TYPE_CHECKING:
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
 """From (N, F) values to values as they might also be."""
-Boundaries: TypeAlias = (
+Bound: TypeAlias = (
     "Callable[[NDArray[np.float32], NDArray[Any], np.random.Generator], BoundaryPixels]"
 )
 """From (N, F) values and (N,) labels to pixels at boundaries."""
 
 _TREES_AT_ONCE = 17
-# The share of votes for a third phase from which on a pixel at a boundary is left out.
 _MISTAKEN = 0.1
-# How far a deep channel looks, in pixels: about a patch, at the scale for small images.
 _PATCH = 6.0
+"""How far a deep channel looks, in pixels: about a patch, at the scale for small images."""
 # Shares of the trees that see classical channels alone, by whether they are to do on the painted
 # image or on others: docs/quality.md.
 _CLASSICAL_WITHIN_IMAGE, _CLASSICAL_BETWEEN_IMAGES = 1 / 2, 1 / 3
@@ -79,7 +78,7 @@ def train_forest(
     several : bool
         Whether the planes are of several images.
     """
-    filters, vary, boundaries = config.channels.filters, None, None
+    filters, vary, bound = config.channels.filters, None, None
     classical = bool(config.channels.sigmas)
     deep = 0 if projection is None else len(projection.components)
     if classical and config.forest is Forest.EXTRA_TREES:
@@ -87,7 +86,7 @@ def train_forest(
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH)] * deep
         channels += filter_channels(colours, *filters)
         vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
-        boundaries = None if several else partial(boundary_pixels, channels)
+        bound = None if several else partial(boundary_pixels, channels)
     return fit_forest(
         samples,
         config.trees,
@@ -96,7 +95,7 @@ def train_forest(
         kind=config.forest,
         deep=deep if classical else 0,
         vary=vary,
-        boundaries=boundaries,
+        bound=bound,
         classical_trees=_CLASSICAL_BETWEEN_IMAGES if several else _CLASSICAL_WITHIN_IMAGE,
     )
 
@@ -110,7 +109,7 @@ def fit_forest(
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
     vary: Vary | None = None,
-    boundaries: Boundaries | None = None,
+    bound: Bound | None = None,
     classical_trees: float = 0.0,
 ) -> PixelForest:
     """Fit a forest with balanced class weights on the samples of one or more planes.
@@ -130,7 +129,7 @@ def fit_forest(
         use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
-    boundaries : callable, optional
+    bound : callable, optional
         Returns pixels at boundaries between the phases, which all but the first few trees see,
         too: those that the first trees do not take for a third phase.
     classical_trees : float
@@ -161,8 +160,8 @@ def fit_forest(
 
     first = min(_TREES_AT_ONCE, trees - count)
     grow(forest, 0, first)
-    if boundaries and first < trees:
-        added = _unmistaken(boundaries(values, labels, random), forest)
+    if bound and first < trees:
+        added = _unmistaken(bound(values, labels, random), forest)
         values = np.concatenate([values, added.values])
         labels = np.concatenate([labels, added.labels])
     if first < trees - count:
@@ -174,7 +173,7 @@ def fit_forest(
 
 
 def _unmistaken(pixels: BoundaryPixels, forest: PixelForest) -> BoundaryPixels:
-    """Leave out pixels at boundaries of two phases that a forest takes for a third."""
+    """Leave out pixels at boundaries of two phases for which a tenth of the votes name a third."""
     shares, rows = votes(forest, pixels.values), np.arange(len(pixels.labels))
     own, other = (np.searchsorted(forest.classes_, of) for of in (pixels.labels, pixels.beyond))
     return pixels[1 - shares[rows, own] - shares[rows, other] < _MISTAKEN]
