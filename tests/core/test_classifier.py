@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
 
@@ -78,6 +79,21 @@ def test_the_forest_is_scikit_learns_balanced_one(kind, theirs, channels, scribb
     assert np.array_equal(ours.predict_proba(pixels), theirs.predict_proba(pixels))
     assert ours.get_params() == theirs.get_params()
     assert told == [("training", 17, 25), ("training", 25, 25)]
+
+
+@pytest.mark.parametrize("kind", Forest)
+def test_many_pixels_grow_few_trees_at_a_time_and_the_same_ones(kind, channels, scribbles):
+    samples = gather_samples(channels, scribbles)
+    repeated = [samples] * (30_000 // len(samples.labels) + 1)
+    told = []
+    ours = fit_forest(repeated, 20, 3, lambda *step: told.append(step[1]), kind=kind)
+    whole = clone(ours).fit(
+        *(np.concatenate([getattr(some, of) for some in repeated]) for of in ("values", "labels"))
+    )
+    assert max(np.diff(told)) <= 3
+    assert told[-1] == 20
+    pixels = samples.values[::7]
+    assert np.array_equal(ours.predict_proba(pixels), whole.predict_proba(pixels))
 
 
 def test_some_of_the_trees_split_on_classical_channels_alone(channels, scribbles):

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from itertools import takewhile
+from itertools import islice, takewhile
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from napari_alibi_seg.core.live_records import (
     Block,
     FeatureProgress,
     Fitted,
+    Growing,
     LiveRequest,
     Painted,
     PlaneDone,
@@ -127,6 +128,23 @@ def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
     assert isinstance(events[-1], PlaneDone)
     preliminary = next(event for event in events if isinstance(event, Block))
     assert not preliminary.final
+
+
+@pytest.mark.parametrize("left_at", [0, 1, 2])
+def test_a_request_can_be_left_while_its_forests_grow(request_of, scribbles, left_at):
+    engine, some = LiveEngine("cpu"), request_of()
+    begun = engine.update(some)
+    growing = (event for event in begun if isinstance(event, Growing))
+    left = next(islice(growing, left_at, None))
+    begun.close()
+    more = scribbles.copy()
+    more[70, 20:60] = 3
+
+    followed = painted_by(engine.update(request_of(scribbles=more)), scribbles.shape)
+
+    assert left == (Growing(16, 16), Growing(17, 20), Growing(20, 20))[left_at]
+    anew = painted_by(LiveEngine("cpu").update(request_of(scribbles=more)), scribbles.shape)
+    np.testing.assert_array_equal(followed, anew)
 
 
 def test_a_change_of_view_classifies_nothing_twice(request_of):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from sklearn.base import clone
@@ -20,7 +20,7 @@ from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Respon
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,8 @@ Bound: TypeAlias = (
 """From (N, F) values and (N,) labels to pixels at boundaries."""
 
 _TREES_AT_ONCE = 17
+_GROWN_AT_ONCE = 100_000
+"""Pixels times trees between two steps, at which training can be left: some .3 core-seconds."""
 _MISTAKEN = 0.1
 _PATCH = 6.0
 """How far a deep channel looks, in pixels: about a patch, at the scale for small images."""
@@ -78,6 +80,19 @@ def train_forest(
     several : bool
         Whether the planes are of several images.
     """
+    return _told(training_forest(config, samples, projection, several), config.trees, progress)
+
+
+def training_forest(
+    config: SegmentationConfig,
+    samples: Sequence[PixelSamples],
+    projection: Projection | None,
+    several: bool = False,
+) -> Generator[int, None, PixelForest]:
+    """Do as `train_forest`, in steps that can be left at any time; yields how many trees there are.
+
+    Parameters are as there.
+    """
     filters, vary, bound = config.channels.filters, None, None
     classical = bool(config.channels.sigmas)
     deep = 0 if projection is None else len(projection.components)
@@ -87,11 +102,10 @@ def train_forest(
         channels += filter_channels(colours, *filters)
         vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
         bound = None if several else partial(boundary_pixels, channels)
-    return fit_forest(
+    return _growing(
         samples,
         config.trees,
         config.seed,
-        progress,
         kind=config.forest,
         deep=deep if classical else 0,
         vary=vary,
@@ -141,6 +155,38 @@ def fit_forest(
     ScribbleError
         If fewer than two classes are painted.
     """
+    work = _growing(
+        samples,
+        trees,
+        seed,
+        kind=kind,
+        deep=deep,
+        vary=vary,
+        bound=bound,
+        classical_trees=classical_trees,
+    )
+    return _told(work, trees, progress)
+
+
+def _told(work: Generator[int, None, PixelForest], trees: int, progress: Progress) -> PixelForest:
+    while True:
+        try:
+            progress("training", next(work), trees)
+        except StopIteration as finished:
+            return cast("PixelForest", finished.value)
+
+
+def _growing(
+    samples: Sequence[PixelSamples],
+    trees: int,
+    seed: int,
+    *,
+    kind: Forest,
+    deep: int,
+    vary: Vary | None,
+    bound: Bound | None,
+    classical_trees: float,
+) -> Generator[int, None, PixelForest]:
     values = np.concatenate([some.values for some in samples])
     labels = np.concatenate([some.labels for some in samples])
     classes = require_two_classes(labels)
@@ -148,27 +194,33 @@ def fit_forest(
     classical, count = clone(forest), int(classical_trees * trees) if deep else 0
     random = np.random.default_rng(seed)
 
-    def grow(growing: PixelForest, start: int, stop: int, before: int = 0) -> PixelForest:
+    def grow(
+        growing: PixelForest, start: int, stop: int, before: int = 0
+    ) -> Generator[int, None, PixelForest]:
         # A few trees at a time are the same trees, but the balance must then be told as numbers.
         balance = compute_class_weight("balanced", classes=classes, y=labels)
         growing.set_params(class_weight=dict(zip(classes.tolist(), balance.tolist(), strict=True)))
-        for done in [*range(start + _TREES_AT_ONCE, stop, _TREES_AT_ONCE), stop]:
+        step = max(_GROWN_AT_ONCE // len(labels), 1)
+        for begun in range(start, stop, _TREES_AT_ONCE):
             seen = vary(values, random) if vary else values
-            growing.set_params(n_estimators=done).fit(seen, labels)
-            progress("training", before + done, trees)
+            end = min(begun + _TREES_AT_ONCE, stop)
+            for done in [*range(begun + step, end, step), end]:
+                growing.set_params(n_estimators=done).fit(seen, labels)
+                yield before + done
         return growing
 
     first = min(_TREES_AT_ONCE, trees - count)
-    grow(forest, 0, first)
+    yield from grow(forest, 0, first)
     if bound and first < trees:
         added = _unmistaken(bound(values, labels, random), forest)
         values = np.concatenate([values, added.values])
         labels = np.concatenate([labels, added.labels])
     if first < trees - count:
-        grow(forest, first, trees - count)
+        yield from grow(forest, first, trees - count)
     if count:
         values[:, :deep] = 0.0  # no tree splits on a constant
-        forest.estimators_ += grow(classical, 0, count, trees - count).estimators_
+        others = yield from grow(classical, 0, count, trees - count)
+        forest.estimators_ += others.estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from napari_alibi_seg.core.classifier import (
     gather_samples,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.forest import train_forest
+from napari_alibi_seg.core.forest import training_forest
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_blocks import (
@@ -40,7 +40,7 @@ from napari_alibi_seg.core.live_blocks import (
 )
 from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live_features import GrowingFeatures
-from napari_alibi_seg.core.live_records import Block, Fitted, PlaneDone, Warmed
+from napari_alibi_seg.core.live_records import Block, Fitted, Growing, PlaneDone, Warmed
 from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.channels import ChannelConfig
+    from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_channels import PlaneChannels
     from napari_alibi_seg.core.live_records import Index, LiveEvent, LiveRequest
@@ -204,12 +205,12 @@ class LiveEngine:
 
     def _preliminary(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
-    ) -> Iterator[Block]:
+    ) -> Iterator[LiveEvent]:
         """Show something by the pixel filters alone while the features are being computed."""
         if not request.config.channels.sigmas:
             return
         first, factor = coarse_config(request.config.channels, request.visible, deep=False)
-        coarse = self._fit(request, painted, first, _COARSE_TREES, None, factor)
+        coarse = yield from self._fit(request, painted, first, _COARSE_TREES, None, factor)
         yield from self._classify_coarsely(request, coarse, side, factor)
 
     def _train(
@@ -230,9 +231,9 @@ class LiveEngine:
             channels, trees = request.config.channels, request.config.trees
             first, factor = coarse_config(channels, request.visible, projection is not None)
             few = min(trees, _COARSE_TREES)
-            coarse = self._fit(request, painted, first, few, projection, factor)
+            coarse = yield from self._fit(request, painted, first, few, projection, factor)
             yield from self._classify_coarsely(request, coarse, side, factor)
-            fine = self._fit(request, painted, channels, trees, projection)
+            fine = yield from self._fit(request, painted, channels, trees, projection)
             self._trained = _Trained(request, painted, coarse, factor, fine)
             yield Fitted(fine)
             return
@@ -265,7 +266,7 @@ class LiveEngine:
         trees: int,
         projection: Projection | None,
         factor: int = 1,
-    ) -> PixelClassifier:
+    ) -> Generator[Growing, None, PixelClassifier]:
         samples = [
             self._channels.shrunk(index, channels, factor).samples(scribbles)
             if factor > 1
@@ -273,7 +274,7 @@ class LiveEngine:
             for index, scribbles in painted.items()
         ]
         config = replace(request.config, channels=channels, trees=trees)
-        forest = train_forest(config, samples, projection)
+        forest = yield from _growing(training_forest(config, samples, projection), trees)
         found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if projection is None else self._features.identity(request.config)
         colours = next(iter(self._planes.values())).colours
@@ -335,6 +336,16 @@ class LiveEngine:
         training = Training(fine, request.config, painted, samples)
         scribbles = request.scribbles[shown].copy()  # the person may be painting on
         yield from advising(Result(shown, scribbles, channels[shown], training))
+
+
+def _growing(
+    work: Generator[int, None, PixelForest], trees: int
+) -> Generator[Growing, None, PixelForest]:
+    while True:
+        try:
+            yield Growing(next(work), trees)
+        except StopIteration as finished:
+            return cast("PixelForest", finished.value)
 
 
 def _same_training(

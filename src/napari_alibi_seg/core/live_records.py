@@ -120,6 +120,20 @@ class FeatureProgress:
     megabytes: float
 
 
+@dataclass(frozen=True)
+class Growing:
+    """A forest is being grown; the engine can be stopped here.
+
+    Attributes
+    ----------
+    done, total : int
+        Trees.
+    """
+
+    done: int
+    total: int
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """A classifier that is about to be applied.
@@ -228,6 +242,7 @@ LiveEvent: TypeAlias = (
     | ModelReady
     | FeatureProgress
     | Warmed
+    | Growing
     | Fitted
     | Block
     | PlaneDone
