@@ -18,6 +18,7 @@ from napari_alibi_seg.core.classifier import (
     PixelSamples,
     Segmentation,
     gather_samples,
+    thinned,
 )
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
@@ -94,6 +95,18 @@ def test_many_pixels_grow_few_trees_at_a_time_and_the_same_ones(kind, channels, 
     assert told[-1] == 20
     pixels = samples.values[::7]
     assert np.array_equal(ours.predict_proba(pixels), whole.predict_proba(pixels))
+
+
+def test_thinned_samples_keep_what_is_rare_and_every_few_of_the_rest():
+    labels = [np.repeat([1, 2], [900, 10]), np.repeat([2, 1], [300, 100])]
+    samples = [PixelSamples(np.arange(len(of), dtype=np.float32)[:, None], of) for of in labels]
+
+    few = thinned(samples, 620)
+
+    np.testing.assert_array_equal(few[0].values[:, 0], [*range(0, 900, 4), *range(900, 910)])
+    np.testing.assert_array_equal(few[1].values[:, 0], [*range(300), *range(300, 400, 4)])
+    for some, of in zip(few, labels, strict=True):
+        np.testing.assert_array_equal(some.labels, of[some.values[:, 0].astype(int)])
 
 
 def test_some_of_the_trees_split_on_classical_channels_alone(channels, scribbles):

@@ -62,6 +62,24 @@ def test_the_window_shows_what_the_command_line_computes(desk, pixels):
     np.testing.assert_array_equal(desk.segmented, expected.labels)
 
 
+def test_what_runs_is_stopped_as_soon_as_a_stroke_begins(segmented_desk, pixels):
+    desk = segmented_desk
+    canvas = desk.viewer.__wrapped__.window._qt_viewer.canvas
+    where, mouse = desk._on_canvas(canvas, (90, 60)), canvas._scene_canvas.events
+    desk.controller.ask()
+    run = desk.controller.bridge._running
+    assert not run.stopped.is_set()
+
+    mouse.mouse_press(pos=where, modifiers=(), button=1)
+
+    assert run.stopped.is_set()
+    mouse.mouse_release(pos=where, modifiers=(), button=1)
+    desk.rest()
+    settings = desk.controller.settings.config()
+    expected = segment(as_micrograph(pixels), desk.painted, settings, "cpu")
+    np.testing.assert_array_equal(desk.segmented, expected.labels)
+
+
 def test_keys_choose_the_class_and_the_eraser(desk, pixels):
     desk.open(pixels)
     desk.panels.classes.add_class()

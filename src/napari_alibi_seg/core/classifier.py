@@ -94,6 +94,29 @@ class PixelSamples:
     labels: NDArray[np.integer[Any]]
 
 
+def thinned(samples: Sequence[PixelSamples], most: int) -> list[PixelSamples]:
+    """Leave out all but every few pixels of the classes of which there are many.
+
+    Parameters
+    ----------
+    samples : sequence of PixelSamples
+        Of each plane.
+    most : int
+        Pixels to keep of all planes together, as many of each class that has so many; of each
+        plane one of every class it has is kept in any case.
+    """
+    classes, counts = np.unique(
+        np.concatenate([some.labels for some in samples]), return_counts=True
+    )
+    every = -(-counts * len(classes) // most)
+    few = []
+    for some in samples:
+        kept = [np.flatnonzero(some.labels == c)[::n] for c, n in zip(classes, every, strict=True)]
+        chosen = np.sort(np.concatenate(kept))
+        few.append(PixelSamples(some.values[chosen], some.labels[chosen]))
+    return few
+
+
 @dataclass(frozen=True)
 class Segmentation:
     """The classes of a plane or of a window of it.

@@ -26,6 +26,7 @@ from napari_alibi_seg.core.classifier import (
     PixelClassifier,
     Segmentation,
     gather_samples,
+    thinned,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import training_forest
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 _SIDES = (256, 128, 64)
 _COARSE_TREES = 16
+_COARSE_SAMPLES = 6000
 _COARSE_SIDE = 1024
 _SHRUNK_SIDE = 256
 
@@ -210,7 +212,9 @@ class LiveEngine:
         if not request.config.channels.sigmas:
             return
         first, factor = coarse_config(request.config.channels, request.visible, deep=False)
-        coarse = yield from self._fit(request, painted, first, _COARSE_TREES, None, factor)
+        coarse = yield from self._fit(
+            request, painted, first, _COARSE_TREES, None, factor, _COARSE_SAMPLES
+        )
         yield from self._classify_coarsely(request, coarse, side, factor)
 
     def _train(
@@ -231,7 +235,9 @@ class LiveEngine:
             channels, trees = request.config.channels, request.config.trees
             first, factor = coarse_config(channels, request.visible, projection is not None)
             few = min(trees, _COARSE_TREES)
-            coarse = yield from self._fit(request, painted, first, few, projection, factor)
+            coarse = yield from self._fit(
+                request, painted, first, few, projection, factor, _COARSE_SAMPLES
+            )
             yield from self._classify_coarsely(request, coarse, side, factor)
             fine = yield from self._fit(request, painted, channels, trees, projection)
             self._trained = _Trained(request, painted, coarse, factor, fine)
@@ -266,6 +272,7 @@ class LiveEngine:
         trees: int,
         projection: Projection | None,
         factor: int = 1,
+        most: int | None = None,
     ) -> Generator[Growing, None, PixelClassifier]:
         samples = [
             self._channels.shrunk(index, channels, factor).samples(scribbles)
@@ -273,6 +280,7 @@ class LiveEngine:
             else gather_samples(self._channels_of(request, index, channels, projection), scribbles)
             for index, scribbles in painted.items()
         ]
+        samples = samples if most is None else thinned(samples, most)
         config = replace(request.config, channels=channels, trees=trees)
         forest = yield from _growing(training_forest(config, samples, projection), trees)
         found = ClassInfo.of(forest.classes_, request.classes)

@@ -55,10 +55,9 @@ class Bridge(QObject):
         """Run an order as soon as the one that runs has stopped; it replaces one that waits."""
         self._generation = order.generation
         self._waiting = order
+        self.interrupt()
         if self._running is None:
             self._start()
-        else:
-            self._running.stopped.set()
 
     def keep(self, order: Order) -> None:
         """Save the session of an order that nothing more is to be done for."""
@@ -69,6 +68,10 @@ class Bridge(QObject):
     def outdate(self, generation: int) -> None:
         """Show nothing more of older generations; an order of this one will follow."""
         self._generation = generation
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Stop what runs; an order will follow."""
         if self._running is not None:
             self._running.stopped.set()
 
@@ -76,8 +79,7 @@ class Bridge(QObject):
         """Stop what runs, forget what waits, and hand on nothing more."""
         self._generation = -1
         self._waiting = None
-        if self._running is not None:
-            self._running.stopped.set()
+        self.interrupt()
 
     def forget(self) -> None:
         """Stop, and let go of everything that was computed."""

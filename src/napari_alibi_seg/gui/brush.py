@@ -38,6 +38,8 @@ class Brush(QObject):
         Owner.
     """
 
+    drawing = Signal()
+    """As `Scribbles.drawing`."""
     touched = Signal()
     """The person painted, erased or filled."""
     spot_wanted = Signal()
@@ -58,6 +60,7 @@ class Brush(QObject):
         self.put_down()
         layer.brush_size = self._size
         self._scribbles = Scribbles(layer)
+        self._scribbles.drawing.connect(self.drawing)
         self._scribbles.touched.connect(self.touched)
         self._scribbles.settled.connect(self.settled)
         self._scribbles.chosen.connect(self._panel.show_chosen)

@@ -316,6 +316,7 @@ class Controller(QObject):
 
     def _connect(self) -> None:
         look = partial(self.ask, new=False)
+        self.brush.drawing.connect(self.bridge.interrupt)  # a stroke in the making needs the cores
         self.brush.touched.connect(self._on_touch)
         self.brush.settled.connect(look)
         self.brush.spot_wanted.connect(self.go_to_next_spot)

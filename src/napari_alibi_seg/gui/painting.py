@@ -35,6 +35,8 @@ class Scribbles(QObject):
         Of the shape of the image's planes.
     """
 
+    drawing = Signal()
+    """A stroke goes on, and is not over yet."""
     touched = Signal()
     """The person painted, erased or filled."""
     settled = Signal()
@@ -53,7 +55,7 @@ class Scribbles(QObject):
         self._followed: tuple[tuple[Any, Callable[[], None]], ...] = (
             *((emitter, self._touch) for emitter in (events.paint, events.data)),
             (events.set_data, self._settle),
-            (events.labels_update, self._wait),
+            (events.labels_update, self._draw),
             *((emitter, self._choose) for emitter in (events.mode, events.selected_label)),
         )
         for emitter, slot in self._followed:
@@ -112,10 +114,10 @@ class Scribbles(QObject):
     def _settle(self) -> None:
         self._timer.start()
 
-    def _wait(self) -> None:
+    def _draw(self) -> None:
         """Put off what is due while a stroke is being drawn."""
-        if self._timer.isActive():
-            self._timer.start()
+        self.drawing.emit()
+        self._timer.start()
 
 
 def new_scribbles(source: ImageSource) -> Labels:
