@@ -168,22 +168,26 @@ class Shown:
 
     def __init__(self, viewer: Viewer, ear: Ear) -> None:
         self._ear = ear
-        self._drawn: list[float] = []
+        self._drawn: list[tuple[float, float]] = []
         canvas = viewer.window._qt_viewer.canvas._scene_canvas
         canvas.events.draw.connect(self._draw, position="last")
 
     def _draw(self, _: object) -> None:
         work = self._ear.controller.work
         if work is not None and not work.result.pending:
-            self._drawn.append(time.monotonic())
+            self._drawn.append((time.monotonic(), time.process_time()))
 
-    def waited(self, since: float) -> float:
-        """Wait until a whole coarse result is on the screen, and return how long that took."""
+    def waited(self, since: float) -> tuple[float, float]:
+        """Wait until a whole coarse result is on the screen.
+
+        Return how long that took, and what the process had worked in all by then.
+        """
         until(lambda: self._ear.coarse(since) is not None)
         come = self._ear.coarse(since)
         assert come is not None
-        until(lambda: bool(self._drawn) and self._drawn[-1] > come)
-        return next(at for at in self._drawn if at > come) - since
+        until(lambda: bool(self._drawn) and self._drawn[-1][0] > come)
+        at, spent = next(drawn for drawn in self._drawn if drawn[0] > come)
+        return at - since, spent
 
 
 def main(options: argparse.Namespace) -> None:
@@ -282,15 +286,15 @@ def strokes(
     drag(viewer, layer, 0)
     for number in range(1, options.strokes):
         drag(viewer, layer, number)
-        released, spent = time.monotonic(), time.process_time()
-        first, coarse = ear.waited(Block, released), shown.waited(released)
-        spent = time.process_time() - spent
+        released, before = time.monotonic(), time.process_time()
+        first = ear.waited(Block, released)
+        coarse, after = shown.waited(released)
         if options.side <= WHOLE:
             last = f"{ear.waited(PlaneDone, released):.2f} s"
         else:
             last = "not awaited"
             wait(PAUSE_S)
-        waits.append((first, coarse, spent, last))
+        waits.append((first, coarse, after - before, last))
         if number == 1:
             clock.tell("first result")
     clock.tell("following strokes")

@@ -4,16 +4,18 @@ from itertools import islice, takewhile
 import numpy as np
 import pytest
 
+from napari_alibi_seg.core import live_channels
 from napari_alibi_seg.core.cached_channels import CachedChannels
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.live import LiveEngine
-from napari_alibi_seg.core.live_blocks import coarse_step, magnified
-from napari_alibi_seg.core.live_channels import LiveChannels
+from napari_alibi_seg.core.live_blocks import coarse_step, magnified, visible_blocks
+from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live_records import (
     Assessing,
     Block,
@@ -27,6 +29,8 @@ from napari_alibi_seg.core.live_records import (
 from napari_alibi_seg.core.planes import Levels, Plane, Window
 from napari_alibi_seg.core.segmentation import segment
 from napari_alibi_seg.core.shrunk import Shrunk, shrinkage
+from napari_alibi_seg.core.smoothing import reach
+from napari_alibi_seg.core.strokes import same_painted
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)
@@ -219,6 +223,19 @@ def test_strokes_are_counted_by_class_and_plane(micrograph_pixels):
     assert told == Painted({1: 8, 2: 4}, 3)
 
 
+def test_painted_planes_are_the_same_if_they_hold_the_same():
+    one = {(): np.zeros((9, 9), np.uint8)}
+    one[()][2, 3:6] = 1
+    moved, other, more = (one[()].copy() for _ in range(3))
+    moved[2, 3], moved[2, 6] = 0, 1
+    other[2, 3] = 2
+    more[0, 0] = 1
+
+    assert same_painted(one, {(): one[()].copy()})
+    assert not any(same_painted(one, {(): unlike}) for unlike in (moved, other, more))
+    assert not same_painted(one, {(0,): one[()]})
+
+
 def test_classifiers_are_applied_to_features_of_their_own_only(request_of, micrograph):
     engine = LiveEngine("cpu")
     events = list(engine.update(request_of()))
@@ -271,6 +288,20 @@ def test_blocks_near_what_is_looked_at_are_remembered(plane):
         remembered.block(Window(0, left, 50, 50))
     assert remembered.full
     assert [window.left for window in remembered._blocks] == [0, 50]
+
+
+@pytest.mark.parametrize("size", [(1414, 1414), (1080, 1850), (1000, 2000)])
+def test_what_a_view_is_classified_coarsely_by_is_kept_for_the_next_stroke(size):
+    plane, visible = Plane(np.zeros((8192, 8192), np.uint8), Levels(0, 1)), Window(254, 254, *size)
+    config = SegmentationConfig()
+    assert coarse_config(config.channels, visible, deep=True) == (config.channels, 1)
+    count = config.channels.components + channel_count(1, *config.channels.filters)
+
+    windows = visible_blocks(plane, visible, 256)
+
+    filtered = [reach(window, config.smoothing, plane.shape) for window in windows]
+    kept = 4 * count * sum(window.height * window.width for window in filtered)
+    assert kept <= live_channels._CACHED_BYTES
 
 
 def test_every_few_pixels_are_those_of_the_block(plane, extractor):

@@ -43,7 +43,7 @@ from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, Growing, PlaneDone, Warmed
 from napari_alibi_seg.core.smoothing import reach
-from napari_alibi_seg.core.strokes import amount_painted, painted_without
+from napari_alibi_seg.core.strokes import amount_painted, painted_without, same_painted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
@@ -363,9 +363,7 @@ def _same_training(
         return False
     if last.request.classifier is not None or request.classifier is not None:
         return last.request.classifier is request.classifier
-    return last.painted.keys() == painted.keys() and all(
-        np.array_equal(last.painted[index], painted[index]) for index in painted
-    )
+    return same_painted(last.painted, painted)
 
 
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:

@@ -84,6 +84,18 @@ def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.in
     return kept
 
 
+def same_painted(one: Mapping[Index, NDArray[Any]], other: Mapping[Index, NDArray[Any]]) -> bool:
+    """Whether two copies of painted planes hold the same; compares what is painted alone."""
+    return one.keys() == other.keys() and all(
+        one[index].shape == other[index].shape and _same(one[index], other[index]) for index in one
+    )
+
+
+def _same(one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]]) -> bool:
+    here, there = painted_pixels(one), painted_pixels(other)
+    return np.array_equal(here, there) and np.array_equal(one[here], other[there])
+
+
 def amount_painted(painted: Mapping[Index, NDArray[Any]]) -> Painted:
     """Count pixels by class, and strokes: connected pieces of one class in a plane."""
     pixels: Counter[int] = Counter()
