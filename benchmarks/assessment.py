@@ -29,7 +29,8 @@ from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
 from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.judging import Training, returned
+from napari_alibi_seg.core.judging import Training
+from napari_alibi_seg.core.steps import returned
 from napari_alibi_seg.core.suggestions import grid_step
 from napari_alibi_seg.core.vote_calibration import (
     TemperaturePrior,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_alibi_seg.core.judging import assessing_plane, sampling_grid
 from napari_alibi_seg.core.live_records import Assessed, Assessing
+from napari_alibi_seg.core.steps import mapped
 from napari_alibi_seg.core.suggestions import grid_step, next_spots
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_channels import PlaneChannels
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Window
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,21 +59,14 @@ def advising(result: Result) -> Iterator[Assessing | Assessed]:
     def look(window: Window) -> NDArray[np.float32]:
         return result.channels.every(step, window, classifier.smoothing)
 
-    values, missing = yield from _with_progress(result.plane, sampling_grid(result.channels, look))
+    def tell(done: float | None) -> Assessing:
+        return Assessing(result.plane, done or 0.0)
+
+    values, missing = yield from mapped(sampling_grid(result.channels, look), tell)
     shares = votes(classifier.forest, values).astype(np.float32)
     spots = next_spots(shares, result.scribbles > 0, step, missing)
     yield Assessed(result.plane, spots)
     work = assessing_plane(result.training, result.scribbles, values, shares, missing)
-    assessment = yield from _with_progress(result.plane, work)
+    assessment = yield from mapped(work, tell)
     if assessment is not None:
         yield Assessed(result.plane, spots, assessment)
-
-
-def _with_progress(
-    plane: Index, work: Generator[float | None, None, T]
-) -> Generator[Assessing, None, T]:
-    while True:
-        try:
-            yield Assessing(plane, next(work) or 0.0)
-        except StopIteration as finished:
-            return cast("T", finished.value)

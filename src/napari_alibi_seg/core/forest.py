@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from sklearn.base import clone
@@ -16,6 +16,7 @@ from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classical import channel_count, filter_channels
 from napari_alibi_seg.core.classifier import require_two_classes
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.steps import mapped, returned
 from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Response
 from napari_alibi_seg.core.voting import votes
 
@@ -80,7 +81,8 @@ def train_forest(
     several : bool
         Whether the planes are of several images.
     """
-    return _told(training_forest(config, samples, projection, several), config.trees, progress)
+    work = training_forest(config, samples, projection, several)
+    return returned(mapped(work, lambda done: progress("training", done, config.trees)))
 
 
 def training_forest(
@@ -165,15 +167,7 @@ def fit_forest(
         bound=bound,
         classical_trees=classical_trees,
     )
-    return _told(work, trees, progress)
-
-
-def _told(work: Generator[int, None, PixelForest], trees: int, progress: Progress) -> PixelForest:
-    while True:
-        try:
-            progress("training", next(work), trees)
-        except StopIteration as finished:
-            return cast("PixelForest", finished.value)
+    return returned(mapped(work, lambda done: progress("training", done, trees)))
 
 
 def _growing(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.classifier import PixelSamples, gather_samples
 from napari_alibi_seg.core.forest import train_forest
 from napari_alibi_seg.core.images import planes_of
+from napari_alibi_seg.core.steps import returned
 from napari_alibi_seg.core.strokes import painted_without, stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
 from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.vote_calibration import TemperaturePrior
-
-T = TypeVar("T")
 
 _TREES = 40
 _SIDE = 256
@@ -212,12 +211,3 @@ def _prior(classifier: PixelClassifier) -> TemperaturePrior:
 
 def _every(channels: PixelChannels, step: int, window: Window) -> NDArray[np.float32]:
     return channels.block(window)[::step, ::step]
-
-
-def returned(work: Generator[Any, None, T]) -> T:
-    """Take every step of some work, and return what it returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as finished:
-            return cast("T", finished.value)

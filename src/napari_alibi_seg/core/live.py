@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, Growing, PlaneDone, Warmed
 from napari_alibi_seg.core.smoothing import reach
+from napari_alibi_seg.core.steps import mapped
 from napari_alibi_seg.core.strokes import amount_painted, painted_without, same_painted
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.channels import ChannelConfig
-    from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_channels import PlaneChannels
     from napari_alibi_seg.core.live_records import Index, LiveEvent, LiveRequest
@@ -282,7 +282,8 @@ class LiveEngine:
         ]
         samples = samples if most is None else thinned(samples, most)
         config = replace(request.config, channels=channels, trees=trees)
-        forest = yield from _growing(training_forest(config, samples, projection), trees)
+        work = training_forest(config, samples, projection)
+        forest = yield from mapped(work, partial(Growing, total=trees))
         found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if projection is None else self._features.identity(request.config)
         colours = next(iter(self._planes.values())).colours
@@ -344,16 +345,6 @@ class LiveEngine:
         training = Training(fine, request.config, painted, samples)
         scribbles = request.scribbles[shown].copy()  # the person may be painting on
         yield from advising(Result(shown, scribbles, channels[shown], training))
-
-
-def _growing(
-    work: Generator[int, None, PixelForest], trees: int
-) -> Generator[Growing, None, PixelForest]:
-    while True:
-        try:
-            yield Growing(next(work), trees)
-        except StopIteration as finished:
-            return cast("PixelForest", finished.value)
 
 
 def _same_training(
