@@ -174,7 +174,10 @@ class Controller(QObject):
         """Work on an image from now on; what was painted on it before is still there."""
         self._close()
         try:
-            chosen, last = (reading, channel) if reading else self.workspaces.last_reading(layer)
+            offered = readings(layer)
+            chosen, last = (
+                (reading, channel) if reading else self.workspaces.last_reading(layer, offered)
+            )
             source = ImageSource.of(layer, chosen, (last or 0) if "C" in chosen.axes else None)
         except AlibiSegError as error:
             self.panels.strip.say(str(error), warn=True)
@@ -183,7 +186,7 @@ class Controller(QObject):
         self.display.show_work(self.workspaces.open(source))
         source.show_channel(self.viewer.dims)
         self._offer_3d(source.micrograph)
-        self.panels.image.offer_readings(readings(layer), source)
+        self.panels.image.offer_readings(offered, source)
         self.follow_layers()
         self._features_stopped = False
         self.ask()

@@ -21,11 +21,12 @@ from napari_alibi_seg.gui.ownership import (
 from napari_alibi_seg.gui.painting import new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import ResultLayers
-from napari_alibi_seg.gui.source import readings
 from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
@@ -127,15 +128,8 @@ class Workspaces(QObject):
             self.uncover(layer)
             self.image_wanted.emit(layer)
 
-    def last_reading(self, layer: Image) -> tuple[Reading, int | None]:
-        """Return how an image was read when it was painted on last, or the likeliest way.
-
-        Raises
-        ------
-        ImageError
-            As from `readings`.
-        """
-        offered = readings(layer)
+    def last_reading(self, layer: Image, offered: Sequence[Reading]) -> tuple[Reading, int | None]:
+        """Return how an image was read when it was painted on last, or the first way offered."""
         axes, channel = last_reading(self._viewer.layers, layer) or ("", None)
         for source in (work.source for work in self._all if work.source.layer == layer):
             axes, channel = source.reading.axes, source.channel  # the last one counts
