@@ -210,11 +210,12 @@ def report(drawings: list[Drawing]) -> None:
             float(np.exp(np.mean([value for name, value in some.items() if name != one.set])))
             for some in (raw, shown)
         )
-        assessment = one.assessed(TemperaturePrior(typical, smoothed, SPREAD))
+        prior = TemperaturePrior(typical, smoothed, SPREAD)
+        assessment = one.assessed(prior)
         found.append(assessment)
         after.append(one.calibration_error(one.seen.votes, assessment.temperature))
-        relative = assessment.temperature * smoothed / typical
-        shown_after.append(one.calibration_error(one.smoothed, relative))
+        temperature = prior.for_smoothed(assessment.temperature)
+        shown_after.append(one.calibration_error(one.smoothed, temperature))
     right = [float(one.right(one.seen.votes).mean()) for one in drawings]
     shown_right = [float(one.right(one.smoothed).mean()) for one in drawings]
     told = [a.accuracy.value for a in found]

@@ -199,10 +199,7 @@ def test_calibrated_probabilities_are_votes_under_the_temperature_of_the_strokes
     segmenter = Segmenter(SegmentationConfig("classical"))
     assessments = assess(segmenter, classifier, image, imread(folder / "scribbles.png"))
     temperature = temperature_of(classifier, assessments)  # of votes that are smoothed
-    assert temperature not in (
-        1,
-        assessments[()].temperature,
-    )
+    assert temperature not in (1, assessments[()].temperature)
     expected = calibrated(np.moveaxis(tifffile.imread(shares), 0, -1), temperature)
     np.testing.assert_array_equal(tifffile.imread(told), np.moveaxis(expected, -1, 0))
 

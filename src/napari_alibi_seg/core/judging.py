@@ -202,7 +202,7 @@ def temperature_of(classifier: PixelClassifier, assessments: Mapping[Index, Asse
     """
     known, prior = next(iter(assessments.values()), None), _prior(classifier)
     temperature = prior.typical if known is None else known.temperature
-    return temperature * prior.smoothed / prior.typical if classifier.smoothing else temperature
+    return prior.for_smoothed(temperature) if classifier.smoothing else temperature
 
 
 def _prior(classifier: PixelClassifier) -> TemperaturePrior:

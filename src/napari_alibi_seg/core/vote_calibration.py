@@ -41,6 +41,10 @@ class TemperaturePrior:
     smoothed: float
     spread: float
 
+    def for_smoothed(self, temperature: float) -> float:
+        """Return the temperature of smoothed votes, given that of the votes before."""
+        return temperature * self.smoothed / self.typical
+
 
 DEEP_PRIOR = TemperaturePrior(0.64, 0.76, 0.2)
 """Of deep features beside pixel filters, on the development set (docs/accuracy.md)."""
