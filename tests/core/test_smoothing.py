@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import gaussian_filter, grey_dilation, uniform_filter
 
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.smoothing import reach, smoothed
@@ -74,6 +74,21 @@ def test_votes_that_are_mostly_noise_are_averaged_over_wider_squares():
 
     once = uniform_filter(noisy**2 / (noisy**2 + (1 - noisy) ** 2), 9)
     assert result[..., 0].std() < 0.5 * once.std()
+
+
+def test_small_things_are_not_taken_for_noise():
+    dots = np.zeros((96, 96))
+    dots[8::12, 8::12] = 1
+    dots = grey_dilation(dots, footprint=np.hypot(*np.mgrid[-2:3, -2:3]) < 2.5)
+    seen = gaussian_filter(dots, 1)
+    random = np.random.default_rng(0)
+    share = np.clip(0.05 + 0.75 * seen + random.normal(0, 0.03, seen.shape), 0, 1)
+    guide = (0.5 + 0.1 * seen + random.normal(0, 0.005, seen.shape)).astype(np.float32)
+
+    result = smoothed(np.stack([1 - share, share], axis=-1), guide, 4)
+
+    found = (result[..., 1] > 0.5)[dots > 0].mean()
+    assert found > 0.9 * (share > 0.5)[dots > 0].mean()
 
 
 def test_a_radius_of_nought_changes_nothing(guide, shares):

@@ -2,8 +2,10 @@
 
 A forest judges every pixel alone, so noise makes it change its mind from one to the next. Here
 the votes of each class become, in every small square, a linear function of the grey value; where
-they are mostly noise, in squares twice as wide. Trees agree less than they are right, and the
-more so once neighbours are averaged, so shares are squared first (docs/quality.md).
+they are noise, in squares four times as wide. What is small, however, is not noise: noise changes
+from one pixel to the next more than over a few pixels, and things do not. Trees agree less than
+they are right, and the more so once neighbours are averaged, so shares are squared first
+(docs/quality.md).
 
 K. He, J. Sun, X. Tang, "Guided image filtering", IEEE TPAMI 35 (2013) 1397-1409.
 """
@@ -21,14 +23,20 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.planes import Window
 
-_EPSILON = 1e-4
-# How much noise in the votes hides as much of what they vary with (docs/quality.md).
-_NOISE_COUNTS = 12.0
+_EPSILON = 1e-5
+_WIDER = 4
+"""How many times wider the squares are where votes are noise."""
+_AROUND = 3
+"""How many times wider the squares are in which it is judged whether votes are noise."""
+# Energy of the finest details of the votes over that of the next finer ones: what things have at
+# most, and noise at least (docs/quality.md). White noise would have 8.8.
+_THINGS, _NOISE = 0.5, 0.7
+_TINY = 1e-12
 
 
 def margin(radius: int) -> int:
     """Return how far around a pixel its smoothed votes look, in pixels."""
-    return 4 * radius + 1 if radius else 0
+    return 2 * _WIDER * radius + 1 if radius else 0
 
 
 def reach(window: Window, radius: int, shape: tuple[int, int]) -> Window:
@@ -61,7 +69,7 @@ def smoothed(
     if radius == 0:
         return shares
     result = np.empty_like(shares)
-    _smooth(_squared(shares), guide.astype(np.float64), radius, result)
+    _smooth(shares, guide.astype(np.float64), radius, result)
     return result
 
 
@@ -87,28 +95,45 @@ def _squared(shares: Any) -> Any:
 
 @compiled
 def _smooth(shares: Any, grey: Any, radius: int, out: Any) -> None:
-    """Write the smoothed shares."""
+    """Write the smoothed squares of shares."""
     height, width, classes = shares.shape
-    share, guide, edges = np.empty_like(grey), np.empty_like(grey), np.empty_like(grey)
-    noise, structure = np.zeros_like(grey), np.zeros_like(grey)
-    _cross(grey, 0.5, 0.25, guide)
-    near, far = _guided(shares, guide, radius), _guided(shares, guide, 2 * radius)
-    for k in range(classes):
-        share[:] = shares[..., k]
-        _cross(share, 1.0, -0.5, edges)
-        _add_variance(edges, radius, noise)
-        _add_variance(near[k], radius, structure)
+    guide, squares = np.empty_like(grey), _squared(shares)
+    _blend(grey, 1, guide)
+    near, far = _guided(squares, guide, radius), _guided(squares, guide, _WIDER * radius)
+    noise = _noise(shares, radius)
     for y in range(height):
         for x in range(width):
-            unclear = (_NOISE_COUNTS * noise[y, x]) ** 2
-            wide = unclear / (unclear + structure[y, x] ** 2 + _EPSILON**2)
             total = 0.0
             for k in range(classes):
-                mixed = near[k, y, x] + wide * (far[k, y, x] - near[k, y, x])
+                mixed = near[k, y, x] + noise[y, x] * (far[k, y, x] - near[k, y, x])
                 out[y, x, k] = min(max(mixed, 0.0), 1.0)
                 total += out[y, x, k]
             for k in range(classes):
                 out[y, x, k] /= total
+
+
+@compiled
+def _noise(shares: Any, radius: int) -> Any:
+    """Return how far shares are noise around each pixel: 0 if they follow things, to 1."""
+    height, width, classes = shares.shape
+    share = np.empty((height, width))
+    once, twice = np.empty_like(share), np.empty_like(share)
+    finest, next_finest = np.zeros_like(share), np.zeros_like(share)
+    for k in range(classes):
+        share[:] = shares[..., k]
+        _blend(share, 1, once)
+        _blend(once, 2, twice)
+        for y in range(height):
+            for x in range(width):
+                finest[y, x] += (share[y, x] - once[y, x]) ** 2
+                next_finest[y, x] += (once[y, x] - twice[y, x]) ** 2
+    _box(finest, _AROUND * radius, once)
+    _box(next_finest, _AROUND * radius, twice)
+    for y in range(height):
+        for x in range(width):
+            ratio = once[y, x] / max(twice[y, x], _TINY)
+            share[y, x] = min(max((ratio - _THINGS) / (_NOISE - _THINGS), 0.0), 1.0)
+    return share
 
 
 @compiled
@@ -138,29 +163,17 @@ def _guided(shares: Any, guide: Any, radius: int) -> Any:
 
 
 @compiled
-def _add_variance(values: Any, radius: int, total: Any) -> None:
-    """Add the variances within squares."""
+def _blend(values: Any, step: int, out: Any) -> None:
+    """Blend every pixel with those a step away: a quarter, a half and a quarter along both axes."""
     height, width = values.shape
-    mean, square = np.empty_like(values), np.empty_like(values)
-    _box(values, radius, mean)
-    _box(values * values, radius, square)
+    row = np.empty(width + 2 * step)
     for y in range(height):
+        above, below = values[max(y - step, 0)], values[min(y + step, height - 1)]
         for x in range(width):
-            total[y, x] += square[y, x] - mean[y, x] ** 2
-
-
-@compiled
-def _cross(values: Any, middle: float, side: float, out: Any) -> None:
-    """Convolve with (side, middle, side) along both axes."""
-    height, width = values.shape
-    row = np.empty(width + 2)
-    for y in range(height):
-        above, here, below = values[max(y - 1, 0)], values[y], values[min(y + 1, height - 1)]
+            row[x + step] = 0.25 * (above[x] + below[x]) + 0.5 * values[y, x]
+        row[:step], row[width + step :] = row[step], row[width + step - 1]
         for x in range(width):
-            row[x + 1] = side * (above[x] + below[x]) + middle * here[x]
-        row[0], row[width + 1] = row[1], row[width]
-        for x in range(width):
-            out[y, x] = side * (row[x] + row[x + 2]) + middle * row[x + 1]
+            out[y, x] = 0.25 * (row[x] + row[x + 2 * step]) + 0.5 * row[x + step]
 
 
 @compiled
