@@ -31,7 +31,7 @@ def image_of(pixels, axes="YX", size=SIZE):
 
 def assessment():
     fractions = {1: Estimate(0.5, 0.4, 0.55), 5: Estimate(0.4, 0.3, 0.5)}
-    return Assessment(NO_ESTIMATE, NO_ESTIMATE, fractions, {}, (), 0.0, 1.0)
+    return Assessment(NO_ESTIMATE, fractions, dict.fromkeys(fractions, 1.0), (), 0.0, 1.0)
 
 
 def measured(pixels=None, axes="YX", index=(), size=SIZE, told=None, labels=LABELS):

@@ -66,18 +66,28 @@ def test_in_three_dimensions_the_next_spot_lies_on_the_plane_that_was_shown(desk
     assert desk.viewer.dims.current_step[0] == 3
 
 
-@pytest.mark.parametrize("unsettled", [0.0, 0.1])
-def test_it_is_told_when_more_strokes_would_change_little(unsettled):
-    certain = Estimate(0.9, 0.8, 0.95)
-    assessment = Assessment(certain, certain, {}, {}, (), unsettled, 1.0)
-    words = facts(
-        [],
-        Painted({1: 9, 2: 9}, 4),
-        None,
-        assessment,
-        preliminary=False,
-        loaded=False,
-        waiting=False,
-    )
-    assert "About 90 % of the pixels right" in words
-    assert ("would change little" in words) == assessment.settled == (unsettled == 0)
+@pytest.fixture
+def said():
+    def words(recalls, unsettled):
+        certain = Estimate(0.9, 0.8, 0.95)
+        assessment = Assessment(certain, {}, recalls, (), unsettled, 1.0)
+        painted = Painted({1: 9, 2: 9}, 4)
+        how = {"preliminary": False, "loaded": False, "waiting": False}
+        return facts([], painted, None, assessment, **how)
+
+    return words
+
+
+def test_it_is_told_when_more_strokes_would_change_little(said):
+    recognised = {1: 1.0, 2: 0.8}
+
+    assert "About 90 % of the pixels right" in said(recognised, unsettled=0.1)
+    assert "would change little" not in said(recognised, unsettled=0.1)
+    assert "would change little" in said(recognised, unsettled=0.0)
+
+
+def test_classes_that_look_alike_are_not_said_to_be_right(said):
+    words = said({1: 0.5, 2: 0.5}, unsettled=0.0)
+
+    assert "look alike" in words
+    assert "right" not in words and "would change little" not in words

@@ -40,6 +40,8 @@ _REPEATS = 2
 # temperature, and of a fraction in shares of pixels expected to be wrong (docs/accuracy.md).
 _LOG_TEMPERATURE, _WRONG_PIXELS = 0.6, 1.2
 _SETTLED = 0.02
+_RECOGNISED = 1 / 3
+"""How far from chance to certainty strokes left out must be recognised for all else to count."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,6 @@ class Assessment:
     ----------
     accuracy : Estimate
         Share of the image's pixels that are right.
-    mean_iou : Estimate
-        Mean intersection over union of the classes.
     fractions : mapping
         Area fraction by class value.
     recalls : mapping
@@ -95,7 +95,6 @@ class Assessment:
     """
 
     accuracy: Estimate
-    mean_iou: Estimate
     fractions: Mapping[int, Estimate]
     recalls: Mapping[int, float]
     curve: tuple[CurvePoint, ...]
@@ -103,9 +102,20 @@ class Assessment:
     temperature: float
 
     @property
+    def recognises(self) -> bool:
+        """Whether strokes left out are recognised better than by chance.
+
+        If they are not, the classes look alike to the forest, and how sure it is of the image
+        says nothing: `accuracy` and `fractions` are not to be shown.
+        """
+        chance = 1 / len(self.recalls)
+        balanced = sum(self.recalls.values()) / len(self.recalls)
+        return balanced > chance + _RECOGNISED * (1 - chance)
+
+    @property
     def settled(self) -> bool:
         """Whether twice the strokes would change little: .01 of the mean IoU, when measured."""
-        return self.unsettled < _SETTLED
+        return self.recognises and self.unsettled < _SETTLED
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +220,7 @@ def assessing(
     judge = calibrated(seen.votes[:: -(-len(seen.votes) // _COMPARED)], temperature)
     counts = [few.count, *(few[inside].count for inside in subsets)]
     return Assessment(
-        *_over_image(seen.votes, temperature),
+        _accuracy(seen.votes, temperature),
         _fractions(seen.votes, temperature, few.classes),
         dict(zip(few.classes.tolist(), held_out.recalls.tolist(), strict=True)),
         _curve(counts, [float(judge[np.arange(len(judge)), these].mean()) for these in labels]),
@@ -219,42 +229,20 @@ def assessing(
     )
 
 
-def expected_confusion(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """Return the (K, K) share of pixels expected of each true class (row) and label (column).
-
-    Parameters
-    ----------
-    votes : ndarray
-        (M, K) shares of votes of pixels spread over the image.
-    temperature : float
-        That makes them probabilities.
-    """
-    probabilities, labels = calibrated(votes, temperature), votes.argmax(axis=1)
-    columns = [probabilities[labels == label].sum(axis=0) for label in range(votes.shape[1])]
-    return np.asarray(np.stack(columns, axis=1) / len(votes), np.float64)
-
-
-def _over_image(votes: NDArray[np.float32], temperature: float) -> tuple[Estimate, Estimate]:
-    """Return accuracy and mean IoU; a higher temperature makes both lower."""
-    low, middle, high = (
-        expected_confusion(votes, temperature * np.exp(log))
-        for log in (_LOG_TEMPERATURE, 0, -_LOG_TEMPERATURE)
+def _accuracy(votes: NDArray[np.float32], temperature: float) -> Estimate:
+    """Return the probability of the winning class; a higher temperature makes it lower."""
+    value, low, high = (
+        float(calibrated(votes, temperature * np.exp(log)).max(axis=1).mean())
+        for log in (0, _LOG_TEMPERATURE, -_LOG_TEMPERATURE)
     )
-    accuracy = Estimate(*(float(np.trace(confusion)) for confusion in (middle, low, high)))
-    return accuracy, Estimate(*(_mean_iou(confusion) for confusion in (middle, low, high)))
-
-
-def _mean_iou(confusion: NDArray[np.float64]) -> float:
-    both = np.diag(confusion)
-    either = confusion.sum(axis=0) + confusion.sum(axis=1) - both
-    return float((both / np.maximum(either, np.finfo(float).tiny)).mean())
+    return Estimate(value, low, high)
 
 
 def _fractions(
     votes: NDArray[np.float32], temperature: float, classes: NDArray[np.integer[Any]]
 ) -> dict[int, Estimate]:
     """Return area fractions, give or take the pixels expected to be wrong about the class."""
-    confusion = expected_confusion(votes, temperature)
+    confusion = _expected_confusion(votes, temperature)
     shares = confusion.sum(axis=0)
     wrong = shares + confusion.sum(axis=1) - 2 * np.diag(confusion)
     low, high = np.clip([shares - _WRONG_PIXELS * wrong, shares + _WRONG_PIXELS * wrong], 0, 1)
@@ -262,6 +250,13 @@ def _fractions(
         int(value): Estimate(*map(float, numbers))
         for value, *numbers in zip(classes, shares, low, high, strict=True)
     }
+
+
+def _expected_confusion(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """Return the (K, K) share of pixels expected of each true class (row) and label (column)."""
+    probabilities, labels = calibrated(votes, temperature), votes.argmax(axis=1)
+    columns = [probabilities[labels == label].sum(axis=0) for label in range(votes.shape[1])]
+    return np.asarray(np.stack(columns, axis=1) / len(votes), np.float64)
 
 
 def _thinned(strokes: StrokeSamples) -> StrokeSamples:

@@ -196,7 +196,8 @@ def interval(
     value: int, fraction: float | None, assessment: Assessment | None
 ) -> tuple[float, float] | tuple[None, None]:
     """Return the interval for a class's area fraction, 0 to 1; None where nothing is known."""
-    known = None if assessment is None else assessment.fractions.get(value)
+    told = assessment.fractions if assessment is not None and assessment.recognises else {}
+    known = told.get(value)
     if known is None or fraction is None:
         return None, None
     return min(known.low, fraction), max(known.high, fraction)

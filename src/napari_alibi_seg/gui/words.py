@@ -76,6 +76,7 @@ FRACTIONS = (
     "only five times in ten."
 )
 SETTLED = "More strokes like these would change little."
+ALIKE = "Strokes that are left out are not recognised: the classes look alike to the forest so far."
 WELCOME = "Open an image, or one of the samples: File, Open Sample."
 
 
@@ -130,7 +131,7 @@ def facts_tip(
         rows = [_area_cells(known, done, assessment, size) for known in _found(classes, done)]
         parts.append(f"<table>{''.join(rows)}</table>")
     if assessment is not None:
-        parts.append(f"<p>{ACCURACY} {FRACTIONS}</p>")
+        parts.append(f"<p>{ACCURACY} {FRACTIONS}</p>{_curve(assessment)}")
     return "".join(parts)
 
 
@@ -145,10 +146,19 @@ def area_words(area: float, size: PixelSize) -> str:
 
 
 def _accuracy(assessment: Assessment) -> str:
+    if not assessment.recognises:
+        return ALIKE
     known = assessment.accuracy
     value, low, high = (round(100 * part) for part in (known.value, known.low, known.high))
     words = f"About {value} % of the pixels right ({low}&nbsp;to&nbsp;{high}&nbsp;%)"
     return f"{words}<br>{SETTLED}" if assessment.settled else words
+
+
+def _curve(assessment: Assessment) -> str:
+    """Return how the accuracy has grown with the strokes, as all of them judge it."""
+    *fewer, _ = assessment.curve
+    parts = [f"{100 * point.accuracy:.0f} % from {point.strokes}" for point in fewer]
+    return f"<p>Judged alike, fewer strokes gave {', '.join(parts)}.</p>" if parts else ""
 
 
 def _fractions(
