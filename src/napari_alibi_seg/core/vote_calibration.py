@@ -46,9 +46,9 @@ class TemperaturePrior:
         return temperature * self.smoothed / self.typical
 
 
-DEEP_PRIOR = TemperaturePrior(0.64, 0.76, 0.2)
+DEEP_PRIOR = TemperaturePrior(0.64, 0.71, 0.2)
 """Of deep features beside pixel filters, on the development set (docs/accuracy.md)."""
-CLASSICAL_PRIOR = TemperaturePrior(0.88, 0.84, 0.2)
+CLASSICAL_PRIOR = TemperaturePrior(0.88, 0.79, 0.2)
 """Of pixel filters alone, on the development set."""
 
 
