@@ -94,6 +94,7 @@ def test_pictures_beyond_memory_are_the_same_when_read_anew(images: Path) -> Non
     anew = read_corpus([images], replace(CONFIG, memory=1e-9))
     for picture, other in zip(kept.training, anew.training, strict=True):
         np.testing.assert_array_equal(kept.pixels(picture), anew.pixels(other))
+    assert kept.digest() == anew.digest()
 
 
 def test_crops_are_functions_of_seed_and_key(images: Path) -> None:

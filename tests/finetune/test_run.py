@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 from safetensors.torch import load_file
 
 from napari_alibi_seg.core.checkpoints import load_backbone
@@ -265,9 +267,43 @@ def test_resume_takes_options_that_do_not_change_the_result(uninterrupted: Path)
 def test_resume_refuses_other_images(
     uninterrupted: Path, images: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.iterdir()}
     fewer = [str(path) for path in sorted(images.iterdir())[:4]]
+
     assert main([*fewer, "--resume", "--output", str(uninterrupted)]) == 5
+
     assert "other images" in capfd.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.iterdir()} == before
+    assert main(["--resume", "--output", str(uninterrupted)]) == 0
+
+
+def test_resume_refuses_images_that_have_changed(
+    arguments: list[str], images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own, run = tmp_path / "own", tmp_path / "run"
+    shutil.copytree(images, own)
+    command = [str(own), *arguments[1:], "--steps", "1", "--output", str(run)]
+    assert main(command) == 0
+    picture = Image.open(own / "1.png").rotate(180)
+    picture.save(own / "1.png")
+
+    assert main(["--resume", "--output", str(run)]) == 5
+
+    assert "have changed" in capfd.readouterr().err
+
+
+def test_a_run_without_a_checkpoint_begins_anew_with_the_images_it_is_given(
+    uninterrupted: Path, images: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    fewer = [str(path) for path in sorted(images.iterdir())[:4]]
+    other = tmp_path / "other"
+    command = [*fewer, *arguments[1:], "--steps", "8", "--output", str(other)]
+    assert main(command) == 0
+    (uninterrupted / "checkpoint.safetensors").unlink()
+
+    assert main([*fewer, "--resume", "--output", str(uninterrupted)]) == 0
+
+    assert_equal_weights(uninterrupted, other)
 
 
 def test_folder_in_use_is_refused(

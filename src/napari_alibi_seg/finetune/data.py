@@ -44,12 +44,15 @@ class Picture:
         Which plane.
     levels : Levels
         Raw values of the whole image that become 0 and 1.
+    content : str
+        SHA-256 of its pixels and their shape, hexadecimal.
     """
 
     path: Path
     name: str
     index: tuple[int, ...]
     levels: Levels
+    content: str
 
 
 @dataclass
@@ -77,7 +80,9 @@ class Corpus:
         """Return a picture's pixels, (Y, X, 1 or 3), its levels stretched to 0 and 255."""
         if picture in self._kept:
             return self._kept[picture]
-        return self._decode(picture, _micrograph(picture.path))
+        pixels = _decoded(_micrograph(picture.path), picture.index, picture.levels)
+        self._keep(picture, pixels)
+        return pixels
 
     def add(self, path: Path, name: str, held_out: bool) -> None:
         """Look into a file and take all its planes.
@@ -95,30 +100,23 @@ class Corpus:
             )
         indices = micrograph.plane_indices()
         levels = robust_levels([micrograph.plane(index) for index in indices])
-        pictures = [Picture(path, name, index, levels) for index in indices]
-        for picture in pictures:
-            self._decode(picture, micrograph)
-            if self._full:
-                break
+        pictures = []
+        for index in indices:
+            pixels = _decoded(micrograph, index, levels)
+            pictures.append(Picture(path, name, index, levels, _digest(pixels)))
+            self._keep(pictures[-1], pixels)
         (self.validation if held_out else self.training).extend(pictures)
 
-    @property
-    def _full(self) -> bool:
-        return self._bytes >= self.memory * 2**30
-
-    def _decode(self, picture: Picture, micrograph: Micrograph) -> NDArray[np.uint8]:
-        plane = Plane(micrograph.plane(picture.index), picture.levels)
-        values = plane.read(Window(0, 0, *plane.shape))  # (Y, X, 1 or 3) float32
-        pixels = np.round(255 * values.clip(0, 1)).astype(np.uint8)
-        if not self._full:
+    def _keep(self, picture: Picture, pixels: NDArray[np.uint8]) -> None:
+        if self._bytes < self.memory * 2**30:
             self._kept[picture] = pixels
             self._bytes += pixels.nbytes
-        return pixels
 
     def digest(self) -> str:
-        """Return the SHA-256 over names, planes, levels and split, hexadecimal."""
+        """Return the SHA-256 over names, planes, levels, pixels and split, hexadecimal."""
         split = [
-            [(p.name, p.index, p.levels) for p in part] for part in (self.training, self.validation)
+            [(p.name, p.index, p.levels, p.content) for p in part]
+            for part in (self.training, self.validation)
         ]
         return hashlib.sha256(repr(split).encode()).hexdigest()
 
@@ -208,6 +206,18 @@ def _micrograph(path: Path) -> Micrograph:
         with suppress(ImageError):
             return read_image(path, axes="ZYX")
         raise
+
+
+def _decoded(micrograph: Micrograph, index: tuple[int, ...], levels: Levels) -> NDArray[np.uint8]:
+    plane = Plane(micrograph.plane(index), levels)
+    values = plane.read(Window(0, 0, *plane.shape))  # (Y, X, 1 or 3) float32
+    return np.round(255 * values.clip(0, 1)).astype(np.uint8)
+
+
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def _held_out(name: str, share: float) -> bool:

@@ -75,11 +75,15 @@ def finetune(config: FinetuneConfig, output: Path, resume: bool) -> None:
         files = partial(tqdm, desc="images", disable=not processes.first, **BAR)
         corpus = read_corpus([Path(image) for image in config.images], config, files)
         state = start(config, teacher, identity)
-        with _claimed(output, config, processes):
-            crops = Crops(corpus, corpus.training, config)
-            table = _table(output, teacher, crops, config, processes)
-            if resume and (output / CHECKPOINT).exists():
+        with _claimed(output, processes):
+            started = (output / CHECKPOINT).exists()
+            if started:
                 state.load(output / CHECKPOINT, corpus.digest())
+            if processes.first:
+                with replacing(output / CONFIG_FILE) as aside:
+                    aside.write_text(config.to_json() + "\n", encoding="utf-8")
+            crops = Crops(corpus, corpus.training, config)
+            table = _table(output, teacher, crops, processes, made=started)
             trainer = Trainer(config, processes, teacher, table, crops, state)
             Session(output, trainer, corpus, identity).run()
 
@@ -184,7 +188,7 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
 
 
 @contextmanager
-def _claimed(output: Path, config: FinetuneConfig, processes: Processes) -> Iterator[None]:
+def _claimed(output: Path, processes: Processes) -> Iterator[None]:
     """Keep other runs out of the folder until the end, also until a violent one."""
     if not processes.first:
         processes.wait()
@@ -204,8 +208,6 @@ def _claimed(output: Path, config: FinetuneConfig, processes: Processes) -> Iter
             "give another --output."
         ) from error
     try:
-        with replacing(output / CONFIG_FILE) as aside:
-            aside.write_text(config.to_json() + "\n", encoding="utf-8")
         processes.wait()
         yield
     finally:
@@ -213,12 +215,12 @@ def _claimed(output: Path, config: FinetuneConfig, processes: Processes) -> Iter
 
 
 def _table(
-    output: Path, teacher: Backbone, crops: Crops, config: FinetuneConfig, processes: Processes
+    output: Path, teacher: Backbone, crops: Crops, processes: Processes, made: bool
 ) -> TargetTable:
     path = output / _TARGETS
-    if processes.first and not path.exists():
+    if processes.first and not made:  # one without a checkpoint may be of other images
         LOG.info("finding out what position adds to the teacher's tokens")
-        make_table(teacher, crops, config).save(path)
+        make_table(teacher, crops, crops.config).save(path)
     processes.wait()
     return TargetTable.load(path).to(processes.device)
 

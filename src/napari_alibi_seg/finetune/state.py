@@ -91,8 +91,8 @@ class State:
             ) from error
         if header.get("corpus") != corpus:
             raise ModelError(
-                f"{path} was trained on other images than those given; give the same ones, or "
-                "start a new run with --init."
+                f"{path} was trained on other images than those given, or their pixels have "
+                "changed since; give the same ones, or start a new run with --init."
             )
         load_strictly(self.student.vit, _below(_STUDENT, tensors), path)
         load_strictly(self.mean.vit, _below(_MEAN, tensors), path)
