@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,19 +138,26 @@ def test_student_comes_nearer_to_its_target(arguments: list[str], tmp_path: Path
     assert [row["step"] for row in rows(run / "validation.csv")] == ["30", "60"]
 
 
-def test_interrupt_stops_after_a_step_and_keeps_it(arguments: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_stops_after_a_step_and_keeps_it(
+    number: signal.Signals, arguments: list[str], tmp_path: Path
+) -> None:
     run = tmp_path / "stopped"
     command = [*MODULE, *arguments, "--steps", "100000", "--output", str(run)]
-    process = subprocess.Popen(command, env=ONE_THREAD)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=ONE_THREAD, stdout=pipe, stderr=pipe, text=True)
     while not (run / "steps.csv").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
+    said, warned = process.communicate()
 
-    assert process.wait() == 0
+    assert process.returncode == 130
     card = json.loads((run / "card.json").read_text())
     assert card["training"]["steps"] == len(rows(run / "steps.csv"))
     assert card["training"]["complete"] is False
+    assert f"{run / 'student.safetensors'}: step {card['training']['steps']} of 100000" in said
+    assert f"go on with --output {run} --resume" in warned
 
 
 def test_full_disk_keeps_the_last_checkpoint(
@@ -242,8 +251,37 @@ def test_loss_that_is_no_number_stops_the_run(
 
     assert main([*arguments, *steep, "--steps", "8", "--output", str(run)]) == 1
 
-    assert "is not finite in step" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "is not finite in step" in said
+    assert "nothing had been saved yet" in said
     assert not (run / "student.safetensors").exists()
+
+
+def test_a_run_whose_loss_is_no_number_says_how_to_go_on_from_its_student(
+    uninterrupted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    steep = replace(
+        read_config(uninterrupted / "config.json"), learning_rate=1e30, clip=1e30, steps=16
+    )
+    (uninterrupted / "config.json").write_text(steep.to_json())
+
+    assert main(["--resume", "--output", str(uninterrupted)]) == 1
+
+    said = capfd.readouterr().err
+    advised = re.search("start a run in another --output with (.*) and a lower", said)
+    assert advised is not None
+    again = [*advised[1].split(), "--learning-rate", "1e-3", "--clip", "1"]
+    assert main([*again, "--steps", "2", "--output", str(tmp_path / "again")]) == 0
+
+
+def test_a_finished_run_tells_its_student_and_its_figures(
+    uninterrupted: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capfd.readouterr()
+    assert main(["--resume", "--output", str(uninterrupted)]) == 0
+    said = capfd.readouterr().out
+    assert f"{uninterrupted / 'student.safetensors'}: step 8 of 8" in said
+    assert "cosine_distance: 0." in said
 
 
 def test_resume_refuses_a_changed_config(

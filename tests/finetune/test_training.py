@@ -195,3 +195,4 @@ def test_help_explains_every_option_with_its_default() -> None:
         assert name == "images" or f"--{name.replace('_', '-')}" in text
         assert option.text in text
     assert "[logits per token] (default: 0.0884)" in text
+    assert "130 interrupted" in text

@@ -1,4 +1,8 @@
-"""Command line of the finetuning; see ``--help``."""
+"""Command line of the finetuning; see ``--help``.
+
+Exit codes: 0 done, 1 a loss that is no number, 2 wrong usage, 3 image, 5 model, 7 output, 8 device,
+130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import EnumType
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -24,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_alibi_seg.finetune.config import Option
+    from napari_alibi_seg.finetune.session import Outcome
+
+_INTERRUPTED = 130
+_EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,13 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from napari_alibi_seg.finetune.session import finetune
 
-        finetune(_config(given, config, output if resume else None), output, resume)
+        outcome = finetune(_config(given, config, output if resume else None), output, resume)
     except AlibiSegError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
-    return 0
+        sys.stderr.write("Interrupted before a step was taken.\n")
+        return _INTERRUPTED
+    if outcome is None:
+        return 0
+    sys.stdout.write(_summary(outcome))
+    if outcome.step == outcome.steps:
+        return 0
+    sys.stderr.write(f"Interrupted and saved; go on with --output {output} --resume.\n")
+    return _INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m napari_alibi_seg.finetune",
         description="Distil a vision transformer into its ALiBi form.",
+        epilog=_EXIT_CODES,
         argument_default=argparse.SUPPRESS,
     )
     made.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
@@ -72,6 +88,13 @@ def parser() -> argparse.ArgumentParser:
         flag = name if name == "images" else f"--{name.replace('_', '-')}"
         made.add_argument(flag, help=_help(option, kind, default), **_reading(name, kind))
     return made
+
+
+def _summary(outcome: Outcome) -> str:
+    scores = {} if outcome.scores is None else asdict(outcome.scores)
+    lines = [f"{outcome.student}: step {outcome.step} of {outcome.steps}"]
+    lines += [f"{name}: {value:.4g}" for name, value in scores.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _reading(name: str, kind: Any) -> dict[str, Any]:

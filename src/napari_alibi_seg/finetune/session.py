@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -26,16 +26,17 @@ from napari_alibi_seg.finetune.config import CONFIG_FILE, ConfigError, FinetuneC
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import Corpus, read_corpus
 from napari_alibi_seg.finetune.logs import run_log
-from napari_alibi_seg.finetune.processes import Processes, joined_processes
+from napari_alibi_seg.finetune.processes import joined_processes
 from napari_alibi_seg.finetune.state import export, start
 from napari_alibi_seg.finetune.targets import TargetTable, make_table
-from napari_alibi_seg.finetune.training import Trainer
+from napari_alibi_seg.finetune.training import Trainer, TrainingError
 from napari_alibi_seg.finetune.validation import Scores, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
+    from napari_alibi_seg.finetune.training import StepReport
 
 LOG = logging.getLogger(__name__)
 
@@ -47,7 +48,27 @@ BAR: dict[str, Any] = {
 }
 
 
-def finetune(config: FinetuneConfig, output: Path, resume: bool) -> None:
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has reached when it ends.
+
+    Attributes
+    ----------
+    student : Path
+        The exported model.
+    step, steps : int
+        Steps taken, and those of the whole schedule.
+    scores : Scores or None
+        The last validation; None if there was none yet.
+    """
+
+    student: Path
+    step: int
+    steps: int
+    scores: Scores | None
+
+
+def finetune(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
     """Train, or go on training, in a folder.
 
     Parameters
@@ -60,12 +81,17 @@ def finetune(config: FinetuneConfig, output: Path, resume: bool) -> None:
     resume : bool
         Go on with the run in `output`; else the folder must be new or empty.
 
+    Returns
+    -------
+    Outcome or None
+        None in all processes of torchrun but the first, which writes the files.
+
     Raises
     ------
     AlibiSegError
         Of the kind that fits: images, model, config, output or a loss that is not finite.
     """
-    with joined_processes(config.device) as processes:
+    with joined_processes(config.device) as processes, ExitStack() as held:
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
@@ -75,17 +101,18 @@ def finetune(config: FinetuneConfig, output: Path, resume: bool) -> None:
         files = partial(tqdm, desc="images", disable=not processes.first, **BAR)
         corpus = read_corpus([Path(image) for image in config.images], config, files)
         state = start(config, teacher, identity)
-        with _claimed(output, processes):
-            started = (output / CHECKPOINT).exists()
-            if started:
-                state.load(output / CHECKPOINT, corpus.digest())
-            if processes.first:
-                with replacing(output / CONFIG_FILE) as aside:
-                    aside.write_text(config.to_json() + "\n", encoding="utf-8")
-            crops = Crops(corpus, corpus.training, config)
-            table = _table(output, teacher, crops, processes, made=started)
-            trainer = Trainer(config, processes, teacher, table, crops, state)
-            Session(output, trainer, corpus, identity).run()
+        if processes.first:
+            held.enter_context(_claimed(output))
+        processes.wait()
+        if (output / CHECKPOINT).exists():
+            state.load(output / CHECKPOINT, corpus.digest())
+        crops = Crops(corpus, corpus.training, config)
+        if processes.first:
+            _prepare(output, teacher, crops, begun=state.step > 0)
+        processes.wait()
+        table = TargetTable.load(output / _TARGETS).to(processes.device)
+        trainer = Trainer(config, processes, teacher, table, crops, state)
+        return Session(output, trainer, corpus, identity).run()
 
 
 class Session:
@@ -112,31 +139,22 @@ class Session:
         self._identity = identity
         self._scores: Scores | None = None
 
-    def run(self) -> None:
+    def run(self) -> Outcome | None:
         """Train until the schedule is complete or a signal asks to stop; write the files."""
         if not self._trainer.processes.first:
             self._follow()
-            return
-        config, state = self._trainer.config, self._trainer.state
-        held_out = Crops(self._corpus, self._corpus.validation, config, augmented=False)
-        validation = Validation(self._trainer.teacher, self._trainer.table, held_out)
-        saved = started = clock()
-        bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
-        with _stop_wish() as stop, bar, run_log(self._output, state.step) as log:
-            self._scores = Scores.of(log.last("validation"))
-            for report in self._trainer.steps(stop):
-                bar.set_postfix(loss=f"{report.loss:.4f}", refresh=False)
-                bar.update()
-                log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
-                if state.step % config.validate_every == 0 or state.step == config.steps:
-                    self._scores = validation.score(state.mean)
-                    log.add("validation", state.step, asdict(self._scores))
-                if clock() - saved >= 60 * config.checkpoint_minutes:
-                    self.save()
-                    saved = clock()
-                if report.stop:
-                    break
-        self.save()
+            return None
+        with _stop_wish() as stop, self._notes() as note:
+            try:
+                for report in self._trainer.steps(stop):
+                    note(report)
+                    if report.stop:
+                        break
+            except TrainingError as error:
+                raise TrainingError(f"{error}; {self._remedy()}.") from error
+            self.save()
+        state, steps = self._trainer.state, self._trainer.config.steps
+        return Outcome(self._output / STUDENT, state.step, steps, self._scores)
 
     def save(self) -> None:
         """Write the checkpoint, the student and its card."""
@@ -148,6 +166,43 @@ class Session:
             config, state, self._identity, self._corpus, self._scores, self._output / STUDENT
         )
         card.write(self._output)
+
+    @contextmanager
+    def _notes(self) -> Iterator[Callable[[StepReport], None]]:
+        """Give what shows and logs a step, validates and saves when it is time."""
+        config, state = self._trainer.config, self._trainer.state
+        held_out = Crops(self._corpus, self._corpus.validation, config, augmented=False)
+        validation = Validation(self._trainer.teacher, self._trainer.table, held_out)
+        saved = started = clock()
+        bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
+
+        def note(report: StepReport) -> None:
+            nonlocal saved
+            bar.set_postfix(loss=f"{report.loss:.4f}", refresh=False)
+            bar.update()
+            log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
+            if state.step % config.validate_every == 0 or state.step == config.steps:
+                self._scores = validation.score(state.mean)
+                log.add("validation", state.step, asdict(self._scores))
+            if clock() - saved >= 60 * config.checkpoint_minutes:
+                self.save()
+                saved = clock()
+
+        with bar, run_log(self._output, state.step) as log:
+            self._scores = Scores.of(log.last("validation"))
+            yield note
+
+    def _remedy(self) -> str:
+        """Return what to do after a loss that was not finite, which --resume would repeat."""
+        start, student = f"--config {self._output / CONFIG_FILE}", self._output / STUDENT
+        if student.exists():
+            kept, start = "its last checkpoint was kept", f"{start} --init {student}"
+        else:
+            kept = "nothing had been saved yet"
+        return (
+            f"{kept}, so start a run in another --output with {start} and a lower --learning-rate "
+            "or a longer --warmup"
+        )
 
     def _follow(self) -> None:
         with _stop_wish() as stop:
@@ -188,12 +243,8 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
 
 
 @contextmanager
-def _claimed(output: Path, processes: Processes) -> Iterator[None]:
+def _claimed(output: Path) -> Iterator[None]:
     """Keep other runs out of the folder until the end, also until a violent one."""
-    if not processes.first:
-        processes.wait()
-        yield
-        return
     lock = FileLock(output / _LOCK, timeout=0)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -208,21 +259,18 @@ def _claimed(output: Path, processes: Processes) -> Iterator[None]:
             "give another --output."
         ) from error
     try:
-        processes.wait()
         yield
     finally:
         lock.release()
 
 
-def _table(
-    output: Path, teacher: Backbone, crops: Crops, processes: Processes, made: bool
-) -> TargetTable:
+def _prepare(output: Path, teacher: Backbone, crops: Crops, begun: bool) -> None:
+    with replacing(output / CONFIG_FILE) as aside:
+        aside.write_text(crops.config.to_json() + "\n", encoding="utf-8")
     path = output / _TARGETS
-    if processes.first and not made:  # one without a checkpoint may be of other images
+    if not begun or not path.exists():  # a table without a checkpoint may be of other images
         LOG.info("finding out what position adds to the teacher's tokens")
         make_table(teacher, crops, crops.config).save(path)
-    processes.wait()
-    return TargetTable.load(path).to(processes.device)
 
 
 @contextmanager

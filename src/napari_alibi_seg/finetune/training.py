@@ -226,8 +226,7 @@ class Trainer:
             return
         raise TrainingError(
             f"The loss ({loss}) or its gradient ({norm}) is not finite in step "
-            f"{self.state.step + 1}, so the run stopped and its last checkpoint was kept; start "
-            "again with a lower --learning-rate or a longer --warmup."
+            f"{self.state.step + 1}"
         )
 
     def _prefetched(self) -> Iterator[list[Portion]]:
