@@ -129,6 +129,19 @@ def test_teacher_that_is_an_alibi_model(
     assert_refused(command, tmp_path / "run", 5, "already is an ALiBi model", capfd)
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"), [(["--seed", "-1"], "seed must be"), (["--crop-shares", "1"], "length")]
+)
+def test_options_that_cannot_be(
+    option: list[str],
+    reason: str,
+    tmp_path: Path,
+    arguments: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert_refused([*arguments, *option], tmp_path / "run", 2, reason, capfd)
+
+
 def test_crops_that_are_no_whole_patches(
     tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +169,7 @@ def test_config_that_is_none(text: str) -> None:
         {"noise": -1.0},
         {"clip": float("nan")},
         {"memory": float("inf")},
+        {"seed": -1},
     ],
 )
 def test_options_out_of_range(options: dict[str, object]) -> None:

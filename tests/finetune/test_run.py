@@ -116,6 +116,14 @@ def test_two_processes_reach_the_weights_of_one(
     assert_equal_weights(uninterrupted, run, tolerance=2e-5)
 
 
+def test_crop_sizes_alone_are_taken_equally_often(arguments: list[str], tmp_path: Path) -> None:
+    start = arguments.index("--crop-shares")
+    assert arguments[start - 2 : start] == ["32", "48"]
+    command = [*arguments[:start], *arguments[start + 3 :], "--steps", "1"]
+    assert main([*command, "--output", str(tmp_path)]) == 0
+    assert read_config(tmp_path / "config.json").crop_shares == (1.0, 1.0)
+
+
 def test_accumulated_batches_see_as_many_crops_more(arguments: list[str], tmp_path: Path) -> None:
     crops = {}
     for times in ("1", "3"):

@@ -8,6 +8,7 @@ from enum import EnumType, StrEnum
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
+from napari_alibi_seg.core.choices import LARGEST_SEED
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.geometry import Distance, Geometry, Slopes
 
@@ -103,7 +104,11 @@ class FinetuneConfig:
         tuple[int, ...], Option("sides of the square crops; a batch has one of them", "px")
     ] = (112, 168, 224, 336, 392)
     crop_shares: Annotated[
-        tuple[float, ...], Option("relative number of batches of each crop size, in their order")
+        tuple[float, ...],
+        Option(
+            "relative number of batches of each crop size, in their order; equal ones where only "
+            "--crop-sizes is given, and another number of them"
+        ),
     ] = (0.2, 0.25, 0.25, 0.1, 0.2)
     magnification: Annotated[
         tuple[float, ...], Option("smallest and largest magnification before cropping", "times")
@@ -183,6 +188,7 @@ class FinetuneConfig:
                 and min(self.brightness, self.contrast, self.noise) >= 0
                 and self.contrast < 1
             ),
+            f"seed must be from 0 to {LARGEST_SEED}": 0 <= self.seed <= LARGEST_SEED,
         }
         for rule, kept in checks.items():
             if not kept:
