@@ -32,7 +32,7 @@ PLAIN = replace(CONFIG, grey=0.0, brightness=0.0, contrast=0.0, noise=0.0)
 
 @pytest.fixture
 def mixed(tmp_path: Path, texture: Texture) -> Path:
-    """One file of each kind that is read, in folders, and four that are not."""
+    """One file of each kind that is read, in folders, and five that are not."""
     deeper = tmp_path / "a" / "b"
     deeper.mkdir(parents=True)
     Image.fromarray(texture(0)).save(tmp_path / "grey.png")
@@ -40,10 +40,16 @@ def mixed(tmp_path: Path, texture: Texture) -> Path:
     tifffile.imwrite(deeper / "deep.tif", texture(2).astype(np.uint16) * 150 + 4000)
     pages = np.stack([texture(seed) for seed in range(3)])
     tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack")
+    with tifffile.TiffWriter(tmp_path / "written.tif") as written:
+        for seed, shape in enumerate([(64, 64), (64, 64), (16, 16)]):
+            written.write(texture(seed, shape), compression="deflate" if seed else None)
+    channels = {"axes": "CYX"}
+    tifffile.imwrite(tmp_path / "channels.tif", pages[:2, :40], metadata=channels, imagej=True)
     zarr.save_array(str(tmp_path / "a" / "lazy.zarr"), texture(5))
     (tmp_path / "truncated.png").write_bytes((tmp_path / "grey.png").read_bytes()[:200])
     (tmp_path / "notes.txt").write_text("no picture")
     Image.fromarray(texture(3, (20, 90))).save(tmp_path / "narrow.png")
+    tifffile.imwrite(tmp_path / "many.tif", np.stack([pages, pages]), photometric="minisblack")
     tifffile.imwrite(tmp_path / "blank.tif", np.full((64, 64), np.nan, np.float32))
     return tmp_path
 
@@ -52,17 +58,30 @@ def test_every_kind_is_read_and_the_rest_is_skipped_by_name(mixed: Path) -> None
     corpus = read_corpus([mixed], CONFIG)
     pictures = corpus.training + corpus.validation
 
-    planes = sorted((picture.name, picture.index) for picture in pictures)
+    planes = sorted((picture.name, picture.number, picture.index) for picture in pictures)
     assert planes == [
-        ("a/b/colour.jpg", ()),
-        ("a/b/deep.tif", ()),
-        ("a/lazy.zarr", ()),
-        ("grey.png", ()),
-        ("pages.tif", (0,)),
-        ("pages.tif", (1,)),
-        ("pages.tif", (2,)),
+        ("a/b/colour.jpg", 0, ()),
+        ("a/b/deep.tif", 0, ()),
+        ("a/lazy.zarr", 0, ()),
+        ("channels.tif", 0, (0,)),
+        ("channels.tif", 0, (1,)),
+        ("grey.png", 0, ()),
+        ("pages.tif", 0, (0,)),
+        ("pages.tif", 0, (1,)),
+        ("pages.tif", 0, (2,)),
+        ("written.tif", 0, ()),
+        ("written.tif", 1, ()),
     ]
-    assert set(corpus.skipped) == {"truncated.png", "notes.txt", "narrow.png", "blank.tif"}
+    unread = {"truncated.png", "notes.txt", "narrow.png", "many.tif", "blank.tif"}
+    assert set(corpus.skipped) == unread
+    assert not any("--" in reason for reason in corpus.skipped.values())
+
+
+def test_planes_beyond_memory_are_read_anew_from_where_they_were(mixed: Path) -> None:
+    kept, anew = (read_corpus([mixed], replace(CONFIG, memory=m)) for m in (1.0, 1e-9))
+    assert kept.digest() == anew.digest()
+    for picture in kept.training + kept.validation:
+        np.testing.assert_array_equal(kept.pixels(picture), anew.pixels(picture))
 
 
 def test_sixteen_bits_are_stretched_like_eight(mixed: Path, texture: Texture) -> None:

@@ -52,6 +52,25 @@ def test_of_a_stack_the_middle_plane_is_taken(tmp_path, gradient):
     assert np.ptp(read_square(tmp_path / "stack.tif").pixels) > 0.9
 
 
+def test_pages_that_nothing_names_are_a_stack_however_they_were_written(tmp_path, gradient):
+    stack = [Image.fromarray(np.uint8(gradient / 40 * (plane == 2))) for plane in range(5)]
+    stack[0].save(tmp_path / "pages.tif", save_all=True, append_images=stack[1:])
+    with tifffile.TiffWriter(tmp_path / "written.tif") as written:
+        for plane in stack:
+            written.write(np.asarray(plane))
+        written.write(np.zeros((20, 20), np.uint8))
+    for name in ("pages.tif", "written.tif"):
+        assert np.ptp(read_square(tmp_path / name).pixels) > 0.9
+
+
+def test_what_cannot_be_used_is_told_without_options_that_there_are_not(tmp_path, gradient):
+    many = np.zeros((2, 2, *gradient.shape), np.uint8)
+    tifffile.imwrite(tmp_path / "many.tif", many, photometric="minisblack")
+    with pytest.raises(ImageError, match="images of their own") as refused:
+        read_square(tmp_path / "many.tif")
+    assert "--" not in str(refused.value)
+
+
 def test_a_view_covers_any_side_in_three_channels(tmp_path, gradient):
     view = read_square(save(tmp_path / "a.png", gradient.astype(np.uint8))).view(84)
     assert view.shape == (1, 3, 84, 84)

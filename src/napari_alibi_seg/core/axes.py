@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.stored import Stored, copyable
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ def _unnamed(stored: Stored) -> ImageError:
     count = len(stored.shape)
     likely = "YXS" if count == 3 and stored.shape[-1] in (3, 4) else "TZYXC"[-count - 1 : -1]
     example = "TZYXC" if count == 5 else likely
-    return ImageError(
-        f"The shape of {stored.name} is {stored.shape} and nothing tells what its dimensions are; "
-        f"name each, for example axes={example!r} (--axes {example}): {_LETTERS}."
+    return UnsettledError(
+        f"The shape of {stored.name} is {stored.shape} and nothing tells what its dimensions are",
+        f"name each, for example axes={example!r} (--axes {example}): {_LETTERS}",
     )
 
 
@@ -105,9 +105,10 @@ def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int,
     letters = ordered.axes or ""
     count = ordered.shape[-1] if letters[-1] in "CS" else 1
     if letters.endswith("CS"):
-        raise ImageError(
-            f"There are both channels and colours in {ordered.name}; name the channels Z or T with "
-            "axes (--axes), or save one of them as an image of its own."
+        raise UnsettledError(
+            f"There are both channels and colours in {ordered.name}",
+            "name the channels Z or T with axes (--axes), or save one of them as an image of its "
+            "own",
         )
     if channels is None:
         if letters[-1] == "S" and count <= 4:
@@ -124,10 +125,10 @@ def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int,
 
 def _unchosen(ordered: Stored, count: int) -> ImageError:
     colour = "; if they are colours, name that axis S instead of C, as in axes='YXS' (--axes YXS)"
-    return ImageError(
-        f"There are {count} channels in {ordered.name}; choose one as grey, as in channels=[0] "
-        "(--channels 0), or three as red, green and blue, as in channels=[0, 1, 2] "
-        f"(--channels 0,1,2){colour if count in (3, 4) else ''}."
+    return UnsettledError(
+        f"There are {count} channels in {ordered.name}",
+        "choose one as grey, as in channels=[0] (--channels 0), or three as red, green and blue, "
+        f"as in channels=[0, 1, 2] (--channels 0,1,2){colour if count in (3, 4) else ''}",
     )
 
 

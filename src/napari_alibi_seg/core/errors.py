@@ -19,6 +19,25 @@ class ImageError(AlibiSegError):
     exit_code = 3
 
 
+class UnsettledError(ImageError):
+    """An image could be read if its axes, channels or dataset were named.
+
+    Parameters
+    ----------
+    trouble : str
+        What is not settled.
+    remedy : str
+        Which options settle it, for those who have them.
+    """
+
+    def __init__(self, trouble: str, remedy: str) -> None:
+        super().__init__(trouble, remedy)
+        self.trouble = trouble
+
+    def __str__(self) -> str:
+        return "{}; {}.".format(*self.args)
+
+
 class ScribbleError(AlibiSegError):
     """The scribbles do not fit the image or do not hold two classes."""
 

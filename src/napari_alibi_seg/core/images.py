@@ -5,6 +5,7 @@ One order of axes holds everywhere: a subsequence of TZYXC.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.axes import settle_axes, settle_channels
-from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.planes import Depth, Plane, robust_levels
 from napari_alibi_seg.core.stored import Stored, as_array
 
@@ -156,6 +157,39 @@ def read_image(
 
     image = settle(open_stored(Path(path), dataset), axes, channels)
     return replace(image, spacing=spacing)
+
+
+def read_pictures(path: Path) -> list[Micrograph]:
+    """Read all that a file holds, for uses to which it is one how planes follow each other.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_image`; every image of a TIFF is taken, and unnamed pages, or channels, are
+        planes.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of an unknown kind, or holds more than planes.
+    """
+    from napari_alibi_seg.core.reading import open_every
+
+    try:
+        return [_picture(stored) for stored in open_every(path)]
+    except UnsettledError as error:
+        raise ImageError(
+            f"{error.trouble}; save what is to be used of it as images of their own."
+        ) from error
+
+
+def _picture(stored: Stored) -> Micrograph:
+    try:
+        return settle(stored, None, None)
+    except UnsettledError:
+        with suppress(ImageError):
+            return settle(stored, "ZYX", None)
+        raise
 
 
 def as_micrograph(

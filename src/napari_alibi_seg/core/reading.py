@@ -19,7 +19,13 @@ from PIL import Image
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.pixel_size import resolution_size
 from napari_alibi_seg.core.stored import Stored, greys, reading
-from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, measured_tiff, named_axes, open_tiff
+from napari_alibi_seg.core.tiff import (
+    TIFF_SUFFIXES,
+    measured_tiff,
+    named_axes,
+    open_tiff,
+    open_tiffs,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +73,20 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
         f"{path} is of an unknown kind; use .tif, .tiff, .png, .jpg, .jpeg, .h5, .hdf5 or an "
         "OME-Zarr folder."
     )
+
+
+def open_every(path: Path) -> list[Stored]:
+    """Open an image file of any known format, and every image of a TIFF.
+
+    Raises
+    ------
+    ImageError
+        As for `open_stored`.
+    """
+    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
+        return [open_stored(path)]
+    with reading(path):
+        return open_tiffs(path)
 
 
 def told_axes(path: Path) -> str | None:

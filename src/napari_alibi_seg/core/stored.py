@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.errors import ImageError, UnsettledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -167,7 +167,7 @@ def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None
         raise nothing_in(path)
     held = ", ".join(f"{name} {shape}" for name, shape in found.items())
     trouble = "holds several arrays" if dataset is None else f"holds no {dataset!r}"
-    raise ImageError(f"{path} {trouble}; choose a dataset (--dataset NAME) among: {held}.")
+    raise UnsettledError(f"{path} {trouble}", f"choose a dataset (--dataset NAME) among: {held}")
 
 
 def nothing_in(path: Path) -> ImageError:

@@ -46,16 +46,13 @@ def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
     """Open a TIFF; see `napari_alibi_seg.core.reading.open_stored`."""
     with tifffile.TiffFile(path) as tiff:
         found = {str(number): series.shape for number, series in enumerate(tiff.series)}
-        number = int(choose(path, found, dataset))
-        series = tiff.series[number]
-        _require_whole(path, tiff, series)
-        data, axes = _tiff_data(path, number, series), _tiff_axes(series)
-        size = _pixel_size(tiff, number)
-        palette = None if indices else _palette(tiff, series.keyframe)
-    if palette is not None:
-        data = greys(palette[np.asarray(data[...])])
-        axes = f"{axes}S"[: data.ndim]
-    return Stored(data, axes, size, path)
+        return _opened(path, tiff, int(choose(path, found, dataset)), indices)
+
+
+def open_tiffs(path: Path) -> list[Stored]:
+    """Open every image of a TIFF, of which programs that write page by page make many."""
+    with tifffile.TiffFile(path) as tiff:
+        return [_opened(path, tiff, number, indices=False) for number in range(len(tiff.series))]
 
 
 def needs_bigtiff(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
@@ -73,6 +70,17 @@ def named_axes(path: Path) -> str | None:
     """Return the axes that the first image of a TIFF names; None if it names none."""
     with tifffile.TiffFile(path) as tiff:
         return _tiff_axes(tiff.series[0])
+
+
+def _opened(path: Path, tiff: tifffile.TiffFile, number: int, indices: bool) -> Stored:
+    series = tiff.series[number]
+    _require_whole(path, tiff, series)
+    data, axes = _tiff_data(path, number, series), _tiff_axes(series)
+    palette = None if indices else _palette(tiff, series.keyframe)
+    if palette is not None:
+        data = greys(palette[np.asarray(data[...])])
+        axes = f"{axes}S"[: data.ndim]
+    return Stored(data, axes, _pixel_size(tiff, number), path)
 
 
 def _require_whole(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images import read_image
-from napari_alibi_seg.core.planes import Levels, Plane, Window, robust_levels
+from napari_alibi_seg.core.images import read_pictures
+from napari_alibi_seg.core.planes import Plane, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.planes import Levels
     from napari_alibi_seg.finetune.config import FinetuneConfig
 
 LOG = logging.getLogger(__name__)
@@ -40,8 +40,10 @@ class Picture:
         The file.
     name : str
         Path below the folder that was given; decides whether the picture is held out.
+    number : int
+        Which image of the file.
     index : tuple of int
-        Which plane.
+        Which plane of that.
     levels : Levels
         Raw values of the whole image that become 0 and 1.
     content : str
@@ -50,6 +52,7 @@ class Picture:
 
     path: Path
     name: str
+    number: int
     index: tuple[int, ...]
     levels: Levels
     content: str
@@ -80,7 +83,8 @@ class Corpus:
         """Return a picture's pixels, (Y, X, 1 or 3), its levels stretched to 0 and 255."""
         if picture in self._kept:
             return self._kept[picture]
-        pixels = _decoded(_micrograph(picture.path), picture.index, picture.levels)
+        micrograph = read_pictures(picture.path)[picture.number]
+        pixels = _decoded(micrograph, picture.index, picture.levels)
         self._keep(picture, pixels)
         return pixels
 
@@ -92,20 +96,30 @@ class Corpus:
         ImageError
             If it is no image, damaged, of no finite pixel, or too small.
         """
-        micrograph = _micrograph(path)
-        if min(micrograph.shape_yx) < _SMALLEST_SIDE:
+        micrographs = read_pictures(path)
+        shortest = max(min(micrograph.shape_yx) for micrograph in micrographs)
+        if shortest < _SMALLEST_SIDE:
             raise ImageError(
-                f"{path} is {min(micrograph.shape_yx)} px at its shortest; training needs "
-                f"{_SMALLEST_SIDE} px or more, so leave it out."
+                f"{path} is {shortest} px at its shortest; training needs {_SMALLEST_SIDE} px or "
+                "more, so leave it out."
             )
-        indices = micrograph.plane_indices()
-        levels = robust_levels([micrograph.plane(index) for index in indices])
-        pictures = []
-        for index in indices:
-            pixels = _decoded(micrograph, index, levels)
-            pictures.append(Picture(path, name, index, levels, _digest(pixels)))
-            self._keep(pictures[-1], pixels)
+        pictures = [
+            picture
+            for number, micrograph in enumerate(micrographs)
+            if min(micrograph.shape_yx) >= _SMALLEST_SIDE
+            for picture in self._planes(micrograph, path, name, number)
+        ]
         (self.validation if held_out else self.training).extend(pictures)
+
+    def _planes(
+        self, micrograph: Micrograph, path: Path, name: str, number: int
+    ) -> Iterator[Picture]:
+        levels = micrograph.levels
+        for index in micrograph.plane_indices():
+            pixels = _decoded(micrograph, index, levels)
+            picture = Picture(path, name, number, index, levels, _digest(pixels))
+            self._keep(picture, pixels)
+            yield picture
 
     def _keep(self, picture: Picture, pixels: NDArray[np.uint8]) -> None:
         if self._bytes < self.memory * 2**30:
@@ -115,7 +129,7 @@ class Corpus:
     def digest(self) -> str:
         """Return the SHA-256 over names, planes, levels, pixels and split, hexadecimal."""
         split = [
-            [(p.name, p.index, p.levels, p.content) for p in part]
+            [(p.name, p.number, p.index, p.levels, p.content) for p in part]
             for part in (self.training, self.validation)
         ]
         return hashlib.sha256(repr(split).encode()).hexdigest()
@@ -196,16 +210,6 @@ def _files(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if name not in images]
         found += [Path(parent, name) for name in files + images]
     return sorted(found)
-
-
-def _micrograph(path: Path) -> Micrograph:
-    try:
-        return read_image(path)
-    except ImageError:
-        # Whether unnamed pages are planes or times makes no difference here.
-        with suppress(ImageError):
-            return read_image(path, axes="ZYX")
-        raise
 
 
 def _decoded(micrograph: Micrograph, index: tuple[int, ...], levels: Levels) -> NDArray[np.uint8]:

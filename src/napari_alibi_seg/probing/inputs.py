@@ -14,7 +14,7 @@ from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.debiasing import Debiasing, debiased
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.features import usual_layer
-from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.images import read_pictures
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
 from napari_alibi_seg.core.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.results import images_among
@@ -146,9 +146,16 @@ def read_square(path: Path) -> Square:
     ImageError
         If the file cannot be read.
     """
-    image = read_image(path)
-    indices = image.plane_indices()
-    data = image.plane(indices[len(indices) // 2])
+    images = read_pictures(path)
+    largest = max(image.shape_yx for image in images)  # others are thumbnails or labels
+    stack = [
+        (image, index)
+        for image in images
+        if image.shape_yx == largest
+        for index in image.plane_indices()
+    ]
+    image, index = stack[len(stack) // 2]
+    data = image.plane(index)
     plane = Plane(data, robust_levels([data]))
     rows, columns = plane.shape
     side = min(rows, columns, LARGEST_SQUARE)
