@@ -310,6 +310,31 @@ def test_resume_takes_options_that_do_not_change_the_result(uninterrupted: Path)
     assert read_config(uninterrupted / "config.json").checkpoint_minutes == 3
 
 
+def test_a_run_goes_on_from_another_folder_than_it_was_started_in(
+    teacher_name: str,
+    images: Path,
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, _, weights = teacher_name.rpartition(":")
+    shutil.copy(weights, tmp_path / "weights.safetensors")
+    shutil.copytree(images, tmp_path / "images")
+    (tmp_path / "images" / "notes.txt").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    command = ["images", "--teacher", f"{name}:weights.safetensors", *arguments[3:]]
+    assert main([*command, "--steps", "1", "--output", "first"]) == 0
+    command += ["--steps", "1", "--init", "first/student.safetensors"]
+    assert main([*command, "--output", "second"]) == 0
+
+    monkeypatch.chdir(images)
+    assert main(["--resume", "--output", str(tmp_path / "second")]) == 0
+
+    assert str(tmp_path) in (tmp_path / "second" / "config.json").read_text()
+    for card in ("card.json", "card.md"):
+        assert str(tmp_path) not in (tmp_path / "second" / card).read_text()
+
+
 def test_resume_refuses_other_images(
     uninterrupted: Path, images: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,7 +125,7 @@ def _config(given: dict[str, Any], file: Path | None, resumed: Path | None) -> F
     sizes = values.get("crop_sizes", config.crop_sizes)
     if len(sizes) != len(config.crop_shares):
         values.setdefault("crop_shares", (1.0,) * len(sizes))
-    config = replace(config, **values)
+    config = replace(config, **values).from_anywhere()
     if not config.images and resumed is None:  # a run that is resumed knows its own, if it is one
         raise ConfigError("No images were given; name image files or folders with images.")
     return config

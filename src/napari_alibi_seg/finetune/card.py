@@ -82,7 +82,8 @@ def make_card(
     scores: Scores | None,
     student: Path,
 ) -> Card:
-    """Return the card of an exported student."""
+    """Return the card of an exported student, without the folders of this machine."""
+    config = config.without_folders()
     return Card(
         licence=config.licence,
         student={
@@ -92,7 +93,7 @@ def make_card(
             "geometry": json.loads(config.geometry.to_json()),
         },
         teacher={
-            "name": teacher.name,
+            "name": config.teacher,
             "architecture": teacher.architecture,
             "weights": teacher.weights,
         },

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from enum import EnumType, StrEnum
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -13,6 +14,7 @@ from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.geometry import Distance, Geometry, Slopes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CONFIG_FILE = "config.json"
@@ -198,6 +200,23 @@ class FinetuneConfig:
     def geometry(self) -> Geometry:
         """The student's ALiBi geometry."""
         return Geometry(self.distance, self.wrap, self.normalise, self.slopes, self.slope)
+
+    def from_anywhere(self) -> FinetuneConfig:
+        """Return the options with absolute paths, as a run needs that goes on from elsewhere."""
+        return self._with_paths(os.path.abspath)
+
+    def without_folders(self) -> FinetuneConfig:
+        """Return the options with the names of files and folders alone, as they are passed on."""
+        return self._with_paths(os.path.basename)
+
+    def _with_paths(self, change: Callable[[str], str]) -> FinetuneConfig:
+        def changed(name: str) -> str:
+            return change(name) if os.path.isfile(name) else name  # else the name of a model
+
+        *stock, file = self.teacher.split(":", 2)  # timm:<id>:<file>
+        teacher = ":".join([*stock, changed(file)]) if len(stock) == 2 else self.teacher
+        images = tuple(map(change, self.images))
+        return replace(self, images=images, teacher=teacher, init=changed(self.init))
 
     def to_json(self) -> str:
         """Return the options as an indented JSON object."""

@@ -186,7 +186,7 @@ def read_corpus(
             corpus.add(path, name, _held_out(name, config.held_out))
         except ImageError as error:
             LOG.warning("skipped: %s", error)
-            corpus.skipped[name] = str(error)
+            corpus.skipped[name] = str(error).replace(str(path), name)
     if not corpus.training and not corpus.validation:
         raise ImageError(
             f"No image was found in {', '.join(map(str, sources))} "
