@@ -10,7 +10,7 @@ import timm
 from safetensors.torch import save_file
 
 from napari_alibi_seg.core.checkpoints import build_alibi, save_backbone
-from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
+from napari_alibi_seg.core.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import ConfigError, FinetuneConfig
 
@@ -103,7 +103,11 @@ def test_teacher_of_another_architecture(
     ("architecture", "geometry", "reason"),
     [
         ("test_vit3", Geometry(slopes=Slopes.LEARNED), "96 channels"),
-        ("test_vit", PUBLISHED, "has the geometry"),
+        (
+            "test_vit",
+            Geometry(),
+            "another geometry than the options say (slopes constant, not learned)",
+        ),
     ],
 )
 def test_start_that_does_not_fit(
@@ -118,6 +122,13 @@ def test_start_that_does_not_fit(
     save_backbone(build_alibi(architecture, geometry), architecture, start)
     command = [*arguments, "--init", str(start)]
     assert_refused(command, tmp_path / "run", 5, reason, capfd)
+
+
+def test_start_that_is_no_alibi_model(
+    teacher_name: str, tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = [*arguments, "--init", teacher_name]
+    assert_refused(command, tmp_path / "run", 5, "is not an ALiBi model", capfd)
 
 
 def test_teacher_that_is_an_alibi_model(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -158,10 +158,19 @@ def export(state: State, architecture: str, path: Path, metadata: dict[str, str]
 
 def _student_from(config: FinetuneConfig, teacher: Backbone) -> Backbone:
     student, _ = load_backbone(config.init)
-    if student.geometry != config.geometry:
+    if student.geometry is None:
         raise ModelError(
-            f"The checkpoint {config.init} has the geometry {student.geometry}, but the options "
-            f"say {config.geometry}; give the checkpoint's geometry or start from the teacher."
+            f"The checkpoint {config.init} is not an ALiBi model; give a student of an earlier run "
+            "as --init, or leave that out to start from the teacher."
+        )
+    theirs, ours = asdict(student.geometry), asdict(config.geometry)
+    other = [
+        f"{key} {value}, not {ours[key]}" for key, value in theirs.items() if value != ours[key]
+    ]
+    if other:
+        raise ModelError(
+            f"The checkpoint {config.init} has another geometry than the options say "
+            f"({'; '.join(other)}); give its own or start from the teacher."
         )
     if (student.channels, student.patch_size) != (teacher.channels, teacher.patch_size):
         raise ModelError(
