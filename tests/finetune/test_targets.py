@@ -14,7 +14,7 @@ from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.targets import TargetTable, make_table, position_channels
-from napari_alibi_seg.finetune.validation import nearest_agreement, tile_cosine
+from napari_alibi_seg.finetune.validation import Validation, nearest_agreement, tile_cosine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,13 +35,14 @@ class Positional(torch.nn.Module):
 
     patch_size, channels = 16, 4
 
-    def __init__(self) -> None:
+    def __init__(self, known: float = 1.0) -> None:
         super().__init__()
+        self.known = known
         self.device_holder = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         colours = torch.nn.functional.avg_pool2d(images, 16).permute(0, 2, 3, 1)  # (B, h, w, 3)
-        column = torch.linspace(0, 1, colours.shape[2]).expand(colours.shape[:3])
+        column = torch.linspace(0, self.known, colours.shape[2]).expand(colours.shape[:3])
         return torch.cat([colours, column[..., None]], dim=-1)
 
 
@@ -99,11 +100,28 @@ def test_agreement_is_one_for_equal_and_chance_for_unrelated_tokens() -> None:
     assert nearest_agreement(torch.randn(4, 8, 8, 16), tokens) < 0.1
 
 
+def test_both_probes_tell_a_model_that_knows_its_columns_from_one_that_does_not(
+    crops: Crops,
+) -> None:
+    knowing, unknowing = Positional(), Positional(known=0.0)
+    table = TargetTable({}, torch.ones(4))
+    scores = Validation(knowing, table, crops).score(unknowing)
+
+    assert scores.teacher_loio_r2 > 0.3 > 0.1 > scores.loio_r2
+    assert scores.teacher_authors_r2 > scores.authors_r2 + 0.3
+    assert scores.null_r2 < 0.1
+    itself = Validation(knowing, table, crops).score(knowing)
+    assert itself.authors_r2 == scores.teacher_authors_r2
+    assert itself.null_r2 < 0.1 < itself.loio_r2
+
+
 def test_tiles_agree_better_the_less_a_geometry_knows_the_canvas(teacher: Backbone) -> None:
     images = torch.rand(1, 3, 256, 256)
 
     def agreement(geometry: Geometry) -> float:
-        return tile_cosine(convert_to_alibi("test_vit", teacher, geometry), images)
+        model = convert_to_alibi("test_vit", teacher, geometry)
+        with torch.no_grad():
+            return tile_cosine(model, images, model(images))
 
     assert agreement(Geometry(slope=2.0)) > agreement(PUBLISHED)
     assert agreement(Geometry(slope=50.0)) == pytest.approx(1, abs=1e-4)

@@ -2,13 +2,17 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_alibi_seg.core.position import channel_r2, leave_one_image_out_r2, ramps
+from napari_alibi_seg.core.position import (
+    authors_r2,
+    channel_r2,
+    leave_one_image_out_r2,
+    ramps,
+    rolled,
+)
 from napari_alibi_seg.probing.metrics import (
     ChannelMoments,
     authors_channel_r2,
-    authors_r2,
     left_out_channel_r2,
-    rolled,
     shuffled,
 )
 

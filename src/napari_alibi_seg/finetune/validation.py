@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from napari_alibi_seg.core.position import leave_one_image_out_r2
+from napari_alibi_seg.core.position import authors_r2, leave_one_image_out_r2, ramps, rolled
 from napari_alibi_seg.finetune.crops import Stream
 
 if TYPE_CHECKING:
@@ -43,9 +44,12 @@ class Scores:
         The same with the targets in the teacher's place.
     tile_cosine : float
         Mean cosine of the shared tokens of a 32 x 32 grid and its middle 16 x 16 alone.
-    loio_r2 : float
-        Leave-one-image-out R^2 of position (`leave_one_image_out_r2`).
-    teacher_loio_r2 : float
+    loio_r2, null_r2 : float
+        Leave-one-image-out R^2 of position (`leave_one_image_out_r2`), and that of the same tokens
+        `rolled`: what chance gives.
+    authors_r2 : float
+        The authors' probe of 32 x 32 grids (`authors_r2`), lr+ud.
+    teacher_loio_r2, teacher_authors_r2 : float
         The teacher's.
     """
 
@@ -55,7 +59,10 @@ class Scores:
     target_nearest_agreement: float
     tile_cosine: float
     loio_r2: float
+    null_r2: float
+    authors_r2: float
     teacher_loio_r2: float
+    teacher_authors_r2: float
 
     @classmethod
     def of(cls, figures: Mapping[str, float]) -> Scores | None:
@@ -85,23 +92,35 @@ class Validation:
         self._teacher = _tokens(teacher, self._images)
         device = next(teacher.parameters()).device
         self._targets = table.apply(self._teacher.to(device)).cpu()
+        self._seed = crops.config.seed
         self._teacher_loio = leave_one_image_out_r2([*self._teacher.numpy()])
+        self._teacher_authors = self._authors(_tokens(teacher, self._large))
 
     def score(self, student: Backbone) -> Scores:
         """Compare a student with the teacher."""
-        tokens = _tokens(student, self._images)
+        tokens, large = _tokens(student, self._images), _tokens(student, self._large)
+        random = np.random.default_rng(self._seed)
+        moved = [rolled(image, random) for image in tokens.numpy()]
         return Scores(
             cosine_distance=_distance(tokens, self._teacher),
             target_distance=_distance(tokens, self._targets),
             nearest_agreement=nearest_agreement(tokens, self._teacher),
             target_nearest_agreement=nearest_agreement(tokens, self._targets),
-            tile_cosine=tile_cosine(student, self._large),
+            tile_cosine=tile_cosine(student, self._large, large),
             loio_r2=leave_one_image_out_r2([*tokens.numpy()]),
+            null_r2=leave_one_image_out_r2(moved),
+            authors_r2=self._authors(large),
             teacher_loio_r2=self._teacher_loio,
+            teacher_authors_r2=self._teacher_authors,
         )
 
+    def _authors(self, tokens: Tensor) -> float:
+        random = np.random.default_rng(self._seed)
+        target = ramps((tokens.shape[1], tokens.shape[2]))["lr+ud"]
+        return float(np.mean([authors_r2(image, target, random) for image in tokens.numpy()]))
 
-def tile_cosine(backbone: Backbone, images: Tensor) -> float:
+
+def tile_cosine(backbone: Backbone, images: Tensor, whole: Tensor) -> float:
     """Return the mean cosine between tokens of images and of their middle, half as wide.
 
     Parameters
@@ -110,10 +129,12 @@ def tile_cosine(backbone: Backbone, images: Tensor) -> float:
         Any backbone.
     images : Tensor
         (B, 3, S, S), S an even number of patches, a multiple of four patches.
+    whole : Tensor
+        (B, h, w, C), their tokens.
     """
     quarter = images.shape[-1] // 4
     inner = images[..., quarter:-quarter, quarter:-quarter]
-    whole, part = _tokens(backbone, images), _tokens(backbone, inner)
+    part = _tokens(backbone, inner)
     margin = part.shape[1] // 2
     return 1 - _distance(whole[:, margin:-margin, margin:-margin], part)
 

@@ -11,17 +11,17 @@ from sklearn.metrics import r2_score
 
 from napari_alibi_seg.core.devices import choose_device, inference_precision
 from napari_alibi_seg.core.position import (
+    authors_r2,
     leave_one_image_out_predictions,
     leave_one_image_out_r2,
     ramps,
+    rolled,
 )
 from napari_alibi_seg.probing.metrics import (
     LEFT_OUT_ALPHA,
     ChannelMoments,
     authors_channel_r2,
-    authors_r2,
     left_out_channel_r2,
-    rolled,
     shuffled,
 )
 from napari_alibi_seg.probing.records import RAMPS, TABLE_FORM, LeftOut, ModelProbe, Stability

@@ -1,9 +1,4 @@
-"""The figures, from arrays alone; how features are made is no matter here.
-
-Two probes ask how well features predict position, and are never mixed up: the authors' own
-(Pawlowsky et al., arXiv 2603.16840), fitted and tested on one image, and the one of
-`napari_alibi_seg.core.position`, fitted on all images but one and tested on that.
-"""
+"""The probes of `core.position` for every channel of every layer, and a second null."""
 
 from __future__ import annotations
 
@@ -13,9 +8,8 @@ from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score
-from sklearn.preprocessing import StandardScaler
+
+from napari_alibi_seg.core.position import AUTHORS_ALPHA, authors_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,43 +18,9 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.position import FloatArray
 
-REPEATS = 6
-AUTHORS_ALPHA = 1.0
 LEFT_OUT_ALPHA = 100.0
-TOKENS_PER_SAMPLE = 36
 
 _SMALLEST_DEVIATION = 1e-6
-
-
-def authors_r2(tokens: FloatArray, targets: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return the authors' probe of one image: all channels, fitted and tested on that image.
-
-    A ridge regression (alpha 1) on standardised channels of ``h w // 36`` random tokens, scored
-    on all tokens. Interpolation between neighbouring tokens counts as position here, so smooth
-    features without any position score well above 0, and rough ones below.
-
-    Parameters
-    ----------
-    tokens : ndarray
-        (h, w, C).
-    targets : ndarray
-        (h, w, K).
-    rng : Generator
-        Draws the tokens.
-
-    Returns
-    -------
-    ndarray
-        (REPEATS, K) R^2, at most 1.
-    """
-    x, y = _rows(tokens).astype(np.float64), _rows(targets)
-    scores = []
-    for sample in _samples(len(x), rng):
-        scaler = StandardScaler().fit(x[sample])
-        ridge = Ridge(alpha=AUTHORS_ALPHA).fit(scaler.transform(x[sample]), y[sample])
-        predicted = ridge.predict(scaler.transform(x)).reshape(y.shape)
-        scores.append(r2_score(y, predicted, multioutput="raw_values"))
-    return np.array(scores)
 
 
 def authors_channel_r2(
@@ -81,7 +41,7 @@ def authors_channel_r2(
         (C, K) R^2.
     """
     x, y = _rows(tokens).astype(np.float64), _rows(targets)
-    scores = [_channel_r2(x, y, sample) for sample in _samples(len(x), rng)]
+    scores = [_channel_r2(x, y, sample) for sample in authors_samples(len(x), rng)]
     return np.asarray(np.mean(scores, axis=0))
 
 
@@ -167,15 +127,6 @@ def left_out_channel_r2(images: Sequence[ChannelMoments]) -> FloatArray:
     return np.asarray(np.mean([_tested(total - image, image) for image in images], axis=0))
 
 
-def rolled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return (h, w, C) tokens shifted circularly by a random amount along both axes.
-
-    Keeps what neighbouring tokens have in common and destroys where they are.
-    """
-    shift = [int(rng.integers(length)) for length in tokens.shape[:2]]
-    return np.roll(tokens, shift, axis=(0, 1))
-
-
 def shuffled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Return (h, w, C) tokens in random order."""
     return rng.permutation(_rows(tokens)).reshape(tokens.shape)
@@ -215,11 +166,6 @@ def _channel_r2(x: FloatArray, y: FloatArray, sample: NDArray[np.intp]) -> Float
         (aim**2).sum(axis=0) - 2 * weights * (z.T @ aim) + weights**2 * (z**2).sum(axis=0)[:, None]
     )
     return np.asarray(1.0 - residual / ((y - y.mean(axis=0)) ** 2).sum(axis=0))
-
-
-def _samples(tokens: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    count = tokens // TOKENS_PER_SAMPLE
-    return [rng.choice(tokens, count, replace=False) for _ in range(REPEATS)]
 
 
 def _rows(array: FloatArray) -> FloatArray:
