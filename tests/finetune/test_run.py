@@ -19,10 +19,12 @@ import torch
 from filelock import FileLock
 from PIL import Image
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.finetune import session
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import read_config
 from napari_alibi_seg.finetune.logs import run_log
@@ -75,6 +77,24 @@ def test_run_leaves_a_loadable_student_that_agrees_with_its_card(
     )
     assert "Apache-2.0" in (uninterrupted / "card.md").read_text()
     assert any((uninterrupted / "tensorboard").iterdir())
+
+
+def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    assert main([*arguments, "--steps", "2", "--validate-every", "1", "--output", str(run)]) == 0
+    assert capfd.readouterr().err.count("validating: ") == 2
+
+    with tqdm(total=4, initial=2) as bar:
+        before = bar.format_dict["elapsed"]
+        monkeypatch.setattr(session, "clock", iter([0.0, 1e6]).__next__)
+        with session.set_aside(bar, "validating"):
+            pass
+        assert bar.format_dict["elapsed"] < before - 1e5
 
 
 def test_saved_config_repeats_the_run(uninterrupted: Path, tmp_path: Path) -> None:

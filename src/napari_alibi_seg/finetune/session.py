@@ -182,10 +182,12 @@ class Session:
             bar.update()
             log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
             if state.step % config.validate_every == 0 or state.step == config.steps:
-                self._scores = validation.score(state.mean)
+                with set_aside(bar, "validating"):
+                    self._scores = validation.score(state.mean)
                 log.add("validation", state.step, asdict(self._scores))
             if clock() - saved >= 60 * config.checkpoint_minutes:
-                self.save()
+                with set_aside(bar, "saving"):
+                    self.save()
                 saved = clock()
 
         with bar, run_log(self._output, state.step) as log:
@@ -209,6 +211,18 @@ class Session:
             for report in self._trainer.steps(stop):
                 if report.stop:
                     break
+
+
+@contextmanager
+def set_aside(bar: tqdm[Any], what: str) -> Iterator[None]:
+    """Name on a bar what is done between steps, and leave its time out of their rate."""
+    bar.set_description(what)
+    began = clock()
+    yield
+    spent = clock() - began
+    bar.start_t += spent
+    bar.last_print_t += spent
+    bar.set_description("", refresh=False)
 
 
 def _check_folder(output: Path, config: FinetuneConfig, resume: bool) -> None:
