@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,9 +28,6 @@ from napari_alibi_seg.finetune import session
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import read_config
 from napari_alibi_seg.finetune.logs import run_log
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODULE = [sys.executable, "-m", "napari_alibi_seg.finetune"]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -128,12 +125,35 @@ def test_two_processes_reach_the_weights_of_one(
     uninterrupted: Path, arguments: list[str], tmp_path: Path
 ) -> None:
     run = tmp_path / "two"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, *MODULE[1:], *arguments, "--steps", "8", "--output", str(run)]
+    command = [*TWO, *MODULE[1:], *arguments, "--steps", "8", "--output", str(run)]
 
-    subprocess.run(command, check=True, env=ONE_THREAD)
+    ended = subprocess.run(command, check=True, env=ONE_THREAD, capture_output=True, text=True)
 
     assert_equal_weights(uninterrupted, run, tolerance=2e-5)
+    assert ended.stdout.count("step 8 of 8") == 1
+
+
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+@pytest.mark.parametrize("fault", ["is in use", "There is no file or folder"])
+def test_of_two_processes_one_tells_what_is_wrong(
+    fault: str, arguments: list[str], tmp_path: Path
+) -> None:
+    run, images = tmp_path / "run", tmp_path / "missing"
+    if fault == "is in use":  # which only the first process finds out
+        images = Path(arguments[0])
+        run.mkdir()
+        (run / "file").touch()
+    command = [*TWO, *MODULE[1:], str(images), *arguments[1:], "--output", str(run)]
+
+    ended = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True)
+
+    said = ended.stderr
+    assert ended.returncode
+    assert said.count("Error: ") - said.count("ChildFailedError: ") == 1
+    assert fault in said
+    assert "napari_alibi_seg/finetune/" not in said
 
 
 def test_crop_sizes_alone_are_taken_equally_often(arguments: list[str], tmp_path: Path) -> None:

@@ -11,9 +11,14 @@ import torch
 from torch import distributed
 
 from napari_alibi_seg.core.devices import choose_device
+from napari_alibi_seg.core.errors import AlibiSegError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class LeftError(AlibiSegError):
+    """Another process of the run has failed, and tells why."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,28 @@ class Processes:
         distributed.all_reduce(total)
         return total.tolist()
 
-    def wait(self) -> None:
-        """Wait until every process has come here."""
-        self.summed(0.0)
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Go on after the block only when every process has come through it.
+
+        Raises
+        ------
+        AlibiSegError
+            What was raised here, if this process is the first of those that failed.
+        LeftError
+            In all others, if any failed.
+        """
+        failure: AlibiSegError | None = None
+        try:
+            yield
+        except AlibiSegError as error:
+            failure = error
+        own = [failure is not None and rank == self.rank for rank in range(self.count)]
+        failed = self.summed(*own)
+        if failure is not None and failed.index(1) == self.rank:
+            raise failure
+        if any(failed):
+            raise LeftError("Another process of this run has failed.") from failure
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from napari_alibi_seg.finetune.config import CONFIG_FILE, ConfigError, FinetuneC
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import Corpus, read_corpus
 from napari_alibi_seg.finetune.logs import run_log
-from napari_alibi_seg.finetune.processes import joined_processes
+from napari_alibi_seg.finetune.processes import LeftError, joined_processes
 from napari_alibi_seg.finetune.state import export, start
 from napari_alibi_seg.finetune.targets import TargetTable, make_table
 from napari_alibi_seg.finetune.training import Trainer, TrainingError
@@ -84,32 +84,42 @@ def finetune(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | No
     Returns
     -------
     Outcome or None
-        None in all processes of torchrun but the first, which writes the files.
+        None in those processes of torchrun that have nothing to tell: all but the first, or all but
+        the one that failed.
 
     Raises
     ------
     AlibiSegError
         Of the kind that fits: images, model, config, output or a loss that is not finite.
     """
+    try:
+        return _run(config, output, resume)
+    except LeftError:
+        return None
+
+
+def _run(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
     with joined_processes(config.device) as processes, ExitStack() as held:
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        if processes.first:
-            _check_folder(output, config, resume)
-        teacher, identity = _teacher(config, processes.device)
-        files = partial(tqdm, desc="images", disable=not processes.first, **BAR)
-        corpus = read_corpus([Path(image) for image in config.images], config, files)
-        state = start(config, teacher, identity)
-        if processes.first:
-            held.enter_context(_claimed(output))
-        processes.wait()
-        if (output / CHECKPOINT).exists():
-            state.load(output / CHECKPOINT, corpus.digest())
+        with processes.together():
+            if processes.first:
+                _check_folder(output, config, resume)
+        with processes.together():
+            teacher, identity = _teacher(config, processes.device)
+            files = partial(tqdm, desc="images", disable=not processes.first, **BAR)
+            corpus = read_corpus([Path(image) for image in config.images], config, files)
+            state = start(config, teacher, identity)
+            if processes.first:
+                held.enter_context(_claimed(output))
+        with processes.together():
+            if (output / CHECKPOINT).exists():
+                state.load(output / CHECKPOINT, corpus.digest())
         crops = Crops(corpus, corpus.training, config)
-        if processes.first:
-            _prepare(output, teacher, crops, begun=state.step > 0)
-        processes.wait()
+        with processes.together():
+            if processes.first:
+                _prepare(output, teacher, crops, begun=state.step > 0)
         table = TargetTable.load(output / _TARGETS).to(processes.device)
         trainer = Trainer(config, processes, teacher, table, crops, state)
         return Session(output, trainer, corpus, identity).run()
@@ -140,20 +150,29 @@ class Session:
         self._scores: Scores | None = None
 
     def run(self) -> Outcome | None:
-        """Train until the schedule is complete or a signal asks to stop; write the files."""
-        if not self._trainer.processes.first:
-            self._follow()
+        """Train until the schedule is complete or a signal asks to stop; write the files.
+
+        Returns
+        -------
+        Outcome or None
+            None in all processes but the first.
+        """
+        processes, state = self._trainer.processes, self._trainer.state
+        with _stop_wish() as stop, ExitStack() as held:
+            with processes.together():
+                note = held.enter_context(self._notes()) if processes.first else None
+            for report in self._steps(stop):
+                with processes.together():
+                    if note is not None:
+                        note(report)
+                if report.stop:
+                    break
+            with processes.together():
+                if processes.first:
+                    self.save()
+        if not processes.first:
             return None
-        with _stop_wish() as stop, self._notes() as note:
-            try:
-                for report in self._trainer.steps(stop):
-                    note(report)
-                    if report.stop:
-                        break
-            except TrainingError as error:
-                raise TrainingError(f"{error}; {self._remedy()}.") from error
-            self.save()
-        state, steps = self._trainer.state, self._trainer.config.steps
+        steps = self._trainer.config.steps
         return Outcome(self._output / STUDENT, state.step, steps, self._scores)
 
     def save(self) -> None:
@@ -194,6 +213,13 @@ class Session:
             self._scores = Scores.of(log.last("validation"))
             yield note
 
+    def _steps(self, stop: Event) -> Iterator[StepReport]:
+        try:
+            yield from self._trainer.steps(stop)
+        except TrainingError as error:
+            with self._trainer.processes.together():  # all have the same loss
+                raise TrainingError(f"{error}; {self._remedy()}.") from error
+
     def _remedy(self) -> str:
         """Return what to do after a loss that was not finite, which --resume would repeat."""
         start, student = f"--config {self._output / CONFIG_FILE}", self._output / STUDENT
@@ -205,12 +231,6 @@ class Session:
             f"{kept}, so start a run in another --output with {start} and a lower --learning-rate "
             "or a longer --warmup"
         )
-
-    def _follow(self) -> None:
-        with _stop_wish() as stop:
-            for report in self._trainer.steps(stop):
-                if report.stop:
-                    break
 
 
 @contextmanager
