@@ -141,7 +141,12 @@ def test_teacher_that_is_an_alibi_model(
 
 
 @pytest.mark.parametrize(
-    ("option", "reason"), [(["--seed", "-1"], "seed must be"), (["--crop-shares", "1"], "length")]
+    ("option", "reason"),
+    [
+        (["--seed", "-1"], "seed must be"),
+        (["--crop-shares", "1"], "length"),
+        (["--sources", "nowhere.md"], "give a text file"),
+    ],
 )
 def test_options_that_cannot_be(
     option: list[str],

@@ -64,6 +64,7 @@ def test_run_leaves_a_loadable_student_that_agrees_with_its_card(
 
     assert identity.architecture == card["student"]["architecture"] == "test_vit"
     assert student.geometry == Geometry(**card["student"]["geometry"])
+    assert identity.weights == card["student"]["weights"]
     assert card["training"] == {"steps": 8, "crops": card["training"]["crops"], "complete": True}
     assert card["training"]["crops"] == sum(
         int(row["crops"]) for row in rows(uninterrupted / "steps.csv")
@@ -72,8 +73,9 @@ def test_run_leaves_a_loadable_student_that_agrees_with_its_card(
     assert float(rows(uninterrupted / "validation.csv")[-1]["cosine_distance"]) == pytest.approx(
         card["figures"]["cosine_distance"], rel=1e-4
     )
-    assert "Apache-2.0" in (uninterrupted / "card.md").read_text()
-    assert any((uninterrupted / "tensorboard").iterdir())
+    text = (uninterrupted / "card.md").read_text()
+    assert "Licence of the weights: Apache-2.0" in text
+    assert "not told; see --sources" in text
 
 
 def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
@@ -92,6 +94,16 @@ def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
         with session.set_aside(bar, "validating"):
             pass
         assert bar.format_dict["elapsed"] < before - 1e5
+
+
+def test_the_card_repeats_what_is_told_of_the_images(arguments: list[str], tmp_path: Path) -> None:
+    told = "# Blood smears\n\nLicence: CC BY-SA 4.0 (Müller)\n"
+    (tmp_path / "SOURCES.md").write_text(told, encoding="utf-8")
+    run = tmp_path / "run"
+    command = [*arguments, "--steps", "1", "--sources", str(tmp_path / "SOURCES.md")]
+    assert main([*command, "--output", str(run)]) == 0
+    assert json.loads((run / "card.json").read_text())["sources"] == told
+    assert "> Licence: CC BY-SA 4.0 (Müller)" in (run / "card.md").read_text(encoding="utf-8")
 
 
 def test_saved_config_repeats_the_run(uninterrupted: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ class Card:
     ----------
     licence : str
         Of the weights.
+    sources : str
+        Where the pictures come from and under which licences, as told; empty if it was not.
     student : dict
-        File name, its SHA-256, weights hash, architecture and geometry.
+        File name, its SHA-256, hash of the weights as models are identified by, architecture and
+        geometry.
     teacher : dict
         Name and weights hash.
     data : dict
@@ -48,6 +52,7 @@ class Card:
     """
 
     licence: str
+    sources: str
     student: dict[str, Any]
     teacher: dict[str, Any]
     data: dict[str, Any]
@@ -71,6 +76,8 @@ class Card:
             if isinstance(rows, dict):
                 parts += [f"## {title.capitalize()}", "", "| | |", "|---|---|"]
                 parts += [f"| {key} | {_cell(value)} |" for key, value in rows.items()] + [""]
+        told = self.sources.splitlines() or ["not told; see --sources"]
+        parts += ["## Sources of the images", "", *(f"> {line}".rstrip() for line in told), ""]
         return "\n".join(parts)
 
 
@@ -84,12 +91,15 @@ def make_card(
 ) -> Card:
     """Return the card of an exported student, without the folders of this machine."""
     config = config.without_folders()
+    made = load_backbone(student)[1]
     return Card(
         licence=config.licence,
+        sources=corpus.sources,
         student={
             "file": student.name,
             "sha256": hashlib.sha256(student.read_bytes()).hexdigest(),
-            "architecture": teacher.architecture,
+            "weights": made.weights,
+            "architecture": made.architecture,
             "geometry": json.loads(config.geometry.to_json()),
         },
         teacher={

@@ -150,6 +150,12 @@ class FinetuneConfig:
     licence: Annotated[
         str, Option("licence of the teacher's weights, which the student inherits")
     ] = "Apache-2.0"
+    sources: Annotated[
+        str,
+        Option(
+            "text file that names the sources and licences of the images, for the card", fixed=False
+        ),
+    ] = ""
     seed: Annotated[int, Option("seed of every random choice")] = 0
     device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps", fixed=False)] = "auto"
     precision: Annotated[
@@ -216,7 +222,8 @@ class FinetuneConfig:
         *stock, file = self.teacher.split(":", 2)  # timm:<id>:<file>
         teacher = ":".join([*stock, changed(file)]) if len(stock) == 2 else self.teacher
         images = tuple(map(change, self.images))
-        return replace(self, images=images, teacher=teacher, init=changed(self.init))
+        init, sources = changed(self.init), changed(self.sources)
+        return replace(self, images=images, teacher=teacher, init=init, sources=sources)
 
     def to_json(self) -> str:
         """Return the options as an indented JSON object."""

@@ -14,6 +14,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import read_pictures
 from napari_alibi_seg.core.planes import Plane, Window
+from napari_alibi_seg.finetune.config import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,6 +69,8 @@ class Corpus:
         The split.
     skipped : dict of str to str
         Files that cannot be used, and why.
+    sources : str
+        What is told of where they come from and of their licences.
     memory : float
         Decoded pixels to keep, GiB; pictures beyond are decoded anew each time.
     """
@@ -75,6 +78,7 @@ class Corpus:
     training: list[Picture]
     validation: list[Picture]
     skipped: dict[str, str]
+    sources: str
     memory: float
     _kept: dict[Picture, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
     _bytes: int = field(default=0, init=False, repr=False)
@@ -171,7 +175,7 @@ def read_corpus(
         Files and folders; folders are searched with all below; an OME-Zarr
         folder (``.zarr``) is one image.
     config : FinetuneConfig
-        For `held_out` and `memory`.
+        For `held_out`, `sources` and `memory`.
     progress : callable
         Wraps the iteration over files, as tqdm does.
 
@@ -179,8 +183,10 @@ def read_corpus(
     ------
     ImageError
         If a source cannot be read, or fewer than two pictures can be used.
+    ConfigError
+        If the text that names their sources cannot be read.
     """
-    corpus = Corpus([], [], {}, config.memory)
+    corpus = Corpus([], [], {}, _told(config.sources), config.memory)
     for path, name in progress(find_images(sources)):
         try:
             corpus.add(path, name, _held_out(name, config.held_out))
@@ -195,6 +201,16 @@ def read_corpus(
     if not corpus.validation or not corpus.training:
         _split_by_order(corpus)
     return corpus
+
+
+def _told(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8") if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The sources of the images cannot be read from {file} ({error}); give a text file as "
+            "--sources."
+        ) from error
 
 
 def _files(folder: Path) -> list[Path]:
