@@ -14,11 +14,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tqdm import tqdm
 
 from napari_alibi_seg.core.checkpoints import load_backbone
@@ -30,6 +32,7 @@ from napari_alibi_seg.finetune.config import read_config
 from napari_alibi_seg.finetune.logs import run_log
 
 MODULE = [sys.executable, "-m", "napari_alibi_seg.finetune"]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -76,6 +79,17 @@ def test_run_leaves_a_loadable_student_that_agrees_with_its_card(
     text = (uninterrupted / "card.md").read_text()
     assert "Licence of the weights: Apache-2.0" in text
     assert "not told; see --sources" in text
+
+
+def test_tensorboard_shows_what_the_tables_hold(uninterrupted: Path) -> None:
+    board = EventAccumulator(str(uninterrupted / "tensorboard")).Reload()
+    shown = [(event.step, event.value) for event in board.Scalars("steps/loss")]
+    losses = [(int(row["step"]), float(row["loss"])) for row in rows(uninterrupted / "steps.csv")]
+    assert len(shown) == 8
+    assert np.array(shown) == pytest.approx(np.array(losses), rel=1e-5)
+    [last] = board.Scalars("validation/loio_r2")
+    [row] = rows(uninterrupted / "validation.csv")
+    assert last.value == pytest.approx(float(row["loio_r2"]), rel=1e-5)
 
 
 def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
@@ -133,19 +147,19 @@ def test_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     assert [row["step"] for row in rows(run / "steps.csv")] == [str(n) for n in range(1, 9)]
 
 
+@pytest.mark.parametrize("accumulate", ["1", "3"])
 def test_two_processes_reach_the_weights_of_one(
-    uninterrupted: Path, arguments: list[str], tmp_path: Path
+    accumulate: str, arguments: list[str], tmp_path: Path
 ) -> None:
-    run = tmp_path / "two"
-    command = [*TWO, *MODULE[1:], *arguments, "--steps", "8", "--output", str(run)]
+    one, two = tmp_path / "one", tmp_path / "two"
+    command = [*arguments, "--steps", "4", "--accumulate", accumulate]
+    assert main([*command, "--output", str(one)]) == 0
 
-    ended = subprocess.run(command, check=True, env=ONE_THREAD, capture_output=True, text=True)
+    launched = [*TWO, *MODULE[1:], *command, "--output", str(two)]
+    ended = subprocess.run(launched, check=True, env=ONE_THREAD, capture_output=True, text=True)
 
-    assert_equal_weights(uninterrupted, run, tolerance=2e-5)
-    assert ended.stdout.count("step 8 of 8") == 1
-
-
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    assert_equal_weights(one, two, tolerance=2e-5)
+    assert ended.stdout.count("step 4 of 4") == 1
 
 
 @pytest.mark.parametrize("fault", ["is in use", "There is no file or folder"])
