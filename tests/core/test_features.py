@@ -1,10 +1,13 @@
+import weakref
 from importlib.resources import files
 
 import numpy as np
 import pytest
+import torch
 
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.features import FeatureExtractor, automatic_scale
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.planes import Levels, Plane
@@ -40,7 +43,6 @@ def test_the_grid_covers_images_of_any_size(small_tiles, shape, scale):
 
 
 def test_a_tile_is_the_backbones_answer_for_its_pixels(extractor, micrograph_pixels):
-    torch = pytest.importorskip("torch")
     side = 28 * PATCH
     padded = np.pad(micrograph_pixels, ((0, side - 150), (0, side - 170)), mode="reflect")
     plane = Plane(padded, Levels(0, 255))
@@ -139,6 +141,43 @@ def test_a_scale_out_of_range_is_refused(extractor, scale):
 def test_an_impossible_halo_is_refused(extractor):
     with pytest.raises(ValueError, match="halo"):
         FeatureExtractor(*load_backbone(), device="cpu", tile=8, halo=4)
+
+
+class Crowded(torch.nn.Module):
+    """A backbone whose memory holds so many tiles, and where nothing else may be left."""
+
+    patch_size, channels, depth = 14, 3, 12
+
+    def __init__(self, room):
+        super().__init__()
+        self.room, self.tried, self.left = room, [], []
+
+    def forward(self, images, layer):
+        assert not any(tensor() is not None for tensor in self.left)
+        self.tried.append(len(images))
+        hidden = images + 1
+        self.left.append(weakref.ref(hidden))
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("too many")
+        return hidden[..., ::14, ::14].permute(0, 2, 3, 1)  # (B, 3, H, W) -> (B, h, w, 3)
+
+
+def test_tiles_that_memory_does_not_hold_are_halved_once_the_failed_attempt_is_gone(
+    plane, monkeypatch
+):
+    identity = load_backbone()[1]
+    monkeypatch.setattr(FeatureExtractor, "_batch_size", lambda _: 8)
+    crowded, roomy = Crowded(room=2), Crowded(room=8)
+    few, many = (FeatureExtractor(one, identity, "cpu", 8, 2) for one in (crowded, roomy))
+    assert np.array_equal(few.extract(plane, 1).tokens, many.extract(plane, 1).tokens)
+    assert max(roomy.tried) > 4
+    assert crowded.tried[:3] == [roomy.tried[0], roomy.tried[0] // 2, 2]
+
+
+def test_memory_for_not_even_one_tile_is_explained(plane):
+    extractor = FeatureExtractor(Crowded(room=0), load_backbone()[1], "cpu", 8, 2)
+    with pytest.raises(DeviceError, match="does not suffice for one tile"):
+        extractor.extract(plane, 1)
 
 
 class Counting(FeatureExtractor):

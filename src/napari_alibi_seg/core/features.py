@@ -230,6 +230,16 @@ class FeatureExtractor:
         return pixels[:, top : top + side, left : left + side].expand(3, -1, -1)
 
     def _tokens(self, images: Tensor) -> Tensor:
+        tokens = self._tokens_at_once(images)
+        if tokens is None:
+            return torch.cat([self._tokens(half) for half in images.tensor_split(2)])
+        return tokens
+
+    def _tokens_at_once(self, images: Tensor) -> Tensor | None:
+        """Return tokens; None if memory does not suffice for so many images, but may for fewer.
+
+        The error ends here: as long as it lives, its traceback keeps what the attempt took.
+        """
         try:
             with torch.inference_mode(), inference_precision(self.device):
                 tokens: Tensor = self.backbone(images.to(self.device), self._layer)
@@ -240,7 +250,7 @@ class FeatureExtractor:
                     f"The memory of {self.device} does not suffice for one tile; close other "
                     "programs that use it, or compute with --device cpu."
                 ) from error
-            return torch.cat([self._tokens(half) for half in images.tensor_split(2)])
+        return None
 
     def _batch_size(self) -> int:
         if self.device.type != "cuda":
