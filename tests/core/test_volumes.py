@@ -417,7 +417,7 @@ def cluster():
     distributed = pytest.importorskip("distributed")
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
     ) as running:
         yield running
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from logging import CRITICAL
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from dask.delayed import Delayed
-    from distributed import Client
+    from distributed import Client, Future
 
 T = TypeVar("T")
 
 _PATIENCE = 30
-"""Seconds a cluster is given to answer, and its first worker to appear."""
+"""Seconds a cluster is given to answer, its first worker to appear, and a lost one to return."""
+
+_LOOK, _LOOK_FOR_WORKERS = 0.05, 1.0
 
 
 def tasks(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[Delayed]:
@@ -94,19 +98,22 @@ def connected(address: str) -> Iterator[Client]:
     """
     try:
         from distributed import Client
+        from distributed.utils import silence_logging_cmgr
     except ImportError as error:
         raise DeviceError(
             "A cluster needs the package distributed, which is not installed; "
             "install it with pip install 'napari-alibi-seg[cluster]'."
         ) from error
     try:
+        _require_address(address)
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise DeviceError(
             f"No cluster answers at {address!r} ({error}); give the address its scheduler prints, "
             "like tcp://HOST:8786."
         ) from error
-    with client:
+    # The client of a lost cluster logs tracebacks up to its end.
+    with silence_logging_cmgr(CRITICAL), client:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE)
         except TimeoutError as error:
@@ -116,26 +123,92 @@ def connected(address: str) -> Iterator[Client]:
         yield client
 
 
+def _require_address(address: str) -> None:
+    """Raise a `ValueError` for what no `Client` should be made of: it would close for a minute."""
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
+    scheme, location = parse_address(address)
+    get_backend(scheme)
+    parse_host_port(location)
+
+
 def on_cluster(
-    graph: Sequence[Delayed], told: Callable[[int], None], client: Client
+    graph: Sequence[Delayed],
+    told: Callable[[int], None],
+    client: Client,
+    waiting: Callable[[str, int, int], None],
 ) -> tuple[Any, ...]:
     """Run tasks on the workers of a cluster; those of a worker that dies run on another.
 
-    See `on_threads`; raises `DeviceError` if a task brings worker after worker down.
+    Parameters
+    ----------
+    graph, told
+        As for `on_threads`.
+    client : Client
+        From `connected`.
+    waiting : callable
+        Told, while no worker is left, for how many seconds, and of how many.
+
+    Raises
+    ------
+    DeviceError
+        If the scheduler is lost, no worker comes back, or a task brings worker after worker down.
     """
-    from distributed import KilledWorker, as_completed
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
 
     futures = client.compute(list(graph), optimize_graph=False)
     try:
-        with client.as_current():
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                told(done)
+        for done, future in enumerate(_as_completed(futures, client, waiting), start=1):
+            future.result()
+            told(done)
         return tuple(client.gather(futures))
     except KilledWorker as error:
         raise DeviceError(
             "One task brought several workers down, most likely for lack of memory; give each "
             "worker more of it, or fewer threads."
         ) from error
+    except FutureCancelledError as error:
+        raise _lost(client) from error
     finally:
         client.cancel(futures)
+
+
+def _as_completed(
+    futures: Sequence[Future], client: Client, waiting: Callable[[str, int, int], None]
+) -> Iterator[Future]:
+    """Yield futures as they are done; a `DeviceError` if nobody is there who does them."""
+    from distributed import as_completed
+
+    completed = as_completed(futures, loop=client.loop)
+    seen = looked = monotonic()
+    while completed.count():
+        if completed.has_ready():
+            yield next(completed)
+            continue
+        sleep(_LOOK)
+        if monotonic() - looked < _LOOK_FOR_WORKERS:
+            continue
+        looked = monotonic()
+        if _has_workers(client):
+            seen = looked
+        elif looked - seen < _PATIENCE:
+            waiting("waiting for workers", int(looked - seen), _PATIENCE)
+        else:
+            raise _lost(client)
+
+
+def _has_workers(client: Client) -> bool:
+    try:
+        return client.status == "running" and bool(client.nthreads())
+    except OSError:  # the scheduler went in this moment
+        return False
+
+
+def _lost(client: Client) -> DeviceError:
+    whom = "its last worker" if client.status == "running" else "its scheduler"
+    return DeviceError(
+        f"The cluster lost {whom}; start it anew and run the same command again, which goes on "
+        "after what was finished."
+    )

@@ -322,4 +322,4 @@ def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[R
             load_tools.cache_clear()
     else:
         with connected(cluster) as client:
-            yield lambda stage, graph: on_cluster(graph, tell(stage, graph), client)
+            yield lambda stage, graph: on_cluster(graph, tell(stage, graph), client, progress)
