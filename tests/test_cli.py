@@ -496,6 +496,85 @@ def test_features_are_a_zarr_array_that_says_what_it_is(folder):
     assert array.attrs["identity"]["backbone"]["geometry"]["wrap"] is False
 
 
+def test_features_are_finished_by_the_same_command_and_replace_no_other_zarr(
+    folder, classifier, capsys
+):
+    image, labels, raw = (folder / name for name in ("image.png", "labels.ome.zarr", "raw.zarr"))
+    assert main(["apply", str(classifier), str(image), "--output", str(labels)]) == 0
+    zarr.create_array(raw, data=imread(image))
+    (raw / "notes.txt").write_text("mine")
+    for taken, said in ((labels, "differs in"), (raw, "no record beside it")):
+        before = {path: path.read_bytes() for path in taken.rglob("*") if path.is_file()}
+        assert main(["features", str(image), "--output", str(taken), "--scale", "1"]) == 7
+        assert said in capsys.readouterr().err
+        assert before == {path: path.read_bytes() for path in taken.rglob("*") if path.is_file()}
+
+    command = ["features", str(image), "--output", str(folder / "f.zarr"), "--scale"]
+    assert main([*command, "1"]) == main([*command, "1"]) == 0
+    assert "0 of 1 planes" in capsys.readouterr().out
+    assert main([*command, "2"]) == 7
+    assert "differs in features" in capsys.readouterr().err
+
+
+@pytest.fixture
+def student(folder, monkeypatch):
+    """The bundled model as a file, which is asked for by a relative path."""
+    (folder / "r1").mkdir()
+    bundled = SAMPLES.parent / "weights/alibi-dinov2-s14.safetensors"
+    shutil.copy(bundled, folder / "r1/student.safetensors")
+    monkeypatch.chdir(folder)
+    return "r1/student.safetensors"
+
+
+def test_a_classifier_finds_its_model_from_any_folder_and_asks_for_one_that_has_gone(
+    folder, student, monkeypatch, capsys
+):
+    saved = ("--scale", "1", "--save-classifier", str(folder / "c.skops"), "--model", student)
+    assert segment(folder, *saved) == 0
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    command = ["apply", str(folder / "c.skops"), str(folder / "image.png"), "--output", "r"]
+    assert main(command) == 0
+    (folder / student).rename(folder / "moved.safetensors")
+    assert main([*command, "--replace"]) == 5
+    assert "say where with --model" in capsys.readouterr().err
+    assert main([*command, "--replace", "--model", "../moved.safetensors"]) == 0
+
+
+def test_workers_are_sent_paths_that_hold_in_their_folders(folder, student, monkeypatch):
+    told = []
+
+    def note(*paths, model, **_):
+        told.extend([paths[0].path, *paths[1:], model])
+        return 0, 0
+
+    monkeypatch.setattr("napari_alibi_seg.core.volumes.segment_volume", note)
+    monkeypatch.setattr(
+        "napari_alibi_seg.core.feature_files.write_features",
+        lambda image, output, model, *_, **more: note(image, output, model=model),
+    )
+    (folder / "c.skops").touch()
+    more = ["--output", "o.zarr", "--model", student, "--cluster", "tcp://h:1"]
+    assert main(["apply", "c.skops", "image.png", *more]) == 0
+    assert main(["features", "image.png", *more]) == 0
+    names = ["image.png", "c.skops", "o.zarr", student, "image.png", "o.zarr", student]
+    assert [Path(path) for path in told] == [folder / name for name in names]
+
+
+def test_a_remedy_of_bias_makes_other_features_which_a_classifier_remembers(folder, capsys):
+    def segmented(model, *more, output="out.tif"):
+        return segment(folder, "--scale", "1", "--model", model, *more, output=output)
+
+    saved = folder / "c.skops"
+    assert segmented("alibi-dinov2-s14+flips", "--save-classifier", str(saved)) == 0
+    apply = ["apply", str(saved), str(folder / "image.png"), "--output", str(folder / "r")]
+    assert main(apply) == 0
+    labels = tifffile.imread(folder / "out.tif")
+    assert np.array_equal(tifffile.imread(folder / "r/image_labels.tif"), labels)
+    assert main([*apply, "--replace", "--model", "alibi-dinov2-s14"]) == 6
+    assert "trained on features of alibi-dinov2-s14+flips" in capsys.readouterr().err
+
+
 def test_progress_is_shown_to_nobody_where_standard_error_is_closed(folder, monkeypatch):
     monkeypatch.setattr("napari_alibi_seg.cli.terminal._DELAY", 0)
     monkeypatch.setattr("sys.stderr", None)

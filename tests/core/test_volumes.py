@@ -20,8 +20,10 @@ from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
 from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.ledger import Ledger
+from napari_alibi_seg.core.planewise import Source, load_tools, make_plane
+from napari_alibi_seg.core.progress import silent
 from napari_alibi_seg.core.segmentation import Segmenter
-from napari_alibi_seg.core.volumes import Source, load_tools, segment_volume
+from napari_alibi_seg.core.volumes import segment_volume
 
 resource = pytest.importorskip("resource")  # only POSIX limits the size of files
 
@@ -232,10 +234,31 @@ def test_another_image_classifier_or_version_is_refused(
     again = trained(replace(QUICK, seed=7), micrograph, scribbles, tmp_path / "again.skops")
     with pytest.raises(OutputError, match="begun by a run that differs in classifier"):
         segment_volume(volume, again, output)
-    monkeypatch.setattr("napari_alibi_seg.core.volumes.__version__", "0.0")
+    monkeypatch.setattr("napari_alibi_seg.core.planewise._PROGRAM", "napari-alibi-seg 0.0")
     with pytest.raises(OutputError, match="begun by a run that differs in program"):
         segment_volume(volume, classifier, output)
     assert entries(output) == done
+
+
+def test_planes_of_two_precisions_are_never_mixed(
+    volume, micrograph, scribbles, tmp_path, output, monkeypatch
+):
+    deep = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
+    jobs = []
+    keep = "napari_alibi_seg.core.planewise.load_tools"
+    monkeypatch.setattr(keep, lambda job: jobs.append(job) or load_tools(job))
+    monkeypatch.setattr(f"{keep}.cache_clear", load_tools.cache_clear, raising=False)
+    segment_volume(volume, deep, output, device="cpu")
+    done = entries(output)
+
+    gpu = "napari_alibi_seg.core.volumes.inference_dtype"
+    monkeypatch.setattr(gpu, lambda _: "torch.float16")
+    with pytest.raises(OutputError, match="begun by a run that differs in precision"):
+        segment_volume(volume, deep, output, device="cpu")
+    Ledger(output).folder.joinpath("planes/0000003.json").unlink()
+    with pytest.raises(DeviceError, match="some have none"):
+        make_plane(jobs[-1], 3, {3: ""}, "torch.float32", silent)
+    assert set(done) - set(entries(output)) == {"0000003.json"}
 
 
 @pytest.mark.parametrize("kept", ["plan.json", "nothing"])
@@ -320,7 +343,7 @@ def test_a_truncated_chunk_of_the_result_is_made_again_and_no_other(volume, clas
 @pytest.fixture
 def two_cores(monkeypatch):
     """Few enough planes at once for the last ones to be read late."""
-    monkeypatch.setattr("napari_alibi_seg.core.volumes.available_cores", lambda: 2)
+    monkeypatch.setattr("napari_alibi_seg.core.planewise.available_cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -431,10 +454,11 @@ def loads():
 
 
 def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
-    cluster, volume, micrograph, scribbles, tmp_path, output
+    cluster, pixels, micrograph, scribbles, tmp_path, output
 ):
     from distributed import Client
 
+    volume = Source(write_volume(tmp_path / "wide.ome.zarr", np.tile(pixels, (1, 1, 4))))
     classifier = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
     address = cluster.scheduler_address
     with Client(address, set_as_default=False) as client:
@@ -447,9 +471,10 @@ def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
     assert [now[worker] - before[worker] for worker in now] == [1, 1]
     local = tmp_path / "local.ome.zarr"
     segment_volume(volume, classifier, local, device="cpu")
-    for chunk in (local / "0").rglob("*"):
-        if chunk.is_file():
-            assert (output / chunk.relative_to(local)).read_bytes() == chunk.read_bytes()
+    chunks = [path for path in local.glob("*/c/**/*") if path.is_file()]
+    assert {path.relative_to(local).parts[0] for path in chunks} == {"0", "1"}
+    for chunk in chunks:
+        assert (output / chunk.relative_to(local)).read_bytes() == chunk.read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.batch import apply_to_images
 from napari_alibi_seg.cli.options import (
+    add_cluster_option,
     add_command,
     add_device_option,
     add_image_options,
     add_spacing_option,
+    model_name,
 )
 from napari_alibi_seg.cli.project import apply_project
 from napari_alibi_seg.cli.volume import apply_to_volume
@@ -38,11 +40,12 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--replace", action="store_true", help="write over labels, and a project's table"
     )
+    add_cluster_option(command, "make a volume on this dask cluster")
     command.add_argument(
-        "--cluster", metavar="tcp://HOST:PORT", help="make a volume on this dask cluster"
-    )
-    command.add_argument(
-        "--model", metavar="M", help="where the classifier's backbone lies, if it moved"
+        "--model",
+        type=model_name,
+        metavar="M",
+        help="where the classifier's backbone lies, if it moved",
     )
     add_device_option(command)
     add_image_options(command)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import read, require_free
+from napari_alibi_seg.cli.files import require_free, source
 from napari_alibi_seg.cli.options import (
     MAGNIFICATIONS,
+    add_cluster_option,
     add_command,
     add_image_options,
     add_model_options,
@@ -27,23 +28,29 @@ def add_to(commands: Commands) -> None:
     command = add_command(commands, "features", features)
     command.add_argument("image", type=Path, metavar="IMAGE")
     command.add_argument("--output", type=Path, required=True, metavar="F.zarr")
+    add_cluster_option(command, "compute the planes on this dask cluster")
     add_image_options(command)
     add_model_options(command)
 
 
 def features(options: argparse.Namespace) -> int:
-    """Write the patch features of an image."""
+    """Write the patch features of an image, or of those planes that are not done yet."""
     from napari_alibi_seg.core.feature_files import write_features
-    from napari_alibi_seg.core.features import FeatureExtractor
 
     if options.model == CLASSICAL:
         options.misuse(f"{CLASSICAL} stands for no features; name a model that computes some")
     require_free([options.image], [options.output])
     if options.output.is_file():
         raise OutputError(f"{options.output} is a file; choose another name for the folder.")
-    image = read(options.image, options)
     with Bars() as bars:
-        extractor = FeatureExtractor.load(options.model, options.device)
-        write_features(options.output, image, extractor, MAGNIFICATIONS[options.scale], bars)
-    tell(f"features: {options.output}")
+        made, planes = write_features(
+            source(options.image, options),
+            options.output.resolve(),
+            options.model,
+            MAGNIFICATIONS[options.scale],
+            device=options.device,
+            cluster=options.cluster,
+            progress=bars,
+        )
+    tell(f"features: {options.output} ({made} of {planes} planes made now)")
     return 0

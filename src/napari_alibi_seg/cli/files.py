@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.planewise import Source
     from napari_alibi_seg.core.segmentation import Segmenter
 
 
@@ -34,6 +35,14 @@ def read(path: Path, options: argparse.Namespace) -> Micrograph:
         channels=options.channels,
         spacing=vars(options).get("spacing"),
     )
+
+
+def source(path: Path, options: argparse.Namespace) -> Source:
+    """Return what `read` reads, by a path that holds in the working folders of workers, too."""
+    from napari_alibi_seg.core.planewise import Source
+
+    spacing = vars(options).get("spacing")
+    return Source(path.resolve(), options.axes, options.dataset, options.channels, spacing)
 
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:

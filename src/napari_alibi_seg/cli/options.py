@@ -56,9 +56,11 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     """Add what to compute features with: --model, --scale, --device."""
     command.add_argument(
         "--model",
+        type=model_name,
         default=DEFAULT_MODEL,
         metavar="M",
-        help="from `models`, a path, or `classical` for no deep features (default %(default)s)",
+        help="from `models`, a path, or `classical` for no deep features (default %(default)s); "
+        "with +flips or +blank behind it, a remedy of positional bias",
     )
     command.add_argument(
         "--scale",
@@ -78,6 +80,11 @@ def add_spacing_option(command: argparse.ArgumentParser) -> None:
         help="distance between planes, in pixels, for 3-D filters (default: by the file's voxel "
         "size, else 1)",
     )
+
+
+def add_cluster_option(command: argparse.ArgumentParser, what: str) -> None:
+    """Add whose workers make the planes of a volume: --cluster."""
+    command.add_argument("--cluster", metavar="tcp://HOST:PORT", help=what)
 
 
 def add_device_option(command: argparse.ArgumentParser) -> None:
@@ -134,6 +141,13 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
         forest=Forest(options.forest),
         smoothing=options.smoothing,
     )
+
+
+def model_name(text: str) -> str:
+    """Return the value of --model, without regard to the working folder."""
+    from napari_alibi_seg.core.models import absolute_model
+
+    return absolute_model(text)
 
 
 def _seed(text: str) -> int:

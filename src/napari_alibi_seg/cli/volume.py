@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_alibi_seg.cli.files import source
 from napari_alibi_seg.cli.terminal import Bars, tell
 from napari_alibi_seg.core.errors import OutputError
 
@@ -14,18 +15,15 @@ if TYPE_CHECKING:
 
 def apply_to_volume(options: argparse.Namespace) -> int:
     """Write the planes of an OME-Zarr of labels that are not made yet."""
-    from napari_alibi_seg.core.volumes import Source, segment_volume
+    from napari_alibi_seg.core.volumes import segment_volume
 
-    # Workers of a cluster have other working folders.
-    path, classifier, output = (
-        Path(name).resolve() for name in (options.images[0], options.recipe, options.output)
-    )
-    if output in (path, classifier):
+    image, classifier = source(Path(options.images[0]), options), options.recipe.resolve()
+    output = options.output.resolve()
+    if output in (image.path, classifier):
         raise OutputError(f"{output} would be written over an input; choose another name.")
-    source = Source(path, options.axes, options.dataset, options.channels, options.spacing)
     with Bars() as bars:
         made, planes = segment_volume(
-            source,
+            image,
             classifier,
             output,
             model=options.model,

@@ -176,8 +176,8 @@ def on_cluster(
 
 
 def _as_completed(
-    futures: Sequence[Future], client: Client, waiting: Callable[[str, int, int], None]
-) -> Iterator[Future]:
+    futures: Sequence[Future[Any]], client: Client, waiting: Callable[[str, int, int], None]
+) -> Iterator[Future[Any]]:
     """Yield futures as they are done; a `DeviceError` if nobody is there who does them."""
     from distributed import as_completed
 

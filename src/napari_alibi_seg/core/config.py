@@ -24,7 +24,7 @@ class SegmentationConfig:
     Attributes
     ----------
     model : str
-        Name or path of a backbone (`load_backbone`), or ``classical`` for none.
+        Name or path of a backbone (`load_model`), or ``classical`` for none.
     scale : int or None
         Magnification of the image before the backbone, 1 to 4; None chooses by the size of the
         first plane painted (`automatic_scale`).

@@ -1,21 +1,26 @@
 """Removing positional bias from a backbone's features without training.
 
-Both remedies wrap a backbone and are called as it is. They are the two simple baselines that
-Pawlowsky et al. (arXiv 2603.16840) compare ALiBi with; neither needs weights of its own.
+Both remedies wrap a backbone, are called as it is, and are asked for by a name that ends in theirs.
+They are the two simple baselines that Pawlowsky et al. (arXiv 2603.16840) compare ALiBi with;
+neither needs weights of its own.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
 
     TokenModel: TypeAlias = Backbone | "FlipAveraged" | "BlankProjected"
 
@@ -31,6 +36,27 @@ class Debiasing(StrEnum):
 
     FLIPS = "flips"
     BLANK = "blank"
+
+
+_REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
+
+
+def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]:
+    """Load a backbone by name or path; behind a remedy if the name ends in +flips or +blank.
+
+    Its features are others than the bare backbone's, so the identity is another, too.
+
+    Raises
+    ------
+    ModelError
+        See `load_backbone`.
+    """
+    if not name.endswith(_REMEDIES):
+        return load_backbone(name)
+    bare, _, remedy = name.rpartition("+")
+    backbone, identity = load_backbone(bare)
+    model = debiased(backbone, Debiasing(remedy)).eval()
+    return model, replace(identity, name=name, weights=f"{identity.weights}+{remedy}")
 
 
 def debiased(backbone: Backbone, debiasing: Debiasing) -> FlipAveraged | BlankProjected:

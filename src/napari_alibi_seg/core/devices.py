@@ -45,6 +45,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def inference_dtype(device: torch.device) -> torch.dtype:
+    """Return half precision for a GPU, float32 for a CPU."""
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
 def inference_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Return the autocast context for inference: half precision on a GPU, float32 on a CPU."""
+    """Return the autocast context for inference; see `inference_dtype`."""
     return torch.autocast(device.type, dtype=torch.float16, enabled=device.type != "cpu")

@@ -1,32 +1,85 @@
-"""Patch features as a Zarr file that other programs can read."""
+"""Patch features as a Zarr file that other programs can read, plane by plane."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zarr
 
+from napari_alibi_seg.core.devices import inference_dtype
+from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features import FeatureExtractor, automatic_scale
 from napari_alibi_seg.core.images import planes_of
+from napari_alibi_seg.core.ome_zarr import MAKER
+from napari_alibi_seg.core.planewise import Maker, PlaneJob, Source, make_planes
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.core.images import Micrograph
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.planes import Plane
+
+
+@dataclass(frozen=True)
+class Featuring:
+    """What makes features of planes.
+
+    Attributes
+    ----------
+    model : str
+        Name or path of a backbone (`load_model`).
+    scale : int
+        Magnification.
+    key : str
+        Of the identity of the features.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    model: str
+    scale: int
+    key: str
+    device: str
+
+    def load(self) -> Maker:
+        """Load the weights."""
+        extractor = FeatureExtractor.load(self.model, self.device)
+        if extractor.identity(self.scale).key != self.key:
+            raise ModelError(
+                f"{self.model} changed after the run began, or is another model on this worker; "
+                "give all workers the same."
+            )
+
+        def make(plane: Plane, progress: Progress) -> NDArray[Any]:
+            return extractor.extract(plane, self.scale, progress).tokens
+
+        return Maker(make, str(inference_dtype(extractor.device)))
+
+    def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
+        """Write the features of a plane."""
+        zarr.open_array(output, mode="r+")[index] = made
+
+    def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return the features of a plane."""
+        return np.asarray(zarr.open_array(output, mode="r")[index])
 
 
 def write_features(
-    path: Path,
-    image: Micrograph,
-    extractor: FeatureExtractor,
+    source: Source,
+    output: Path,
+    model: str,
     scale: int | None = None,
+    *,
+    device: str = "auto",
+    cluster: str | None = None,
     progress: Progress = silent,
-) -> None:
-    """Compute the features of every plane and write them as one Zarr array.
+) -> tuple[int, int]:
+    """Compute the features of every plane of an image into a Zarr array, or finish doing so.
 
     The array has the axes of the image's planes, then patch rows, patch columns and channels,
     in float16. Its attributes hold `stride` (pixels per token; token i is centred on pixel
@@ -35,28 +88,41 @@ def write_features(
 
     Parameters
     ----------
-    path : Path
-        A folder, by custom ``*.zarr``; written aside, then renamed.
-    image : Micrograph
-        A plane or a stack of planes.
-    extractor : FeatureExtractor
-        With the model.
+    source : Source
+        The image.
+    output : Path
+        A folder, by custom ``*.zarr``; new, or left by a run of the same image, features and
+        version of this program.
+    model : str
+        Name or path of a backbone (`load_model`).
     scale : int, optional
         Magnification; None chooses by the size of a plane (`automatic_scale`).
-    progress : callable
-        Told after every tile.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    cluster, progress
+        As for `make_planes`, which tells what is returned and raised, too.
     """
-    planes = planes_of(image)
-    shape = next(iter(planes.values())).shape
-    scale = scale or automatic_scale(shape)
-    leading = image.label_shape[:-2]
-    grid = (*extractor.grid(shape, scale), extractor.backbone.channels)
-    with replacing(path) as aside:
-        array = zarr.create_array(
-            aside, shape=(*leading, *grid), chunks=(*[1] * len(leading), *grid), dtype="float16"
-        )
+    image = source.open()
+    first = next(iter(planes_of(image).values()))
+    scale = scale or automatic_scale(first.shape)
+    extractor = FeatureExtractor.load(model, "cpu")  # workers have the device, if there are some
+    identity = extractor.identity(scale)
+
+    def create(path: Path, maker: str) -> None:
+        leading = image.label_shape[:-2]
+        grid = (*extractor.grid(first.shape, scale), extractor.backbone.channels)
+        chunks = (*[1] * len(leading), *grid)
+        array = zarr.create_array(path, shape=(*leading, *grid), chunks=chunks, dtype="float16")
         array.attrs["axes"] = [*image.label_axes.lower(), "channel"]
         array.attrs["stride"] = extractor.backbone.patch_size / scale
-        array.attrs["identity"] = json.loads(json.dumps(asdict(extractor.identity(scale))))
-        for index, plane in planes.items():
-            array[index] = extractor.extract(plane, scale, progress).tokens
+        array.attrs["identity"] = json.loads(json.dumps(asdict(identity)))
+        array.attrs[MAKER] = maker
+
+    return make_planes(
+        "features",
+        PlaneJob(source, first.levels, Featuring(model, scale, identity.key, device), output),
+        {"features": identity.key},
+        create,
+        cluster=cluster,
+        progress=progress,
+    )

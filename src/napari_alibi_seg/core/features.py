@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALES
+from napari_alibi_seg.core.debiasing import load_model
 from napari_alibi_seg.core.devices import choose_device, inference_precision
 from napari_alibi_seg.core.errors import DeviceError
+from napari_alibi_seg.core.models import absolute_model
 from napari_alibi_seg.core.planes import Plane, Window
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.tiling import Tile, add_tile, tiles
@@ -121,7 +122,7 @@ class FeatureExtractor:
     backbone : TokenModel
         Moved to `device`.
     identity : BackboneIdentity
-        What `load_backbone` said of it.
+        What `load_model` said of it.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     tile, halo : int
@@ -149,8 +150,8 @@ class FeatureExtractor:
 
     @classmethod
     def load(cls, model: str = DEFAULT_MODEL, device: str = "auto") -> FeatureExtractor:
-        """Load a model by name or path (`load_backbone`) for a device (`choose_device`)."""
-        return cls(*load_backbone(model), device=device)
+        """Load a model by name or path (`load_model`) for a device (`choose_device`)."""
+        return cls(*load_model(absolute_model(model)), device=device)
 
     def identity(self, scale: int) -> FeatureIdentity:
         """Return the identity of features at a scale."""

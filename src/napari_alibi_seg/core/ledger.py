@@ -37,18 +37,24 @@ class Plan:
     ----------
     program : str
         What made it, in which version.
-    classifier : str
-        SHA-256 of the classifier's file, or of the identity of the features.
     settings : str
         The axes, shape and type the image was read as.
+    precision : str or None
+        Of the features, which a GPU computes in half precision; None if there are none.
     image : tuple of str
         Digest of every plane of the image, in order.
+    classifier : str or None
+        Of labels, SHA-256 of the classifier's file.
+    features : str or None
+        Of features, SHA-256 of their identity.
     """
 
     program: str
-    classifier: str
     settings: str
+    precision: str | None
     image: tuple[str, ...]
+    classifier: str | None = None
+    features: str | None = None
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_WITH_A_FILE = 3  # parts of timm:<id>:<file>
 _NO_BIAS = Geometry(slope=0.0)
 
 
@@ -86,3 +88,16 @@ MODELS: Mapping[str, ModelEntry] = {
         _dino_saw("alibi_coco_dv3_vits16_plus_reg4.pth"),
     ),
 }
+
+
+def absolute_model(name: str) -> str:
+    """Return the name of a model, see `load_model`, that means the same in any working folder."""
+    *kind, file = name.split(":", _WITH_A_FILE - 1) if name.startswith("timm:") else [name]
+    if len(kind) == 1:
+        return name
+    for path in (file, file.rpartition("+")[0]):  # a remedy may follow it
+        if path in MODELS:
+            return name
+        if os.path.isfile(path):
+            return ":".join([*kind, os.path.abspath(path) + file[len(path) :]])
+    return name

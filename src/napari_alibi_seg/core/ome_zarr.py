@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images import Micrograph
 
 _VERSION = "0.5"
-_MAKER = "napari-alibi-seg plan"
+MAKER = "napari-alibi-seg plan"
+"""The attribute by which `require_made_by` knows who made a result."""
+
 _CHUNK = 1024
 _COARSEST = 512
 _KINDS = {"t": "time", "z": "space", "y": "space", "x": "space"}
@@ -116,13 +118,13 @@ def create_labels(
         "multiscales": [_multiscale(path.name, axes, _placed(image), len(levels))],
         "image-label": _label_metadata(classes),
     }
-    group.attrs[_MAKER] = maker
+    group.attrs[MAKER] = maker
 
 
 def require_made_by(path: Path, maker: str) -> None:
-    """Raise an `OutputError` unless a folder is a pyramid of this maker (see `create_labels`)."""
+    """Raise an `OutputError` unless a folder is a result of this maker (see `create_labels`)."""
     try:
-        known = is_zarr(path) and zarr.open(path, mode="r").attrs.get(_MAKER) == maker
+        known = is_zarr(path) and zarr.open(path, mode="r").attrs.get(MAKER) == maker
     except DAMAGE:
         known = False
     if not known:
@@ -135,7 +137,7 @@ def require_made_by(path: Path, maker: str) -> None:
 def is_made_here(path: Path) -> bool:
     """Return whether a Zarr folder is a pyramid of `create_labels`, or features of an image."""
     attributes = zarr.open(path, mode="r").attrs
-    return _MAKER in attributes or {"stride", "identity"} <= set(attributes)
+    return MAKER in attributes or {"stride", "identity"} <= set(attributes)
 
 
 def write_plane(

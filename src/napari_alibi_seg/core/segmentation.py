@@ -19,7 +19,7 @@ from napari_alibi_seg.core.classifier import (
     require_two_classes,
 )
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.errors import ImageError, ScribbleError
+from napari_alibi_seg.core.errors import ImageError, ModelError, ScribbleError
 from napari_alibi_seg.core.features import (
     FeatureExtractor,
     FeatureIdentity,
@@ -225,7 +225,17 @@ class Segmenter:
         ClassifierError
             If the classifier expects features of another.
         """
-        classifier.require_features(self._identity(_scale_of(classifier)))
+        try:
+            identity = self._identity(_scale_of(classifier))
+        except ModelError as error:
+            features = classifier.features
+            if features is None or self.config.model != features.backbone.name:
+                raise
+            raise ModelError(
+                f"{error} The classifier was trained with this model; if it lies elsewhere now, "
+                "say where with --model."
+            ) from error
+        classifier.require_features(identity)
 
     def _identity(self, scale: int) -> FeatureIdentity | None:
         return None if self.config.model == CLASSICAL else self._loaded().identity(scale)

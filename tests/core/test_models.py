@@ -1,0 +1,25 @@
+import pytest
+
+from napari_alibi_seg.core.models import absolute_model
+
+
+@pytest.mark.parametrize("before", ["", "timm:vit_small_patch14_dinov2:"])
+@pytest.mark.parametrize("after", ["", "+flips", "+blank"])
+def test_a_file_is_named_by_its_absolute_path(tmp_path, monkeypatch, before, after):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "student.safetensors").touch()
+    name = absolute_model(f"{before}student.safetensors{after}")
+    assert name == f"{before}{tmp_path / 'student.safetensors'}{after}"
+    monkeypatch.chdir("/")
+    assert absolute_model(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["classical", "alibi-dinov2-s14", "alibi-dinov2-s14+flips", "timm:vit_small", "no/such/file"],
+)
+def test_other_names_stay_as_they_are(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "alibi-dinov2-s14").touch()
+    (tmp_path / "vit_small").touch()
+    assert absolute_model(name) == name
