@@ -325,7 +325,9 @@ def test_an_output_that_becomes_read_only_is_explained(volume, classifier, outpu
 def test_a_truncated_chunk_of_the_image_is_named_before_the_work(volume, classifier, output):
     chunk = volume.path / "0/c/1/0/1"
     chunk.write_bytes(chunk.read_bytes()[:50])
-    with pytest.raises(ImageError, match=r"volume\.ome\.zarr cannot be read"):
+    with pytest.raises(
+        ImageError, match=r"volume\.ome\.zarr cannot be read at \[2:4, 0:64, 64:128\]"
+    ):
         segment_volume(volume, classifier, output)
     assert not output.exists()
     assert not Ledger(output).folder.exists()

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -130,13 +131,40 @@ class Pieces:
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        with reading(self.path):
+        with reading(self.path, lambda: self._damaged_part(key)):
             return np.asarray(self.read(key))
+
+    def _damaged_part(self, key: Any) -> str | None:
+        """Tell the first chunk that cannot be read; None if that is not known."""
+        parts = key if isinstance(key, tuple) else ()
+        if self.chunks is None or [type(part) for part in parts] != [slice] * self.ndim:
+            return None
+        wanted = [range(length)[part] for length, part in zip(self.shape, parts, strict=True)]
+        spans = zip(wanted, self.chunks, strict=True)
+        chunks = [range(min(some) // size, max(some) // size + 1) for some, size in spans]
+        for chunk in product(*chunks):
+            starts = [n * size for n, size in zip(chunk, self.chunks, strict=True)]
+            ends = map(sum, zip(starts, self.chunks, strict=True))
+            bounds = [*zip(starts, map(min, ends, self.shape), strict=True)]
+            try:
+                self.read(tuple(slice(*bound) for bound in bounds))
+            except DAMAGE:
+                where = ", ".join(f"{start}:{end}" for start, end in bounds)
+                return f"[{where}], which is its chunk {'/'.join(map(str, chunk))},"
+        return None
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a reader raises on a file that is closed to it or damaged to `ImageError`."""
+def reading(path: Path, part: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Turn whatever a reader raises on a file that is closed to it or damaged to `ImageError`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    part : callable
+        Finds out which part of it is damaged, once some is.
+    """
     try:
         yield
     except DAMAGE as error:
@@ -146,7 +174,13 @@ def reading(path: Path) -> Iterator[None]:
                 "read it and its folder."
             ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise damaged(path, reason) from error
+        where = part()
+        if where is None:
+            raise damaged(path, reason) from error
+        raise ImageError(
+            f"{path} cannot be read at {where} and is probably damaged or incomplete there "
+            f"({reason}); copy it again from where it came."
+        ) from error
 
 
 def damaged(path: Path, reason: str) -> ImageError:
