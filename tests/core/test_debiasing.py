@@ -3,6 +3,7 @@ import timm
 import torch
 
 from napari_alibi_seg.core.backbone import Backbone
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.debiasing import (
     BlankProjected,
     Debiasing,
@@ -11,6 +12,7 @@ from napari_alibi_seg.core.debiasing import (
     leading_directions,
     project_out,
 )
+from napari_alibi_seg.core.features import FeatureExtractor
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,13 @@ def test_a_remedy_is_called_as_the_backbone_is(backbone, images, remedy):
     assert model(images).shape == (2, 4, 6, model.channels)
     assert torch.allclose(model(images), layers[-1], atol=1e-5)
     assert torch.allclose(model(images, layer=1), layers[0], atol=1e-5)
+
+
+def test_features_behind_each_remedy_have_an_identity_of_their_own():
+    names = [f"{DEFAULT_MODEL}{remedy}" for remedy in ("", "+flips", "+blank")]
+    identities = [FeatureExtractor.load(name, "cpu").identity(1) for name in names]
+    assert len({identity.key for identity in identities}) == 3
+    assert [identity.backbone.name for identity in identities] == names
 
 
 def test_a_blank_image_keeps_only_what_its_leading_directions_leave(backbone):

@@ -14,10 +14,11 @@ import pytest
 import zarr
 
 from napari_alibi_seg.core.channels import ChannelConfig
-from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
+from napari_alibi_seg.core.feature_files import write_features
 from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.ledger import Ledger
 from napari_alibi_seg.core.planewise import Source, load_tools, make_plane
@@ -520,3 +521,13 @@ def test_a_cluster_that_is_not_there_is_explained(volume, classifier, output, mo
     monkeypatch.setattr("napari_alibi_seg.core.cluster._PATIENCE", 1)
     with pytest.raises(DeviceError, match="No cluster answers"):
         segment_volume(volume, classifier, output, cluster="tcp://127.0.0.1:9")
+
+
+def test_features_of_a_cluster_are_those_computed_here(cluster, volume, tmp_path):
+    here, there = tmp_path / "here.zarr", tmp_path / "there.zarr"
+    for output, address in ((here, None), (there, cluster.scheduler_address)):
+        made = write_features(volume, output, DEFAULT_MODEL, 1, device="cpu", cluster=address)
+        assert made == (PLANES, PLANES)
+    features = [zarr.open_array(output, mode="r") for output in (here, there)]
+    assert np.array_equal(*map(np.asarray, features))
+    assert features[0].attrs.asdict() == features[1].attrs.asdict()

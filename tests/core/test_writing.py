@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,54 @@ def test_trying_out_leaves_nothing_behind(tmp_path):
     require_writable(tmp_path / "b.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """Kill a program once it has said that it is writing, and done what is to be done then."""
+
+    @contextmanager
+    def made(path, then):
+        code = (
+            "import os, sys, time; from pathlib import Path; "
+            "from napari_alibi_seg.core.writing import replacing\n"
+            f"path = Path({str(path)!r})\n"
+            "with replacing(path) as aside:\n"
+            f"    aside.touch(); {then}; print('writing', flush=True); time.sleep(600)"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout.readline() == "writing\n"
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
+    return made
+
+
+def test_what_a_killed_program_left_is_removed_once_it_is_dead_and_by_no_other(tmp_path, killed):
+    path = tmp_path / "a.txt"
+    with killed(path, "pass"):
+        require_writable(path)
+        [left] = tmp_path.iterdir()
+    require_writable(tmp_path / "b.txt")
+    assert [*tmp_path.iterdir()] == [left]
+    with replacing(path) as aside:
+        aside.write_text("whole")
+        assert not left.exists()
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_was_just_being_replaced_comes_back(tmp_path, killed):
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    (path / "zarr.json").write_text("old")
+    with killed(path, "os.replace(path, aside.parent / 'replaced')"):
+        assert not path.exists()
+    require_writable(path)
+    assert [*tmp_path.iterdir()] == [path]
+    assert (path / "zarr.json").read_text() == "old"
 
 
 def test_other_errors_keep_their_own_message(tmp_path):

@@ -27,5 +27,6 @@ def models(_: argparse.Namespace) -> int:
         tell(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")
     tell(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
     tell(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
+    tell(f"{'<any>+flips, <any>+blank':30} {'':14} {'':22} with a remedy of positional bias")
     tell(f"Fetched weights and features of large images are kept in {cache_folder()}.")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -11,12 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
+
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.stored import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from filelock import BaseFileLock
+
+_IN_USE, _REPLACED = "in use", "replaced"
 _VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -25,7 +31,8 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT",
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write a file or Zarr folder to; rename it when all went well.
 
-    Whatever stood at `path` stays untouched until then, also after an error or Ctrl-C.
+    Whatever stood at `path` stays untouched until then, also after an error or Ctrl-C. What a
+    program that was killed has left beside `path` is removed by the next that writes it.
 
     Raises
     ------
@@ -34,19 +41,17 @@ def replacing(path: Path) -> Iterator[Path]:
         replaced: one that is no Zarr and not empty, or that this program runs in.
     """
     _require_replaceable(path)
-    folder = _folder_beside(path)
-    try:
+    with _folder_beside(path) as folder:
         aside = folder / path.name
-        yield aside
-        if path.is_dir() and not aside.is_dir():
-            raise OutputError(f"{path} is a folder; choose another name for the file.")
-        _move(aside, path, folder / "replaced")
-    except OSError as error:
-        if error.errno in _DISK_ERRORS or _is_of(error.filename, folder, path):
-            raise _unwritable(path, error) from error
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield aside
+            if path.is_dir() and not aside.is_dir():
+                raise OutputError(f"{path} is a folder; choose another name for the file.")
+            _move(aside, path, folder / _REPLACED)
+        except OSError as error:
+            if error.errno in _DISK_ERRORS or _is_of(error.filename, folder, path):
+                raise _unwritable(path, error) from error
+            raise
 
 
 def require_writable(path: Path) -> None:
@@ -58,13 +63,11 @@ def require_writable(path: Path) -> None:
         As from `replacing`.
     """
     _require_replaceable(path)
-    folder = _folder_beside(path)
-    try:
-        (folder / path.name).touch()
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with _folder_beside(path) as folder:
+        try:
+            (folder / path.name).touch()
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
 
 def require_new_folder(path: Path, otherwise: str) -> None:
@@ -114,14 +117,58 @@ def _require_replaceable(path: Path) -> None:
         )
 
 
-def _folder_beside(path: Path) -> Path:
-    # Not tempfile's: on Windows its folders, and all that is moved from there, are private.
-    folder = path.parent / f".alibi-{uuid4().hex[:8]}"  # short: path.name may be as long as may be
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
     try:
-        folder.mkdir(parents=True)
+        _remove_left(path)
+        folder, lock = _new_folder(path)
     except OSError as error:
         raise _unwritable(path, error) from error
-    return folder
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(path: Path) -> tuple[Path, BaseFileLock]:
+    """Make a folder, with a lock in it that the system lets go if this program is killed."""
+    while True:
+        # Not tempfile's: on Windows its folders, and all that is moved from there, are private.
+        folder = path.parent / f"{_beside(path)}{uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        lock = _lock(folder)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue  # another program came between and removes it
+        except (OSError, NotImplementedError):
+            pass  # this file system has no locks, so nobody will remove it
+        return folder, lock
+
+
+def _remove_left(path: Path) -> None:
+    for folder in path.parent.glob(f"{_beside(path)}*"):
+        lock = _lock(folder)
+        try:
+            if not os.path.isfile(lock.lock_file):
+                continue
+            lock.acquire()
+        except (OSError, NotImplementedError):
+            continue  # in use
+        if (folder / _REPLACED).exists() and not path.exists():
+            os.replace(folder / _REPLACED, path)  # it was killed between two renamings
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _beside(path: Path) -> str:
+    """Return how the names of folders begin; short, since the name of `path` may be long."""
+    return f".alibi-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}-"
+
+
+def _lock(folder: Path) -> BaseFileLock:
+    return FileLock(folder / _IN_USE, timeout=0, thread_local=False)
 
 
 def _move(aside: Path, path: Path, replaced: Path) -> None:
