@@ -170,7 +170,7 @@ def on_cluster(
             "worker more of it, or fewer threads."
         ) from error
     except FutureCancelledError as error:
-        raise _lost(client) from error
+        raise _lost("its scheduler") from error
     finally:
         client.cancel(futures)
 
@@ -186,6 +186,7 @@ def _as_completed(
     while completed.count():
         if completed.has_ready():
             yield next(completed)
+            seen = looked = monotonic()
             continue
         sleep(_LOOK)
         if monotonic() - looked < _LOOK_FOR_WORKERS:
@@ -196,7 +197,7 @@ def _as_completed(
         elif looked - seen < _PATIENCE:
             waiting("waiting for workers", int(looked - seen), _PATIENCE)
         else:
-            raise _lost(client)
+            raise _lost("its last worker" if client.status == "running" else "its scheduler")
 
 
 def _has_workers(client: Client) -> bool:
@@ -206,8 +207,7 @@ def _has_workers(client: Client) -> bool:
         return False
 
 
-def _lost(client: Client) -> DeviceError:
-    whom = "its last worker" if client.status == "running" else "its scheduler"
+def _lost(whom: str) -> DeviceError:
     return DeviceError(
         f"The cluster lost {whom}; start it anew and run the same command again, which goes on "
         "after what was finished."
