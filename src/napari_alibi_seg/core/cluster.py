@@ -155,21 +155,21 @@ def on_cluster(
     DeviceError
         If the scheduler is lost, no worker comes back, or a task brings worker after worker down.
     """
-    from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
+    from distributed import CancelledError, KilledWorker
 
     futures = client.compute(list(graph), optimize_graph=False)
+    results = {}
     try:
-        for done, future in enumerate(_as_completed(futures, client, waiting), start=1):
-            future.result()
-            told(done)
-        return tuple(client.gather(futures))
+        for future in _as_completed(futures, client, waiting):
+            results[future.key] = future.result()
+            told(len(results))
+        return tuple(results[future.key] for future in futures)
     except KilledWorker as error:
         raise DeviceError(
             "One task brought several workers down, most likely for lack of memory; give each "
             "worker more of it, or fewer threads."
         ) from error
-    except FutureCancelledError as error:
+    except CancelledError as error:
         raise _lost("its scheduler") from error
     finally:
         client.cancel(futures)
