@@ -10,7 +10,7 @@ from napari_alibi_seg.core.debiasing import BlankProjected, FlipAveraged
 from napari_alibi_seg.core.errors import ImageError, ModelError
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.results import stack_writer
-from napari_alibi_seg.probing.inputs import find_images, load_model, read_square, unique_names
+from napari_alibi_seg.probing.inputs import ProbedModel, find_images, read_square, unique_names
 
 
 def save(path, pixels):
@@ -79,8 +79,8 @@ def test_a_view_covers_any_side_in_three_channels(tmp_path, gradient):
 
 def test_a_remedy_is_part_of_a_models_name():
     with pytest.raises(ModelError, match="no architecture 'nonsense'"):
-        load_model("timm:nonsense:weights.safetensors+flips")
-    flips, blank = (load_model(f"alibi-dinov2-s14+{remedy}") for remedy in ("flips", "blank"))
+        ProbedModel.load("timm:nonsense:weights.safetensors+flips")
+    flips, blank = (ProbedModel.load(f"alibi-dinov2-s14+{remedy}") for remedy in ("flips", "blank"))
     assert isinstance(flips.backbone, FlipAveraged)
     assert isinstance(blank.backbone, BlankProjected)
     assert flips.label == "alibi-dinov2-s14+flips"

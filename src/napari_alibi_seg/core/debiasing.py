@@ -38,7 +38,8 @@ class Debiasing(StrEnum):
     BLANK = "blank"
 
 
-_REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
+REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
+"""How the name of a model with a remedy ends."""
 
 
 def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]:
@@ -51,7 +52,7 @@ def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]
     ModelError
         See `load_backbone`.
     """
-    if not name.endswith(_REMEDIES):
+    if not name.endswith(REMEDIES):
         return load_backbone(name)
     bare, _, remedy = name.rpartition("+")
     backbone, identity = load_backbone(bare)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import interpolate
 
-from napari_alibi_seg.core.checkpoints import load_backbone
-from napari_alibi_seg.core.debiasing import Debiasing, debiased
+from napari_alibi_seg.core.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.features import usual_layer
 from napari_alibi_seg.core.images import read_pictures
@@ -60,7 +59,7 @@ class ProbedModel:
     Attributes
     ----------
     name : str
-        As given: a name or path for `load_backbone`, and perhaps a remedy, as in ``+flips``.
+        As given: a name or path for `load_model`.
     backbone : TokenModel
         In evaluation mode.
     identity : BackboneIdentity
@@ -70,6 +69,11 @@ class ProbedModel:
     name: str
     backbone: TokenModel
     identity: BackboneIdentity
+
+    @classmethod
+    def load(cls, name: str) -> ProbedModel:
+        """Load a model by name or path; see `load_model`."""
+        return cls(name, *load_model(name))
 
     @property
     def segmentation_layer(self) -> int:
@@ -85,14 +89,11 @@ class ProbedModel:
         kind, _, rest = self.name.partition(":")
         if kind == "timm":
             architecture, _, file = rest.partition(":")
-            remedy = file[file.rfind("+") :] if file.endswith(_REMEDIES) else ""
+            remedy = file[file.rfind("+") :] if file.endswith(REMEDIES) else ""
             return f"{architecture} (stock){remedy}"
         path = Path(self.name)
         file = path.name.replace(".safetensors", "")  # a remedy may follow it
         return f"{path.parent.name}/{file}" if path.parent.name else file
-
-
-_REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
 
 
 def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
@@ -161,26 +162,6 @@ def read_square(path: Path) -> Square:
     side = min(rows, columns, LARGEST_SQUARE)
     window = Window((rows - side) // 2, (columns - side) // 2, side, side)
     return Square(plane.read(window).clip(0, 1), plane.shape)
-
-
-def load_model(name: str) -> ProbedModel:
-    """Load a backbone by name or path; behind a remedy if the name ends in +flips or +blank.
-
-    Raises
-    ------
-    ModelError
-        See `load_backbone`.
-    """
-    bare, _, remedy = name.rpartition("+")
-    if not name.endswith(_REMEDIES):
-        backbone, identity = load_backbone(name)
-        return ProbedModel(name, backbone, identity)
-    backbone, identity = load_backbone(bare)
-    return ProbedModel(
-        name,
-        debiased(backbone, Debiasing(remedy)).eval(),
-        replace(identity, name=name, weights=f"{identity.weights}+{remedy}"),
-    )
 
 
 def _images_of(source: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.writing import replacing, require_new_folder
 from napari_alibi_seg.probing.figures import draw
-from napari_alibi_seg.probing.inputs import find_images, load_model, read_square, unique_names
+from napari_alibi_seg.probing.inputs import ProbedModel, find_images, read_square, unique_names
 from napari_alibi_seg.probing.measure import Measurement
 from napari_alibi_seg.probing.records import Probing
 from napari_alibi_seg.probing.report import write_report
@@ -38,7 +38,7 @@ def probe(
     sources : sequence of Path
         Image files and folders.
     models : sequence of str
-        See `load_model`.
+        See `napari_alibi_seg.core.debiasing.load_model`.
     output : Path
         A folder that does not exist yet or is empty; it appears when all is done.
     config : ProbingConfig
@@ -62,7 +62,7 @@ def probe(
     """
     require_new_folder(output, "move away what is there")
     paths, unreadable = find_images(sources)
-    measurements = [Measurement(load_model(name), config) for name in dict.fromkeys(models)]
+    measurements = [Measurement(ProbedModel.load(name), config) for name in dict.fromkeys(models)]
     with replacing(output) as folder:
         folder.mkdir()
         probing = _measured(paths, unreadable, measurements, config, progress)
