@@ -134,6 +134,22 @@ def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
     assert not preliminary.final
 
 
+def test_a_final_result_of_the_same_strokes_stays_while_other_features_come(request_of, scribbles):
+    engine = LiveEngine("cpu")
+    list(engine.update(request_of(DEEP)))
+    more = scribbles.copy()
+    more[70, 20:60] = 3
+
+    def told_before_the_features(scale, scribbles):
+        events = engine.update(request_of(replace(DEEP, scale=scale), scribbles=scribbles))
+        coming = takewhile(lambda e: not (isinstance(e, FeatureProgress) and e.done), events)
+        return any(isinstance(event, Block) for event in coming)
+
+    assert not told_before_the_features(2, scribbles)
+    assert told_before_the_features(3, more)
+    assert told_before_the_features(4, scribbles)  # the other strokes' is shown by now
+
+
 @pytest.mark.parametrize("left_at", [0, 1, 2])
 def test_a_request_can_be_left_while_its_forests_grow(request_of, scribbles, left_at):
     engine, some = LiveEngine("cpu"), request_of()

@@ -72,8 +72,8 @@ def said():
         certain = Estimate(0.9, 0.8, 0.95)
         assessment = Assessment(certain, {}, recalls, (), unsettled, 1.0)
         painted = Painted({1: 9, 2: 9}, 4)
-        how = {"preliminary": False, "loaded": False, "waiting": False}
-        return facts([], painted, None, assessment, **how)
+        how = ("preliminary", "outlived", "loaded", "waiting")
+        return facts([], painted, None, assessment, **dict.fromkeys(how, False))
 
     return words
 

@@ -290,3 +290,28 @@ def test_the_last_class_stays(desk, pixels):
     assert values(desk) == [2]
     assert not desk.panels.classes._rows[0].delete.isEnabled()
     assert desk.work.scribbles.layer.selected_label == 2
+
+
+def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk, pixels):
+    desk.open(np.tile(pixels, (3, 3)), name="large")
+    desk.panels.training.scale.setCurrentText("1")
+    desk.controller.change_settings()
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    desk.rest()
+    before, seen = desk.segmented.copy(), []
+
+    def look(event):
+        if isinstance(event, FeatureProgress) and event.done < event.total:
+            seen.append((desk.segmented == before).all())
+            seen.append("settings before" in desk.panels.result.facts.text())
+
+    desk.controller.bridge.told.connect(look)
+    desk.panels.training.scale.setCurrentText("2")
+    desk.controller.change_settings()
+    desk.rest()
+
+    assert seen
+    assert all(seen)
+    assert (desk.segmented != before).any()
+    assert "%" in desk.panels.result.facts.text()

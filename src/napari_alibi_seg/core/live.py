@@ -94,6 +94,7 @@ class LiveEngine:
         self._planes: dict[Index, Plane] = {}
         self._channels = LiveChannels()
         self._trained: _Trained | None = None
+        self._told: dict[Index, Mapping[Index, NDArray[Any]]] = {}
         self._projected: tuple[object, Projection] | None = None
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
@@ -137,7 +138,8 @@ class LiveEngine:
         if deep:
             yield from self._features.load(request.config.model)
             missing = any(not self._features.ready(request.config, index) for index in seen)
-            if missing and request.predict and len(amount.pixels) > 1:
+            told = self._is_told(request.planes[0], painted)
+            if missing and not told and request.predict and len(amount.pixels) > 1:
                 yield from self._preliminary(request, painted, side)
             for index in seen:
                 yield from self._features.compute(request.config, index, request.visible, seen)
@@ -158,7 +160,12 @@ class LiveEngine:
             self._features.open(self._planes)
             self._channels.open(self._planes)
             self._trained = self._projected = None
+            self._told = {}
             self._image = image
+
+    def _is_told(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
+        """Whether the last that was told of a plane is a final result of the same strokes."""
+        return index in self._told and same_painted(self._told[index], painted)
 
     def _channels_of(
         self,
@@ -309,6 +316,7 @@ class LiveEngine:
             result = magnified(classifier.classify(every(window)), window, step)
             return result.without(plane.missing(window))
 
+        self._told.pop(index, None)
         windows = visible_blocks(plane, request.visible, side)
         for window, result in zip(windows, in_order(every_few, windows), strict=True):
             yield Block(index, window, without_ignored(request, index, window, result), False)
@@ -329,6 +337,8 @@ class LiveEngine:
             yield Block(index, window, shown, True)
             values, counts = np.unique(shown.labels[shown.labels > 0], return_counts=True)
             done[window] = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        if request.classifier is None:
+            self._told[index] = self._trained.painted
         yield PlaneDone(index, dict(sum(done.values(), Counter())))
 
     def _advise(

@@ -59,6 +59,7 @@ class Display:
         self._device = ""
         self._coarse = False
         self._preliminary = False
+        self._outlived = False
         self._loaded = False
         self._began: float | None = None
 
@@ -76,7 +77,7 @@ class Display:
     def show_work(self, work: Workspace) -> None:
         """Show an image that work has begun on."""
         self._painted, self._done, self._began = Painted({}, 0), None, None
-        self._coarse = self._preliminary = self._loaded = False
+        self._coarse = self._preliminary = self._outlived = self._loaded = False
         self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
@@ -91,7 +92,7 @@ class Display:
 
     def end_preliminary(self) -> bool:
         """Know that no features will come; whether a result is shown that waits for them."""
-        waited, self._preliminary = self._preliminary, False
+        waited, self._preliminary, self._outlived = self._preliminary, False, False
         self._show_facts()
         return waited
 
@@ -115,7 +116,7 @@ class Display:
             case ModelReady():
                 self._on_model(event)
             case FeatureProgress():
-                self._on_features(event)
+                self._on_features(event, work)
                 self._tell_of_long_features(event, work, shown)
             case Fitted():
                 work.take(event.classifier)
@@ -129,7 +130,7 @@ class Display:
                 work.result.finish(event.plane)
                 if event.plane == shown:
                     self._done, self._size = event, work.source.measured.pixel_size
-                    self._coarse = self._preliminary = False
+                    self._coarse = self._preliminary = self._outlived = False
                     self._show_facts()
             case Assessed():
                 if event.assessment is not None:
@@ -147,6 +148,7 @@ class Display:
 
     def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
         self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
+        self._outlived = False
         work.note(event)
         if self._paused and self._old(work):
             self._done = None
@@ -165,17 +167,18 @@ class Display:
         self._device = event.device
         self._panels.image.offer_models([*MODELS, CLASSICAL])
 
-    def _on_features(self, event: FeatureProgress) -> None:
+    def _on_features(self, event: FeatureProgress, work: Workspace) -> None:
         words, tip = features_words(event, self._device)
         if event.done < event.total:
             self._panels.image.chip.show_state(ChipState.WORKING, words, "Stop", tip)
-            self._tell_preliminary()
+            self._tell_preliminary(work)
         else:
             self._panels.image.chip.show_state(ChipState.READY, words, tip=tip)
 
-    def _tell_preliminary(self) -> None:
-        if self._coarse and not self._preliminary:
-            self._preliminary = True
+    def _tell_preliminary(self, work: Workspace) -> None:
+        preliminary, outlived = self._coarse, not self._coarse and self._old(work)
+        if (preliminary and not self._preliminary) or (outlived and not self._outlived):
+            self._preliminary, self._outlived = preliminary or self._preliminary, outlived
             self._show_facts()
 
     def _tell_of_long_features(self, event: FeatureProgress, work: Workspace, shown: Index) -> None:
@@ -227,6 +230,7 @@ class Display:
             self._done,
             assessment,
             preliminary=self._preliminary,
+            outlived=self._outlived,
             loaded=self._loaded,
             waiting=waiting,
         )

@@ -87,6 +87,7 @@ def facts(
     assessment: Assessment | None,
     *,
     preliminary: bool,
+    outlived: bool,
     loaded: bool,
     waiting: bool,
 ) -> str:
@@ -98,6 +99,8 @@ def facts(
         What is known.
     preliminary : bool
         Whether the features are still missing from the result.
+    outlived : bool
+        Whether the result is that of other settings, until features for these are ready.
     loaded : bool
         Whether a classifier from a file is applied.
     waiting : bool
@@ -112,6 +115,8 @@ def facts(
     words = "By the classifier that was loaded" if loaded else strokes
     if preliminary:
         return f"{words}<br><i>Preliminary, by pixel filters, until the features are ready.</i>"
+    if outlived:
+        return f"{words}<br><i>Still by the settings before, until the features are ready.</i>"
     if waiting:
         return f"{words}<br><i>Press Update once for their result.</i>"
     if done is not None:
