@@ -11,6 +11,7 @@ from napari_alibi_seg.core.errors import DeviceError
 _TYPES = ("cpu", "cuda", "mps")
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
 
@@ -28,9 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
         If the device does not exist on this machine.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(usable_devices()[1])
     try:
         device = torch.device(name)
         if device.type not in _TYPES:
@@ -39,8 +38,7 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(
-            f"The device {name!r} cannot be used here ({reason}); "
-            "use 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'."
+            f"The device {name!r} cannot be used here ({reason}); use {_listed(usable_devices())}."
         ) from error
     return device
 
@@ -48,6 +46,19 @@ def choose_device(name: str = "auto") -> torch.device:
 def inference_dtype(device: torch.device) -> torch.dtype:
     """Return half precision for a GPU, float32 for a CPU."""
     return torch.float32 if device.type == "cpu" else torch.float16
+
+
+def usable_devices() -> tuple[str, ...]:
+    """Return the names that `choose_device` takes on this machine: ``auto``, then the best first.
+
+    Where there is more than one CUDA device, each can be named too, as ``cuda:1``.
+    """
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return ("auto", *(name for name, there in found.items() if there), "cpu")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
 
 
 def inference_precision(device: torch.device) -> AbstractContextManager[object]:

@@ -6,6 +6,9 @@ it as one sentence and leaves with the error's `exit_code`; the window shows it 
 
 from __future__ import annotations
 
+NO_DATA = "lies where the image has no data (NaN), which teaches nothing"
+"""What is wrong with a stroke, in a sentence."""
+
 
 class AlibiSegError(Exception):
     """Base of all errors this package raises on purpose."""

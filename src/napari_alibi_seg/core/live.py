@@ -44,7 +44,7 @@ from napari_alibi_seg.core.live_features import GrowingFeatures
 from napari_alibi_seg.core.live_records import Block, Fitted, Growing, PlaneDone, Warmed
 from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.steps import mapped
-from napari_alibi_seg.core.strokes import amount_painted, painted_without, same_painted
+from napari_alibi_seg.core.strokes import look_at_strokes, same_painted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
@@ -129,8 +129,7 @@ class LiveEngine:
 
     def _update(self, request: LiveRequest, side: int) -> Iterator[LiveEvent]:
         self._open(request.image)
-        painted = painted_without(self._planes, request.scribbles, request.ignored)
-        amount = amount_painted(painted)
+        painted, amount = look_at_strokes(self._planes, request.scribbles, request.ignored)
         yield amount
         trainable = request.classifier is not None or len(amount.pixels) > 1
         deep = request.config.model != CLASSICAL

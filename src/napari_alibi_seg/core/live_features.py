@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from napari_alibi_seg.core.devices import usable_devices
 from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap, automatic_scale
 from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
 from napari_alibi_seg.core.tiling import add_tile
@@ -72,7 +73,7 @@ class GrowingFeatures:
         if model not in self._extractors:
             self._extractors.clear()
             self._extractors[model] = FeatureExtractor.load(model, self._device)
-        yield ModelReady(self._extractors[model].device.type)
+        yield ModelReady(self._extractors[model].device.type, usable_devices())
 
     def identity(self, config: SegmentationConfig) -> FeatureIdentity:
         """Return what these features are."""

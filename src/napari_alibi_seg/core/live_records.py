@@ -78,10 +78,13 @@ class Painted:
         Painted pixels by class value.
     strokes : int
         Connected pieces of one class, over all planes.
+    lost : frozenset of int
+        Classes painted only where the image has no data: these count nowhere.
     """
 
     pixels: Mapping[int, int]
     strokes: int
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,12 @@ class ModelReady:
     ----------
     device : str
         Where it computes: ``cpu``, ``cuda`` or ``mps``.
+    devices : tuple of str
+        Where it could be told to.
     """
 
     device: str
+    devices: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from napari_alibi_seg.core.classifier import (
     require_two_classes,
 )
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.errors import ImageError, ModelError, ScribbleError
+from napari_alibi_seg.core.errors import NO_DATA, ImageError, ModelError, ScribbleError
 from napari_alibi_seg.core.features import (
     FeatureExtractor,
     FeatureIdentity,
@@ -319,8 +319,8 @@ def _painted(
     by_image = [_painted_planes(*pair) for pair in pairs]
     if not any(by_image) and any(drawing.any() for _, drawing in pairs):
         raise ScribbleError(
-            "All that is painted lies where the image has no data (NaN), which teaches nothing; "
-            "paint a stroke in each of two or more classes where there is some."
+            f"All that is painted {NO_DATA}; paint a stroke in each of two or more classes where "
+            "there is some."
         )
     values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
     require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from napari_alibi_seg.core.live_records import Painted
 from napari_alibi_seg.core.planes import Window, neighbourhoods
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -53,7 +54,32 @@ def painted_without(
 
     They are copied because the person may be painting on.
     """
-    painted = {}
+    copies = _copies(planes, scribbles, ignored)
+    return {index: kept for index, _, kept in copies if kept.any()}
+
+
+def look_at_strokes(
+    planes: Mapping[Index, Plane],
+    scribbles: NDArray[np.integer[Any]],
+    ignored: frozenset[int] = frozenset(),
+) -> tuple[dict[Index, NDArray[Any]], Painted]:
+    """Copy the painted planes as `painted_without` does, and tell how much is painted."""
+    painted, values = {}, set()
+    for index, drawn, kept in _copies(planes, scribbles, ignored):
+        if kept is not drawn:
+            values.update(np.unique(drawn[painted_pixels(drawn)]).tolist())
+        if kept.any():
+            painted[index] = kept
+    amount = amount_painted(painted)
+    return painted, replace(amount, lost=frozenset(values - amount.pixels.keys()))
+
+
+def _copies(
+    planes: Mapping[Index, Plane],
+    scribbles: NDArray[np.integer[Any]],
+    ignored: frozenset[int],
+) -> Iterator[tuple[Index, NDArray[Any], NDArray[Any]]]:
+    """Copy what is painted without what is ignored, and again without what lies on no data."""
     for index, data in planes.items():
         if scribbles[index].any():
             plane = scribbles[index].copy()
@@ -61,10 +87,7 @@ def painted_without(
                 pixels = np.stack(painted_pixels(plane))
                 left_out = np.isin(plane[tuple(pixels)], list(ignored))
                 plane[tuple(pixels[:, left_out])] = 0
-            plane = _on_data(data, plane)
-            if plane.any():
-                painted[index] = plane
-    return painted
+            yield index, plane, _on_data(data, plane)
 
 
 def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:

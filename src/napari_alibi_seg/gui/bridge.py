@@ -12,7 +12,7 @@ from superqt.utils import create_worker
 
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.gui.sessions import keep_session
-from napari_alibi_seg.gui.torch_import import import_torch
+from napari_alibi_seg.gui.torch_import import Stage, importing, is_imported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ class Bridge(QObject):
 
         `Watch` ends that when something may have become garbage, `forget` when all has.
         """
-        if not self._heard:
+        if not self._heard and is_imported(Stage.COMPUTING):
             self._heard = True
             gc.freeze()
 
@@ -138,21 +138,31 @@ class _Run:
 def _serve(
     engines: dict[str, LiveEngine], run: _Run
 ) -> Iterator[tuple[int, LiveEvent | SessionFound | SessionProblem]]:
-    """Keep the session, then let the engine work; in a thread, so torch is imported here."""
+    """Count what is painted, keep the session, then let the engine work; in a thread."""
     order = run.order
     try:
         for left in run.left:
             keep_session(left)
         if order is None:
             return
-        import_torch()
+        if not is_imported(Stage.COMPUTING):
+            for _ in importing(Stage.COUNTING):
+                if run.stopped.is_set():
+                    return
+            yield order.generation, order.painted()
+        for _ in importing(Stage.KEEPING):
+            if run.stopped.is_set():
+                return
+        found = keep_session(order)
+        if found is not None:
+            yield order.generation, found
+        for _ in importing(Stage.COMPUTING):
+            if run.stopped.is_set():
+                return
         import torch
 
         from napari_alibi_seg.core.live import LiveEngine
 
-        found = keep_session(order)
-        if found is not None:
-            yield order.generation, found
         if order.settings.threads:
             torch.set_num_threads(order.settings.threads)
         engine = engines.setdefault(order.settings.device, LiveEngine(order.settings.device))

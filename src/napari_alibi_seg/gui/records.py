@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.live_records import Index, LiveRequest
+    from napari_alibi_seg.core.live_records import Index, LiveRequest, Painted
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.project import ImageFile, Project
 
@@ -221,8 +221,20 @@ class Order:
     owner: str = ""
     kept: Event = field(default_factory=Event)
 
+    @property
+    def ignored(self) -> frozenset[int]:
+        """Painted values that count nowhere."""
+        return frozenset(known.value for known in self.classes if known.ignored)
+
+    def painted(self) -> Painted:
+        """Return how much is painted; imports no torch."""
+        from napari_alibi_seg.core.images import planes_of
+        from napari_alibi_seg.core.strokes import look_at_strokes
+
+        return look_at_strokes(planes_of(self.image), self.scribbles, self.ignored)[1]
+
     def request(self) -> LiveRequest:
-        """Return the order as the engine understands it; imports torch."""
+        """Return the order as the engine understands it; imports scikit-learn."""
         from napari_alibi_seg.core.live_records import LiveRequest
 
         return LiveRequest(
@@ -232,7 +244,7 @@ class Order:
             self.planes,
             self.visible,
             tuple(known.info() for known in self.classes if not known.ignored),
-            frozenset(known.value for known in self.classes if known.ignored),
+            self.ignored,
             self.classifier,
             self.predict,
             self.votes,

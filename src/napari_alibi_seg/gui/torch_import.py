@@ -1,4 +1,8 @@
-"""Importing torch late, safely beside an OpenGL window, and while that stays alive."""
+"""Importing torch late, safely beside an OpenGL window, and while that stays alive.
+
+All that is slow is imported in one thread, in stages, so that strokes are counted and kept before
+torch is there, and no two threads import at once.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,85 @@ import ctypes
 import gc
 import os
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from enum import IntEnum
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_POLL_S = 0.02
 _LIBRARIES = ("libtorch_global_deps", "libtorch")
 
 
-def import_torch() -> None:
+class Stage(IntEnum):
+    """What can be done as soon as it is imported."""
+
+    COUNTING = 0
+    KEEPING = 1
+    COMPUTING = 2
+
+
+_lock = Lock()
+_stages: list[Future[None]] = []
+
+
+def is_imported(stage: Stage) -> bool:
+    """Whether a stage can be gone on to at once."""
+    return bool(_stages) and _stages[stage].done()
+
+
+def importing(stage: Stage) -> Iterator[None]:
+    """Import up to a stage, or wait until that is done; can be left meanwhile.
+
+    Raises
+    ------
+    Exception
+        What the import raised; it is tried again by the next call.
+    """
+    with _lock:
+        if not _stages or any(one.done() and one.exception() for one in _stages):
+            steps = (_import_for_counting, _import_for_keeping, _import_torch)
+            with_one_thread = ThreadPoolExecutor(1, "imports")
+            _stages[:] = map(with_one_thread.submit, steps)
+            with_one_thread.shutdown(wait=False)
+        waited = _stages[stage]
+    while True:
+        try:
+            waited.result(_POLL_S)
+            return
+        except TimeoutError:
+            yield
+
+
+def require(stage: Stage) -> None:
+    """Import up to a stage, and wait until that is done."""
+    for _ in importing(stage):
+        pass
+
+
+def _import_for_counting() -> None:
+    with _uncollected():
+        import_module("scipy.sparse.csgraph")
+
+
+def _import_for_keeping() -> None:
+    with _uncollected():
+        import_module("napari_alibi_seg.core.config")
+        import_module("napari_alibi_seg.core.classifier")
+
+
+def _import_torch() -> None:
     """Import torch without triton, which it uses only to compile.
 
     Triton brings an LLVM of its own; loading it into a process in which Mesa draws by its LLVM
     ends in a segmentation fault.
     """
-    if "napari_alibi_seg.core.live" in sys.modules:
-        return
     hidden = "triton" not in sys.modules
     if hidden:
         sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
