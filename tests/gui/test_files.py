@@ -103,6 +103,43 @@ def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels)
     assert not buttons["python"].isEnabled()  # strokes do not give this result
 
 
+def test_a_stroke_puts_a_loaded_classifier_aside_and_undo_or_the_strip_brings_it_back(
+    painted_desk, tmp_path, pixels
+):
+    desk = painted_desk
+    desk.dock.tasks.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(255 - pixels)
+    desk.dock.tasks.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    before = desk.segmented.copy()
+    loaded, strip = desk.work.loaded, desk.panels.strip
+
+    def is_back():
+        np.testing.assert_array_equal(desk.segmented, before)
+        assert desk.work.loaded is loaded
+        assert desk.panels.reuse.buttons["save"].isEnabled()
+        assert "put aside" not in strip.words
+
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+    assert desk.work.loaded is None
+    assert "put aside" in strip.words
+    desk.work.scribbles.layer.undo()
+    desk.rest()
+    is_back()
+
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+    strip.buttons[0].click()
+    desk.rest()
+    assert desk.painted.any()
+    is_back()
+
+
 def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
     painted_desk, tmp_path, pixels
 ):

@@ -218,6 +218,37 @@ def test_strokes_on_another_layer_are_hidden_while_they_do_not_count(quick_desk,
     desk.rest()
 
 
+def test_labels_of_many_grains_are_painted_on_only_if_the_person_says_so(quick_desk, pixels):
+    desk = quick_desk
+    segmented(desk, pixels)
+    first, names = desk.work.scribbles.layer, desk.panels.classes.classes
+    grains = np.zeros(pixels.shape, np.int32)
+    for value in range(100):
+        row, column = divmod(value, 10)
+        grains[14 * row : 14 * row + 4, 18 * column : 18 * column + 4] = value + 1
+    layer = desk.viewer.add_labels(grains, name="grains")
+    colours = layer.colormap.map(np.arange(101))
+    desk.rest()
+    box = desk.panels.classes.layers
+    box.setCurrentIndex(box.findText("grains"))
+    box.activated.emit(box.currentIndex())
+    desk.rest()
+    assert "'grains' holds more than 20 values" in desk.panels.strip.words
+    assert desk.work.scribbles.layer == first
+    assert box.currentData() == first
+    assert desk.panels.classes.classes == names
+    np.testing.assert_array_equal(layer.colormap.map(np.arange(101)), colours)
+
+    desk.panels.strip.buttons[0].click()
+    desk.until(lambda: len(desk.panels.classes.classes) == 100)
+    assert box.currentData() == layer
+    assert (layer.colormap.map(np.arange(101)) != colours).any()
+    desk.controller.choose_scribbles(first)
+    desk.rest()
+    assert desk.panels.classes.classes == names
+    np.testing.assert_array_equal(layer.colormap.map(np.arange(101)), colours)
+
+
 def test_classes_met_in_a_layer_have_colours_that_are_told_apart(quick_desk, pixels):
     desk = quick_desk
     mine = np.zeros(pixels.shape, np.uint8)

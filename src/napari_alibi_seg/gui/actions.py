@@ -108,7 +108,7 @@ class Actions(QObject):
         """Write the segmentation."""
         work, refusal = self._controller.work, self._refusal()
         if refusal:
-            self._say(refusal)
+            self._refuse(refusal)
         elif work is not None and work.result.labels is not None:
             self._start(
                 files.write_labels, path, work.source.measured, work.result.labels.data.copy()
@@ -123,7 +123,10 @@ class Actions(QObject):
         finished = sorted(work.result.finished)
         labels = {index: work.result.labels.data[index].copy() for index in finished}
         if not labels:
-            self._say("No plane is segmented by the strokes as they are now; wait, then export.")
+            self._controller.panels.strip.say(
+                "No plane is segmented by the strokes as they are now; wait, then export.",
+                holds=lambda: not work.result.finished,
+            )
             return
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes
         name = work.source.layer.name if image.path is None else image.path.name
@@ -260,6 +263,14 @@ class Actions(QObject):
         if go is not None:
             go()
 
+    def _refuse(self, refusal: str) -> None:
+        """Say why the result is not exported, as long as that is so."""
+        holds = partial(self._is_refused, refusal)
+        self._controller.panels.strip.say(refusal, holds=holds)
+
+    def _is_refused(self, refusal: str) -> bool:
+        return self._refusal() == refusal
+
     def _say(self, words: str, *actions: tuple[str, Callable[[], None]]) -> None:
         self._controller.panels.strip.say(words, *actions)
 
@@ -277,7 +288,7 @@ class Actions(QObject):
     def _ask_export(self) -> None:
         refusal = self._refusal()
         if refusal:
-            self._say(refusal)
+            self._refuse(refusal)
         else:
             self._with_target("Export result", naming.LABELS, _STACKS, self.export)
 

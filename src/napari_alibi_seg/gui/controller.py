@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.live_records import Fitted, PlaneDone
+from napari_alibi_seg.core.live_records import Fitted, ModelReady, Painted, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
@@ -24,7 +24,8 @@ from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
-from napari_alibi_seg.gui.workspaces import Workspaces, is_blank
+from napari_alibi_seg.gui.words import lost_words
+from napari_alibi_seg.gui.workspaces import MANY, Workspaces, holds_many, is_blank
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -63,6 +64,8 @@ class Controller(QObject):
         self.restorer = Restorer(self)
         self._generation = 0
         self._features_stopped = False
+        self._failed = False
+        self._lost: frozenset[int] = frozenset()
         self._once = False
         self._current = False
         self._images: list[Image] = []
@@ -140,6 +143,7 @@ class Controller(QObject):
 
     def toggle_features(self) -> None:
         """Stop the features, or start them again."""
+        self._recover()
         self._features_stopped = not self._features_stopped
         if self._features_stopped:
             self.bridge.stop()
@@ -169,6 +173,7 @@ class Controller(QObject):
         self.panels.image.layers.offer(images, work.source.layer if work else None)
         offered = offered_scribbles(self.viewer.layers, work.source) if work else []
         self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)
+        self.panels.strip.review()
 
     def choose_image(self, layer: Image, reading: Reading | None = None, channel: int = 0) -> None:
         """Work on an image from now on; what was painted on it before is still there."""
@@ -210,14 +215,31 @@ class Controller(QObject):
             self.panels.strip.say(misfit(layer.data.shape, work.source.micrograph), warn=True)
             self.follow_layers()
             return
+        if holds_many(layer):
+            self.panels.strip.say(
+                f"{layer.name!r} holds more than {MANY} values, as labels of grains or particles "
+                "do. Painting on it makes a class of each, and the result takes long.",
+                ("Paint on it", partial(self._paint_on, work, layer)),
+            )
+            self.follow_layers()
+            return
+        self._paint_on(work, layer)
+
+    def _paint_on(self, work: Workspace, layer: Labels) -> None:
+        if work is not self.work or layer not in self.viewer.layers:  # it may have been asked about
+            return
         before, layer.visible = work.scribbles.layer, True
         before.visible = is_blank(before)  # so that only what counts is seen
+        if RECIPE in layer.metadata:
+            self.panels.classes.show_classes(layer.metadata[RECIPE].classes)
         self.workspaces.paint_on(work, layer)
+        self.follow_layers()
         self.restorer.tell_of_place(work)
         self.ask()
 
     def change_settings(self) -> None:
         """Train in another way; a classifier from a file is let go."""
+        self._recover()
         if self.work is not None:
             self.work.result.outdate()
         self.apply(None)
@@ -226,7 +248,7 @@ class Controller(QObject):
         """Apply a classifier until something is painted; None trains on what is painted."""
         self._features_stopped = False
         if self.work is not None:
-            self.work.loaded = classifier
+            self.work.loaded, self.work.put_aside = classifier, None
             self._once |= classifier is not None
         self.ask()
 
@@ -284,12 +306,31 @@ class Controller(QObject):
         work.touched = True
         work.outdated = True
         work.result.outdate()
-        work.loaded = None
+        if work.loaded is not None:
+            self._put_aside(work)
         self._once = False
         self.stack.forget()
         self._generation += 1
         self.bridge.outdate(self._generation)
+        self.panels.strip.review()
         self.workspaces.offer_second_class(work)
+
+    def _put_aside(self, work: Workspace) -> None:
+        """Train on what is painted from now on, and offer the way back."""
+        work.put_aside, work.loaded = work.loaded, None
+        if self.panels.strip.asks:
+            return
+        self.panels.strip.say(
+            "What you paint counts now, and the classifier that was loaded is put aside until "
+            "nothing is painted any more.",
+            ("Use it again", partial(self._take_up, work)),
+            holds=lambda: work.put_aside is not None,
+        )
+
+    def _take_up(self, work: Workspace) -> None:
+        """Apply the classifier that was put aside, unless another image was chosen meanwhile."""
+        if work is self.work and work.put_aside is not None:
+            self.apply(work.put_aside)
 
     def hear(self, event: LiveEvent | SessionFound | SessionProblem) -> None:
         """Show what the engine, or the session file, tells."""
@@ -307,15 +348,40 @@ class Controller(QObject):
         if isinstance(event, PlaneDone):
             self._current = self._current or event.plane == shown
             self.stack.hear(event)
+        if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
+            self._recover()
+        if isinstance(event, Painted):
+            self._tell_of_lost(work, event)
+            if not event.pixels:
+                self._take_up(work)
+        self.panels.strip.review()
 
     def fail(self, message: str) -> None:
         """Show an error, and leave everything as it is."""
-        self.panels.strip.say(message, warn=True)
+        self._failed = True
+        self.panels.strip.say(message, warn=True, holds=lambda: self._failed)
         if self.panels.image.chip.state is ChipState.WORKING:
             self._features_stopped = True
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
             if self.display.end_preliminary():
                 self.ask()
+
+    def _tell_of_lost(self, work: Workspace, painted: Painted) -> None:
+        """Say once which classes are painted only where there is nothing to learn from."""
+        lost = painted.lost
+        if lost and lost != self._lost and not self.panels.strip.asks:
+            known = {one.value: one.name for one in self.panels.classes.classes}
+            names = [known.get(value, f"class {value}") for value in sorted(lost)]
+            self.panels.strip.say(
+                lost_words(names),
+                holds=lambda: work.painted is not None and work.painted.lost == lost,
+            )
+        self._lost = lost
+
+    def _recover(self) -> None:
+        """Know that the engine works again, or is asked for something else."""
+        self._failed = False
+        self.panels.strip.review()
 
     def _connect(self) -> None:
         look = partial(self.ask, new=False)

@@ -166,6 +166,7 @@ class Display:
     def _on_model(self, event: ModelReady) -> None:
         self._device = event.device
         self._panels.image.offer_models([*MODELS, CLASSICAL])
+        self._panels.training.offer_devices(event.devices)
 
     def _on_features(self, event: FeatureProgress, work: Workspace) -> None:
         words, tip = features_words(event, self._device)

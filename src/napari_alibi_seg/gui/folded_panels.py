@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QSpinBox, QWidget
@@ -11,6 +12,9 @@ from superqt import QCollapsible
 from napari_alibi_seg.core.choices import SCALES, SMOOTHING_RADII, Forest
 from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SCALES = {"automatic": None} | {str(scale): scale for scale in SCALES}
 _FORESTS = {"extra trees": Forest.EXTRA_TREES, "random": Forest.RANDOM}
@@ -94,6 +98,15 @@ class TrainingPanel(Block):
             self.device.addItem(settings.device)
         self.device.setCurrentText(settings.device)
         self.blockSignals(blocked)
+
+    def offer_devices(self, names: Sequence[str]) -> None:
+        """Offer the devices that can be used here; the one chosen stays, even if it cannot be."""
+        chosen = self.device.currentText()
+        offered = list(dict.fromkeys([*names, chosen]))
+        if offered != [self.device.itemText(place) for place in range(self.device.count())]:
+            self.device.clear()
+            self.device.addItems(offered)
+            self.device.setCurrentText(chosen)
 
     def offer_3d(self, spacing: float | None) -> None:
         """Offer 3-D filters of a volume whose planes lie some pixels apart; None hides them."""

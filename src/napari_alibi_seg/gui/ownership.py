@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _MARK = "napari-alibi-seg"
 _OF = "napari-alibi-seg of"
 _SHOWS = "napari-alibi-seg shows"
+_COLOURS = "napari-alibi-seg colours before"
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
 
@@ -62,6 +63,20 @@ def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -
 def link(layer: Layer, source: ImageSource) -> None:
     """Remember which image, read how, a layer belongs to."""
     layer.metadata[_OF] = source.token
+
+
+def take_over(layer: Labels) -> None:
+    """Mark a layer to be painted on; if it is the person's, remember its colours."""
+    if not is_scribbles(layer):
+        layer.metadata[_COLOURS] = layer.colormap
+        layer.metadata.update(SCRIBBLES)
+
+
+def give_back(layer: Labels) -> None:
+    """Leave a layer as it was before it was taken over, but for what is painted."""
+    if _COLOURS in layer.metadata:
+        layer.colormap = layer.metadata.pop(_COLOURS)
+        del layer.metadata[_MARK]
 
 
 def unlink(layer: Layer) -> None:

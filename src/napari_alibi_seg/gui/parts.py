@@ -105,6 +105,7 @@ class Strip(QFrame):
         self._words.setWordWrap(True)
         self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.buttons: list[QPushButton] = []
+        self._holds: Callable[[], bool] = _always
         self._row = QHBoxLayout()
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.addStretch()
@@ -125,9 +126,19 @@ class Strip(QFrame):
         """Whether it offers more than to be dismissed."""
         return not self.isHidden() and len(self.buttons) > 1
 
-    def say(self, words: str, *actions: tuple[str, Callable[[], None]], warn: bool = False) -> None:
-        """Say something; each action is a button, after which the strip is hidden."""
+    def say(
+        self,
+        words: str,
+        *actions: tuple[str, Callable[[], None]],
+        warn: bool = False,
+        holds: Callable[[], bool] | None = None,
+    ) -> None:
+        """Say something; each action is a button, after which the strip is hidden.
+
+        So it is once `review` finds that what was said does not hold any more.
+        """
         self._clear()
+        self._holds = holds or _always
         edge = "#d55e00" if warn else "#0072b2"
         self.setStyleSheet(f"#strip {{ border-left: 3px solid {edge}; }}")
         self._words.setText(words)
@@ -139,12 +150,21 @@ class Strip(QFrame):
             self.buttons.append(button)
         self.show()
 
+    def review(self) -> None:
+        """Hide what does not hold any more."""
+        if not self._holds():
+            self.hide()
+
     def _clear(self) -> None:
         for button in self.buttons:
             self._row.removeWidget(button)
             button.hide()
             button.deleteLater()
         self.buttons = []
+
+
+def _always() -> bool:
+    return True
 
 
 def row(owner: QWidget, *widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:

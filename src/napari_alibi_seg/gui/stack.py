@@ -79,11 +79,18 @@ class StackRun(QObject):
         self._done.add(event.plane)
         done, total = len(self._done), len(self.planes)
         if done < total:
-            self._strip.say(f"Segmented {done} of {total} planes.", ("Stop", self.stop))
+            told = f"Segmented {done} of {total} planes."
+            self._strip.say(told, ("Stop", self.stop), holds=self._goes_on)
             return
         self.planes = ()
-        self._strip.say(f"All {total} planes are segmented.")
+        self._strip.say(f"All {total} planes are segmented.", holds=self._is_whole)
         show_info(f"All {total} planes of {self._name} are segmented.")
+
+    def _goes_on(self) -> bool:
+        return bool(self.planes)
+
+    def _is_whole(self) -> bool:
+        return self._proposed is not None and not self._proposed.result.unfinished
 
     def _begin(self, work: Workspace) -> None:
         if work is not self._proposed:

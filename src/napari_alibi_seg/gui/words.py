@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from napari_alibi_seg.core.errors import NO_DATA
 from napari_alibi_seg.core.fractions import interval
 from napari_alibi_seg.core.naming import listed
 
@@ -64,6 +65,11 @@ def replaced_words(existing: Sequence[Path]) -> str:
     """Return in words which files would be replaced."""
     what = f"{counted(len(existing), 'file')} in {existing[0].parent}"
     return f"{what} would be replaced: {listed(existing)}."
+
+
+def lost_words(names: Sequence[str]) -> str:
+    """Return in words that nothing is learnt of some classes, as they are painted now."""
+    return f"What is painted of {' and '.join(names)} {NO_DATA}; paint where there is some."
 
 
 ACCURACY = (

@@ -43,6 +43,8 @@ class Workspace:
         As last seen in the window.
     loaded : PixelClassifier or None
         A classifier from a file, applied instead of training.
+    put_aside : PixelClassifier or None
+        The one that was loaded, since something was painted.
     fitted : PixelClassifier or None
         The one last applied.
     fitted_with : Settings or None
@@ -69,6 +71,7 @@ class Workspace:
     classes: tuple[PaintClass, ...]
     settings: Settings
     loaded: PixelClassifier | None = None
+    put_aside: PixelClassifier | None = None
     fitted: PixelClassifier | None = None
     fitted_with: Settings | None = None
     painted: Painted | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,14 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_alibi_seg.gui.ownership import (
-    SCRIBBLES,
+    give_back,
     image_layers,
     is_result,
     is_scribbles,
     last_reading,
     link,
     own_scribbles,
+    take_over,
     unlink,
 )
 from napari_alibi_seg.gui.painting import new_scribbles
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.source import ImageSource, Reading
 
+MANY = 20
+"""Classes that nobody paints; labels of single grains are more."""
+_SAMPLED = 1e6  # pixels
 _LOOKED_THROUGH = 1e8  # bytes
 _PLACING = ("scale", "units", "translate", "rotate", "shear", "affine")
 
@@ -120,7 +125,12 @@ class Workspaces(QObject):
                 f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
                 ("Work on it", partial(self.go_to, opened)),
                 ("Stay here", partial(self.uncover, here)),
+                holds=partial(self._is_hidden, here, opened),
             )
+
+    def _is_hidden(self, layer: Image, other: Image) -> bool:
+        there = layer in self._viewer.layers and other in self._viewer.layers
+        return there and hides(other, layer)
 
     def go_to(self, layer: Image) -> None:
         """Work on an image that the person chose, and show it."""
@@ -164,9 +174,11 @@ class Workspaces(QObject):
             self.scribbles_lost.emit(lost)
 
     def paint_on(self, work: Workspace, layer: Labels) -> None:
-        """Paint on a layer from now on."""
+        """Paint on a layer from now on; one of the person's that is left looks as before."""
+        if layer != work.scribbles.layer:
+            give_back(work.scribbles.layer)
         unlink(work.scribbles.layer)
-        layer.metadata.update(SCRIBBLES)
+        take_over(layer)
         link(layer, work.source)
         classes = self._panels.classes.classes
         work.scribbles = self._brush.take(layer)
@@ -274,6 +286,12 @@ class Workspaces(QObject):
 def is_blank(layer: Labels) -> bool:
     """Whether nothing is painted; a volume too large to look through counts as painted."""
     return layer.data.nbytes < _LOOKED_THROUGH and not layer.data.any()
+
+
+def holds_many(layer: Labels) -> bool:
+    """Whether a layer holds more values than anybody paints classes; looks at some pixels."""
+    step = max(1, math.ceil(math.sqrt(math.prod(layer.data.shape) / _SAMPLED)))
+    return len(np.unique(np.asarray(layer.data[..., ::step, ::step]))) - 1 > MANY
 
 
 def hides(other: Image, layer: Image) -> bool:

@@ -1,0 +1,103 @@
+"""What the strip says is true as long as it is there."""
+
+import numpy as np
+import pytest
+
+from napari_alibi_seg.core.devices import usable_devices
+
+
+def stroke(desk, value, row, plane=()):
+    layer = desk.work.scribbles.layer
+    where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)
+    leading = [np.full(where.shape[1], index) for index in plane]
+    layer.data_setitem((*leading, *where), value)
+
+
+@pytest.fixture
+def stacked(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels, pixels[:, ::-1], pixels[::-1]]), name="alloy")
+    stroke(desk, 1, 18, (1,))
+    stroke(desk, 2, 58, (1,))
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: "All 3 planes" in desk.panels.strip.words)
+    desk.rest()
+    return desk
+
+
+@pytest.mark.parametrize("act", ["paint", "undo", "trees"])
+def test_planes_are_told_to_be_segmented_as_long_as_they_are(stacked, act):
+    desk = stacked
+    if act == "paint":
+        stroke(desk, 1, 100, (1,))
+    elif act == "undo":
+        desk.work.scribbles.layer.undo()
+    else:
+        desk.panels.training.trees.setValue(11)
+    desk.until(lambda: desk.panels.strip.words == "")
+    desk.rest()
+    assert desk.panels.strip.words == ""
+
+
+def test_a_refusal_is_told_as_long_as_it_stands(stacked, tmp_path):
+    desk = stacked
+    stroke(desk, 1, 100, (1,))
+    desk.rest()
+    desk.dock.tasks.export(tmp_path / "labels.tif")
+    assert "2 of 3 planes" in desk.panels.strip.words
+
+    stroke(desk, 1, 110, (1,))
+    assert desk.panels.strip.words == ""
+    desk.rest()
+
+
+def choose_device(desk, name):
+    box = desk.panels.training.device
+    box.setCurrentText(name)
+    box.activated.emit(box.currentIndex())
+
+
+def test_what_went_wrong_is_told_until_it_works_and_only_usable_devices_are_offered(desk, pixels):
+    desk.panels.training.device.addItem("cuda:77")
+    desk.open(pixels)
+    choose_device(desk, "cuda:77")
+    desk.until(lambda: "'cuda:77' cannot be used" in desk.panels.strip.words)
+    offered = desk.panels.strip.words.partition("; use ")[2]
+    assert all(repr(name) in offered for name in usable_devices())
+    assert ("'mps'" in offered) == ("mps" in usable_devices())
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    desk.rest()
+    assert desk.work.fitted.features is None
+    assert "'cuda:77' cannot be used" in desk.panels.strip.words
+
+    choose_device(desk, "auto")
+    assert desk.panels.strip.words == ""
+    desk.rest()
+    box = desk.panels.training.device
+    assert [box.itemText(place) for place in range(box.count())] == list(usable_devices())
+    assert desk.work.fitted.features is not None
+
+
+def test_strokes_where_there_is_no_data_are_told_of(desk, pixels):
+    framed = pixels.astype(np.float32)
+    framed[:90] = np.nan
+    desk.hurry()
+    desk.open(framed)
+    stroke(desk, 1, 18)
+    desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
+    assert "painted of class 1 lies" in desk.panels.strip.words
+    desk.panels.strip.buttons[-1].click()
+    stroke(desk, 1, 28)
+    desk.rest()
+    assert desk.panels.strip.words == ""
+
+    stroke(desk, 2, 58)
+    desk.until(lambda: "class 1 and class 2" in desk.panels.strip.words)
+    stroke(desk, 1, 100)
+    desk.until(lambda: "painted of class 2 lies" in desk.panels.strip.words)
+    stroke(desk, 2, 120)
+    desk.until(lambda: desk.panels.strip.words == "")
+    desk.rest()
