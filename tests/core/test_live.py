@@ -102,6 +102,7 @@ def test_without_two_classes_there_are_features_and_no_result(request_of, scribb
     assert not any(isinstance(event, Block | Fitted) for event in events)
     progress = [event for event in events if isinstance(event, FeatureProgress)]
     assert progress[-1].done == progress[-1].total
+    assert progress[0].seconds_left > progress[-1].seconds_left == 0
 
 
 def test_features_are_projected_before_the_first_stroke(request_of, scribbles):

@@ -194,7 +194,7 @@ def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):
 
 def test_one_tile_is_no_tiles():
     for total, words in (1, "1 tile,"), (2, "2 tiles,"):
-        assert features_words(FeatureProgress((), 0, total, None, 0.1), "cpu")[1].startswith(words)
+        assert features_words(FeatureProgress((), 0, total, 1.0, 0.1), "cpu")[1].startswith(words)
 
 
 def test_what_is_unfolded_under_a_message_is_brought_into_view(desk, pixels):

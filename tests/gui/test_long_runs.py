@@ -4,9 +4,9 @@ import tifffile
 from napari.utils.notifications import notification_manager
 
 from napari_alibi_seg.core.classifier import Segmentation
-from napari_alibi_seg.core.live_records import Block, FeatureProgress
+from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.gui.pace import Pace
+from napari_alibi_seg.gui.pace import FEATURES_MB, LONG_S, Pace
 from napari_alibi_seg.gui.words import estimate_words
 
 NOTHING = Segmentation(np.zeros((1, 1)), None, ())
@@ -23,7 +23,7 @@ def measured():
     pace = Pace(time)
     pace.begin()
     for done in (0, 1, 2):
-        pace.hear(FeatureProgress((0,), done, 5, None, 10.0))
+        pace.hear(FeatureProgress((0,), done, 5, 2.0, 10.0))
     pace.begin()
     pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, True))
     pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, False))
@@ -33,23 +33,34 @@ def measured():
 def test_an_estimate_is_what_was_measured_times_what_there_is(measured):
     known = measured.estimate(pixels=30_000, largest=30_000, shown=3000, deep=True)
     assert known.seconds == pytest.approx(10 * 5 * 2 + 30)
-    assert known.megabytes == pytest.approx(10 * 10 + 0.03)
+    assert known.megabytes == pytest.approx(FEATURES_MB + 10 * 10 + 0.03 + 1.8)
+    assert known.measured
 
     without = measured.estimate(pixels=30_000, largest=3000, shown=3000, deep=False)
     assert without.seconds == pytest.approx(30)
 
 
 def test_the_memory_of_features_has_the_engines_limit(measured):
-    assert measured.estimate(3e9, 3e9, 3000, True).megabytes == pytest.approx(1000 + 3000)
+    known = measured.estimate(3e9, 3e9, 3000, True)
+    assert known.megabytes == pytest.approx(FEATURES_MB + 1000 + 3000 + 1.8)
 
 
-def test_nothing_is_said_before_anything_is_measured():
-    assert Pace().estimate(1000, 1000, 1000, False) is None
+def test_a_long_run_is_guessed_to_be_long_before_anything_is_measured():
+    megapixel = 2**20
+    planes = Pace().estimate(100 * megapixel, 100 * megapixel, megapixel, True)
+    assert LONG_S < planes.seconds < 3600
+    assert not planes.measured
+    assert "a guess" in estimate_words("100 planes", planes)
+    assert Pace().estimate(megapixel, megapixel, megapixel, False).seconds < LONG_S
+    faster = Pace()
+    faster.hear(ModelReady("cuda", ("auto", "cuda", "cpu")))
+    assert faster.estimate(100 * megapixel, megapixel, megapixel, True).seconds < planes.seconds / 3
 
 
 def test_an_estimate_is_told_in_minutes_and_gigabytes(measured):
     told = estimate_words("10 planes", measured.estimate(3e5, 3e9, 3000, True))
-    assert told.startswith("10 planes will take about 22 min and 4.0 GB of memory")
+    assert told.startswith("10 planes will take about 22 min and 4.2 GB of memory")
+    assert "a guess" not in told
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from napari_alibi_seg.core.choices import TILE_S
 from napari_alibi_seg.core.devices import usable_devices
 from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap, automatic_scale
 from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
@@ -62,6 +63,7 @@ class GrowingFeatures:
         self._planes: Mapping[Index, Plane] = {}
         self._extractors: dict[str, FeatureExtractor] = {}
         self._tokens: dict[_Key, _Tokens] = {}
+        self._tile_s: float | None = None
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
         """Turn to another image and forget the features of the last one."""
@@ -72,6 +74,7 @@ class GrowingFeatures:
         """Load a model, unless it is the one already loaded."""
         if model not in self._extractors:
             self._extractors.clear()
+            self._tile_s = None
             self._extractors[model] = FeatureExtractor.load(model, self._device)
         yield ModelReady(self._extractors[model].device.type, usable_devices())
 
@@ -119,14 +122,15 @@ class GrowingFeatures:
         total = len(kept.tiles)
         megabytes = kept.values.nbytes / 1e6
         started, first = time.monotonic(), len(kept.waiting)
+        expected = first * (self._tile_s or TILE_S[extractor.device.type])
         order = partial(_distance, stride=self._stride(config), visible=visible)
-        yield FeatureProgress(index, total - first, total, None if first else 0.0, megabytes)
+        yield FeatureProgress(index, total - first, total, expected, megabytes)
         todo = sorted(kept.waiting, key=order)
         for tile, tokens in extractor.compute(self._planes[index], todo, scale):
             kept.add(tile, tokens)
             left = len(kept.waiting)
-            seconds = (time.monotonic() - started) / (first - left) * left
-            yield FeatureProgress(index, total - left, total, seconds, megabytes)
+            self._tile_s = (time.monotonic() - started) / (first - left)
+            yield FeatureProgress(index, total - left, total, self._tile_s * left, megabytes)
 
     def _begun(
         self, config: SegmentationConfig, index: Index, needed: Collection[Index]

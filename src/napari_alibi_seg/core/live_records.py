@@ -113,8 +113,8 @@ class FeatureProgress:
         Which plane.
     done, total : int
         Tiles; the features are ready when they are equal.
-    seconds_left : float or None
-        Estimate; None before the first tile.
+    seconds_left : float
+        Estimate, by the tiles computed so far; before the first one by what is usual.
     megabytes : float
         What the finished features take.
     """
@@ -122,7 +122,7 @@ class FeatureProgress:
     plane: Index
     done: int
     total: int
-    seconds_left: float | None
+    seconds_left: float
     megabytes: float
 
 

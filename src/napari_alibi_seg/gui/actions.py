@@ -177,7 +177,7 @@ class Actions(QObject):
         pace = self._controller.pace
         known = pace.estimate(found.pixels, found.largest, rows * columns, deep)
         told = [replaced_words(found.existing)] if found.existing else []
-        if known is not None and known.seconds >= LONG_S:
+        if known.seconds >= LONG_S:
             told.insert(0, estimate_words(counted(found.images, "image"), known))
         if told:
             self._say(" ".join(told), ("Replace" if found.existing else "Start", go))

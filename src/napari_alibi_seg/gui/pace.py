@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.live_records import Block, FeatureProgress
+from napari_alibi_seg.core.choices import TILE_S
+from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
 LONG_S = 60
 """What is worth asking about before it is begun."""
+FEATURES_MB = 200
+"""What the default model and a tile take while features are computed."""
 _FEATURE_LIMIT_MB = 1000  # the engine keeps no more
+_PIXEL_S = 2e-6  # seconds a pixel takes to be classified, before any is measured; very roughly
+_CHANNEL_MB, _CHANNEL_LIMIT_MB = 600e-6, 2200  # of a pixel that is classified, and of all at once
+_TILE_SIDE, _MEGAPIXEL = 336, 2**20  # pixels; up to a megapixel the model sees them at scale 2
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,14 @@ class Estimate:
     seconds : float
         Of time.
     megabytes : float
-        Of memory, for features and labels.
+        Of memory, for the model, features, channels and labels.
+    measured : bool
+        Whether the time is by the pace that was measured; else it is a guess.
     """
 
     seconds: float
     megabytes: float
+    measured: bool
 
 
 class Pace:
@@ -51,6 +61,7 @@ class Pace:
         self._pixels = 0
         self._pixel_seconds = 0.0
         self._progress: FeatureProgress | None = None
+        self._device = "cpu"
 
     def begin(self) -> None:
         """Forget when the engine last told something: it begins anew."""
@@ -60,7 +71,9 @@ class Pace:
         """Measure the time since the last event."""
         now = self._clock()
         spent, self._last = now - self._last, now
-        if isinstance(event, FeatureProgress):
+        if isinstance(event, ModelReady):
+            self._device = event.device
+        elif isinstance(event, FeatureProgress):
             before = self._progress
             if before is not None and before.plane == event.plane and event.done > before.done:
                 self._tiles += event.done - before.done
@@ -70,8 +83,8 @@ class Pace:
             self._pixels += event.window.height * event.window.width
             self._pixel_seconds += spent
 
-    def estimate(self, pixels: int, largest: int, shown: int, deep: bool) -> Estimate | None:
-        """Return what segmenting other planes will take; None while nothing is measured.
+    def estimate(self, pixels: int, largest: int, shown: int, deep: bool) -> Estimate:
+        """Return what segmenting other planes will take.
 
         Parameters
         ----------
@@ -84,12 +97,18 @@ class Pace:
         deep : bool
             Whether they need deep features.
         """
-        if not self._pixels:
-            return None
-        seconds = pixels * self._pixel_seconds / self._pixels
-        megabytes = largest / 1e6  # a byte a label
-        if deep and self._tiles and self._progress is not None:
-            per_plane = self._progress.total * self._tile_seconds / self._tiles
-            seconds += per_plane * pixels / shown
-            megabytes += min(self._progress.megabytes * largest / shown, _FEATURE_LIMIT_MB)
-        return Estimate(seconds, megabytes)
+        measured = bool(self._pixels and (self._tiles or not deep))
+        seconds = pixels * (self._pixel_seconds / self._pixels if self._pixels else _PIXEL_S)
+        megabytes = largest / 1e6 + min(shown * _CHANNEL_MB, _CHANNEL_LIMIT_MB)  # a byte a label
+        if deep:
+            seconds += self._features_seconds(shown) * pixels / shown
+            kept = 0.0 if self._progress is None else self._progress.megabytes * largest / shown
+            megabytes += FEATURES_MB + min(kept, _FEATURE_LIMIT_MB)
+        return Estimate(seconds, megabytes, measured)
+
+    def _features_seconds(self, shown: int) -> float:
+        """Return what the features of a plane like the one on the screen take."""
+        scale = 2 if shown <= _MEGAPIXEL else 1
+        guess = math.ceil(shown * scale**2 / _TILE_SIDE**2)
+        tiles = guess if self._progress is None else self._progress.total
+        return tiles * (self._tile_seconds / self._tiles if self._tiles else TILE_S[self._device])

@@ -52,7 +52,7 @@ class StackRun(QObject):
         known = self._pace.estimate(pixels, pixels, rows * columns, model != CLASSICAL)
         self._proposed = work
         begin = partial(self._begin, work)
-        if known is None or known.seconds < LONG_S:
+        if known.seconds < LONG_S:
             begin()
         else:
             planes = f"{len(image.plane_indices())} planes"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.core.errors import NO_DATA
 from napari_alibi_seg.core.fractions import interval
 from napari_alibi_seg.core.naming import listed
+from napari_alibi_seg.gui.pace import FEATURES_MB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,9 @@ def features_words(progress: FeatureProgress, device: str) -> tuple[str, str]:
     tip = f"{tiles}, {progress.megabytes:.0f} MB, computed on the {where}"
     if progress.done == progress.total:
         return f"Ready · {where}", tip
-    percent, left = f"{100 * progress.done // progress.total} %", progress.seconds_left
-    return percent if left is None else f"{percent} · {duration(left)} left", tip
+    percent = f"{100 * progress.done // progress.total} %"
+    needed = f"{tip}; about {FEATURES_MB} MB more are needed meanwhile"
+    return f"{percent} · {duration(progress.seconds_left)} left", needed
 
 
 def duration(seconds: float) -> str:
@@ -55,9 +57,10 @@ def estimate_words(what: str, estimate: Estimate) -> str:
     """Return what a long run will take, as a question to the person."""
     size = estimate.megabytes
     memory = f"{size:.0f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
+    guessed = "" if estimate.measured else " (a guess: nothing is measured yet)"
     return (
         f"{what} will take about {duration(estimate.seconds)} and {memory} of memory on this "
-        "computer. You can go on working meanwhile."
+        f"computer{guessed}. You can go on working meanwhile."
     )
 
 
