@@ -1,0 +1,129 @@
+"""What the person does while something runs, and with napari's own tools and themes."""
+
+import numpy as np
+import pytest
+from qtpy.QtGui import QImage
+
+from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.segmentation import segment
+from napari_alibi_seg.gui.parts import ChipState
+
+
+def stroke(desk, value, row):
+    where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)
+    desk.work.scribbles.layer.data_setitem(tuple(where), value)
+
+
+@pytest.fixture
+def large(pixels):
+    return np.tile(pixels, (6, 6))
+
+
+def test_undo_and_redo_while_a_run_is_in_progress_are_followed(desk, large):
+    desk.hurry()
+    desk.open(large)
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    layer, results = desk.work.scribbles.layer, [desk.segmented.copy()]
+
+    def running():
+        desk.until(lambda: desk.controller.bridge.busy)
+
+    stroke(desk, 1, 100)
+    running()
+    layer.undo()
+    desk.rest()
+    np.testing.assert_array_equal(desk.segmented, results[0])
+    layer.redo()
+    desk.rest()
+    results.append(desk.segmented.copy())
+    assert (results[0] != results[1]).any()
+
+    layer.undo()
+    running()
+    layer.redo()
+    desk.rest()
+    np.testing.assert_array_equal(desk.segmented, results[1])
+    assert not desk.work.result.unfinished
+
+
+def test_another_model_is_taken_while_the_features_of_the_last_are_computed(desk, large):
+    desk.open(large)
+    chip, models = desk.panels.image.chip, desk.panels.image.models
+    stroke(desk, 1, 18)
+    stroke(desk, 2, 58)
+    desk.until(lambda: chip.state is ChipState.WORKING and "%" in chip.words)
+    desk.until(lambda: "Preliminary" in desk.panels.result.facts.text())
+
+    models.setCurrentIndex(models.findData(CLASSICAL))
+    models.activated.emit(models.currentIndex())
+    desk.rest()
+
+    assert (chip.state, chip.words) == (ChipState.READY, "None needed")
+    assert "Preliminary" not in desk.panels.result.facts.text()
+    assert "%" in desk.panels.result.facts.text()
+    settings = desk.controller.settings.config()
+    assert settings.model == CLASSICAL
+    expected = segment(as_micrograph(large), desk.painted, settings, "cpu")
+    np.testing.assert_array_equal(desk.segmented, expected.labels)
+
+
+def test_polygons_of_naparis_tool_count_as_strokes(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    canvas = desk.viewer.__wrapped__.window._qt_viewer.canvas
+    mouse = canvas._scene_canvas.events
+
+    def polygon(top, left, bottom, right):
+        desk.work.scribbles.layer.mode = "polygon"
+        corners = (top, left), (top, right), (bottom, right), (bottom, left)
+        for corner in corners:
+            where = desk._on_canvas(canvas, corner)
+            mouse.mouse_move(pos=where, modifiers=())
+            mouse.mouse_press(pos=where, modifiers=(), button=1)
+            mouse.mouse_release(pos=where, modifiers=(), button=1)
+        mouse.mouse_double_click(pos=where, modifiers=(), button=1)
+
+    polygon(14, 60, 22, 110)
+    desk.until(lambda: desk.work.scribbles.layer.selected_label == 2)
+    polygon(54, 60, 62, 100)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert desk.painted[18, 85] == 1
+    assert desk.painted[58, 80] == 2
+    assert "2 strokes" in desk.panels.result.facts.text()
+    assert set(np.unique(desk.segmented)) == {1, 2}
+
+
+def grey(widget):
+    """Return what a widget looks like, in 0 to 255."""
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
+    held = image.constBits().asarray(image.sizeInBytes())
+    rows = np.frombuffer(held, np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : image.width()].astype(int)
+
+
+def test_words_are_read_in_the_light_theme_and_in_the_dark_one(segmented_desk):
+    desk = segmented_desk
+    desk.panels.strip.say("something")
+    read = [
+        desk.panels.result.facts,
+        desk.panels.strip._words,
+        desk.panels.image.chip._words,
+        desk.panels.classes._rows[0]._count,
+        desk.panels.classes._rows[0]._name,
+    ]
+    grounds = {}
+    for theme in ("light", "dark"):
+        desk.viewer.theme = theme
+        desk.qtbot.wait(100)
+        for widget in read:
+            seen = grey(widget)
+            ground = np.bincount(seen.ravel()).argmax()
+            assert np.abs(seen - ground).max() > 100, (theme, widget.text())
+        grounds[theme] = ground
+    assert grounds["light"] > grounds["dark"] + 100
