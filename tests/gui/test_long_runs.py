@@ -3,10 +3,12 @@ import pytest
 import tifffile
 from napari.utils.notifications import notification_manager
 
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.gui.pace import FEATURES_MB, LONG_S, Pace
+from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.words import estimate_words
 
 NOTHING = Segmentation(np.zeros((1, 1)), None, ())
@@ -90,6 +92,19 @@ def test_a_long_stack_is_asked_about_first(stacked, monkeypatch):
     stacked.panels.strip.buttons[0].click()
     stacked.until(lambda: "All 3 planes" in stacked.panels.strip.words)
     assert stacked.segmented.all()
+
+
+def test_a_stack_is_asked_about_though_nothing_is_measured_yet(stacked, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
+    run = StackRun(stacked.panels.strip, Pace(), stacked.dock)
+
+    run.propose(stacked.work, DEFAULT_MODEL)
+
+    assert "3 planes will take about" in stacked.panels.strip.words
+    assert "a guess" in stacked.panels.strip.words
+    assert run.planes == ()
+    stacked.panels.strip.buttons[0].click()
+    assert len(run.planes) == 3
 
 
 def test_many_files_are_asked_about_first_and_their_end_is_told(stacked, monkeypatch, tmp_path):

@@ -467,3 +467,31 @@ def test_only_the_layers_of_one_image_are_results_and_scribbles_of_it(two):
         "scribbles on second",
         "segmentation of second",
     }
+
+
+def test_what_belongs_to_a_removed_image_is_offered_to_be_removed_and_its_classes_go(desk, pixels):
+    desk.hurry()
+    desk.open(pixels, name="alloy")
+    desk.two_strokes()
+    desk.panels.classes.add_class()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    image = desk.work.source.layer
+    desk.viewer.layers.remove(image)
+    desk.rest()
+
+    assert "'alloy' was removed" in desk.panels.strip.words
+    assert [layer.name for layer in desk.viewer.layers] == [
+        "segmentation of alloy",
+        "scribbles on alloy",
+    ]
+    assert [known.value for known in desk.panels.classes.classes] == [1, 2]
+    desk.panels.strip.buttons[0].click()
+    assert not desk.viewer.layers
+
+    desk.open(pixels[::-1], name="steel")
+    desk.rest()
+    desk.viewer.layers.remove(desk.work.source.layer)
+    desk.rest()
+    assert not desk.viewer.layers
+    assert desk.panels.strip.words == ""

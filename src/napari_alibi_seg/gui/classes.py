@@ -62,12 +62,16 @@ class ClassPanel(Block):
         self.eraser.clicked.connect(self._want_eraser)
         self.add_wide(side_by_side(self.add_button, self.eraser))
         self.offer_layers([], None)
-        self.show_classes([PaintClass.default(1), PaintClass.default(2)])
+        self.show_plain()
 
     @property
     def classes(self) -> tuple[PaintClass, ...]:
         """The classes, in the order shown."""
         return tuple(row.known for row in self._rows)
+
+    def show_plain(self) -> None:
+        """Show two classes with plain names."""
+        self.show_classes([PaintClass.default(1), PaintClass.default(2)])
 
     def show_classes(self, classes: Sequence[PaintClass]) -> None:
         """Show other classes instead; what was deleted of those before is forgotten."""

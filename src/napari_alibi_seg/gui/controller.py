@@ -157,9 +157,11 @@ class Controller(QObject):
         """
         images = image_layers(self.viewer.layers)
         opened = [image for image in images if image not in self._images]
+        removed = [image for image in self._images if image not in images]
         self._images = images
         if self.work is not None and self.work.source.layer not in self.viewer.layers:
             self._close()
+            self.panels.classes.show_plain()
         self.workspaces.follow_layers()
         self.brush.keys.follow_layers(self.viewer.layers)
         if self.work is None and images:
@@ -174,6 +176,8 @@ class Controller(QObject):
         offered = offered_scribbles(self.viewer.layers, work.source) if work else []
         self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)
         self.panels.strip.review()
+        if removed:
+            self.workspaces.clear_up(removed)
 
     def choose_image(self, layer: Image, reading: Reading | None = None, channel: int = 0) -> None:
         """Work on an image from now on; what was painted on it before is still there."""
@@ -351,9 +355,10 @@ class Controller(QObject):
         if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
             self._recover()
         if isinstance(event, Painted):
-            self._tell_of_lost(work, event)
             if not event.pixels:
                 self._take_up(work)
+                self.panels.strip.review()
+            self._tell_of_lost(work, event)
         self.panels.strip.review()
 
     def fail(self, message: str) -> None:
@@ -368,15 +373,18 @@ class Controller(QObject):
 
     def _tell_of_lost(self, work: Workspace, painted: Painted) -> None:
         """Say once which classes are painted only where there is nothing to learn from."""
-        lost = painted.lost
-        if lost and lost != self._lost and not self.panels.strip.asks:
+        lost, before = painted.lost, self._lost
+        if lost and self.panels.strip.asks:
+            return
+        self._lost = lost
+        if lost and lost != before:
             known = {one.value: one.name for one in self.panels.classes.classes}
             names = [known.get(value, f"class {value}") for value in sorted(lost)]
-            self.panels.strip.say(
-                lost_words(names),
-                holds=lambda: work.painted is not None and work.painted.lost == lost,
-            )
-        self._lost = lost
+            holds = partial(self._is_lost, work, lost)
+            self.panels.strip.say(lost_words(names), holds=holds)
+
+    def _is_lost(self, work: Workspace, lost: frozenset[int]) -> bool:
+        return work.painted is not None and work.painted.lost == lost
 
     def _recover(self) -> None:
         """Know that the engine works again, or is asked for something else."""

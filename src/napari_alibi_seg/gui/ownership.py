@@ -72,9 +72,14 @@ def take_over(layer: Labels) -> None:
         layer.metadata.update(SCRIBBLES)
 
 
+def is_taken_over(layer: Layer) -> bool:
+    """Whether a layer that is painted on is the person's own."""
+    return _COLOURS in layer.metadata
+
+
 def give_back(layer: Labels) -> None:
     """Leave a layer as it was before it was taken over, but for what is painted."""
-    if _COLOURS in layer.metadata:
+    if is_taken_over(layer):
         layer.colormap = layer.metadata.pop(_COLOURS)
         del layer.metadata[_MARK]
 
@@ -87,6 +92,11 @@ def unlink(layer: Layer) -> None:
 def is_linked(layer: Layer, source: ImageSource) -> bool:
     """Whether a layer belongs to an image, read as it is."""
     return bool(layer.metadata.get(_OF) == source.token)
+
+
+def layers_of_image(layers: Sequence[Layer], image: Image) -> list[Layer]:
+    """Return strokes and results that belong to an image, however it is read."""
+    return [layer for layer in layers if layer.metadata.get(_OF, (None,))[0] == image.unique_id]
 
 
 def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None] | None:

@@ -14,7 +14,9 @@ from napari_alibi_seg.gui.ownership import (
     image_layers,
     is_result,
     is_scribbles,
+    is_taken_over,
     last_reading,
+    layers_of_image,
     link,
     own_scribbles,
     take_over,
@@ -172,6 +174,27 @@ class Workspaces(QObject):
             self.current.offered = True
             self.paint_on(self.current, self._add(new_scribbles(self.current.source)))
             self.scribbles_lost.emit(lost)
+
+    def clear_up(self, removed: Sequence[Image]) -> None:
+        """Remove blank layers made for images that were removed, and offer to remove the rest."""
+        layers = self._viewer.layers
+        left = [layer for image in removed for layer in layers_of_image(layers, image)]
+        made = [layer for layer in left if is_scribbles(layer) and not is_taken_over(layer)]
+        blank = [layer for layer in made if is_blank(layer)]
+        self._remove(blank)
+        kept = [layer for layer in left if layer not in blank]
+        if kept:
+            names = ", ".join(repr(layer.name) for layer in kept)
+            self._panels.strip.say(
+                f"{removed[-1].name!r} was removed. What belongs to it is still there: {names}.",
+                ("Remove too", partial(self._remove, kept)),
+                holds=lambda: any(layer in layers for layer in kept),
+            )
+
+    def _remove(self, unwanted: Sequence[Layer]) -> None:
+        for layer in unwanted:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
 
     def paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a layer from now on; one of the person's that is left looks as before."""
