@@ -216,6 +216,30 @@ def test_fractions_never_replace_another_file(folder, capsys):
     assert "image.png" in capsys.readouterr().err
 
 
+def test_what_is_ignored_teaches_nothing_and_has_no_class(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    votes, table = ("--probabilities", "p.tif"), ("--fractions", "f.csv")
+    scribbles = imread("scribbles.png")
+    scribbles[80:] = 44
+    imsave("scribbles.png", scribbles, check_contrast=False)
+    assert segment(folder, *FAST, "--ignore", "44,45", *votes, *table) == 0
+
+    labels, shares = tifffile.imread("out.tif"), tifffile.imread("p.tif")
+    assert set(np.unique(labels[:80])) == {1, 3}
+    assert not labels[80:].any()
+    assert shares.shape == (2, *labels.shape)
+    assert not shares[:, 80:].any()
+    assert pandas.read_csv("f.csv")["pixels"].sum() == 80 * labels.shape[1]
+
+
+def test_classical_channels_alone_leave_nothing_without_filters(folder, capsys):
+    for options in ((*FAST, "--no-filters"), ("--no-filters", "--filters-3d")):
+        with pytest.raises(SystemExit) as caught:
+            segment(folder, *options)
+        assert caught.value.code == 2
+        assert "--no-filters" in capsys.readouterr().err
+
+
 def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classifier, capsys):
     batch = folder / "batch"
     batch.mkdir()
@@ -333,6 +357,11 @@ def test_scribbles_may_lie_in_one_hdf5_file_with_the_image(folder):
         ("--seed", "-1"),
         ("--seed", "1e3"),
         ("--seed", str(2**32)),
+        ("--trees", "0"),
+        ("--components", "0"),
+        ("--components", "many"),
+        ("--ignore", "0"),
+        ("--ignore", "3,"),
         ("--channels", "red"),
         ("--spacing", "0"),
         ("--spacing", "wide"),

@@ -5,9 +5,11 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QApplication
 
-from napari_alibi_seg.cli import main
+from napari_alibi_seg.cli import _parser, main
+from napari_alibi_seg.cli.options import training_config
 from napari_alibi_seg.core.fractions import COLUMNS, read_fractions
 from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.gui.records import Settings
 from napari_alibi_seg.gui.sessions import session_path
 
 
@@ -210,46 +212,68 @@ def test_a_file_in_the_way_of_the_table_is_told_before_the_work(painted_desk, tm
     assert [path.name for path in out.iterdir()] == ["fractions.csv"]
 
 
-def test_the_copied_command_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch):
+def run_copied_command(desk):
+    desk.dock.tasks.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[0] == "napari-alibi-seg"
+    assert main(words[1:]) == 0
+
+
+def run_copied_script(desk):
+    desk.dock.tasks.copy_script()
+    exec(QApplication.clipboard().text(), {})
+
+
+@pytest.mark.parametrize("run", [run_copied_command, run_copied_script])
+def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch, run):
     desk = painted_desk
-    desk.panels.training.trees.setValue(100)  # a command has no word for other forests
-    desk.rest()
     desk.dock.tasks.export(tmp_path / "shown.tif")
     done(desk, "shown.tif")
     desk.dock.tasks.export_scribbles(tmp_path / "alloy_scribbles.tif")
     done(desk, "scribbles.tif")
-
-    desk.dock.tasks.copy_command()
-    words = shlex.split(QApplication.clipboard().text())
-    assert words[0] == "napari-alibi-seg"
     monkeypatch.chdir(tmp_path)
-    assert main(words[1:]) == 0
+
+    run(desk)
 
     shown, made = (tifffile.imread(tmp_path / n) for n in ("shown.tif", "alloy_labels.tif"))
     np.testing.assert_array_equal(shown, made)
 
 
-def test_the_copied_script_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch):
-    desk = painted_desk
-    desk.panels.training.trees.setValue(20)
+@pytest.mark.parametrize("run", [run_copied_command, run_copied_script])
+def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
+    desk, pixels, tmp_path, monkeypatch, run
+):
+    desk.hurry()
+    tifffile.imwrite(tmp_path / "alloy.tif", np.stack([pixels, pixels[::-1]]))
+    desk.viewer.open(tmp_path / "alloy.tif", plugin="napari")
+    desk.until(lambda: desk.work is not None)
+    desk.panels.classes.add_class()
+    desk.panels.classes._rows[2].ignore.setChecked(True)
+    desk.painted[:, 120:] = 3
+    desk.painted[0, 18:20, 60:110], desk.painted[0, 58:60, 60:110] = 1, 2
+    desk.controller.ask()
+    desk.rest()
+    desk.controller.apply_to_stack()
+    desk.until(lambda: not desk.work.result.unfinished)
     desk.rest()
     desk.dock.tasks.export_scribbles(tmp_path / "alloy_scribbles.tif")
     done(desk, "Written")
-
-    desk.dock.tasks.copy_script()
     monkeypatch.chdir(tmp_path)
-    exec(QApplication.clipboard().text(), {})
+
+    run(desk)
 
     np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), desk.segmented)
+    assert set(np.unique(desk.segmented[:, :120])) == {1, 2}
+    assert not desk.segmented[:, 120:].any()
 
 
-def test_a_command_says_what_it_cannot_say(painted_desk):
+def test_a_command_says_all_that_can_be_set(painted_desk):
     desk = painted_desk
-    desk.panels.training.trees.setValue(20)
-    desk.panels.classes._rows[1].ignore.setChecked(True)
-    desk.rest()
+    settings = Settings(scale=2, components=8, filters=False, trees=20, seed=3, smoothing=0)
+    desk.panels.show_settings(settings)
     desk.dock.tasks.copy_command()
-    assert "trees, classes to ignore" in desk.panels.strip.words
+    words = shlex.split(QApplication.clipboard().text())
+    assert training_config(_parser().parse_args(words[1:])) == settings.config()
 
 
 def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted_desk, pixels):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.terminal import tell
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.classifier import PixelClassifier, Segmentation
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.planewise import Source
@@ -45,13 +46,37 @@ def source(path: Path, options: argparse.Namespace) -> Source:
     return Source(path.resolve(), options.axes, options.dataset, options.channels, spacing)
 
 
-def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Scribbles on an image, and the classes among them that count nowhere."""
+
+    scribbles: NDArray[Any]
+    ignored: frozenset[int]
+
+    @property
+    def taught(self) -> NDArray[Any]:
+        """The scribbles without those that are ignored."""
+        import numpy as np
+
+        if not self.ignored:
+            return self.scribbles
+        return np.where(np.isin(self.scribbles, [*self.ignored]), 0, self.scribbles)
+
+    def left_of(self, index: tuple[int, ...], result: Segmentation) -> Segmentation:
+        """Return the result of a plane with nothing where it is ignored."""
+        import numpy as np
+
+        if not self.ignored:
+            return result
+        return result.without(np.isin(self.scribbles[index], [*self.ignored]))
+
+
+def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> Drawn:
     """Read the scribbles on an image by the options of `add_training_options`."""
     from napari_alibi_seg.core.results import read_scribbles
 
-    return read_scribbles(
-        path, image, axes=options.scribbles_axes, dataset=options.scribbles_dataset
-    )
+    axes, dataset = options.scribbles_axes, options.scribbles_dataset
+    return Drawn(read_scribbles(path, image, axes=axes, dataset=dataset), options.ignore)
 
 
 def write(
@@ -60,12 +85,14 @@ def write(
     image: Micrograph,
     labels: Path,
     probabilities: Path | None = None,
+    drawn: Drawn | None = None,
     assessments: Mapping[tuple[int, ...], Assessment] | None = None,
     temperature: float | None = None,
 ) -> list[ClassFraction]:
     """Segment an image plane by plane into a file of labels, and one of probabilities.
 
-    These are shares of votes, unless a temperature is given that calibrates them.
+    Both are 0 where what is drawn is ignored. Probabilities are shares of votes, unless a
+    temperature is given that calibrates them.
 
     Returns
     -------
@@ -89,7 +116,8 @@ def write(
         if probabilities is not None:
             writer = stack_writer(probabilities, image, np.dtype(np.float32), channels=kinds)
             write_votes = stack.enter_context(writer)
-        for index, result in segmenter.apply(classifier, image, write_votes is not None):
+        for index, found in segmenter.apply(classifier, image, write_votes is not None):
+            result = found if drawn is None else drawn.left_of(index, found)
             write_labels(index, result.labels)
             told = (assessments or {}).get(index)
             name = image.path.name

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_alibi_seg.core.choices import (
+    CLASSICAL,
     DEFAULT_MODEL,
+    LARGEST_CLASS,
+    LARGEST_FOREST,
     LARGEST_SEED,
     SCALES,
     SIGMAS_3D,
@@ -27,6 +32,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 MAGNIFICATIONS = {"auto": None} | {str(scale): scale for scale in SCALES}
 """Values of --scale, and what they mean to the core."""
 
+_MOST_COMPONENTS = 384
 _FORESTS = tuple(forest.value for forest in Forest)
 
 
@@ -100,7 +106,25 @@ def add_device_option(command: argparse.ArgumentParser) -> None:
 def add_training_options(command: argparse.ArgumentParser) -> None:
     """Add how to read scribbles and what to train with; see `training_config`."""
     command.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of the forest (default 0)"
+        "--ignore",
+        type=_classes,
+        default=frozenset(),
+        metavar="C[,D]",
+        help="painted classes that teach nothing and are 0 in the result, as over a databar",
+    )
+    command.add_argument(
+        "--seed",
+        type=partial(_whole, 0, LARGEST_SEED),
+        default=0,
+        metavar="N",
+        help="of the forest (default 0)",
+    )
+    command.add_argument(
+        "--trees",
+        type=partial(_whole, 1, LARGEST_FOREST),
+        default=100,
+        metavar="N",
+        help="of the forest (default %(default)s)",
     )
     command.add_argument(
         "--forest",
@@ -118,6 +142,17 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
         f"{SMOOTHING_RADII[-1]}, 0 for none (default %(default)s)",
     )
     command.add_argument(
+        "--components",
+        type=partial(_whole, 1, _MOST_COMPONENTS),
+        default=32,
+        metavar="N",
+        help="principal components kept of the deep features (default %(default)s)",
+    )
+    filters = command.add_mutually_exclusive_group()
+    filters.add_argument(
+        "--no-filters", action="store_true", help="deep features alone, without pixel filters"
+    )
+    filters.add_argument(
         "--filters-3d",
         action="store_true",
         help="pixel filters also look through the planes of a volume, which needs an axis Z",
@@ -133,10 +168,14 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
     from napari_alibi_seg.core.channels import ChannelConfig
     from napari_alibi_seg.core.config import SegmentationConfig
 
+    if options.no_filters and options.model == CLASSICAL:
+        options.misuse(f"--no-filters leaves nothing of --model {CLASSICAL}, which is filters only")
+    channels = ChannelConfig(options.components, sigmas_3d=SIGMAS_3D if options.filters_3d else ())
     return SegmentationConfig(
         options.model,
         MAGNIFICATIONS[options.scale],
-        ChannelConfig(sigmas_3d=SIGMAS_3D if options.filters_3d else ()),
+        replace(channels, sigmas=()) if options.no_filters else channels,
+        trees=options.trees,
         seed=options.seed,
         forest=Forest(options.forest),
         smoothing=options.smoothing,
@@ -150,10 +189,14 @@ def model_name(text: str) -> str:
     return absolute_model(text)
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
+def _whole(low: int, high: int, text: str) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
     return int(text)
+
+
+def _classes(text: str) -> frozenset[int]:
+    return frozenset(_whole(1, LARGEST_CLASS, part) for part in text.split(","))
 
 
 def _spacing(text: str) -> float:

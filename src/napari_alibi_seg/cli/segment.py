@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import read, read_drawn, require_free, write
 from napari_alibi_seg.cli.options import (
@@ -17,8 +17,7 @@ from napari_alibi_seg.cli.terminal import Bars, tell
 if TYPE_CHECKING:
     import argparse
 
-    from numpy.typing import NDArray
-
+    from napari_alibi_seg.cli.files import Drawn
     from napari_alibi_seg.cli.options import Commands
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
@@ -65,30 +64,29 @@ def segment(options: argparse.Namespace) -> int:
     more = [path for path in (options.save_classifier, options.fractions) if path]
     require_free([options.image, options.scribbles], [*tiffs, *more])
     image = read(options.image, options)
-    scribbles = read_drawn(options.scribbles, image, options)
+    drawn = read_drawn(options.scribbles, image, options)
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
-        classifier = segmenter.fit(image, scribbles)
+        classifier = segmenter.fit(image, drawn.taught)
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")
         judged = options.fractions or options.calibrated
-        told = assess(segmenter, classifier, image, scribbles) if judged else {}
+        strokes = drawn.scribbles, drawn.ignored
+        told = assess(segmenter, classifier, image, *strokes) if judged else {}
         temperature = temperature_of(classifier, told) if options.calibrated else None
         outputs = options.output, options.probabilities
-        rows = write(segmenter, classifier, image, *outputs, told, temperature)
+        rows = write(segmenter, classifier, image, *outputs, drawn, told, temperature)
     if options.fractions:
-        _write_table(options.fractions, rows, image, scribbles)
+        _write_table(options.fractions, rows, image, drawn)
     return 0
 
 
-def _write_table(
-    path: Path, rows: list[ClassFraction], image: Micrograph, scribbles: NDArray[Any]
-) -> None:
+def _write_table(path: Path, rows: list[ClassFraction], image: Micrograph, drawn: Drawn) -> None:
     from napari_alibi_seg.core.fractions import write_fractions
     from napari_alibi_seg.core.images import planes_of
     from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
     write_fractions(path, rows)
-    painted = amount_painted(painted_without(planes_of(image), scribbles))
+    painted = amount_painted(painted_without(planes_of(image), drawn.scribbles, drawn.ignored))
     tell(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")

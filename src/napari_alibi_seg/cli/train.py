@@ -47,7 +47,7 @@ def train(options: argparse.Namespace) -> int:
     require_free([path for pair in options.painted for path in pair], [options.output])
     images = [read(path, options) for path, _ in options.painted]
     drawings = [
-        read_drawn(path, image, options)
+        read_drawn(path, image, options).taught
         for (_, path), image in zip(options.painted, images, strict=True)
     ]
     with Bars() as bars:

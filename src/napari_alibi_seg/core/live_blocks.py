@@ -57,5 +57,5 @@ def without_ignored(
     """Set the pixels to 0 that are painted with an ignored class."""
     if not request.ignored:
         return result
-    ignored = np.isin(request.scribbles[index][window.slices], list(request.ignored))
-    return replace(result, labels=np.where(ignored, 0, result.labels).astype(result.labels.dtype))
+    painted = request.scribbles[index][window.slices]
+    return result.without(np.isin(painted, list(request.ignored)))

@@ -204,8 +204,7 @@ class Project:
         """
         painted = self.strokes.array()
         for index, result in segmenter.apply(classifier, image):
-            result.labels[np.isin(painted[index], list(self.ignored))] = 0
-            yield index, result.labels
+            yield index, result.without(np.isin(painted[index], list(self.ignored))).labels
 
 
 def content_hash(image: Micrograph) -> str:

@@ -192,12 +192,10 @@ class Actions(QObject):
     def copy_command(self) -> None:
         """Put the command on the clipboard."""
         work = self._controller.work
-        if work is None:
-            return
-        settings, classes = self._controller.settings, self._controller.panels.classes.classes
-        missing = scripts.unsaid(settings, classes)
-        unsaid = f"It cannot say what you set for {', '.join(missing)}; Copy as Python can."
-        self._copy(scripts.command(work.source, settings), "command", unsaid if missing else "")
+        if work is not None:
+            classes = self._controller.panels.classes.classes
+            text = scripts.command(work.source, self._controller.settings, classes)
+            self._copy(text, "command")
 
     def copy_script(self) -> None:
         """Put the script on the clipboard."""
@@ -213,7 +211,7 @@ class Actions(QObject):
         if self._worker is not None:
             self._worker.quit()
 
-    def _copy(self, text: str, what: str, more: str = "") -> None:
+    def _copy(self, text: str, what: str) -> None:
         clipboard, work = QApplication.clipboard(), self._controller.work
         assert clipboard is not None
         assert work is not None
@@ -222,8 +220,7 @@ class Actions(QObject):
         if work.source.micrograph.path is None:
             needed.append(f"{scripts.image_name(work.source)} (File, Save Selected Layers)")
         folder = " and ".join(needed)
-        told = f"The {what} is on the clipboard; run it in the folder of {folder}."
-        self._say(f"{told} {more}".strip())
+        self._say(f"The {what} is on the clipboard; run it in the folder of {folder}.")
 
     def _start(
         self,

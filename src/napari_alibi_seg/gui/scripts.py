@@ -32,7 +32,7 @@ def scribbles_name(source: ImageSource) -> str:
     return f"{stem(source.layer.name)}{SCRIBBLES}"
 
 
-def command(source: ImageSource, settings: Settings) -> str:
+def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
     """Return the shell command that trains and segments as the window did."""
     parts = ["napari-alibi-seg", "segment", image_name(source)]
     parts += ["--scribbles", scribbles_name(source)]
@@ -46,23 +46,17 @@ def command(source: ImageSource, settings: Settings) -> str:
         parts += ["--forest", settings.forest]
     if settings.smoothing != Settings.smoothing:
         parts += ["--smoothing", str(settings.smoothing)]
-    if settings.filters_3d:
+    if _without_filters(settings):
+        parts.append("--no-filters")
+    elif settings.filters_3d:
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
-    if settings.seed:
-        parts += ["--seed", str(settings.seed)]
+    for name in ("components", "trees", "seed"):
+        if getattr(settings, name) != getattr(Settings, name):
+            parts += [f"--{name}", str(getattr(settings, name))]
+    ignored = [str(known.value) for known in classes if known.ignored]
+    if ignored:
+        parts += ["--ignore", ",".join(ignored)]
     return shlex.join(parts)
-
-
-def unsaid(settings: Settings, classes: Sequence[PaintClass]) -> list[str]:
-    """Return what a command cannot say of settings and classes, in words."""
-    plain = Settings()
-    differ = {
-        "components": settings.components != plain.components,
-        "filters": settings.filters != plain.filters and settings.model != CLASSICAL,
-        "trees": settings.trees != plain.trees,
-        "classes to ignore": any(known.ignored for known in classes),
-    }
-    return [name for name, differs in differ.items() if differs]
 
 
 def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
@@ -78,7 +72,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         "",
         f"image = read_image({_arguments(source, settings)})",
         f"scribbles = np.array(read_scribbles({scribbles_name(source)!r}, image))",
-        *([f"scribbles[np.isin(scribbles, {ignored})] = 0  # ignored"] if ignored else []),
+        *([f"ignored = np.isin(scribbles, {ignored})", "scribbles[ignored] = 0"] * bool(ignored)),
         "classes = [",
         *(
             f"    ClassInfo({known.value}, {known.name!r}, {known.colour}),"
@@ -92,8 +86,10 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"forest=Forest({settings.forest.value!r}), smoothing={settings.smoothing})",
         f"segmenter = Segmenter(config, device={settings.device!r})",
         "classifier = segmenter.fit(image, scribbles, classes)",
-        f"with stack_writer({labels_name(source)!r}, image, np.uint8) as write:",
+        f"with stack_writer({labels_name(source)!r}, image, classifier.label_values.dtype) "
+        "as write:",
         "    for index, result in segmenter.apply(classifier, image):",
+        *(["        result = result.without(ignored[index])"] * bool(ignored)),
         "        write(index, result.labels)",
     ]
     return "\n".join(lines) + "\n"
@@ -118,8 +114,11 @@ def _arguments(source: ImageSource, settings: Settings) -> str:
 
 
 def _channels(settings: Settings) -> str:
-    without = not settings.filters and settings.model != CLASSICAL
     said = f"components={settings.components}"
-    if without:
+    if _without_filters(settings):
         return f"{said}, sigmas=()"
     return f"{said}, sigmas_3d={SIGMAS_3D}" if settings.filters_3d else said
+
+
+def _without_filters(settings: Settings) -> bool:
+    return not settings.filters and settings.model != CLASSICAL
