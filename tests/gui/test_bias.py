@@ -1,10 +1,14 @@
+import json
+import re
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QDialog, QLabel
 
-from napari_alibi_seg.gui.bias import table
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.gui.bias import STOCK_MODEL, table
 
 
 @pytest.fixture
@@ -17,7 +21,8 @@ def report(make_napari_viewer_proxy, qtbot, pixels):
 
 
 def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
-    report.second.setCurrentText("no-such-model")
+    report.first.setCurrentText("no-such-model")
+    report.second.setCurrentText("")
 
     report.button.click()
     assert report.button.text() == "Stop"
@@ -28,7 +33,43 @@ def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
     assert report.button.text() == "Make the report"
 
 
+def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(report, tmp_path):
+    (tmp_path / "report").mkdir()
+    models = {DEFAULT_MODEL: {"authors_r2": 0.25}}
+    summary = {"models": models, "failed": {STOCK_MODEL: "It could not be fetched."}}
+    (tmp_path / "report" / "summary.json").write_text(json.dumps(summary))
+    report._folder = tmp_path
+    report._show()
+    assert report.strip.words.endswith(f"Without {STOCK_MODEL}: It could not be fetched.")
+    assert "ALiBi" in report.table.text()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_stock_model_is_only_preset_where_it_need_not_be_fetched(
+    make_napari_viewer_proxy, tmp_path, monkeypatch, there
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    if there:
+        folder = tmp_path / "models--timm--vit_small_patch14_dinov2.lvd142m/snapshots/f00d"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").touch()
+    viewer = make_napari_viewer_proxy(show=True)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Positional bias")
+    assert widget.models == [DEFAULT_MODEL, *[STOCK_MODEL] * there]
+    widget.release()
+
+
+def test_the_plane_on_the_screen_is_probed(report, pixels):
+    viewer = report._viewer
+    layer = viewer.add_image(np.stack([pixels, pixels[::-1], pixels]), name="stack")
+    viewer.dims.set_point(0, 1)
+    report.start(layer, ["classical"])
+    assert "plane 1" in report.strip.words
+    np.testing.assert_array_equal(tifffile.imread(report._folder / "image.tif"), pixels[::-1])
+
+
 def test_a_long_name_of_a_model_shows_its_beginning(report):
+    report.second.setCurrentText("timm:vit_small_patch14_dinov2:/a/long/way/to/it.safetensors")
     assert report.second.lineEdit().cursorPosition() == 0
 
 
@@ -81,15 +122,18 @@ def test_an_image_of_channels_is_probed_by_its_first(make_napari_viewer_proxy, p
     widget.release()
 
 
-def test_the_table_has_a_column_for_each_model_and_no_row_without_a_value():
+def test_the_table_has_a_bar_for_each_model_and_no_row_without_a_value():
     models = {
-        "alibi-dinov2-s14": {"authors_r2": 0.1234, "loio_r2": None, "tile_cosine": 0.99},
-        "timm:vit_small_patch14_dinov2:/a/b": {"authors_r2": 0.9, "loio_r2": None},
+        "alibi-dinov2-s14": {"authors_r2": 0.1234, "flip_disagreement": None, "tile_cosine": 0.75},
+        "timm:vit_small_patch14_dinov2:/a/b": {"authors_r2": 1.5, "flip_disagreement": None},
     }
 
     text = table({"models": models})
 
-    assert text.count("<th align='right'>") == 2
+    assert text.count("ALiBi") == text.count("stock") == 2
     assert "0.123" in text
-    assert "other images" not in text
+    assert "0.250" in text
+    assert "flip changes" not in text
     assert text.count(">-<") == 1  # the stock model's tiles
+    widths = [int(width) for width in re.findall(r"width='(\d+)' bgcolor", text)]
+    assert widths[0] < widths[2] < widths[1]

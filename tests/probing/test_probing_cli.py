@@ -32,7 +32,7 @@ def crop(number, folder):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Two models on two images and a broken one."""
+    """Two models and an unknown one on two images and a broken one."""
     folder = tmp_path_factory.mktemp("probing")
     images = folder / "images"
     images.mkdir()
@@ -40,7 +40,7 @@ def run(tmp_path_factory):
         crop(number, images)
     (images / "broken.png").write_bytes(b"\x89PNG and no more")
     output = folder / "out"
-    models = ["--model", TEACHER, "--model", ALIBI]
+    models = ["--model", TEACHER, "--model", "no-such-model", "--model", ALIBI]
     once = ["--stability-images", "1"]
     code = main([str(images), *models, "--output", str(output), *SMALL, *once])
     return code, output
@@ -56,10 +56,11 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_a_broken_image_is_named_and_the_others_are_probed(run, summary):
+def test_a_broken_image_and_an_unknown_model_are_named_and_the_others_probed(run, summary):
     code, _ = run
     assert code == 1
-    assert summary["failed"].keys() == {"broken.png"}
+    assert summary["failed"].keys() == {"broken.png", "no-such-model"}
+    assert summary["models"].keys() == {TEACHER, ALIBI}
     assert summary["images"] == ["crop0.png", "crop1.png"]
 
 

@@ -93,6 +93,14 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
     return place
 
 
+def stock_is_cached(architecture: str) -> bool:
+    """Whether timm has fetched the weights of a stock model before."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--timm--{architecture}" / "snapshots"
+    return any(folder.glob("*/model.safetensors"))
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 from qtpy.QtCore import QEvent, QProcess, Qt, QUrl
-from qtpy.QtGui import QDesktopServices, QIcon, QPixmap
+from qtpy.QtGui import QDesktopServices, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
@@ -26,8 +26,9 @@ from qtpy.QtWidgets import (
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.fetch import stock_is_cached
 from napari_alibi_seg.gui.ownership import image_layers
-from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow
+from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow, scrolled, side_by_side
 from napari_alibi_seg.gui.source import ImageSource, readings
 
 if TYPE_CHECKING:
@@ -36,23 +37,48 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
-STOCK_MODEL = "timm:vit_small_patch14_dinov2.lvd142m"
+_STOCK = "vit_small_patch14_dinov2.lvd142m"
+STOCK_MODEL = f"timm:{_STOCK}"
 _KILL_MS = 2000
-_FIGURE_WIDTH = 300
 _MOST_OF_SCREEN = 0.9
+_LEFT_OUT = 1
+_WIDTH, _BAR = 300, 140
+_COLOURS = ("#0072b2", "#e69f00")
 _FIGURES = {
-    "authors_r2": "position told, R²",
-    "loio_r2": "on other images, R²",
-    "null_r2": "by chance, R²",
-    "tile_cosine": "tiles agree, cosine",
-    "flip_disagreement": "changed by a flip",
-    "shift_disagreement": "changed by a shift",
+    "authors_r2": "position told by features, R²",
+    "flip_disagreement": "pixels that change class, flipped",
+    "shift_disagreement": "pixels that change class, shifted",
+    "tile_cosine": "tile against whole, 1 - cosine",
 }
+_AGREEMENTS = ("tile_cosine",)
 _MEANING = (
-    "<p>R² is 0 where features do not tell where on the image a patch lies, 1 where they do; on "
-    "a single image mere smoothness reaches 0.5. "
-    "Changed: the share of pixels whose class changes though the content does not.</p>"
+    "<p>Shorter is better. R² is 1 where features tell where on the image a patch lies; on "
+    "a single image mere smoothness reaches 0.5. Flips and shifts leave the content as it is: "
+    "read the flips first, for a small shift hardly disturbs a model that goes by place.</p>"
 )
+
+
+class _ModelCombo(QComboBox):
+    """A model to choose or to name; empty for none."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        narrow(self)
+        self.setEditable(True)
+        self.addItems([DEFAULT_MODEL, STOCK_MODEL])
+        typed = self.lineEdit()
+        assert typed is not None
+        typed.setPlaceholderText("none")
+        self._typed = typed
+        self.editTextChanged.connect(self._show_beginning)
+        self.setCurrentText(model)
+        self._show_beginning(model)
+
+    def _show_beginning(self, text: str) -> None:
+        """Show the beginning of a long name that nobody is typing, and all of it as a tip."""
+        self.setToolTip(text or "Empty for none. The stock model is fetched once")
+        if not self._typed.hasFocus():
+            self._typed.setCursorPosition(0)
 
 
 class BiasReport(QWidget):
@@ -69,23 +95,15 @@ class BiasReport(QWidget):
         self._viewer = napari_viewer
         self._process: QProcess | None = None
         self._folder: Path | None = None
-        self.layers, self.first, self.second = LayerCombo(), QComboBox(), QComboBox()
-        self.second.setToolTip("A model to compare with; empty for none")
-        for box, model in ((self.first, DEFAULT_MODEL), (self.second, STOCK_MODEL)):
-            narrow(box)
-            box.setEditable(True)
-            box.addItems([DEFAULT_MODEL, STOCK_MODEL])
-            box.setCurrentText(model)
-            typed = box.lineEdit()
-            assert typed is not None
-            typed.setPlaceholderText("none")
-            typed.setCursorPosition(0)  # a long name shows its beginning
+        beside = STOCK_MODEL if stock_is_cached(_STOCK) else ""
+        self.layers = LayerCombo()
+        self.first, self.second = _ModelCombo(DEFAULT_MODEL), _ModelCombo(beside)
         self.button = QPushButton("Make the report")
         self.button.clicked.connect(self._toggle)
-        self.full = QPushButton("Open the full report")
+        self.full = QPushButton("Full report")
+        self.full.setToolTip("Open it in the browser")
         self.full.clicked.connect(self._open)
-        self.strip, self.table, self.figure = Strip(), QLabel(), QPushButton()
-        self.figure.setToolTip("Click to enlarge")
+        self.strip, self.table, self.figure = Strip(), QLabel(), QPushButton("Show figure")
         self.figure.clicked.connect(self._enlarge)
         self._lay_out()
         for emitter in self._emitters():
@@ -109,7 +127,7 @@ class BiasReport(QWidget):
         self._discard()
         self._folder = Path(tempfile.mkdtemp(prefix="napari-alibi-seg-"))
         image = self._folder / "image.tif"
-        index = source.micrograph.plane_indices()[0]
+        index = source.index(self._viewer.dims)
         colour = "rgb" if source.micrograph.colour else "minisblack"
         tifffile.imwrite(image, np.asarray(source.micrograph.plane(index)), photometric=colour)
         output = self._folder / "report"
@@ -121,7 +139,8 @@ class BiasReport(QWidget):
         self._process.finished.connect(self._finish)
         self._process.start(sys.executable, words)
         self.button.setText("Stop")
-        self.strip.say("Probing: this takes a minute or two, and the viewer stays free.")
+        plane = f"plane {', '.join(map(str, index))}" if index else "the image"
+        self.strip.say(f"Probing {plane}: this takes a minute or two, and the viewer stays free.")
 
     def release(self) -> None:
         """Stop the process and let go of the viewer."""
@@ -144,8 +163,8 @@ class BiasReport(QWidget):
 
     def _discard(self) -> None:
         """Delete the last report, which is shown no more."""
-        self.figure.hide()
-        self.full.hide()
+        for shown in (self.table, self.figure, self.full):
+            shown.hide()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -168,7 +187,7 @@ class BiasReport(QWidget):
         self.button.setText("Make the report")
         if status is not QProcess.ExitStatus.NormalExit:
             self.strip.say("Stopped; nothing was kept.")
-        elif code:
+        elif code not in (0, _LEFT_OUT):
             last = said.splitlines()[-1] if said else f"exit code {code}"
             why = last.removeprefix("error: ")
             self.strip.say(f"The report could not be made: {why}", warn=True)
@@ -177,16 +196,12 @@ class BiasReport(QWidget):
 
     def _show(self) -> None:
         assert self._folder is not None
-        report = self._folder / "report"
-        self.table.setText(table(json.loads((report / "summary.json").read_text())))
-        pixmap = QPixmap(str(report / "position.png"))
-        if not pixmap.isNull():
-            small = _of_width(pixmap, _FIGURE_WIDTH)
-            self.figure.setIcon(QIcon(small))
-            self.figure.setIconSize(small.size())
-            self.figure.show()
-        self.full.show()
-        self.strip.say("The report is ready.")
+        summary = json.loads((self._folder / "report" / "summary.json").read_text())
+        self.table.setText(table(summary))
+        for shown in (self.table, self.figure, self.full):
+            shown.show()
+        left_out = [f"Without {name}: {why}" for name, why in summary["failed"].items()]
+        self.strip.say(" ".join(["The report is ready.", *left_out]), warn=bool(left_out))
 
     def _enlarge(self) -> None:
         assert self._folder is not None
@@ -218,41 +233,56 @@ class BiasReport(QWidget):
         return events.inserted, events.removed, events.renamed
 
     def _lay_out(self) -> None:
+        content = QWidget()
         block = Block("Positional bias")
         block.add("Image", self.layers)
         block.add("Model", self.first)
         block.add("Beside", self.second)
         block.add_wide(self.button)
-        column = QVBoxLayout(self)
+        column = QVBoxLayout(content)
         column.addWidget(block)
         column.addWidget(self.strip)
         self.table.setWordWrap(True)
         self.table.setTextFormat(Qt.TextFormat.RichText)
         column.addWidget(self.table)
-        column.addWidget(self.figure)
-        column.addWidget(self.full)
+        column.addWidget(side_by_side(self.figure, self.full))
         column.addStretch()
-        self.figure.hide()
-        self.full.hide()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolled(content))
+        self.setMinimumWidth(_WIDTH)
+        self._discard()
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Return what the probing measured as a table with one column per model, in rich text.
+    """Return what the probing measured as bars, one for each model, in rich text.
 
     Parameters
     ----------
     summary : dict
-        The contents of ``summary.json``.
+        The contents of ``summary.json``, of one image.
     """
     models: dict[str, dict[str, Any]] = summary["models"]
-    heads = "".join(f"<th align='right'>{escape(_short(name))}</th>" for name in models)
-    rows = [f"<tr><th></th>{heads}</tr>"]
+    rows = []
     for key, words in _FIGURES.items():
-        values = [model.get(key) for model in models.values()]
-        if any(value is not None for value in values):
-            cells = "".join(f"<td align='right'>{_number(value)}</td>" for value in values)
-            rows.append(f"<tr><td>{words}</td>{cells}</tr>")
-    return f"<table cellpadding='3' width='100%'>{''.join(rows)}</table>{_MEANING}"
+        values = {name: _harm(key, model.get(key)) for name, model in models.items()}
+        if any(value is not None for value in values.values()):
+            rows.append(f"<tr><td colspan='3'>{words}</td></tr>")
+            for (name, value), colour in zip(values.items(), _COLOURS, strict=False):
+                cells = (f"{escape(_short(name))}&nbsp;", _bar(value, colour), _number(value))
+                rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    return f"<table cellpadding='2'>{''.join(rows)}</table>{_MEANING}"
+
+
+def _harm(key: str, value: float | None) -> float | None:
+    return value if value is None or key not in _AGREEMENTS else 1 - value
+
+
+def _bar(value: float | None, colour: str) -> str:
+    width = round(_BAR * min(max(value or 0.0, 0.0), 1.0))
+    filled = f"<td width='{width}' bgcolor='{colour}'>&nbsp;</td>" if width else ""
+    rest = f"<td width='{_BAR - width}'>&nbsp;</td>" if width < _BAR else ""
+    return f"<table cellspacing='0' cellpadding='0'><tr>{filled}{rest}</tr></table>"
 
 
 def _of_width(pixmap: QPixmap, width: int) -> QPixmap:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.settings import get_plugin_settings, get_settings
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_alibi_seg.gui.actions import Actions
 from napari_alibi_seg.gui.classes import ClassPanel
 from napari_alibi_seg.gui.controller import Controller
 from napari_alibi_seg.gui.folded_panels import ReusePanel, TrainingPanel, folded
 from napari_alibi_seg.gui.panels import ImagePanel, ResultPanel
-from napari_alibi_seg.gui.parts import Strip
+from napari_alibi_seg.gui.parts import Strip, scrolled
 from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
@@ -127,11 +127,7 @@ class SegmentationDock(QWidget):
         for fold in folds:
             column.addWidget(fold)
         column.addStretch()
-        area = QScrollArea()
-        area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area = scrolled(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -182,6 +183,16 @@ def side_by_side(*widgets: QWidget, stretch: int | None = None) -> QWidget:
     holder = QWidget()
     row(holder, *widgets, stretch=stretch)
     return holder
+
+
+def scrolled(content: QWidget) -> QScrollArea:
+    """Return a frameless area in which a column is scrolled where it is higher than the dock."""
+    area = QScrollArea()
+    area.setWidget(content)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
 
 
 class Block(QFrame):

@@ -1,7 +1,7 @@
 """Command line of the probing; see ``--help``.
 
-Exit codes: 0 done, 1 done but some images could not be read, 2 wrong usage, 3 image, 5 model,
-7 output, 8 device, 130 interrupted.
+Exit codes: 0 done, 1 done but some images or models could not be read, 2 wrong usage, 3 image,
+5 model, 7 output, 8 device, 130 interrupted.
 """
 
 from __future__ import annotations

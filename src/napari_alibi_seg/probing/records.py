@@ -145,7 +145,7 @@ class Probing:
     shapes : dict of str to tuple of int
         Rows and columns of every image probed, by its name.
     failed : dict of str to str
-        What could not be read, and why.
+        Images and models that could not be read, and why.
     first : Square
         The first image, for figures.
     models : tuple of ModelProbe

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.errors import ImageError, ModelError
 from napari_alibi_seg.core.writing import replacing, require_new_folder
 from napari_alibi_seg.probing.figures import draw
 from napari_alibi_seg.probing.inputs import ProbedModel, find_images, read_square, unique_names
@@ -49,7 +49,7 @@ def probe(
     Returns
     -------
     Probing
-        What was measured; `failed` names what could not be read.
+        What was measured; `failed` names images and models that could not be read.
 
     Raises
     ------
@@ -58,14 +58,14 @@ def probe(
     ImageError
         If no image can be read.
     ModelError
-        If a model is unknown or damaged.
+        If no model is known, there and whole.
     """
     require_new_folder(output, "move away what is there")
     paths, unreadable = find_images(sources)
-    measurements = [Measurement(ProbedModel.load(name), config) for name in dict.fromkeys(models)]
+    measurements, unknown = _loaded(models, config)
     with replacing(output) as folder:
         folder.mkdir()
-        probing = _measured(paths, unreadable, measurements, config, progress)
+        probing = _measured(paths, unreadable | unknown, measurements, config, progress)
         summary = summary_json(probing)
         (folder / "summary.json").write_text(summary, encoding="utf-8", errors="replace")
         write_tables(probing, folder)
@@ -75,6 +75,21 @@ def probe(
             figure.savefig(folder / f"{name}.svg")
         write_report(probing, figures, folder)
     return probing
+
+
+def _loaded(
+    models: Sequence[str], config: ProbingConfig
+) -> tuple[list[Measurement], dict[str, str]]:
+    """Return what measures each model, and why others cannot be measured."""
+    loaded, failed = [], {}
+    for name in dict.fromkeys(models):
+        try:
+            loaded.append(Measurement(ProbedModel.load(name), config))
+        except ModelError as error:
+            failed[name] = str(error)
+    if not loaded:
+        raise ModelError(" ".join(failed.values()))
+    return loaded, failed
 
 
 def _measured(
