@@ -50,6 +50,37 @@ def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
         assert not desk.painted[round(row), round(column)]
 
 
+def test_a_ring_marks_the_spot_until_it_fades_and_is_painted_through(segmented_desk):
+    desk, mark = segmented_desk, segmented_desk.controller.mark
+    desk.until(lambda: desk.panels.result.spot_button.isEnabled())
+    desk.key("N")
+
+    canvas = desk.viewer.__wrapped__.window._qt_viewer.canvas.native
+    assert mark.isVisible()
+    assert mark.parent() == canvas
+    off = mark.geometry().center() - canvas.rect().center()
+    assert off.manhattanLength() <= 2
+    ring = mark.grab().toImage()
+    assert {ring.pixelColor(ring.width() // 2, row).lightness() for row in range(9)} >= {0, 255}
+
+    spot = np.round(desk.viewer.scene.camera.center[-2:]).astype(int)
+    desk.stroke(spot, np.add(spot, (0, 3)))
+    assert desk.painted[tuple(spot)]
+    desk.until(lambda: not mark.isVisible())
+
+
+def test_a_ring_goes_when_the_view_is_moved_or_the_image_closed(segmented_desk):
+    desk, mark = segmented_desk, segmented_desk.controller.mark
+    desk.until(lambda: desk.panels.result.spot_button.isEnabled())
+    for act in (lambda: setattr(desk.viewer.scene.camera, "zoom", 1), desk.viewer.layers.clear):
+        desk.key("N")
+        assert mark.isVisible()
+        began = mark._began = mark._began + 1000  # as if it never faded
+        act()
+        desk.until(lambda: not mark.isVisible())
+        assert mark._began == began
+
+
 def test_in_three_dimensions_the_next_spot_lies_on_the_plane_that_was_shown(desk, pixels):
     desk.hurry()
     desk.open(np.stack([pixels] * 5), scale=(4, 1, 1))

@@ -22,6 +22,7 @@ from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Se
 from napari_alibi_seg.gui.restoring import Restorer
 from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
+from napari_alibi_seg.gui.spot import SpotMark
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
 from napari_alibi_seg.gui.words import lost_words
@@ -58,6 +59,7 @@ class Controller(QObject):
         self.brush = Brush(viewer, panels.classes, self)
         self.pace = Pace()
         self.display = Display(panels, self.brush.keys)
+        self.mark = SpotMark(viewer, panels.strip)
         self.watch = Watch(viewer, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
@@ -257,6 +259,7 @@ class Controller(QObject):
         self.ask()
 
     def _close(self) -> None:
+        self.mark.remove()
         self.bridge.stop()
         self.stack.leave()
         self._once = False
@@ -417,6 +420,8 @@ class Controller(QObject):
         if self.work is not None and pixel is not None:
             scene = getattr(self.viewer, "scene", self.viewer)  # napari 0.9, and before
             scene.camera.center = (0.0, 0.0, *self.work.source.in_world(pixel))[-3:]
+            scribbles = self.work.scribbles.layer
+            self.mark.mark(scribbles.brush_size * abs(float(scribbles.scale[-1])))
 
     def _look_elsewhere(self) -> None:
         if self.bridge.busy:
@@ -430,6 +435,7 @@ class Controller(QObject):
         self._close()
         self.workspaces.release()
         self.bridge.forget()
+        self.mark.deleteLater()  # else it stays with the canvas
         self.brush.release()
         self.panels.image.layers.offer([], None)
         self.panels.classes.offer_layers([], None)

@@ -1,0 +1,108 @@
+"""A ring around the place where the next stroke would teach most; it fades by itself."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QPointF, Qt, QTimer
+from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtGui import QPaintEvent
+
+_SHOWN_S, _FADING_S = 1.5, 1.0
+_STEP_MS = 50
+_LEAST = 36.0
+_EDGE = 2.5
+_MOVED = 2.0
+
+
+class SpotMark(QWidget):
+    """Circles the middle of the canvas, white within black, so that it is seen on any grey.
+
+    It is drawn over the canvas and no layer: adding one takes napari half a second.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Whose canvas it is.
+    beside : QWidget
+        Any widget of the viewer's window.
+    """
+
+    def __init__(self, viewer: Viewer, beside: QWidget) -> None:
+        super().__init__(beside)
+        self._viewer = viewer
+        self._beside = beside
+        self._began = self._diameter = 0.0
+        self._look = np.zeros(4)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_STEP_MS)
+        self._timer.timeout.connect(self._fade)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hide()
+
+    def mark(self, breadth: float) -> None:
+        """Circle the middle of the canvas; not where a grid has many.
+
+        Parameters
+        ----------
+        breadth : float
+            Of the brush, in units of the world; a ring is as wide, or as can just be seen.
+        """
+        canvas, shown = _canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
+        if canvas is None or shown.grid.enabled:
+            return
+        self._look = self._seen()
+        self._diameter = max(breadth * self._look[0], _LEAST)
+        self._began = time.monotonic()
+        side = round(self._diameter + 4 * _EDGE)
+        self.setParent(canvas)
+        self.setGeometry((canvas.width() - side) // 2, (canvas.height() - side) // 2, side, side)
+        self.show()
+        self._timer.start()
+
+    def remove(self) -> None:
+        """Circle nothing."""
+        self._timer.stop()
+        self.hide()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the ring as strong as it still is."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setOpacity(float(np.clip(self._left / _FADING_S, 0, 1)))
+        middle, radius = QPointF(self.width() / 2, self.height() / 2), self._diameter / 2
+        for colour, further in ((Qt.GlobalColor.black, _EDGE), (Qt.GlobalColor.white, 0.0)):
+            painter.setPen(QPen(QColor(colour), _EDGE))
+            painter.drawEllipse(middle, radius + further, radius + further)
+        painter.end()
+
+    @property
+    def _left(self) -> float:
+        return _SHOWN_S + _FADING_S - (time.monotonic() - self._began)
+
+    def _seen(self) -> np.ndarray:
+        """Return zoom and centre of the camera."""
+        scene = getattr(self._viewer, "scene", self._viewer)  # napari 0.9, and before
+        return np.array([scene.camera.zoom, *scene.camera.center])
+
+    def _fade(self) -> None:
+        look = self._seen()
+        moved = np.abs(look - self._look)[1:].max() * look[0]
+        if self._left <= 0 or moved > _MOVED or not np.isclose(look[0], self._look[0]):
+            self.remove()
+        else:
+            self.update()
+
+
+def _canvas_of(widget: QWidget) -> QWidget | None:
+    """Return the canvas of the viewer whose window a widget is in, also in a floating dock."""
+    window: QWidget | None = widget
+    while window is not None and not isinstance(window, QMainWindow):
+        window = window.parentWidget()
+    return None if window is None else window.findChild(QOpenGLWidget)
