@@ -280,6 +280,7 @@ def test_a_class_can_be_deleted_while_a_result_is_computed(painted):
 
     assert set(np.unique(desk.segmented)) == {1, 3}
     assert set(desk.work.result.probabilities) == {1, 3}
+    assert [one.blending for one in desk.work.result.layers[1:]] == ["opaque", "additive"]
     assert not any("class 2" in layer.name for layer in desk.viewer.layers)
 
 

@@ -327,14 +327,66 @@ def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
     shares = np.stack([layer.data for layer in result.probabilities.values()])
     values = np.array(list(result.probabilities))
     np.testing.assert_array_equal(values[shares.argmax(axis=0)], desk.segmented)
+    assert not result.labels.visible
+    assert [layer.blending for layer in result.probabilities.values()] == ["opaque", "additive"]
+    names = [layer.name for layer in result.probabilities.values()]
+    assert names == ["class 1 probability in alloy", "class 2 probability in alloy"]
 
     desk.panels.result.uncertainty.setChecked(True)
     desk.rest()
     assert result.uncertainty.visible
     assert not any(layer.visible for layer in result.probabilities.values())
+    assert result.labels.visible
     desk.panels.result.uncertainty.setChecked(False)
     assert not result.uncertainty.visible
     desk.rest()
+
+
+def test_maps_that_are_removed_are_no_longer_asked_for(segmented_desk):
+    desk, box = segmented_desk, segmented_desk.panels.result
+    for asked in (box.uncertainty, box.probabilities):
+        asked.setChecked(True)
+        desk.rest()
+        for layer in desk.work.result.layers[1:]:
+            desk.viewer.layers.remove(layer)
+        desk.until(lambda asked=asked: not asked.isChecked())
+        desk.rest()
+        assert desk.work.result.layers == [desk.work.result.labels]
+        assert desk.work.result.labels.visible
+
+
+def test_the_slider_follows_the_opacity_of_the_segmentation(segmented_desk, pixels):
+    desk, slider = segmented_desk, segmented_desk.panels.result.opacity
+    labels = desk.work.result.labels
+    labels.opacity = 0.905
+    assert slider.value() == 90
+    assert labels.opacity == 0.905
+    slider.setValue(30)
+    assert labels.opacity == 0.3
+
+    desk.controller.choose_image(desk.viewer.add_image(pixels[::-1]))
+    labels.opacity = 0.7
+    assert slider.value() == 30
+
+
+def test_layers_are_called_after_the_image_unless_the_person_has_named_them(segmented_desk):
+    desk = segmented_desk
+    desk.panels.result.probabilities.setChecked(True)
+    desk.rest()
+    labels, scribbles = desk.work.result.labels, desk.work.scribbles.layer
+    scribbles.name = "my strokes"
+    desk.work.source.layer.name = "steel"
+    desk.until(lambda: labels.name == "segmentation of steel")
+    assert scribbles.name == "my strokes"
+    names = [layer.name for layer in desk.work.result.probabilities.values()]
+    assert names == ["class 1 probability in steel", "class 2 probability in steel"]
+
+
+def test_layers_of_a_channel_say_so(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels] * 2), name="stack")
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    assert desk.work.scribbles.layer.name == "scribbles on stack, channel 0"
 
 
 def test_a_name_is_neither_empty_nor_that_of_another_class(segmented_desk):

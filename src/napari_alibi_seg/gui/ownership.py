@@ -15,6 +15,7 @@ _MARK = "napari-alibi-seg"
 _OF = "napari-alibi-seg of"
 _SHOWS = "napari-alibi-seg shows"
 _COLOURS = "napari-alibi-seg colours before"
+_GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability in ")
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
 
@@ -58,6 +59,13 @@ def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -
         return owner != source.token and owner[0] in [image.unique_id for image in images]
     others = [scribbles_layer_name(image.name) for image in images if image != source.layer]
     return is_scribbles(layer) and layer.name in others
+
+
+def follow_name(layer: Layer, before: str, now: str) -> None:
+    """Call a layer after an image's new name, unless the person has named it."""
+    beginning, _, more = layer.name.rpartition(before)
+    if beginning.endswith(_GIVEN) and (not more or more.startswith(" [")):  # napari counts so
+        layer.name = beginning + now
 
 
 def link(layer: Layer, source: ImageSource) -> None:

@@ -124,7 +124,7 @@ def new_scribbles(source: ImageSource) -> Labels:
     """Return an empty layer to paint on, lying exactly on the image."""
     return Labels(
         np.zeros(source.micrograph.label_shape, np.uint8),
-        name=scribbles_layer_name(source.layer.name),
+        name=scribbles_layer_name(source.name),
         metadata=dict(SCRIBBLES),
         opacity=OPACITY,
         **source.placement(),

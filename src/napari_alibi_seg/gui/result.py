@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_alibi_seg.gui.ownership import is_linked, is_result, mark_result, shown_in
 from napari_alibi_seg.gui.painting import colormap
@@ -28,7 +28,7 @@ _LABELS, _UNCERTAINTY = "labels", "uncertainty"
 _REDRAW_MS = 80
 
 
-class ResultLayers:
+class ResultLayers(QObject):
     """Paints blocks into layers that lie on the image; goes on with those that are there.
 
     Parameters
@@ -39,7 +39,11 @@ class ResultLayers:
         What is segmented.
     """
 
+    opacity_changed = Signal(float)
+    """The labels are shown more or less strongly now; also by napari's own controls."""
+
     def __init__(self, viewer: Viewer, source: ImageSource) -> None:
+        super().__init__()
         self._viewer = viewer
         self._source = source
         self._classes: tuple[PaintClass, ...] = ()
@@ -56,7 +60,10 @@ class ResultLayers:
         self.labels: Labels | None = found.pop(_LABELS, None)
         self.uncertainty: Image | None = found.pop(_UNCERTAINTY, None)
         self.probabilities: dict[int, Image] = found
-        self.opacity = OPACITY if self.labels is None else float(self.labels.opacity)
+        self._covered = self.labels is not None and not self.labels.visible and bool(found)
+        self.opacity = OPACITY
+        if self.labels is not None:
+            self._follow(self.labels)
 
     @property
     def layers(self) -> list[Layer]:
@@ -99,6 +106,17 @@ class ResultLayers:
             self._finished.clear()
         return lost
 
+    def follow_maps(self) -> tuple[bool, bool]:
+        """Let go of maps that were removed; whether uncertainty or all probabilities were."""
+        layers = self._viewer.layers
+        uncertainty = self.uncertainty is not None and self.uncertainty not in layers
+        if uncertainty:
+            self.uncertainty = None
+        left = {value: layer for value, layer in self.probabilities.items() if layer in layers}
+        probabilities = bool(self.probabilities) and not left
+        self.probabilities = left
+        return uncertainty, probabilities
+
     def finish(self, plane: Index) -> None:
         """Know that every pixel of a plane has its final class."""
         self._finished.add(plane)
@@ -112,10 +130,11 @@ class ResultLayers:
         for known in classes:
             layer = self.probabilities.get(known.value)
             if layer is not None:
-                layer.name = _probability_name(known)
+                layer.name = self._probability_name(known)
                 layer.colormap = _ramp(known)
         for value in self.probabilities.keys() - {known.value for known in classes}:
             self._drop(self.probabilities.pop(value))
+        self._mix()
 
     def set_opacity(self, opacity: float) -> None:
         """Set the opacity of the labels, 0 to 1."""
@@ -129,6 +148,7 @@ class ResultLayers:
             self.uncertainty.visible = uncertainty
         for layer in self.probabilities.values():
             layer.visible = probabilities
+        self._cover(probabilities and bool(self.probabilities))
 
     def place(self, block: Block, uncertainty: bool, probabilities: bool) -> None:
         """Paint a block into the layers it belongs to."""
@@ -152,6 +172,8 @@ class ResultLayers:
                 layer = self._probability_layer(info.value)
                 layer.data[where] = share
                 self._mark(layer)
+            self._mix()
+            self._cover(True)
 
     def release(self) -> None:
         """Stop touching the layers; they stay in the viewer."""
@@ -165,6 +187,26 @@ class ResultLayers:
     def _drop(self, layer: Layer) -> None:
         if layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+    def _mix(self) -> None:
+        """Let the lowest map hide the image, and the others add their colours to it."""
+        for place, layer in enumerate(self.probabilities.values()):
+            layer.blending = "additive" if place else "opaque"
+
+    def _cover(self, covered: bool) -> None:
+        """Hide the labels while probabilities are seen in their place, and show them after."""
+        if self.labels is not None and covered != self._covered:
+            self.labels.visible = not covered
+        self._covered = covered
+
+    def _follow(self, labels: Labels) -> None:
+        self.opacity = float(labels.opacity)
+        labels.events.opacity.connect(self._tell_opacity)
+
+    def _tell_opacity(self) -> None:
+        if self.labels is not None:
+            self.opacity = float(self.labels.opacity)
+            self.opacity_changed.emit(self.opacity)
 
     def _mark(self, layer: Layer) -> None:
         self._stale.add(layer)
@@ -182,19 +224,21 @@ class ResultLayers:
         if self.labels is None:
             self.labels = Labels(
                 np.zeros(self._source.micrograph.label_shape, np.uint8),
-                name=f"segmentation of {self._source.layer.name}",
+                name=f"segmentation of {self._source.name}",
                 opacity=self.opacity,
+                visible=not self._covered,
                 colormap=colormap(self._classes),
                 features=_features(self._classes),
                 **self._source.placement(),
             )
             self._add(self.labels, _LABELS)
+            self._follow(self.labels)
         return self.labels
 
     def _uncertainty_layer(self) -> Image:
         if self.uncertainty is None or self.uncertainty not in self._viewer.layers:
             self.uncertainty = self._image(
-                f"uncertainty of {self._source.layer.name}", "inferno", "translucent", 0.75
+                f"uncertainty of {self._source.name}", "inferno", "translucent", 0.75
             )
             self._add(self.uncertainty, _UNCERTAINTY)
         return self.uncertainty
@@ -204,10 +248,13 @@ class ResultLayers:
         if layer is None or layer not in self._viewer.layers:
             named = (known for known in self._classes if known.value == value)
             known = next(named, PaintClass.default(value))
-            layer = self._image(_probability_name(known), _ramp(known), "additive", 0.35)
+            layer = self._image(self._probability_name(known), _ramp(known), "additive", 1.0)
             self.probabilities[value] = layer
             self._add(layer, value)
         return layer
+
+    def _probability_name(self, known: PaintClass) -> str:
+        return f"{known.name} probability in {self._source.name}"
 
     def _image(self, name: str, colours: str | Colormap, blending: str, opacity: float) -> Image:
         return Image(
@@ -242,7 +289,3 @@ def _ramp(known: PaintClass) -> Colormap:
     return Colormap(
         [(0, 0, 0), tuple(part / 255 for part in known.colour)], name=f"to {known.name}"
     )
-
-
-def _probability_name(known: PaintClass) -> str:
-    return f"probability of {known.name}"

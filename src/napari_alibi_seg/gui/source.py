@@ -147,6 +147,12 @@ class ImageSource:
         return int(data.shape[self.reading.axes.index("C")])
 
     @property
+    def name(self) -> str:
+        """What the layers that belong to this image are called after."""
+        name = str(self.layer.name)
+        return name if self.channel is None else f"{name}, channel {self.channel}"
+
+    @property
     def token(self) -> tuple[Hashable, str, int | None]:
         """What the layers that belong to this image carry."""
         return self.layer.unique_id, self.reading.axes, self.channel

@@ -7,6 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from napari_alibi_seg.gui.ownership import follow_name
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.records import PaintClass, Recipe
 
@@ -63,6 +64,8 @@ class Workspace:
         Whether an earlier session was offered since the image was opened.
     second_offered : bool
         Whether the second class was chosen for the person after the first stroke.
+    named : str
+        What the layers are called after.
     """
 
     source: ImageSource
@@ -81,6 +84,17 @@ class Workspace:
     outdated: bool = False
     offered: bool = False
     second_offered: bool = False
+    named: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.named = self.source.name
+
+    def follow_name(self) -> None:
+        """Call the layers after the image's name if that was changed."""
+        before, self.named = self.named, self.source.name
+        if before != self.named:
+            for layer in (self.scribbles.layer, *self.result.layers):
+                follow_name(layer, before, self.named)
 
     @property
     def owner(self) -> str:

@@ -92,7 +92,8 @@ class Workspaces(QObject):
         self._panels.show_settings(work.settings)
         self._bring_forward(work)  # a layer that appears is no longer painted on
         self.paint_on(work, work.scribbles.layer)
-        self._panels.result.opacity.setValue(round(100 * work.result.opacity))
+        self._show_opacity(work.result.opacity)
+        work.result.opacity_changed.connect(self._show_opacity)
         self.show_outputs()
         self._brush.keys.bind(source.layer)
         source.layer.events.data.connect(self._tell_of_pixels)
@@ -108,6 +109,7 @@ class Workspaces(QObject):
             for name in _PLACING:
                 work.source.layer.events[name].disconnect(self._place)
             work.classes, work.settings = self._panels.classes.classes, self._panels.settings
+            work.result.opacity_changed.disconnect(self._show_opacity)
             work.result.release()
             self._brush.put_down()
 
@@ -168,6 +170,8 @@ class Workspaces(QObject):
         """Forget images that were removed, and replace scribbles that were."""
         layers = self._viewer.layers
         self._all = [work for work in self._all if work.source.layer in layers]
+        for work in self._all:
+            work.follow_name()
         if self.current is not None and self.current.scribbles.layer not in layers:
             lost = self.current.scribbles.layer
             self.current.touched = False  # the session keeps what was painted until there is more
@@ -219,6 +223,15 @@ class Workspaces(QObject):
         if self.current is not None:
             self.current.result.set_opacity(opacity)
 
+    def follow_maps(self) -> None:
+        """Ask no more for maps whose layers the person has removed."""
+        if self.current is not None:
+            box = self._panels.result
+            asked = box.uncertainty, box.probabilities
+            for one, removed in zip(asked, self.current.result.follow_maps(), strict=True):
+                if removed:
+                    one.setChecked(False)
+
     def show_outputs(self) -> None:
         """Show beside the labels of the image that is open what is asked for."""
         if self.current is not None:
@@ -257,6 +270,12 @@ class Workspaces(QObject):
             self.classes_changed.emit()
             if work.scribbles.layer.selected_label == value:
                 self._brush.choose(self._panels.classes.classes[0].value)
+
+    def _show_opacity(self, opacity: float) -> None:
+        slider = self._panels.result.opacity
+        slider.blockSignals(True)
+        slider.setValue(round(100 * opacity))
+        slider.blockSignals(False)
 
     def _tell_of_pixels(self) -> None:
         self.pixels_changed.emit()
