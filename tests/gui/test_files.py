@@ -3,12 +3,15 @@ import shlex
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtWidgets import QApplication
+import zarr
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.cli import _parser, main
 from napari_alibi_seg.cli.options import training_config
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.fractions import COLUMNS, read_fractions
 from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.gui.bias import BiasReport
 from napari_alibi_seg.gui.records import Settings
 from napari_alibi_seg.gui.sessions import session_path
 
@@ -178,6 +181,46 @@ def test_other_files_are_segmented_and_a_bad_one_is_named(painted_desk, tmp_path
     desk.until(lambda: [one.text() for one in desk.panels.strip.buttons] == ["Dismiss"])
     labels = tifffile.imread(tmp_path / "out" / "other_labels.tif")
     assert set(np.unique(labels)) == {1, 2}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zarr"])
+def test_a_folder_of_images_or_an_ome_zarr_is_segmented(
+    painted_desk, tmp_path, pixels, monkeypatch, kind
+):
+    desk, images = painted_desk, tmp_path / "images"
+    images.mkdir()
+    tifffile.imwrite(images / "one.tif", pixels[::-1])
+    chosen, names = images, ["one_labels.tif"]
+    if kind == "folder":
+        tifffile.imwrite(images / "two.tif", pixels)
+        (images / "notes.txt").write_text("no image")
+        names.append("two_labels.tif")
+    else:
+        chosen = tmp_path / "one.zarr"
+        zarr.create_array(chosen, data=pixels[::-1].copy())
+    answers = iter([str(chosen), str(tmp_path / "out")])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(answers))
+
+    desk.panels.reuse.buttons["apply_folder"].click()
+    done(desk, f"Segmented {len(names)} of {len(names)}")
+
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == names
+    assert set(np.unique(tifffile.imread(tmp_path / "out" / "one_labels.tif"))) == {1, 2}
+
+
+def test_a_folder_without_images_is_told(painted_desk, tmp_path):
+    (tmp_path / "empty").mkdir()
+    painted_desk.dock.tasks.apply_to_files([tmp_path / "empty"], tmp_path / "out")
+    done(painted_desk, "There is no image in")
+
+
+def test_the_bias_report_opens_for_the_image_and_the_model(painted_desk, pixels):
+    painted_desk.viewer.add_image(pixels, name="another")
+    painted_desk.panels.reuse.buttons["bias"].click()
+    report = painted_desk.dock.window().findChild(BiasReport)
+    assert report.layers.currentData() == painted_desk.work.source.layer
+    assert report.models[0] == DEFAULT_MODEL  # pixel filters alone go by no place
+    report.release()
 
 
 def test_results_that_are_there_are_replaced_only_if_the_person_says_so(

@@ -184,7 +184,7 @@ def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):
     desk.until(desk.dock.area.verticalScrollBar().isVisible)  # which leaves less room
 
     chip = desk.panels.image.chip
-    progress = FeatureProgress((0,), 54, 108, 5300.0, 24.0)
+    progress = FeatureProgress((0,), 54, 108, 5300.0, 24.0, 2)
     chip.show_state(ChipState.WORKING, features_words(progress, "cpu")[0], "Stop")
     labels = [label for label in training.findChildren(QLabel) if label.isVisible()]
     assert len(labels) == 9
@@ -193,8 +193,14 @@ def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):
 
 
 def test_one_tile_is_no_tiles():
-    for total, words in (1, "1 tile,"), (2, "2 tiles,"):
-        assert features_words(FeatureProgress((), 0, total, 1.0, 0.1), "cpu")[1].startswith(words)
+    for total, words in (1, "1 tile at"), (2, "2 tiles at"):
+        progress = FeatureProgress((), 0, total, 1.0, 0.1, 1)
+        assert features_words(progress, "cpu")[1].startswith(words)
+
+
+def test_the_chip_says_at_which_scale_and_where_features_are_computed(desk, pixels):
+    desk.open(pixels)
+    desk.until(lambda: desk.panels.image.chip.words == "Ready · scale 2 · CPU")
 
 
 def test_what_is_unfolded_under_a_message_is_brought_into_view(desk, pixels):

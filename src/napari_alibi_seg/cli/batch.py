@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import read, require_free, require_new, write
 from napari_alibi_seg.cli.terminal import Bars, say, tell
-from napari_alibi_seg.core.errors import AlibiSegError, ImageError
-from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, TABLE, label_files, listed
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.naming import TABLE, label_files, listed
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
 _NAMED = 20
 
@@ -51,23 +49,6 @@ def apply_to_images(options: argparse.Namespace) -> int:
 
 def _targets(images: Sequence[str], folder: Path) -> dict[Path, Path]:
     """Return the output file of every image that names, folders and patterns stand for."""
-    return label_files(dict.fromkeys(path for name in images for path in _images_of(name)), folder)
+    from napari_alibi_seg.core.results import images_of
 
-
-def _images_of(name: str) -> list[Path]:
-    """Return the images that a name, folder or pattern stands for; see `images_among`."""
-    from napari_alibi_seg.core.results import images_among
-    from napari_alibi_seg.core.stored import is_zarr, reading
-
-    path = Path(name)
-    if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
-        return [path]  # a missing file is reported when its turn comes
-    with reading(path):
-        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
-        images = images_among(inside)
-    if not images:
-        raise ImageError(
-            f"There is no image in {name}; name files, folders or patterns "
-            f"of {', '.join(IMAGE_SUFFIXES)}."
-        )
-    return images
+    return label_files(dict.fromkeys(path for name in images for path in images_of(name)), folder)

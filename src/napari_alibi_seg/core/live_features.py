@@ -124,13 +124,14 @@ class GrowingFeatures:
         started, first = time.monotonic(), len(kept.waiting)
         expected = first * (self._tile_s or TILE_S[extractor.device.type])
         order = partial(_distance, stride=self._stride(config), visible=visible)
-        yield FeatureProgress(index, total - first, total, expected, megabytes)
+        yield FeatureProgress(index, total - first, total, expected, megabytes, scale)
         todo = sorted(kept.waiting, key=order)
         for tile, tokens in extractor.compute(self._planes[index], todo, scale):
             kept.add(tile, tokens)
             left = len(kept.waiting)
             self._tile_s = (time.monotonic() - started) / (first - left)
-            yield FeatureProgress(index, total - left, total, self._tile_s * left, megabytes)
+            seconds = self._tile_s * left
+            yield FeatureProgress(index, total - left, total, seconds, megabytes, scale)
 
     def _begun(
         self, config: SegmentationConfig, index: Index, needed: Collection[Index]

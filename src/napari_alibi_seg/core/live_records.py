@@ -117,6 +117,8 @@ class FeatureProgress:
         Estimate, by the tiles computed so far; before the first one by what is usual.
     megabytes : float
         What the finished features take.
+    scale : int
+        How many times the plane is magnified for them.
     """
 
     plane: Index
@@ -124,6 +126,7 @@ class FeatureProgress:
     total: int
     seconds_left: float
     megabytes: float
+    scale: int
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ identifier and nothing of the machine: equal results are equal bytes.
 
 from __future__ import annotations
 
+import glob
+import os
 import xml.etree.ElementTree as ElementTree
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +18,11 @@ import tifffile
 
 from napari_alibi_seg.core.axes import settle_axes
 from napari_alibi_seg.core.choices import LARGEST_CLASS
-from napari_alibi_seg.core.errors import OutputError, ScribbleError
+from napari_alibi_seg.core.errors import ImageError, OutputError, ScribbleError
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
 from napari_alibi_seg.core.ome_zarr import is_made_here
 from napari_alibi_seg.core.reading import open_stored
-from napari_alibi_seg.core.stored import DAMAGE, is_zarr
+from napari_alibi_seg.core.stored import DAMAGE, is_zarr, reading
 from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
 
@@ -140,6 +142,30 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
         and not path.name.endswith(LABELS)
         and not is_result(path)
     ]
+
+
+def images_of(name: str) -> list[Path]:
+    """Return the images that the name of a file, a folder or a pattern stands for.
+
+    An OME-Zarr folder is one image, and so is what does not exist.
+
+    Raises
+    ------
+    ImageError
+        If a folder or pattern stands for none, or cannot be looked into.
+    """
+    path = Path(name)
+    if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
+        return [path]  # a missing file is reported when its turn comes
+    with reading(path):
+        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+        images = images_among(inside)
+    if not images:
+        raise ImageError(
+            f"There is no image in {name}; name files, folders or patterns "
+            f"of {', '.join(IMAGE_SUFFIXES)}."
+        )
+    return images
 
 
 def is_result(path: Path) -> bool:

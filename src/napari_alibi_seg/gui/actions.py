@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import create_worker
 
 from napari_alibi_seg.core import naming
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
 from napari_alibi_seg.core.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects, scripts
@@ -61,6 +62,7 @@ class Actions(QObject):
             "project_open": self._ask_project_open,
             "apply_stack": self._controller.apply_to_stack,
             "apply_files": self._ask_files,
+            "apply_folder": self._ask_folder,
             "save": self._ask_save,
             "load": self._ask_load,
             "export": self._ask_export,
@@ -68,6 +70,7 @@ class Actions(QObject):
             "scribbles": self._ask_scribbles,
             "python": self.copy_script,
             "command": self.copy_command,
+            "bias": self.open_bias_report,
         }.items():
             panel.buttons[name].clicked.connect(lambda _=False, act=act: act())
 
@@ -161,24 +164,27 @@ class Actions(QObject):
         work = self._controller.work
         if work is not None and work.fitted is not None:
             device = self._controller.settings.device
-            go = partial(self._segment_files, work.fitted, paths, folder, device)
+            go = partial(self._segment_files, work.fitted, folder, device)
             self._start(files.survey, paths, folder, told=partial(self._propose, work, go))
 
     def _segment_files(
-        self, classifier: PixelClassifier, paths: Sequence[Path], folder: Path, device: str
+        self, classifier: PixelClassifier, folder: Path, device: str, paths: Sequence[Path]
     ) -> None:
         self._start(files.segment_files, classifier, paths, folder, device, stoppable=True)
         if self._worker is not None:
             self._worker.returned.connect(self._announce)
 
-    def _propose(self, work: Workspace, go: Callable[[], None], found: files.Survey) -> None:
+    def _propose(
+        self, work: Workspace, segment: Callable[[Sequence[Path]], None], found: files.Survey
+    ) -> None:
+        go = partial(segment, found.images)
         rows, columns = work.source.micrograph.shape_yx
         deep = work.fitted is not None and work.fitted.features is not None
         pace = self._controller.pace
         known = pace.estimate(found.pixels, found.largest, rows * columns, deep)
         told = [replaced_words(found.existing)] if found.existing else []
         if known.seconds >= LONG_S:
-            told.insert(0, estimate_words(counted(found.images, "image"), known))
+            told.insert(0, estimate_words(counted(len(found.images), "image"), known))
         if told:
             self._say(" ".join(told), ("Replace" if found.existing else "Start", go))
         else:
@@ -204,6 +210,13 @@ class Actions(QObject):
             classes = self._controller.panels.classes.classes
             text = scripts.script(work.source, self._controller.settings, classes)
             self._copy(text, "script")
+
+    def open_bias_report(self) -> None:
+        """Open the report on positional bias beside, for the image and model chosen here."""
+        work, model = self._controller.work, self._controller.settings.model
+        window = self._controller.viewer.window
+        _, report = window.add_plugin_dock_widget("napari-alibi-seg", "Positional bias")
+        report.choose(work and work.source.layer, DEFAULT_MODEL if model == CLASSICAL else model)
 
     def release(self) -> None:
         """Stop what runs, and hear no more of it."""
@@ -302,9 +315,17 @@ class Actions(QObject):
 
     def _ask_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self._window, "Images to segment", "", _IMAGES)
+        self._ask_results([Path(path) for path in paths])
+
+    def _ask_folder(self) -> None:
+        words = "Folder of images, or an OME-Zarr"
+        chosen = QFileDialog.getExistingDirectory(self._window, words)
+        self._ask_results([Path(chosen)] if chosen else [])
+
+    def _ask_results(self, paths: Sequence[Path]) -> None:
         folder = paths and QFileDialog.getExistingDirectory(self._window, "Folder for the results")
         if folder:
-            self.apply_to_files([Path(path) for path in paths], Path(folder))
+            self.apply_to_files(paths, Path(folder))
 
     def _with_target(
         self, title: str, ending: str, kinds: str, act: Callable[[Path], None]

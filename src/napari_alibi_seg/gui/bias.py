@@ -116,6 +116,11 @@ class BiasReport(QWidget):
         typed = [box.currentText().strip() for box in (self.first, self.second)]
         return [model for model in typed if model]
 
+    def choose(self, layer: Image | None, model: str) -> None:
+        """Choose an image and a model, as if the person had."""
+        self.layers.offer(image_layers(self._viewer.layers), layer)
+        self.first.setCurrentText(model)
+
     def start(self, layer: Image, models: Sequence[str]) -> None:
         """Probe models on a layer in a process of its own."""
         try:

@@ -94,8 +94,8 @@ class Survey:
 
     Attributes
     ----------
-    images : int
-        Files, unreadable ones included.
+    images : tuple of Path
+        Files and OME-Zarr folders, unreadable ones included.
     pixels : int
         Of all planes of all files that can be read.
     largest : int
@@ -104,7 +104,7 @@ class Survey:
         Labels in the folder for the results that would be replaced.
     """
 
-    images: int
+    images: tuple[Path, ...]
     pixels: int
     largest: int
     existing: tuple[Path, ...]
@@ -113,27 +113,37 @@ class Survey:
 def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
     """Look how large images are, and which of their results there are already.
 
-    What cannot be read is told of when its turn comes.
+    Of a folder these are the images in it, unless it is an OME-Zarr. What cannot be read is told
+    of when its turn comes.
 
     Raises
     ------
+    ImageError
+        If there is no image in a folder.
     OutputError
         If two images have the same name, or a file in the way is no table of fractions.
     """
     from napari_alibi_seg.core.fractions import read_fractions
     from napari_alibi_seg.core.images import read_image
 
-    targets = label_files(paths, folder).values()
+    targets = _targets(paths, folder)
     read_fractions(folder / TABLE)
     pixels, largest = 0, 0
-    for path in paths:
+    for path in targets:
         with suppress(AlibiSegError):
             image = read_image(path)
             rows, columns = image.shape_yx
             pixels += len(image.plane_indices()) * rows * columns
             largest = max(largest, rows * columns)
-    existing = tuple(path for path in targets if os.path.exists(path))
-    yield Survey(len(paths), pixels, largest, existing)
+    existing = tuple(path for path in targets.values() if os.path.exists(path))
+    yield Survey(tuple(targets), pixels, largest, existing)
+
+
+def _targets(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    from napari_alibi_seg.core.results import images_of
+
+    found = (image for path in paths for image in images_of(str(path)))
+    return label_files(dict.fromkeys(found), folder)
 
 
 def segment_files(

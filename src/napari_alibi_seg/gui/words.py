@@ -31,12 +31,13 @@ def features_words(progress: FeatureProgress, device: str) -> tuple[str, str]:
     """Return what the chip says of features, and its tip."""
     where = _DEVICES.get(device, device)
     tiles = counted(progress.total, "tile")
-    tip = f"{tiles}, {progress.megabytes:.0f} MB, computed on the {where}"
+    scale = f"scale {progress.scale}"
+    tip = f"{tiles} at {scale}, {progress.megabytes:.0f} MB, computed on the {where}"
     if progress.done == progress.total:
-        return f"Ready · {where}", tip
-    percent = f"{100 * progress.done // progress.total} %"
-    needed = f"{tip}; about {FEATURES_MB} MB more are needed meanwhile"
-    return f"{percent} · {duration(progress.seconds_left)} left", needed
+        return f"Ready · {scale} · {where}", tip
+    percent, left = f"{100 * progress.done // progress.total} %", duration(progress.seconds_left)
+    tip = f"{tip}; about {left} left, and about {FEATURES_MB} MB more are needed meanwhile"
+    return f"{percent} · {left} · {where}", tip
 
 
 def duration(seconds: float) -> str:
