@@ -119,6 +119,7 @@ def test_a_pixel_size_comes_back_with_a_project_on_an_image_that_has_none(quick,
         ("project_save", "alloy.alibi"),
         ("save", "alloy_classifier.skops"),
         ("export", "alloy_labels.tif"),
+        ("map", "alloy_uncertainty.tif"),
         ("fractions", "alloy_fractions.csv"),
         ("scribbles", "alloy_scribbles.tif"),
     ],
@@ -130,6 +131,8 @@ def test_names_are_proposed_beside_the_image(quick, pixels, tmp_path, monkeypatc
     quick.viewer.open(tmp_path / "alloy.ome.tif", plugin="napari")
     quick.until(lambda: quick.work is not None)
     paint(quick)
+    quick.panels.result.uncertainty.setChecked(True)
+    quick.rest()
     quick.panels.reuse.buttons[button].click()
     assert proposed == [str(tmp_path / name)]
 
@@ -144,6 +147,41 @@ def test_an_export_never_replaces_its_image(quick, pixels, tmp_path):
     quick.dock.tasks.export(path)
     quick.until(lambda: "choose another name" in quick.panels.strip.words)
     assert path.read_bytes() == before
+
+
+def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixels, tmp_path):
+    quick.open(np.stack([pixels, pixels[::-1]]), name="alloy")
+    paint(quick)
+    button = quick.panels.reuse.buttons["map"]
+    button.click()
+    assert quick.panels.strip.words.startswith("Tick Uncertainty or Probabilities")
+
+    quick.controller.apply_to_stack()
+    quick.until(lambda: not quick.work.result.unfinished)
+    quick.rest()
+    quick.panels.result.probabilities.setChecked(True)
+    quick.rest()
+    button.click()
+    assert "press Apply to stack" in quick.panels.strip.words
+    quick.controller.apply_to_stack()
+    quick.until(lambda: not quick.work.result.unmapped("probabilities"))
+    quick.rest()
+    written(quick, quick.dock.tasks.export_map, tmp_path / "p.tif", "probabilities")
+
+    shares = tifffile.imread(tmp_path / "p.tif")  # (planes, classes, Y, X)
+    assert shares.shape == (2, 2, *pixels.shape)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(shares.argmax(axis=1) + 1, quick.segmented)
+
+    quick.panels.result.uncertainty.setChecked(True)
+    quick.controller.apply_to_stack()
+    quick.until(lambda: not quick.work.result.unmapped("uncertainty"))
+    quick.rest()
+    quick.panels.strip.say("")
+    written(quick, quick.dock.tasks.export_map, tmp_path / "u.tif", "uncertainty")
+    leading = np.sort(shares, axis=1)
+    expected = 1 - (leading[:, -1] - leading[:, -2])
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "u.tif"), expected, atol=1e-5)
 
 
 def exported_table(desk, path):

@@ -18,6 +18,7 @@ from napari_alibi_seg.core.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects, scripts
 from napari_alibi_seg.gui.bridge import unexpected
 from napari_alibi_seg.gui.pace import LONG_S
+from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY
 from napari_alibi_seg.gui.words import counted, estimate_words, replaced_words
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _CLASSIFIERS = "Classifiers (*.skops)"
 _IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.h5 *.hdf5)"
 _STACKS = "OME-TIFF (*.tif)"
 _TABLES = "Tables (*.csv)"
+_NO_MAP = "Tick Uncertainty or Probabilities first: the map that is shown is exported."
 _UNFINISHED = "The result on the screen is not the final one; "
 
 
@@ -66,6 +68,7 @@ class Actions(QObject):
             "save": self._ask_save,
             "load": self._ask_load,
             "export": self._ask_export,
+            "map": self._ask_map,
             "fractions": self._ask_fractions,
             "scribbles": self._ask_scribbles,
             "python": self.copy_script,
@@ -116,6 +119,32 @@ class Actions(QObject):
             self._start(
                 files.write_labels, path, work.source.measured, work.result.labels.data.copy()
             )
+
+    def export_map(self, path: Path, kind: str) -> None:
+        """Write uncertainty, or the shares of the votes with a channel for each class."""
+        work, refusal = self._controller.work, self._map_refusal(kind)
+        if refusal:
+            self._say(refusal)
+        elif work is not None:
+            maps = [one.copy() for one in work.result.maps(kind)]
+            self._start(files.write_maps, path, work.source.measured, maps)
+
+    def _shown_map(self) -> str | None:
+        box = self._controller.panels.result
+        asked = {UNCERTAINTY: box.uncertainty, PROBABILITIES: box.probabilities}
+        return next((kind for kind, one in asked.items() if one.isChecked()), None)
+
+    def _map_refusal(self, kind: str) -> str:
+        """Return why a map cannot be exported as it is; empty if it can."""
+        work, refusal = self._controller.work, self._refusal()
+        if refusal or work is None:
+            return refusal
+        lacking = len(work.result.unmapped(kind))
+        remedy = "press Apply to stack" if work.stack else "wait until it is drawn"
+        words = (
+            f"There is no map of {kind} of {counted(lacking, 'plane')} yet; {remedy}, then export."
+        )
+        return words if lacking else ""
 
     def export_fractions(self, path: Path) -> None:
         """Write the area fractions of every plane that the present classifier has segmented."""
@@ -215,7 +244,8 @@ class Actions(QObject):
         """Open the report on positional bias beside, for the image and model chosen here."""
         work, model = self._controller.work, self._controller.settings.model
         window = self._controller.viewer.window
-        _, report = window.add_plugin_dock_widget("napari-alibi-seg", "Positional bias")
+        name = "napari-alibi-seg", "Positional bias"
+        _, report = window.add_plugin_dock_widget(*name, tabify=True)
         report.choose(work and work.source.layer, DEFAULT_MODEL if model == CLASSICAL else model)
 
     def release(self) -> None:
@@ -301,6 +331,15 @@ class Actions(QObject):
             self._refuse(refusal)
         else:
             self._with_target("Export result", naming.LABELS, _STACKS, self.export)
+
+    def _ask_map(self) -> None:
+        kind = self._shown_map()
+        refusal = self._map_refusal(kind) if kind else _NO_MAP
+        if kind is None or refusal:
+            self._say(refusal)
+        else:
+            act = partial(self.export_map, kind=kind)
+            self._with_target(f"Export {kind}", f"_{kind}.tif", _STACKS, act)
 
     def _ask_fractions(self) -> None:
         self._with_target("Export fractions", naming.FRACTIONS, _TABLES, self.export_fractions)

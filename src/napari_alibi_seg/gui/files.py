@@ -42,6 +42,26 @@ def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]
     yield f"Written: {path}"
 
 
+def write_maps(path: Path, image: Micrograph, maps: Sequence[NDArray[np.float32]]) -> Iterator[str]:
+    """Write maps of an image as an OME-TIFF with a channel for each, or without if it is one.
+
+    Raises
+    ------
+    OutputError
+        If the file is the image's own, or cannot be written.
+    """
+    import numpy as np
+
+    from napari_alibi_seg.core.results import stack_writer
+
+    _require_other(path, image)
+    channels = len(maps) if len(maps) > 1 else None
+    with stack_writer(path, image, np.float32, channels) as write:
+        for index in image.plane_indices():
+            write(index, np.squeeze(np.nan_to_num(np.stack([one[index] for one in maps]))))
+    yield f"Written: {path}"
+
+
 def write_table(
     path: Path,
     name: str,

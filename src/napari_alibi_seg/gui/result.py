@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
     from napari.viewer import Viewer
+    from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.live_records import Block, Index
     from napari_alibi_seg.gui.source import ImageSource
 
 OPACITY = 0.45
-_LABELS, _UNCERTAINTY = "labels", "uncertainty"
+UNCERTAINTY, PROBABILITIES = "uncertainty", "probabilities"
+"""The maps that can be shown."""
+_LABELS = "labels"
 _REDRAW_MS = 80
 
 
@@ -49,6 +52,7 @@ class ResultLayers(QObject):
         self._classes: tuple[PaintClass, ...] = ()
         self._forest: object = None
         self._finished: set[Index] = set()
+        self._mapped: dict[str, set[Index]] = {UNCERTAINTY: set(), PROBABILITIES: set()}
         self._stale: set[Layer] = set()
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -58,7 +62,7 @@ class ResultLayers(QObject):
             shown_in(layer): layer for layer in viewer.layers if self._is_mine(layer)
         }
         self.labels: Labels | None = found.pop(_LABELS, None)
-        self.uncertainty: Image | None = found.pop(_UNCERTAINTY, None)
+        self.uncertainty: Image | None = found.pop(UNCERTAINTY, None)
         self.probabilities: dict[int, Image] = found
         self._covered = self.labels is not None and not self.labels.visible and bool(found)
         self.opacity = OPACITY
@@ -85,6 +89,17 @@ class ResultLayers(QObject):
     def unfinished(self) -> frozenset[Index]:
         """The other planes."""
         return frozenset(self._source.micrograph.plane_indices()) - self._finished
+
+    def unmapped(self, kind: str) -> frozenset[Index]:
+        """Return the planes of which a map does not hold what the labels are made of."""
+        known = self._mapped[kind] & self._finished
+        return frozenset(self._source.micrograph.plane_indices()) - known
+
+    def maps(self, kind: str) -> list[NDArray[np.float32]]:
+        """Return the arrays of a kind of map, one for each class if these are probabilities."""
+        if kind == UNCERTAINTY:
+            return [] if self.uncertainty is None else [self.uncertainty.data]
+        return [layer.data for _, layer in sorted(self.probabilities.items())]
 
     def expect(self, classifier: PixelClassifier) -> bool:
         """Know the classifier of the blocks to come; whether what is there is of another forest."""
@@ -153,6 +168,11 @@ class ResultLayers(QObject):
     def place(self, block: Block, uncertainty: bool, probabilities: bool) -> None:
         """Paint a block into the layers it belongs to."""
         self._finished.discard(block.plane)
+        drawn = {UNCERTAINTY: uncertainty, PROBABILITIES: probabilities}
+        for kind, planes in self._mapped.items():
+            planes.discard(block.plane)
+            if drawn[kind] and block.result.probabilities is not None:
+                planes.add(block.plane)
         where = (*block.plane, *block.window.slices)
         labels = self._labels_layer()
         if labels.data.dtype < block.result.labels.dtype:  # there is a class above 255
@@ -240,7 +260,7 @@ class ResultLayers(QObject):
             self.uncertainty = self._image(
                 f"uncertainty of {self._source.name}", "inferno", "translucent", 0.75
             )
-            self._add(self.uncertainty, _UNCERTAINTY)
+            self._add(self.uncertainty, UNCERTAINTY)
         return self.uncertainty
 
     def _probability_layer(self, value: int) -> Image:
