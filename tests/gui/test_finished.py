@@ -225,9 +225,9 @@ def test_a_class_goes_with_its_strokes_once_that_is_confirmed(painted):
     assert set(np.unique(desk.painted)) == {0, 1, 3}
     assert set(np.unique(desk.segmented)) == {1, 3}
     assert desk.work.scribbles.layer.selected_label == 1
-    desk.key("2")
+    desk.key("3")
     assert desk.work.scribbles.layer.selected_label == 3
-    assert [row.key.text() for row in desk.panels.classes._rows] == ["1", "2"]
+    assert [row.key.text() for row in desk.panels.classes._rows] == ["1", "3"]
 
 
 def test_undo_brings_a_deleted_class_back_with_its_name(painted):

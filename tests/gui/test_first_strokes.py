@@ -99,6 +99,23 @@ def test_keys_choose_the_class_and_the_eraser(desk, pixels):
     assert desk.work.scribbles.layer.selected_label == 3
 
 
+def test_the_key_of_a_class_is_that_of_its_value_and_of_its_plain_name(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    desk.painted[:5, :5], desk.painted[5:9, :5] = 7, 12
+    desk.controller.ask()
+    desk.rest()
+    desk.panels.classes.add_class()
+    rows = desk.panels.classes._rows
+    assert [row.known.name for row in rows] == [f"class {n}" for n in (1, 2, 7, 12, 3)]
+    assert [row.key.text() for row in rows] == ["1", "2", "7", "12", "3"]
+    for number in (7, 3):
+        desk.key(str(number))
+        assert desk.work.scribbles.layer.selected_label == number
+    rows[3].key.click()
+    assert desk.work.scribbles.layer.selected_label == 12
+
+
 def test_the_panel_follows_what_is_chosen_in_naparis_own_controls(desk, pixels):
     desk.open(pixels)
     layer, panel = desk.work.scribbles.layer, desk.panels.classes

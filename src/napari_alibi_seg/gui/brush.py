@@ -89,10 +89,9 @@ class Brush(QObject):
             self._panel.show_chosen(value)
 
     def choose_key(self, number: int) -> None:
-        """Paint the class that has a key."""
-        classes = self._panel.classes
-        if number <= len(classes):
-            self.choose(classes[number - 1].value)
+        """Paint the class that has a key: that of its value."""
+        if any(known.value == number for known in self._panel.classes):
+            self.choose(number)
 
     def erase(self) -> None:
         """Erase from now on."""

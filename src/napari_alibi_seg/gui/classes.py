@@ -83,7 +83,7 @@ class ClassPanel(Block):
             self._column.removeWidget(old)
             old.hide()
             old.deleteLater()
-        self._rows = [self._row(known, place) for place, known in enumerate(classes)]
+        self._rows = [self._row(known) for known in classes]
         for shown in self._rows:
             shown.delete.setEnabled(len(self._rows) > 1)
         self.show_counts(self._counts)
@@ -139,8 +139,8 @@ class ClassPanel(Block):
         self.chosen.emit(value)
         self.show_chosen(self._chosen)
 
-    def _row(self, known: PaintClass, place: int) -> _Row:
-        made = _Row(known, KEYS[place] if place < len(KEYS) else "", self._is_named)
+    def _row(self, known: PaintClass) -> _Row:
+        made = _Row(known, self._is_named)
         made.chosen.connect(self._want)
         made.changed.connect(self.changed)
         made.removal_wanted.connect(self.removal_wanted)
@@ -164,14 +164,15 @@ class _Row(QWidget):
     changed = Signal()
     removal_wanted = Signal(int)
 
-    def __init__(self, known: PaintClass, key: str, taken: Callable[[str], bool]) -> None:
+    def __init__(self, known: PaintClass, taken: Callable[[str], bool]) -> None:
         super().__init__()
         self.known = known
         self._taken = taken
+        key = str(known.value)
         self.key = QPushButton(key)
         self.key.setCheckable(True)
-        self.key.setFixedWidth(28)
-        self.key.setToolTip(f"Paint this class (key {key})" if key else "Paint this class")
+        self.key.setFixedWidth(32)
+        self.key.setToolTip(f"Paint this class{f' (key {key})' * (key in KEYS)}")
         self.key.clicked.connect(lambda: self.chosen.emit(self.known.value))
         self._colour = QToolButton()
         self._colour.setToolTip("Change the colour")
