@@ -130,10 +130,8 @@ class ResultPanel(Block):
         for box, other in permutations((self.uncertainty, self.probabilities)):
             box.toggled.connect(partial(_only, other))
             box.toggled.connect(self.outputs_changed)
-        self.uncertainty.setToolTip(
-            "A map: 1 - (largest - second largest share of the trees' votes)"
-        )
-        self.probabilities.setToolTip("The share of the trees' votes for each class")
+        self.uncertainty.setToolTip("A map: 1 - (largest - second largest probability)")
+        self.probabilities.setToolTip("How probable each class is, by the votes of the trees")
         self.facts = QLabel()
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.RichText)
