@@ -172,12 +172,13 @@ def class_rows(group: dict[str, dict[Run, Score]]) -> list[list[str]]:
 def plot(scores: Mapping[Run, Score], path: Path) -> None:
     """Draw the gain of every method over classical: a dot per image, a bar for the mean."""
     shown = {key: group for key, group in groups(scores).items() if REFERENCES[0] in group}
-    rows = max(len(group) for group in shown.values())
-    figure = Figure(figsize=(4.2 * len(shown), 1.2 + 0.42 * rows), layout="constrained")
+    methods = max(len(group) for group in shown.values())
+    rows = -(-len(shown) // 2)
+    figure = Figure(figsize=(9, 0.8 + rows * (0.8 + 0.36 * methods)), layout="constrained")
     sets = sorted({run.set for run in scores})
     colours = dict(zip(sets, _COLOURS, strict=False))
-    every = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for axes, ((protocol, family), group) in zip(every, shown.items(), strict=True):
+    every = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, ((protocol, family), group) in zip(every, shown.items(), strict=False):
         draw_gains(axes, group, colours)
         axes.set_title(f"{protocol} image, {family}", fontsize=10)
         axes.set_xlabel("gain of mIoU over classical")
