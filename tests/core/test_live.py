@@ -166,6 +166,18 @@ def test_a_final_result_of_the_same_strokes_stays_while_other_features_come(requ
     assert told_before_the_features(4, scribbles)  # the other strokes' is shown by now
 
 
+def test_a_loaded_classifiers_result_does_not_pass_for_that_of_the_strokes(request_of):
+    engine = LiveEngine("cpu")
+    fitted = next(e for e in engine.update(request_of(DEEP)) if isinstance(e, Fitted))
+    list(engine.update(request_of(DEEP)))
+    list(engine.update(request_of(DEEP, classifier=fitted.classifier)))
+
+    events = list(engine.update(request_of(replace(DEEP, scale=2))))
+
+    coming = takewhile(lambda e: not (isinstance(e, FeatureProgress) and e.done), events)
+    assert any(isinstance(event, Block) for event in coming)
+
+
 @pytest.mark.parametrize("left_at", [0, 1, 2])
 def test_a_request_can_be_left_while_its_forests_grow(request_of, scribbles, left_at):
     engine, some = LiveEngine("cpu"), request_of()

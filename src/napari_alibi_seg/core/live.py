@@ -343,6 +343,8 @@ class LiveEngine:
             done[window] = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         if request.classifier is None:
             self._told[index] = self._trained.painted
+        else:
+            self._told.pop(index, None)
         yield PlaneDone(index, dict(sum(done.values(), Counter())))
 
     def _advise(
