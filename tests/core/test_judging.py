@@ -19,8 +19,8 @@ QUICK = SegmentationConfig(CLASSICAL, trees=20)
 
 def assessed(image, scribbles, config, ignored=frozenset()):
     segmenter = Segmenter(config, "cpu")
-    trained = np.where(np.isin(scribbles, list(ignored)), 0, scribbles)
-    return assess(segmenter, segmenter.fit(image, trained), image, scribbles, ignored)
+    classifier = segmenter.fit(image, scribbles, ignored=ignored)
+    return assess(segmenter, classifier, image, scribbles, ignored)
 
 
 @pytest.mark.parametrize("config", [DEEP, QUICK])

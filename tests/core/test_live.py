@@ -166,13 +166,18 @@ def test_a_final_result_of_the_same_strokes_stays_while_other_features_come(requ
     assert told_before_the_features(4, scribbles)  # the other strokes' is shown by now
 
 
-def test_a_loaded_classifiers_result_does_not_pass_for_that_of_the_strokes(request_of):
+def test_a_loaded_classifiers_result_does_not_pass_for_that_of_the_strokes(
+    micrograph_pixels, scribbles
+):
+    stack = as_micrograph(np.stack([micrograph_pixels] * 2), "ZYX")
+    painted, planes = np.stack([scribbles] * 2), ((0,), (1,))
+    visible = Window(0, 0, *stack.shape_yx)
+    request = LiveRequest(stack, painted, QUICK, planes, visible)
     engine = LiveEngine("cpu")
-    fitted = next(e for e in engine.update(request_of(DEEP)) if isinstance(e, Fitted))
-    list(engine.update(request_of(DEEP)))
-    list(engine.update(request_of(DEEP, classifier=fitted.classifier)))
+    fitted = [event for event in engine.update(request) if isinstance(event, Fitted)]
+    list(engine.update(replace(request, classifier=fitted[-1].classifier)))
 
-    events = list(engine.update(request_of(replace(DEEP, scale=2))))
+    events = engine.update(replace(request, config=DEEP, planes=planes[1:]))
 
     coming = takewhile(lambda e: not (isinstance(e, FeatureProgress) and e.done), events)
     assert any(isinstance(event, Block) for event in coming)

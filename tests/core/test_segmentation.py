@@ -54,6 +54,27 @@ def test_the_block_size_changes_nothing(micrograph, scribbles, cache):
     assert np.array_equal(small.probabilities, large.probabilities)
 
 
+def test_what_is_ignored_teaches_nothing_and_is_empty_in_the_result(micrograph, scribbles):
+    more = scribbles.copy()
+    more[:10] = 7
+    segmenter = Segmenter(QUICK, "cpu")
+    classifier = segmenter.fit(micrograph, more, ignored=[7])
+
+    [(_, result)] = segmenter.apply(classifier, micrograph, probabilities=True)
+    shown = result.without_painted(more, [7])
+
+    plain = segmented(micrograph, np.where(more == 7, 0, more), QUICK)[()]
+    assert [known.value for known in classifier.classes] == [1, 3]
+    np.testing.assert_array_equal(result.probabilities, plain.probabilities)
+    np.testing.assert_array_equal(shown.labels, np.where(more == 7, 0, plain.labels))
+    assert not shown.probabilities[:, more == 7].any()
+
+
+def test_where_all_is_ignored_nothing_is_painted(micrograph, scribbles):
+    with pytest.raises(ScribbleError, match="nothing is painted yet"):
+        Segmenter(QUICK, "cpu").fit(micrograph, scribbles, ignored=[1, 3])
+
+
 def test_equal_inputs_and_seed_give_equal_results_another_seed_others(micrograph, scribbles):
     one, again = (segmented(micrograph, scribbles, QUICK)[()] for _ in range(2))
     assert np.array_equal(one.probabilities, again.probabilities)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.terminal import tell
@@ -12,13 +11,13 @@ from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.planewise import Source
@@ -46,37 +45,12 @@ def source(path: Path, options: argparse.Namespace) -> Source:
     return Source(path.resolve(), options.axes, options.dataset, options.channels, spacing)
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """Scribbles on an image, and the classes among them that count nowhere."""
-
-    scribbles: NDArray[Any]
-    ignored: frozenset[int]
-
-    @property
-    def taught(self) -> NDArray[Any]:
-        """The scribbles without those that are ignored."""
-        import numpy as np
-
-        if not self.ignored:
-            return self.scribbles
-        return np.where(np.isin(self.scribbles, [*self.ignored]), 0, self.scribbles)
-
-    def left_of(self, index: tuple[int, ...], result: Segmentation) -> Segmentation:
-        """Return the result of a plane with nothing where it is ignored."""
-        import numpy as np
-
-        if not self.ignored:
-            return result
-        return result.without(np.isin(self.scribbles[index], [*self.ignored]))
-
-
-def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> Drawn:
+def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:
     """Read the scribbles on an image by the options of `add_training_options`."""
     from napari_alibi_seg.core.results import read_scribbles
 
     axes, dataset = options.scribbles_axes, options.scribbles_dataset
-    return Drawn(read_scribbles(path, image, axes=axes, dataset=dataset), options.ignore)
+    return read_scribbles(path, image, axes=axes, dataset=dataset)
 
 
 def write(
@@ -85,7 +59,8 @@ def write(
     image: Micrograph,
     labels: Path,
     probabilities: Path | None = None,
-    drawn: Drawn | None = None,
+    drawn: NDArray[Any] | None = None,
+    ignored: Collection[int] = (),
     assessments: Mapping[tuple[int, ...], Assessment] | None = None,
     temperature: float | None = None,
 ) -> list[ClassFraction]:
@@ -117,7 +92,7 @@ def write(
             writer = stack_writer(probabilities, image, np.dtype(np.float32), channels=kinds)
             write_votes = stack.enter_context(writer)
         for index, found in segmenter.apply(classifier, image, write_votes is not None):
-            result = found if drawn is None else drawn.left_of(index, found)
+            result = found if drawn is None else found.without_painted(drawn[index], ignored)
             write_labels(index, result.labels)
             told = (assessments or {}).get(index)
             name = image.path.name

@@ -17,10 +17,7 @@ from napari_alibi_seg.cli.terminal import Bars, tell
 if TYPE_CHECKING:
     import argparse
 
-    from napari_alibi_seg.cli.files import Drawn
     from napari_alibi_seg.cli.options import Commands
-    from napari_alibi_seg.core.fractions import ClassFraction
-    from napari_alibi_seg.core.images import Micrograph
 
 
 def add_to(commands: Commands) -> None:
@@ -52,9 +49,12 @@ def add_to(commands: Commands) -> None:
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
+    from napari_alibi_seg.core.fractions import write_fractions
+    from napari_alibi_seg.core.images import planes_of
     from napari_alibi_seg.core.judging import assess, temperature_of
     from napari_alibi_seg.core.results import require_tiff_name
     from napari_alibi_seg.core.segmentation import Segmenter
+    from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
     if options.calibrated and options.probabilities is None:
         options.misuse("--calibrated goes with --probabilities")
@@ -67,26 +67,19 @@ def segment(options: argparse.Namespace) -> int:
     drawn = read_drawn(options.scribbles, image, options)
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
-        classifier = segmenter.fit(image, drawn.taught)
+        classifier = segmenter.fit(image, drawn, ignored=options.ignore)
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")
         judged = options.fractions or options.calibrated
-        strokes = drawn.scribbles, drawn.ignored
+        strokes = drawn, options.ignore
         told = assess(segmenter, classifier, image, *strokes) if judged else {}
         temperature = temperature_of(classifier, told) if options.calibrated else None
         outputs = options.output, options.probabilities
-        rows = write(segmenter, classifier, image, *outputs, drawn, told, temperature)
+        rows = write(segmenter, classifier, image, *outputs, *strokes, told, temperature)
     if options.fractions:
-        _write_table(options.fractions, rows, image, drawn)
+        write_fractions(options.fractions, rows)
+        painted = amount_painted(painted_without(planes_of(image), *strokes))
+        counts = f"{painted.strokes} strokes in {len(painted.pixels)} classes"
+        tell(f"fractions: {options.fractions} ({counts})")
     return 0
-
-
-def _write_table(path: Path, rows: list[ClassFraction], image: Micrograph, drawn: Drawn) -> None:
-    from napari_alibi_seg.core.fractions import write_fractions
-    from napari_alibi_seg.core.images import planes_of
-    from napari_alibi_seg.core.strokes import amount_painted, painted_without
-
-    write_fractions(path, rows)
-    painted = amount_painted(painted_without(planes_of(image), drawn.scribbles, drawn.ignored))
-    tell(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")

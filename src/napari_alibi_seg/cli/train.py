@@ -47,11 +47,11 @@ def train(options: argparse.Namespace) -> int:
     require_free([path for pair in options.painted for path in pair], [options.output])
     images = [read(path, options) for path, _ in options.painted]
     drawings = [
-        read_drawn(path, image, options).taught
+        read_drawn(path, image, options)
         for (_, path), image in zip(options.painted, images, strict=True)
     ]
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
-        save_classifier(segmenter.fit(images, drawings), options.output)
+        save_classifier(segmenter.fit(images, drawings, ignored=options.ignore), options.output)
     tell(f"classifier: {options.output}")
     return 0

@@ -14,7 +14,7 @@ from napari_alibi_seg.core.strokes import painted_pixels, require_classes
 from napari_alibi_seg.core.voting import margin_uncertainty, votes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -150,6 +150,12 @@ class Segmentation:
         labels = np.where(missing, 0, self.labels).astype(self.labels.dtype)
         shares = None if self.probabilities is None else np.where(missing, 0, self.probabilities)
         return replace(self, labels=labels, probabilities=shares)
+
+    def without_painted(
+        self, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]
+    ) -> Segmentation:
+        """Return the segmentation with nothing where (Y, X) `scribbles` hold an ignored class."""
+        return self.without(np.isin(scribbles, list(ignored))) if ignored else self
 
 
 def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:

@@ -22,7 +22,7 @@ from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -150,7 +150,7 @@ def assess(
     classifier: PixelClassifier,
     image: Micrograph,
     scribbles: NDArray[np.integer[Any]],
-    ignored: frozenset[int] = frozenset(),
+    ignored: Collection[int] = (),
 ) -> dict[Index, Assessment]:
     """Assess what a segmenter's classifier makes of the planes it was trained on.
 
@@ -164,7 +164,7 @@ def assess(
         What is painted.
     scribbles : ndarray
         Integers of shape ``image.label_shape``, 0 = not painted.
-    ignored : frozenset of int
+    ignored : collection of int
         Classes that neither train nor count.
 
     Returns

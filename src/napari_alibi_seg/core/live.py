@@ -37,7 +37,6 @@ from napari_alibi_seg.core.live_blocks import (
     distance,
     magnified,
     visible_blocks,
-    without_ignored,
 )
 from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live_features import GrowingFeatures
@@ -319,7 +318,8 @@ class LiveEngine:
         self._told.pop(index, None)
         windows = visible_blocks(plane, request.visible, side)
         for window, result in zip(windows, in_order(every_few, windows), strict=True):
-            yield Block(index, window, without_ignored(request, index, window, result), False)
+            painted = request.scribbles[index][window.slices]
+            yield Block(index, window, result.without_painted(painted, request.ignored), False)
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
         assert self._trained is not None
@@ -337,7 +337,8 @@ class LiveEngine:
             return replace(result, probabilities=probable)
 
         for window, result in zip(windows, in_order(classified, windows), strict=True):
-            shown = without_ignored(request, index, window, result)
+            painted = request.scribbles[index][window.slices]
+            shown = result.without_painted(painted, request.ignored)
             yield Block(index, window, shown, True)
             values, counts = np.unique(shown.labels[shown.labels > 0], return_counts=True)
             done[window] = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))

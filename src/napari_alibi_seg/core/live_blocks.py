@@ -13,7 +13,6 @@ from napari_alibi_seg.core.blockwise import blocks
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.classifier import Segmentation
-    from napari_alibi_seg.core.live_records import Index, LiveRequest
     from napari_alibi_seg.core.planes import Plane, Window
 
 _STEP = 4
@@ -49,13 +48,3 @@ def magnified(result: Segmentation, window: Window, step: int) -> Segmentation:
     """Paint each pixel of a coarse result as a square, to fill a window."""
     labels = result.labels.repeat(step, axis=0).repeat(step, axis=1)
     return replace(result, labels=labels[: window.height, : window.width])
-
-
-def without_ignored(
-    request: LiveRequest, index: Index, window: Window, result: Segmentation
-) -> Segmentation:
-    """Set the pixels to 0 that are painted with an ignored class."""
-    if not request.ignored:
-        return result
-    painted = request.scribbles[index][window.slices]
-    return result.without(np.isin(painted, list(request.ignored)))

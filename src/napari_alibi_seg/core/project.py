@@ -104,17 +104,10 @@ class Strokes:
             values.append(painted.astype(np.min_scalar_type(int(painted.max(initial=0)))))
         return cls(scribbles.shape, np.concatenate(positions), np.concatenate(values))
 
-    def array(self, without: frozenset[int] = frozenset()) -> NDArray[Any]:
-        """Return the scribbles as an array, 0 where nothing is painted.
-
-        Parameters
-        ----------
-        without : frozenset of int
-            Classes to leave out.
-        """
+    def array(self) -> NDArray[Any]:
+        """Return the scribbles as an array, 0 where nothing is painted."""
         painted = np.zeros(self.shape, self.values.dtype)
-        kept = ~np.isin(self.values, list(without))
-        painted[tuple(self.positions[kept].T)] = self.values[kept]
+        painted[tuple(self.positions.T)] = self.values
         return painted
 
 
@@ -174,7 +167,7 @@ class Project:
         AlibiSegError
             As from `Segmenter.fit`.
         """
-        classifier = segmenter.fit(image, self.strokes.array(self.ignored), self.classes)
+        classifier = segmenter.fit(image, self.strokes.array(), self.classes, self.ignored)
         features = classifier.features
         if self.features and (features is None or features.key != self.features):
             raise ProjectError(
@@ -204,7 +197,7 @@ class Project:
         """
         painted = self.strokes.array()
         for index, result in segmenter.apply(classifier, image):
-            yield index, result.without(np.isin(painted[index], list(self.ignored))).labels
+            yield index, result.without_painted(painted[index], self.ignored).labels
 
 
 def content_hash(image: Micrograph) -> str:

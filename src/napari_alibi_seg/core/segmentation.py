@@ -33,7 +33,7 @@ from napari_alibi_seg.core.smoothing import margin
 from napari_alibi_seg.core.strokes import painted_pixels, painted_without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -100,6 +100,7 @@ class Segmenter:
         image: Micrograph | Sequence[Micrograph],
         scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
         classes: Sequence[ClassInfo] = (),
+        ignored: Collection[int] = (),
     ) -> PixelClassifier:
         """Train one forest on all painted planes of one or more images.
 
@@ -111,6 +112,8 @@ class Segmenter:
             For each image, integers of its shape without its colours; 0 = not painted.
         classes : sequence of ClassInfo
             Names and colours; classes without get plain ones.
+        ignored : collection of int
+            Painted classes that teach nothing (`Segmentation.without_painted`).
 
         Raises
         ------
@@ -119,7 +122,7 @@ class Segmenter:
         ImageError
             If grey and colour images are mixed, or 3-D filters are to see an image without planes.
         """
-        by_image = _painted(image, scribbles)
+        by_image = _painted(image, scribbles, ignored)
         painted = [pair for pairs in by_image for pair in pairs]
         planes = [plane for plane, _ in painted]
         for plane in planes:
@@ -298,8 +301,9 @@ def _scale_of(classifier: PixelClassifier) -> int:
 def _painted(
     image: Micrograph | Sequence[Micrograph],
     scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
+    ignored: Collection[int],
 ) -> list[list[_Painted]]:
-    """Return the painted planes with their strokes, of each image that has any."""
+    """Return the painted planes with their strokes, of each image that has any to learn from."""
     images = [image] if isinstance(image, Micrograph) else list(image)
     drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
     for one in images:
@@ -316,8 +320,8 @@ def _painted(
     pairs = list(zip(images, map(np.asarray, drawings), strict=True))
     for pair in pairs:
         _require_fitting(*pair)
-    by_image = [_painted_planes(*pair) for pair in pairs]
-    if not any(by_image) and any(drawing.any() for _, drawing in pairs):
+    by_image = [_painted_planes(*pair, ignored) for pair in pairs]
+    if not any(by_image) and any(_teaches(drawing, ignored) for _, drawing in pairs):
         raise ScribbleError(
             f"All that is painted {NO_DATA}; paint a stroke in each of two or more classes where "
             "there is some."
@@ -339,9 +343,15 @@ def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
         )
 
 
-def _painted_planes(image: Micrograph, scribbles: NDArray[np.integer[Any]]) -> list[_Painted]:
+def _teaches(scribbles: NDArray[np.integer[Any]], ignored: Collection[int]) -> bool:
+    return any(not np.isin(plane, [0, *ignored]).all() for plane in scribbles)
+
+
+def _painted_planes(
+    image: Micrograph, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]
+) -> list[_Painted]:
     if not scribbles.any():  # an image that is not painted may hold no number at all
         return []
     planes = planes_of(image)
-    painted = painted_without(planes, scribbles)
+    painted = painted_without(planes, scribbles, ignored)
     return [(planes[index], strokes) for index, strokes in painted.items()]

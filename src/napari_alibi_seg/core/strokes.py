@@ -14,7 +14,7 @@ from napari_alibi_seg.core.live_records import Painted
 from napari_alibi_seg.core.planes import Window, neighbourhoods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -48,7 +48,7 @@ def require_classes(values: NDArray[np.integer[Any]]) -> None:
 def painted_without(
     planes: Mapping[Index, Plane],
     scribbles: NDArray[np.integer[Any]],
-    ignored: frozenset[int] = frozenset(),
+    ignored: Collection[int] = (),
 ) -> dict[Index, NDArray[Any]]:
     """Copy the painted planes, without what is ignored or lies where the image has no data.
 
@@ -61,7 +61,7 @@ def painted_without(
 def look_at_strokes(
     planes: Mapping[Index, Plane],
     scribbles: NDArray[np.integer[Any]],
-    ignored: frozenset[int] = frozenset(),
+    ignored: Collection[int] = (),
 ) -> tuple[dict[Index, NDArray[Any]], Painted]:
     """Copy the painted planes as `painted_without` does, and tell how much is painted."""
     painted, values = {}, set()
@@ -77,7 +77,7 @@ def look_at_strokes(
 def _copies(
     planes: Mapping[Index, Plane],
     scribbles: NDArray[np.integer[Any]],
-    ignored: frozenset[int],
+    ignored: Collection[int],
 ) -> Iterator[tuple[Index, NDArray[Any], NDArray[Any]]]:
     """Copy what is painted without what is ignored, and again without what lies on no data."""
     for index, data in planes.items():

@@ -63,16 +63,14 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
     """Return the Python script that trains and segments as the window did."""
     ignored = [known.value for known in classes if known.ignored]
     lines = [
-        "import numpy as np",
-        "",
         "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
         "from napari_alibi_seg import read_image, read_scribbles",
         "from napari_alibi_seg.core.choices import Forest",
         "from napari_alibi_seg.core.results import stack_writer",
         "",
         f"image = read_image({_arguments(source, settings)})",
-        f"scribbles = np.array(read_scribbles({scribbles_name(source)!r}, image))",
-        *([f"ignored = np.isin(scribbles, {ignored})", "scribbles[ignored] = 0"] * bool(ignored)),
+        f"scribbles = read_scribbles({scribbles_name(source)!r}, image)",
+        *([f"ignored = {ignored}"] * bool(ignored)),
         "classes = [",
         *(
             f"    ClassInfo({known.value}, {known.name!r}, {known.colour}),"
@@ -85,11 +83,11 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"channels=channels, trees={settings.trees}, seed={settings.seed}, "
         f"forest=Forest({settings.forest.value!r}), smoothing={settings.smoothing})",
         f"segmenter = Segmenter(config, device={settings.device!r})",
-        "classifier = segmenter.fit(image, scribbles, classes)",
+        f"classifier = segmenter.fit(image, scribbles, classes{', ignored' * bool(ignored)})",
         f"with stack_writer({labels_name(source)!r}, image, classifier.label_values.dtype) "
         "as write:",
         "    for index, result in segmenter.apply(classifier, image):",
-        *(["        result = result.without(ignored[index])"] * bool(ignored)),
+        *(["        result = result.without_painted(scribbles[index], ignored)"] * bool(ignored)),
         "        write(index, result.labels)",
     ]
     return "\n".join(lines) + "\n"
