@@ -13,8 +13,8 @@ from napari_alibi_seg.core.devices import inference_dtype
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features import FeatureExtractor, automatic_scale
 from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.ome_zarr import MAKER
-from napari_alibi_seg.core.planewise import Maker, PlaneJob, Source, make_planes
+from napari_alibi_seg.core.ome_zarr import PLAN_KEY
+from napari_alibi_seg.core.planewise import LoadedWork, PlaneJob, Source, make_planes
 from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Featuring:
-    """What makes features of planes.
+class FeatureWork:
+    """Making features of planes.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Featuring:
     key: str
     device: str
 
-    def load(self) -> Maker:
+    def load(self) -> LoadedWork:
         """Load the weights."""
         extractor = FeatureExtractor.load(self.model, self.device)
         if extractor.identity(self.scale).key != self.key:
@@ -58,7 +58,7 @@ class Featuring:
         def make(plane: Plane, progress: Progress) -> NDArray[Any]:
             return extractor.extract(plane, self.scale, progress).tokens
 
-        return Maker(make, str(inference_dtype(extractor.device)))
+        return LoadedWork(make, str(inference_dtype(extractor.device)))
 
     def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
         """Write the features of a plane."""
@@ -108,7 +108,7 @@ def write_features(
     extractor = FeatureExtractor.load(model, "cpu")  # workers have the device, if there are some
     identity = extractor.identity(scale)
 
-    def create(path: Path, maker: str) -> None:
+    def create(path: Path, plan_key: str) -> None:
         leading = image.label_shape[:-2]
         grid = (*extractor.grid(first.shape, scale), extractor.backbone.channels)
         chunks = (*[1] * len(leading), *grid)
@@ -116,13 +116,13 @@ def write_features(
         array.attrs["axes"] = [*image.label_axes.lower(), "channel"]
         array.attrs["stride"] = extractor.backbone.patch_size / scale
         array.attrs["identity"] = json.loads(json.dumps(asdict(identity)))
-        array.attrs[MAKER] = maker
+        array.attrs[PLAN_KEY] = plan_key
 
     return make_planes(
         "features",
-        PlaneJob(source, first.levels, Featuring(model, scale, identity.key, device), output),
-        {"features": identity.key},
+        PlaneJob(source, first.levels, FeatureWork(model, scale, identity.key, device), output),
         create,
+        features=identity.key,
         cluster=cluster,
         progress=progress,
     )

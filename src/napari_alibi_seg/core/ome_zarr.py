@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images import Micrograph
 
 _VERSION = "0.5"
-MAKER = "napari-alibi-seg plan"
-"""The attribute by which `require_made_by` knows who made a result."""
+PLAN_KEY = "napari-alibi-seg plan"
+"""The attribute by which `require_made_by` knows the plan a result was made by."""
 
 _CHUNK = 1024
 _COARSEST = 512
@@ -82,7 +82,7 @@ def placements(scales: dict[str, Any], axes: int) -> list[tuple[str, Placement]]
 
 
 def create_labels(
-    path: Path, image: Micrograph, dtype: DTypeLike, classes: Sequence[ClassInfo], maker: str
+    path: Path, image: Micrograph, dtype: DTypeLike, classes: Sequence[ClassInfo], plan_key: str
 ) -> None:
     """Create an empty pyramid for the labels of an image, in place and scale like the image.
 
@@ -99,8 +99,8 @@ def create_labels(
         uint8 or uint16.
     classes : sequence of ClassInfo
         Their names and colours are kept for viewers.
-    maker : str
-        What `require_made_by` knows it by.
+    plan_key : str
+        Of the plan it is made by, for `require_made_by`.
     """
     axes = image.label_axes.lower()
     levels = _level_shapes(image.label_shape)
@@ -118,13 +118,13 @@ def create_labels(
         "multiscales": [_multiscale(path.name, axes, _placed(image), len(levels))],
         "image-label": _label_metadata(classes),
     }
-    group.attrs[MAKER] = maker
+    group.attrs[PLAN_KEY] = plan_key
 
 
-def require_made_by(path: Path, maker: str) -> None:
-    """Raise an `OutputError` unless a folder is a result of this maker (see `create_labels`)."""
+def require_made_by(path: Path, plan_key: str) -> None:
+    """Raise an `OutputError` unless a folder is made by this plan (see `create_labels`)."""
     try:
-        known = is_zarr(path) and zarr.open(path, mode="r").attrs.get(MAKER) == maker
+        known = is_zarr(path) and zarr.open(path, mode="r").attrs.get(PLAN_KEY) == plan_key
     except DAMAGE:
         known = False
     if not known:
@@ -137,7 +137,7 @@ def require_made_by(path: Path, maker: str) -> None:
 def is_made_here(path: Path) -> bool:
     """Return whether a Zarr folder is a pyramid of `create_labels`, or features of an image."""
     attributes = zarr.open(path, mode="r").attrs
-    return MAKER in attributes or {"stride", "identity"} <= set(attributes)
+    return PLAN_KEY in attributes or {"stride", "identity"} <= set(attributes)
 
 
 def write_plane(

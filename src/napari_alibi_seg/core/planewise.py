@@ -64,11 +64,11 @@ class Source:
         )
 
 
-class Recipe(Protocol):
+class PlaneWork(Protocol):
     """What is made of every plane: a record that is sent to workers."""
 
-    def load(self) -> Maker:
-        """Load all that making takes, once in each process of a run."""
+    def load(self) -> LoadedWork:
+        """Load all that it takes, once in each process of a run."""
 
     def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
         """Write what was made of a plane."""
@@ -78,8 +78,8 @@ class Recipe(Protocol):
 
 
 @dataclass(frozen=True)
-class Maker:
-    """What makes planes in one process.
+class LoadedWork:
+    """A work with all that it takes, in one process.
 
     Attributes
     ----------
@@ -103,8 +103,8 @@ class PlaneJob:
         The image; its path must mean the same on every worker, as must those below.
     levels : Levels
         Of the whole image.
-    recipe : Recipe
-        What to make.
+    work : PlaneWork
+        What to make of them.
     output : Path
         The Zarr folder it is written to.
     run : str
@@ -113,7 +113,7 @@ class PlaneJob:
 
     source: Source
     levels: Levels
-    recipe: Recipe
+    work: PlaneWork
     output: Path
     run: str = field(default_factory=lambda: uuid4().hex)
 
@@ -121,15 +121,16 @@ class PlaneJob:
 @dataclass(frozen=True)
 class _Tools:
     image: Micrograph
-    maker: Maker
+    work: LoadedWork
 
 
 def make_planes(
     stage: str,
     job: PlaneJob,
-    named: Mapping[str, str],
     create: Callable[[Path, str], None],
     *,
+    classifier: str | None = None,
+    features: str | None = None,
     reach: int = 0,
     cluster: str | None = None,
     progress: Progress = silent,
@@ -144,13 +145,12 @@ def make_planes(
     stage : str
         What `progress` is told is done.
     job : PlaneJob
-        What to make; its output is new, or left by a run of the same image, recipe and version of
+        What to make; its output is new, or left by a run of the same image, work and version of
         this program.
-    named : mapping of str
-        The field of `Plan` that tells what the planes are made by.
     create : callable
-        Makes the output, without any plane, at a path, for the maker of a name
-        (`require_made_by`).
+        Makes the output, without any plane, at a path, by the key of a plan (`require_made_by`).
+    classifier, features : str, optional
+        As in `Plan`; the one that the work is by.
     reach : int
         How many planes before and after each it is made of.
     cluster : str, optional
@@ -180,9 +180,7 @@ def make_planes(
         precision, *others = {precision for _, precision in checked}
         if others:
             raise _mixed()
-        plan = Plan(
-            _PROGRAM, settings=_settings(image, reach), precision=precision, image=digests, **named
-        )
+        plan = Plan(_PROGRAM, _settings(image, reach), precision, digests, classifier, features)
         if job.output.exists() and ledger.agrees(plan):
             require_made_by(job.output, plan.key)
         else:
@@ -207,7 +205,7 @@ def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
     """Return the digest of a plane of the image, and the precision of features here."""
     tools = _tools(job)
     data = _in_memory(tools.image.plane(_index(tools.image, number)))
-    return Plane(data, job.levels).content_hash(), tools.maker.precision
+    return Plane(data, job.levels).content_hash(), tools.work.precision
 
 
 def make_plane(
@@ -246,11 +244,11 @@ def make_plane(
     entered = ledger.entered(number)
     if entered is not None and entered == _made(job, index):
         return False
-    if tools.maker.precision != precision:
+    if tools.work.precision != precision:
         raise _mixed()
-    made = tools.maker.make(_plane(job, number, expected), progress)
+    made = tools.work.make(_plane(job, number, expected), progress)
     with writing(job.output):
-        job.recipe.write(job.output, index, made)
+        job.work.write(job.output, index, made)
         ledger.enter(number, made)
     return True
 
@@ -265,7 +263,7 @@ def _mixed() -> DeviceError:
 def _made(job: PlaneJob, index: tuple[int, ...]) -> str | None:
     """Return the digest of a plane of the result; None if it cannot be read, to be made again."""
     try:
-        return digest(job.recipe.read(job.output, index))
+        return digest(job.work.read(job.output, index))
     except (OSError, ValueError, RuntimeError):
         return None
 
@@ -316,8 +314,8 @@ def _tools(job: PlaneJob) -> _Tools:
 
 @lru_cache(maxsize=1)
 def load_tools(job: PlaneJob) -> _Tools:
-    """Open the image and load what the recipe takes, once in each process of a run."""
-    return _Tools(job.source.open(), job.recipe.load())
+    """Open the image and load what the work takes, once in each process of a run."""
+    return _Tools(job.source.open(), job.work.load())
 
 
 def _settings(image: Micrograph, reach: int) -> str:

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.fetch import sha256
 from napari_alibi_seg.core.filters_3d import planes_reached
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.ome_zarr import create_labels, read_plane, write_plane
-from napari_alibi_seg.core.planewise import Maker, PlaneJob, Source, make_planes
+from napari_alibi_seg.core.planewise import LoadedWork, PlaneJob, Source, make_planes
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.segmentation import Segmenter
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Labelling:
-    """What makes labels of planes.
+class LabelWork:
+    """Making labels of planes.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Labelling:
     model: str | None
     device: str
 
-    def load(self) -> Maker:
+    def load(self) -> LoadedWork:
         """Load the classifier and the weights."""
         if sha256(self.classifier) != self.classifier_hash:
             raise ClassifierError(
@@ -67,7 +67,7 @@ class Labelling:
             return segmenter.apply_to_plane(classifier, plane).labels
 
         deep = classifier.features is not None
-        return Maker(make, str(inference_dtype(choose_device(self.device))) if deep else None)
+        return LoadedWork(make, str(inference_dtype(choose_device(self.device))) if deep else None)
 
     def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
         """Write labels to every level of the pyramid."""
@@ -113,16 +113,16 @@ def segment_volume(
     first = next(iter(planes_of(image).values()))
     known = load_classifier(classifier)
     known.channels.require(first)
-    recipe = Labelling(classifier, sha256(classifier), model, device)
+    work = LabelWork(classifier, sha256(classifier), model, device)
 
-    def create(path: Path, maker: str) -> None:
-        create_labels(path, image, known.label_values.dtype, known.classes, maker)
+    def create(path: Path, plan_key: str) -> None:
+        create_labels(path, image, known.label_values.dtype, known.classes, plan_key)
 
     return make_planes(
         "segmentation",
-        PlaneJob(source, first.levels, recipe, output),
-        {"classifier": recipe.classifier_hash},
+        PlaneJob(source, first.levels, work, output),
         create,
+        classifier=work.classifier_hash,
         reach=_reach(known, first),
         cluster=cluster,
         progress=progress,
