@@ -570,24 +570,24 @@ def test_a_classifier_finds_its_model_from_any_folder_and_asks_for_one_that_has_
     assert main([*command, "--replace", "--model", "../moved.safetensors"]) == 0
 
 
-def test_workers_are_sent_paths_that_hold_in_their_folders(folder, student, monkeypatch):
-    told = []
+def test_workers_are_sent_paths_that_hold_in_their_folders(
+    folder, student, classifier, monkeypatch
+):
+    jobs = []
 
-    def note(*paths, model, **_):
-        told.extend([paths[0].path, *paths[1:], model])
+    def note(stage, job, *_, **more):
+        jobs.append(job)
         return 0, 0
 
-    monkeypatch.setattr("napari_alibi_seg.core.volumes.segment_volume", note)
-    monkeypatch.setattr(
-        "napari_alibi_seg.core.feature_files.write_features",
-        lambda image, output, model, *_, **more: note(image, output, model=model),
-    )
-    (folder / "c.skops").touch()
+    for module in ("volumes", "feature_files"):
+        monkeypatch.setattr(f"napari_alibi_seg.core.{module}.make_planes", note)
     more = ["--output", "o.zarr", "--model", student, "--cluster", "tcp://h:1"]
-    assert main(["apply", "c.skops", "image.png", *more]) == 0
+    assert main(["apply", classifier.name, "image.png", *more]) == 0
     assert main(["features", "image.png", *more]) == 0
-    names = ["image.png", "c.skops", "o.zarr", student, "image.png", "o.zarr", student]
-    assert [Path(path) for path in told] == [folder / name for name in names]
+    for job in jobs:
+        paths = job.source.path, job.output, Path(job.work.model)
+        assert paths == (folder / "image.png", folder / "o.zarr", folder / student)
+    assert jobs[0].work.classifier == classifier
 
 
 def test_a_remedy_of_bias_makes_other_features_which_a_classifier_remembers(folder, capsys):

@@ -1,6 +1,6 @@
 import pytest
 
-from napari_alibi_seg.core.models import absolute_model
+from napari_alibi_seg.core.models import absolute_model, model_without_folder
 
 
 @pytest.mark.parametrize("before", ["", "timm:vit_small_patch14_dinov2:"])
@@ -12,6 +12,7 @@ def test_a_file_is_named_by_its_absolute_path(tmp_path, monkeypatch, before, aft
     assert name == f"{before}{tmp_path / 'student.safetensors'}{after}"
     monkeypatch.chdir("/")
     assert absolute_model(name) == name
+    assert model_without_folder(name) == f"{before}student.safetensors{after}"
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,4 @@ def test_other_names_stay_as_they_are(tmp_path, monkeypatch, name):
     (tmp_path / "alibi-dinov2-s14").touch()
     (tmp_path / "vit_small").touch()
     assert absolute_model(name) == name
+    assert model_without_folder(name) == name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import timm
@@ -13,9 +13,6 @@ from napari_alibi_seg.core.checkpoints import build_alibi, save_backbone
 from napari_alibi_seg.core.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import ConfigError, FinetuneConfig
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def assert_refused(
@@ -191,3 +188,28 @@ def test_config_that_is_none(text: str) -> None:
 def test_options_out_of_range(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="cannot be used"):
         FinetuneConfig(**options)
+
+
+def test_options_hold_in_any_folder_and_are_passed_on_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("weights").mkdir()
+    for name in ("weights/teacher.pth", "weights/student.safetensors", "SOURCES.md"):
+        Path(name).touch()
+    given = FinetuneConfig(
+        images=("weights/pictures/",),
+        teacher="timm:vit_small_patch14_dinov2:weights/teacher.pth",
+        init="weights/student.safetensors",
+        sources="SOURCES.md",
+    )
+
+    held, passed_on = given.from_anywhere(), given.without_folders()
+
+    assert held.images == (str(tmp_path / "weights/pictures"),)
+    assert held.teacher == f"timm:vit_small_patch14_dinov2:{tmp_path / 'weights/teacher.pth'}"
+    assert (held.init, held.sources) == (str(tmp_path / given.init), str(tmp_path / "SOURCES.md"))
+    assert passed_on.images == ("pictures",)
+    assert passed_on.teacher == "timm:vit_small_patch14_dinov2:teacher.pth"
+    assert (passed_on.init, passed_on.sources) == ("student.safetensors", "SOURCES.md")
+    assert held.without_folders() == passed_on

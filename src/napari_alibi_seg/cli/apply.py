@@ -12,7 +12,6 @@ from napari_alibi_seg.cli.options import (
     add_device_option,
     add_image_options,
     add_spacing_option,
-    model_name,
 )
 from napari_alibi_seg.cli.project import apply_project
 from napari_alibi_seg.cli.volume import apply_to_volume
@@ -43,7 +42,6 @@ def add_to(commands: Commands) -> None:
     add_cluster_option(command, "make a volume on this dask cluster")
     command.add_argument(
         "--model",
-        type=model_name,
         metavar="M",
         help="where the classifier's backbone lies, if it moved",
     )

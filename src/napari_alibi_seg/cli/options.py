@@ -62,7 +62,6 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     """Add what to compute features with: --model, --scale, --device."""
     command.add_argument(
         "--model",
-        type=model_name,
         default=DEFAULT_MODEL,
         metavar="M",
         help="from `models`, a path, or `classical` for no deep features (default %(default)s); "
@@ -180,13 +179,6 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
         forest=Forest(options.forest),
         smoothing=options.smoothing,
     )
-
-
-def model_name(text: str) -> str:
-    """Return the value of --model, without regard to the working folder."""
-    from napari_alibi_seg.core.models import absolute_model
-
-    return absolute_model(text)
 
 
 def _whole(low: int, high: int, text: str) -> int:

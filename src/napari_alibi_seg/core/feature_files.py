@@ -13,6 +13,7 @@ from napari_alibi_seg.core.devices import inference_dtype
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features import FeatureExtractor, automatic_scale
 from napari_alibi_seg.core.images import planes_of
+from napari_alibi_seg.core.models import absolute_model
 from napari_alibi_seg.core.ome_zarr import PLAN_KEY
 from napari_alibi_seg.core.planewise import LoadedWork, PlaneJob, Source, make_planes
 from napari_alibi_seg.core.progress import Progress, silent
@@ -102,6 +103,7 @@ def write_features(
     cluster, progress
         As for `make_planes`, which tells what is returned and raised, too.
     """
+    model = absolute_model(model)
     image = source.open()
     first = next(iter(planes_of(image).values()))
     scale = scale or automatic_scale(first.shape)

@@ -11,7 +11,7 @@ from napari_alibi_seg.core.fetch import HubFile, cached
 from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _WITH_A_FILE = 3  # parts of timm:<id>:<file>
 _NO_BIAS = Geometry(slope=0.0)
@@ -92,6 +92,15 @@ MODELS: Mapping[str, ModelEntry] = {
 
 def absolute_model(name: str) -> str:
     """Return the name of a model, see `load_model`, that means the same in any working folder."""
+    return _with_file(name, os.path.abspath)
+
+
+def model_without_folder(name: str) -> str:
+    """Return the name of a model, without the folder if it is a file, to be passed on."""
+    return _with_file(name, os.path.basename)
+
+
+def _with_file(name: str, change: Callable[[str], str]) -> str:
     *kind, file = name.split(":", _WITH_A_FILE - 1) if name.startswith("timm:") else [name]
     if len(kind) == 1:
         return name
@@ -99,5 +108,5 @@ def absolute_model(name: str) -> str:
         if path in MODELS:
             return name
         if os.path.isfile(path):
-            return ":".join([*kind, os.path.abspath(path) + file[len(path) :]])
+            return ":".join([*kind, change(path) + file[len(path) :]])
     return name

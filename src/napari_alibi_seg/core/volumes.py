@@ -15,6 +15,7 @@ from napari_alibi_seg.core.errors import ClassifierError
 from napari_alibi_seg.core.fetch import sha256
 from napari_alibi_seg.core.filters_3d import planes_reached
 from napari_alibi_seg.core.images import planes_of
+from napari_alibi_seg.core.models import absolute_model
 from napari_alibi_seg.core.ome_zarr import create_labels, read_plane, write_plane
 from napari_alibi_seg.core.planewise import LoadedWork, PlaneJob, Source, make_planes
 from napari_alibi_seg.core.progress import Progress, silent
@@ -113,7 +114,8 @@ def segment_volume(
     first = next(iter(planes_of(image).values()))
     known = load_classifier(classifier)
     known.channels.require(first)
-    work = LabelWork(classifier, sha256(classifier), model, device)
+    where = None if model is None else absolute_model(model)
+    work = LabelWork(classifier, sha256(classifier), where, device)
 
     def create(path: Path, plan_key: str) -> None:
         create_labels(path, image, known.label_values.dtype, known.classes, plan_key)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 from napari_alibi_seg.core.choices import LARGEST_SEED
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.geometry import Distance, Geometry, Slopes
+from napari_alibi_seg.core.models import absolute_model, model_without_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 CONFIG_FILE = "config.json"
@@ -209,21 +209,23 @@ class FinetuneConfig:
 
     def from_anywhere(self) -> FinetuneConfig:
         """Return the options with absolute paths, as a run needs that goes on from elsewhere."""
-        return self._with_paths(os.path.abspath)
+        return replace(
+            self,
+            images=tuple(map(os.path.abspath, self.images)),
+            teacher=absolute_model(self.teacher),
+            init=absolute_model(self.init),
+            sources=self.sources and os.path.abspath(self.sources),
+        )
 
     def without_folders(self) -> FinetuneConfig:
         """Return the options with the names of files and folders alone, as they are passed on."""
-        return self._with_paths(os.path.basename)
-
-    def _with_paths(self, change: Callable[[str], str]) -> FinetuneConfig:
-        def changed(name: str) -> str:
-            return change(name) if os.path.isfile(name) else name  # else the name of a model
-
-        *stock, file = self.teacher.split(":", 2)  # timm:<id>:<file>
-        teacher = ":".join([*stock, changed(file)]) if len(stock) == 2 else self.teacher
-        images = tuple(map(change, self.images))
-        init, sources = changed(self.init), changed(self.sources)
-        return replace(self, images=images, teacher=teacher, init=init, sources=sources)
+        return replace(
+            self,
+            images=tuple(os.path.basename(os.path.normpath(path)) for path in self.images),
+            teacher=model_without_folder(self.teacher),
+            init=model_without_folder(self.init),
+            sources=os.path.basename(self.sources),
+        )
 
     def to_json(self) -> str:
         """Return the options as an indented JSON object."""
