@@ -168,7 +168,13 @@ def test_local_contrast_removes_what_changes_slowly_and_commutes_with_projection
 
 
 def test_more_components_than_channels_or_tokens_are_not_invented(features):
-    assert Projection.fit([features], ChannelConfig(10_000)).components.shape == (143, 384)
+    assert Projection.fit([features], ChannelConfig(384)).components.shape == (143, 384)
+
+
+@pytest.mark.parametrize("components", [0, 385, 2.5])
+def test_a_number_of_components_that_cannot_be_kept_is_refused(components):
+    with pytest.raises(AlibiSegError, match="from 1 to 384"):
+        ChannelConfig(components)
 
 
 def test_classes_keep_the_values_that_were_painted(classifier, channels):

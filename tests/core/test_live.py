@@ -305,7 +305,7 @@ WINDOW = Window(0, 0, 100, 100)
 
 def test_remembered_channels_are_the_channels(plane):
     channels = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS))
-    remembered = CachedChannels(plane, ChannelConfig(8, sigmas=SIGMAS), limit=1e9)
+    remembered = CachedChannels(plane, ChannelConfig(sigmas=SIGMAS), limit=1e9, deep=8)
     rng = np.random.default_rng(1)
     some, more = (np.sort(rng.choice(plane.data.size, n, replace=False)) for n in (30, 90))
 
@@ -320,7 +320,7 @@ def test_remembered_channels_are_the_channels(plane):
 def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, expected):
     features = extractor.extract(plane, 1)
     config = ChannelConfig(components=8, sigmas=SIGMAS)
-    remembered = CachedChannels(plane, ChannelConfig(expected, sigmas=SIGMAS), limit=1e9)
+    remembered = CachedChannels(plane, config, limit=1e9, deep=expected)
     for space in (Projection.fit([features], config), Projection.fit([features], CONTRASTLESS)):
         deep = PixelChannels(plane, replace(config, sigmas=()), features, space)
         joined = PixelChannels(plane, config, features, space).block(WINDOW)
@@ -331,7 +331,7 @@ def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, e
 
 def test_blocks_near_what_is_looked_at_are_remembered(plane):
     one = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS)).block(Window(0, 0, 50, 50))
-    remembered = CachedChannels(plane, ChannelConfig(0, sigmas=SIGMAS), limit=2.5 * one.nbytes)
+    remembered = CachedChannels(plane, ChannelConfig(sigmas=SIGMAS), limit=2.5 * one.nbytes)
     remembered.look_at(Window(0, 0, 50, 50))
     for left in (0, 50, 100):
         remembered.block(Window(0, left, 50, 50))

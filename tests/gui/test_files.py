@@ -8,10 +8,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.cli import _parser, main
 from napari_alibi_seg.cli.options import training_config
-from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.choices import COMPONENT_COUNTS, DEFAULT_MODEL, TREE_COUNTS
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.fractions import COLUMNS, read_fractions
 from napari_alibi_seg.core.project_files import load_project
 from napari_alibi_seg.gui.bias import BiasReport
+from napari_alibi_seg.gui.folded_panels import TrainingPanel
 from napari_alibi_seg.gui.records import Settings
 from napari_alibi_seg.gui.sessions import session_path
 
@@ -317,6 +319,20 @@ def test_a_command_says_all_that_can_be_set(painted_desk):
     desk.dock.tasks.copy_command()
     words = shlex.split(QApplication.clipboard().text())
     assert training_config(_parser().parse_args(words[1:])) == settings.config()
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_all_that_the_core_allows_can_be_set(qapp, place):
+    panel = TrainingPanel()
+    settings = Settings(components=COMPONENT_COUNTS[place], trees=TREE_COUNTS[place])
+    panel.show_settings(settings)
+    assert panel.settings(settings.model) == settings
+
+
+def test_what_is_not_said_is_as_in_the_core_and_the_window():
+    words = ["segment", "a.tif", "--scribbles", "s.tif", "--output", "o.tif"]
+    config = training_config(_parser().parse_args(words))
+    assert config == SegmentationConfig() == Settings().config()
 
 
 def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted_desk, pixels):

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from napari_alibi_seg.core.choices import (
     CLASSICAL,
+    COMPONENT_COUNTS,
+    COMPONENTS,
     DEFAULT_MODEL,
     LARGEST_CLASS,
-    LARGEST_FOREST,
     LARGEST_SEED,
     SCALES,
     SIGMAS_3D,
     SMOOTHING,
     SMOOTHING_RADII,
+    TREE_COUNTS,
+    TREES,
     Forest,
 )
 
@@ -32,7 +35,6 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 MAGNIFICATIONS = {"auto": None} | {str(scale): scale for scale in SCALES}
 """Values of --scale, and what they mean to the core."""
 
-_MOST_COMPONENTS = 384
 _FORESTS = tuple(forest.value for forest in Forest)
 
 
@@ -113,15 +115,15 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--seed",
-        type=partial(_whole, 0, LARGEST_SEED),
+        type=partial(_whole, range(LARGEST_SEED + 1)),
         default=0,
         metavar="N",
         help="of the forest (default 0)",
     )
     command.add_argument(
         "--trees",
-        type=partial(_whole, 1, LARGEST_FOREST),
-        default=100,
+        type=partial(_whole, TREE_COUNTS),
+        default=TREES,
         metavar="N",
         help="of the forest (default %(default)s)",
     )
@@ -142,8 +144,8 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--components",
-        type=partial(_whole, 1, _MOST_COMPONENTS),
-        default=32,
+        type=partial(_whole, COMPONENT_COUNTS),
+        default=COMPONENTS,
         metavar="N",
         help="principal components kept of the deep features (default %(default)s)",
     )
@@ -181,14 +183,16 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
     )
 
 
-def _whole(low: int, high: int, text: str) -> int:
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+def _whole(allowed: range, text: str) -> int:
+    if not text.isdecimal() or int(text) not in allowed:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from {allowed[0]} to {allowed[-1]}"
+        )
     return int(text)
 
 
 def _classes(text: str) -> frozenset[int]:
-    return frozenset(_whole(1, LARGEST_CLASS, part) for part in text.split(","))
+    return frozenset(_whole(range(1, LARGEST_CLASS + 1), part) for part in text.split(","))
 
 
 def _spacing(text: str) -> float:

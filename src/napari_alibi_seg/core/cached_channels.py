@@ -42,16 +42,17 @@ class CachedChannels:
     plane : Plane
         The pixels.
     config : ChannelConfig
-        With at least one filter. `components` is the number of deep channels to expect; with as
-        many nothing is copied.
+        With at least one filter.
     limit : float
         Bytes of blocks to keep; those far from what is looked at go first.
+    deep : int
+        How many deep channels to expect; with as many nothing is copied.
     """
 
-    def __init__(self, plane: Plane, config: ChannelConfig, limit: float) -> None:
+    def __init__(self, plane: Plane, config: ChannelConfig, limit: float, deep: int = 0) -> None:
         self._channels = PixelChannels(plane, config)
         self._count = channel_count(plane.colours, *config.filters)
-        self._components = config.components
+        self._deep = deep
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)
         self._blocks: dict[Window, _Block] = {}
@@ -129,9 +130,9 @@ class CachedChannels:
         return values
 
     def _made(self, window: Window) -> _Block:
-        shape = (window.height, window.width, self._components + self._count)
+        shape = (window.height, window.width, self._deep + self._count)
         made = _Block(np.empty(shape, np.float32), self._channels.guide(window))
-        made.values[..., self._components :] = self._channels.block(window)
+        made.values[..., self._deep :] = self._channels.block(window)
         with self._lock:
             self._blocks[window] = made
             self._make_room()

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
+from napari_alibi_seg.core.choices import COMPONENT_COUNTS, COMPONENTS
 from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.core.planes import neighbourhoods
@@ -52,14 +53,19 @@ class ChannelConfig:
         none. They need `sigmas`, and images with an axis Z.
     """
 
-    components: int = 32
+    components: int = COMPONENTS
     contrast: float = 12.0
     upsampler: str = "bilinear"
     sigmas: tuple[float, ...] = SIGMAS
     sigmas_3d: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an upsampler that is not there, and sizes that no filter has."""
+        """Refuse an upsampler that is not there, and sizes and numbers that cannot be."""
+        if self.components not in COMPONENT_COUNTS:
+            raise AlibiSegError(
+                f"{self.components!r} components cannot be kept; give a whole number from "
+                f"{COMPONENT_COUNTS[0]} to {COMPONENT_COUNTS[-1]}."
+            )
         if self.upsampler not in UPSAMPLERS:
             raise AlibiSegError(
                 f"There is no upsampler {self.upsampler!r}; choose one of {', '.join(UPSAMPLERS)}."

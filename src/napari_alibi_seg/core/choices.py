@@ -25,8 +25,17 @@ TILE_S = {"cpu": 0.5, "cuda": 0.05, "mps": 0.1}
 LARGEST_CLASS = 2**16 - 1
 """The largest class that can be painted; labels are written in at most 16 bits."""
 
-LARGEST_FOREST = 100_000
-"""The most trees a forest may have."""
+COMPONENTS = 32
+"""Principal components kept of the deep features."""
+
+COMPONENT_COUNTS = range(1, 385)
+"""How many these may be."""
+
+TREES = 100
+"""Trees of a forest."""
+
+TREE_COUNTS = range(1, 100_001)
+"""How many these may be."""
 
 LARGEST_SEED = 2**32 - 1
 """The largest seed a forest takes."""

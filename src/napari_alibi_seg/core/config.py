@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
-    LARGEST_FOREST,
     LARGEST_SEED,
     SCALES,
     SMOOTHING,
     SMOOTHING_RADII,
+    TREE_COUNTS,
+    TREES,
     Forest,
 )
 from napari_alibi_seg.core.errors import AlibiSegError
@@ -44,7 +45,7 @@ class SegmentationConfig:
     model: str = DEFAULT_MODEL
     scale: int | None = None
     channels: ChannelConfig = field(default_factory=ChannelConfig)
-    trees: int = 100
+    trees: int = TREES
     seed: int = 0
     forest: Forest = Forest.EXTRA_TREES
     smoothing: int = SMOOTHING
@@ -52,7 +53,7 @@ class SegmentationConfig:
     def __post_init__(self) -> None:
         """Refuse what nothing can be trained with, before it is noticed after long work."""
         _require("scale", self.scale, range(SCALES[0], SCALES[-1] + 1), None)
-        _require("trees", self.trees, range(1, LARGEST_FOREST + 1))
+        _require("trees", self.trees, TREE_COUNTS)
         _require("seed", self.seed, range(LARGEST_SEED + 1))
         _require("smoothing", self.smoothing, SMOOTHING_RADII)
         if self.forest not in list(Forest):

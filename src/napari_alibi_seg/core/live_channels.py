@@ -130,7 +130,7 @@ class LiveChannels:
         if kept is None:
             for old in self._classical.values():
                 old.forget_blocks()  # only the plane on the screen keeps its blocks
-            kept = CachedChannels(self._planes[index], config, _CACHED_BYTES)
+            kept = CachedChannels(self._planes[index], config, _CACHED_BYTES, config.components)
             self._classical[index, config.filters] = kept
         return kept
 
@@ -142,7 +142,7 @@ class LiveChannels:
                 old.small.forget_blocks()
             plane = self._planes[index]
             small = Plane(cast("Array", Shrunk(plane.data, factor)), plane.levels)
-            channels = CachedChannels(small, replace(config, components=0), _SHRUNK_BYTES)
+            channels = CachedChannels(small, config, _SHRUNK_BYTES)
             kept = ShrunkChannels(channels, plane.shape, factor)
             self._shrunk[index, config.filters] = kept
         return kept

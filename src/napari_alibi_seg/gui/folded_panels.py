@@ -9,7 +9,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_alibi_seg.core.choices import SCALES, SMOOTHING_RADII, Forest
+from napari_alibi_seg.core.choices import (
+    COMPONENT_COUNTS,
+    SCALES,
+    SMOOTHING_RADII,
+    TREE_COUNTS,
+    Forest,
+)
 from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
@@ -33,19 +39,20 @@ class TrainingPanel(Block):
         self.scale.addItems(list(_SCALES))
         self.scale.setToolTip("Magnification before the model; automatic is 2 up to a megapixel")
         self.device.addItems(_DEVICES)
-        self.components = _number(4, 256, "Principal components kept of the deep features")
+        self.components = _number(
+            COMPONENT_COUNTS, "Principal components kept of the deep features"
+        )
         self.forest = QComboBox()
         self.forest.addItems(list(_FORESTS))
         self.forest.setToolTip(
             "How the trees are grown: extra (extremely randomised) ones need fewer strokes"
         )
-        self.trees = _number(10, 1000, "Trees of the forest")
+        self.trees = _number(TREE_COUNTS, "Trees of the forest")
         self.smoothing = _number(
-            SMOOTHING_RADII[0],
-            SMOOTHING_RADII[-1],
+            SMOOTHING_RADII,
             "Radius in pixels within which votes are smoothed, but not across edges; 0: none",
         )
-        self.seed = _number(0, 9999, "Equal scribbles and seed give an equal result")
+        self.seed = _number(range(10_000), "Equal scribbles and seed give an equal result")
         self.filters = QCheckBox("pixel filters too")
         self.filters_3d = QCheckBox("through the planes")
         self.add("Scale", self.scale)
@@ -184,9 +191,9 @@ def folded(title: str, content: QWidget) -> QCollapsible:
     return block
 
 
-def _number(low: int, high: int, tip: str) -> QSpinBox:
+def _number(allowed: range, tip: str) -> QSpinBox:
     box = QSpinBox()
-    box.setRange(low, high)
+    box.setRange(allowed[0], allowed[-1])
     box.setKeyboardTracking(False)
     box.setToolTip(tip)
     return box

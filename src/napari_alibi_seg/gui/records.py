@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D, SMOOTHING, Forest
+from napari_alibi_seg.core.choices import (
+    CLASSICAL,
+    COMPONENTS,
+    DEFAULT_MODEL,
+    SIGMAS_3D,
+    SMOOTHING,
+    TREES,
+    Forest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,10 +131,10 @@ class Settings:
 
     model: str = DEFAULT_MODEL
     scale: int | None = None
-    components: int = 32
+    components: int = COMPONENTS
     filters: bool = True
     filters_3d: bool = False
-    trees: int = 100
+    trees: int = TREES
     seed: int = 0
     forest: Forest = Forest.EXTRA_TREES
     smoothing: int = SMOOTHING
