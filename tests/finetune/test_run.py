@@ -105,9 +105,16 @@ def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
     with tqdm(total=4, initial=2) as bar:
         before = bar.format_dict["elapsed"]
         monkeypatch.setattr(session, "clock", iter([0.0, 1e6]).__next__)
-        with session.set_aside(bar, "validating"):
+        with session._without_time(bar, "validating"):
             pass
         assert bar.format_dict["elapsed"] < before - 1e5
+
+
+def test_a_failure_between_steps_leaves_the_bar_as_after_a_success() -> None:
+    with tqdm(total=4) as bar:
+        with pytest.raises(OSError), session._without_time(bar, "saving"):
+            raise OSError("disk full")
+        assert bar.desc == ""
 
 
 def test_the_card_repeats_what_is_told_of_the_images(arguments: list[str], tmp_path: Path) -> None:

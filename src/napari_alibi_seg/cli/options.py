@@ -106,6 +106,15 @@ def add_device_option(command: argparse.ArgumentParser) -> None:
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
     """Add how to read scribbles and what to train with; see `training_config`."""
+    _add_scribbles_options(command)
+    _add_forest_options(command)
+    _add_channel_options(command)
+    add_model_options(command)
+
+
+def _add_scribbles_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
+    command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
     command.add_argument(
         "--ignore",
         type=_classes,
@@ -113,6 +122,9 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
         metavar="C[,D]",
         help="painted classes that teach nothing and are 0 in the result, as over a databar",
     )
+
+
+def _add_forest_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seed",
         type=partial(_whole, range(LARGEST_SEED + 1)),
@@ -142,6 +154,9 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
         help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "
         f"{SMOOTHING_RADII[-1]}, 0 for none (default %(default)s)",
     )
+
+
+def _add_channel_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--components",
         type=partial(_whole, COMPONENT_COUNTS),
@@ -159,9 +174,6 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
         help="pixel filters also look through the planes of a volume, which needs an axis Z",
     )
     add_spacing_option(command)
-    command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
-    command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
-    add_model_options(command)
 
 
 def training_config(options: argparse.Namespace) -> SegmentationConfig:

@@ -20,8 +20,6 @@ SMOOTHING_RADII = range(33)
 SIGMAS_3D = (1.4, 2.8)
 """Standard deviations, in pixels, of the filters through a volume where these are asked for."""
 
-TILE_S = {"cpu": 0.5, "cuda": 0.05, "mps": 0.1}
-"""Seconds a tile of features takes by device, to tell before any was measured; very roughly."""
 LARGEST_CLASS = 2**16 - 1
 """The largest class that can be painted; labels are written in at most 16 bits."""
 

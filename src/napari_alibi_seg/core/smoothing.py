@@ -129,11 +129,12 @@ def _noise(shares: Any, radius: int) -> Any:
                 next_finest[y, x] += (once[y, x] - twice[y, x]) ** 2
     _box(finest, _AROUND * radius, once)
     _box(next_finest, _AROUND * radius, twice)
+    noise = np.empty_like(share)
     for y in range(height):
         for x in range(width):
             ratio = once[y, x] / max(twice[y, x], _TINY)
-            share[y, x] = min(max((ratio - _THINGS) / (_NOISE - _THINGS), 0.0), 1.0)
-    return share
+            noise[y, x] = min(max((ratio - _THINGS) / (_NOISE - _THINGS), 0.0), 1.0)
+    return noise
 
 
 @compiled

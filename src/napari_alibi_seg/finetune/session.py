@@ -201,11 +201,11 @@ class Session:
             bar.update()
             log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
             if state.step % config.validate_every == 0 or state.step == config.steps:
-                with set_aside(bar, "validating"):
+                with _without_time(bar, "validating"):
                     self._scores = validation.score(state.mean)
                 log.add("validation", state.step, asdict(self._scores))
             if clock() - saved >= 60 * config.checkpoint_minutes:
-                with set_aside(bar, "saving"):
+                with _without_time(bar, "saving"):
                     self.save()
                 saved = clock()
 
@@ -234,15 +234,17 @@ class Session:
 
 
 @contextmanager
-def set_aside(bar: tqdm[Any], what: str) -> Iterator[None]:
+def _without_time(bar: tqdm[Any], what: str) -> Iterator[None]:
     """Name on a bar what is done between steps, and leave its time out of their rate."""
     bar.set_description(what)
     began = clock()
-    yield
-    spent = clock() - began
-    bar.start_t += spent
-    bar.last_print_t += spent
-    bar.set_description("", refresh=False)
+    try:
+        yield
+    finally:
+        spent = clock() - began
+        bar.start_t += spent
+        bar.last_print_t += spent
+        bar.set_description("", refresh=False)
 
 
 def _check_folder(output: Path, config: FinetuneConfig, resume: bool) -> None:

@@ -32,7 +32,7 @@ from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow, scrolle
 from napari_alibi_seg.gui.source import ImageSource, readings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import napari.viewer
     from napari.layers import Image
@@ -44,13 +44,12 @@ _MOST_OF_SCREEN = 0.9
 _LEFT_OUT = 1
 _WIDTH, _BAR = 300, 140
 _COLOURS = ("#0072b2", "#e69f00")
-_FIGURES = {
-    "authors_r2": "position told by features, R²",
-    "flip_disagreement": "pixels that change class, flipped",
-    "shift_disagreement": "pixels that change class, shifted",
-    "tile_cosine": "tile against whole, 1 - cosine",
+_FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
+    "authors_r2": ("position told by features, R²", float),
+    "flip_disagreement": ("pixels that change class, flipped", float),
+    "shift_disagreement": ("pixels that change class, shifted", float),
+    "tile_cosine": ("tile against whole, 1 - cosine", lambda cosine: 1 - cosine),
 }
-_AGREEMENTS = ("tile_cosine",)
 _MEANING = (
     "<p>Shorter is better. R² is 1 where features tell where on the image a patch lies; on "
     "a single image mere smoothness reaches 0.5. Flips and shifts leave the content as it is: "
@@ -269,18 +268,15 @@ def table(summary: dict[str, Any]) -> str:
     """
     models: dict[str, dict[str, Any]] = summary["models"]
     rows = []
-    for key, words in _FIGURES.items():
-        values = {name: _harm(key, model.get(key)) for name, model in models.items()}
+    for key, (words, harm) in _FIGURES.items():
+        found = {name: model.get(key) for name, model in models.items()}
+        values = {name: value if value is None else harm(value) for name, value in found.items()}
         if any(value is not None for value in values.values()):
             rows.append(f"<tr><td colspan='3'>{words}</td></tr>")
             for (name, value), colour in zip(values.items(), _COLOURS, strict=False):
                 cells = (f"{escape(_short(name))}&nbsp;", _bar(value, colour), _number(value))
                 rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return f"<table cellpadding='2'>{''.join(rows)}</table>{_MEANING}"
-
-
-def _harm(key: str, value: float | None) -> float | None:
-    return value if value is None or key not in _AGREEMENTS else 1 - value
 
 
 def _bar(value: float | None, colour: str) -> str:

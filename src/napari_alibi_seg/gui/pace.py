@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.choices import TILE_S
 from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
+from napari_alibi_seg.core.tiling import TILE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

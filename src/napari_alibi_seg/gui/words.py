@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.core.errors import NO_DATA
 from napari_alibi_seg.core.fractions import interval
 from napari_alibi_seg.core.naming import listed
-from napari_alibi_seg.gui.pace import FEATURES_MB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +35,7 @@ def features_words(progress: FeatureProgress, device: str) -> tuple[str, str]:
     if progress.done == progress.total:
         return f"Ready · {scale} · {where}", tip
     percent, left = f"{100 * progress.done // progress.total} %", duration(progress.seconds_left)
-    tip = f"{tip}; about {left} left, and about {FEATURES_MB} MB more are needed meanwhile"
-    return f"{percent} · {left} · {where}", tip
+    return f"{percent} · {left} · {where}", f"{tip}; about {left} left"
 
 
 def duration(seconds: float) -> str:
