@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.files import read, read_drawn, require_free, write
 from napari_alibi_seg.cli.options import (
@@ -16,8 +16,12 @@ from napari_alibi_seg.cli.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
 
     from napari_alibi_seg.cli.options import Commands
+    from napari_alibi_seg.core.images import Micrograph
 
 
 def add_to(commands: Commands) -> None:
@@ -50,11 +54,9 @@ def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
     from napari_alibi_seg.core.fractions import write_fractions
-    from napari_alibi_seg.core.images import planes_of
     from napari_alibi_seg.core.judging import assess, temperature_of
     from napari_alibi_seg.core.results import require_tiff_name
     from napari_alibi_seg.core.segmentation import Segmenter
-    from napari_alibi_seg.core.strokes import amount_painted, painted_without
 
     if options.calibrated and options.probabilities is None:
         options.misuse("--calibrated goes with --probabilities")
@@ -79,7 +81,15 @@ def segment(options: argparse.Namespace) -> int:
         rows = write(segmenter, classifier, image, *outputs, *strokes, told, temperature)
     if options.fractions:
         write_fractions(options.fractions, rows)
-        painted = amount_painted(painted_without(planes_of(image), *strokes))
-        counts = f"{painted.strokes} strokes in {len(painted.pixels)} classes"
-        tell(f"fractions: {options.fractions} ({counts})")
+        _tell_strokes(options.fractions, image, *strokes)
     return 0
+
+
+def _tell_strokes(
+    path: Path, image: Micrograph, drawn: NDArray[Any], ignored: Collection[int]
+) -> None:
+    from napari_alibi_seg.core.images import planes_of
+    from napari_alibi_seg.core.strokes import amount_painted, painted_without
+
+    painted = amount_painted(painted_without(planes_of(image), drawn, ignored))
+    tell(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")
