@@ -165,7 +165,7 @@ def features(stage: Stage) -> None:
 
     pixels = superalloy()[0][0]
     stage.viewer.add_image(pixels, name="superalloy")
-    stage.until(lambda: "left" in stage.dock.panels.image.chip.words)
+    stage.until(lambda: "%" in stage.dock.panels.image.chip.words)
     stage.picture("features")
 
 

@@ -97,6 +97,7 @@ def test_removed_scribbles_can_be_brought_back(segmented_desk):
     desk.rest()
     assert desk.work.scribbles.layer in desk.viewer.layers
     assert not desk.painted.any()
+    desk.painted[70, 20:60] = painted[70, 20:60] = 2  # what is painted meanwhile stays
 
     desk.panels.strip.buttons[0].click()
     desk.rest()

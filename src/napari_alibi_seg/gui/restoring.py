@@ -171,7 +171,8 @@ class Restorer:
     def _bring_back(self, work: Workspace | None, lost: Labels) -> None:
         if work is not None and work is self._controller.work:
             work.owner = lost.metadata.get(OWNER, work.owner)
-            work.scribbles.layer.data = lost.data
+            now = work.scribbles.data
+            work.scribbles.layer.data = np.where(now == 0, lost.data, now)
 
     def _paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a new layer; the one painted on before stays, hidden, unless it is blank."""
