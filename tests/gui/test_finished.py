@@ -316,3 +316,72 @@ def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk
     assert all(seen)
     assert (desk.segmented != before).any()
     assert "%" in desk.panels.result.facts.text()
+
+
+def map_whole(desk, kind):
+    """Show a map, and wait until every plane of the stack has it."""
+    box = getattr(desk.panels.result, kind)
+    box.setChecked(True)
+    desk.rest()
+    apply_to_stack(desk)
+    assert not desk.work.result.unmapped(kind)
+    return box
+
+
+def test_a_map_that_was_removed_is_of_no_plane_until_it_is_drawn_there_again(stacked, tmp_path):
+    desk = stacked
+    box, result = map_whole(desk, "uncertainty"), desk.work.result
+
+    desk.viewer.layers.remove(result.uncertainty)
+    desk.until(lambda: not box.isChecked())
+    assert len(result.unmapped("uncertainty")) == 3
+    desk.dock.tasks.export_map(tmp_path / "map.tif", "uncertainty")
+    desk.rest()
+    box.setChecked(True)
+    desk.rest()
+    assert (
+        result.unmapped("uncertainty") == {(0,), (2,)} or len(result.unmapped("uncertainty")) == 2
+    )
+
+    desk.dock.tasks.export_map(tmp_path / "map.tif", "uncertainty")
+    assert "2 planes" in desk.panels.strip.words
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_a_map_of_one_class_that_was_removed_comes_back(stacked):
+    desk = stacked
+    box, result = map_whole(desk, "probabilities"), desk.work.result
+
+    desk.viewer.layers.remove(result.probabilities[1])
+    desk.until(lambda: desk.controller.bridge.busy)
+    desk.rest()
+
+    assert box.isChecked()
+    assert len(result.unmapped("probabilities")) == 2
+    shown = desk.work.source.index(desk.viewer.dims)
+    total = sum(one[shown] for one in result.maps("probabilities"))
+    np.testing.assert_allclose(total, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("act", ["erase", "ignore"])
+def test_a_class_that_is_learnt_no_more_has_no_share(desk, pixels, act):
+    desk.hurry()
+    desk.open(pixels)
+    desk.panels.classes.add_class()
+    for value, row in ((1, 18), (2, 58), (3, 100)):
+        stroke(desk, value, row)
+    desk.panels.result.probabilities.setChecked(True)
+    desk.until(lambda: len(desk.work.result.probabilities) == 3)
+    desk.rest()
+
+    if act == "erase":
+        stroke(desk, 0, 100)
+    else:
+        desk.panels.classes._rows[2].ignore.setChecked(True)
+    desk.rest()
+
+    result = desk.work.result
+    assert not result.probabilities[3].data.any()
+    maps = result.maps("probabilities")
+    assert len(maps) == 2
+    np.testing.assert_allclose(sum(maps)[desk.segmented > 0], 1, atol=1e-5)

@@ -174,7 +174,8 @@ class Controller(QObject):
         work = self.work
         if work is not None and work.result.follow_layers():
             self._generation += 1  # so that the next order fills a new layer
-        self.workspaces.follow_maps()
+        if self.workspaces.follow_maps():
+            self.ask()
         self.panels.image.layers.offer(images, work.source.layer if work else None)
         offered = offered_scribbles(self.viewer.layers, work.source) if work else []
         self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)

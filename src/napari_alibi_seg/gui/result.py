@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.classifier import PixelClassifier, Segmentation
     from napari_alibi_seg.core.live_records import Block, Index
     from napari_alibi_seg.gui.source import ImageSource
 
@@ -51,6 +51,7 @@ class ResultLayers(QObject):
         self._source = source
         self._classes: tuple[PaintClass, ...] = ()
         self._forest: object = None
+        self._forest_values: frozenset[int] = frozenset()
         self._finished: set[Index] = set()
         self._mapped: dict[str, set[Index]] = {UNCERTAINTY: set(), PROBABILITIES: set()}
         self._stale: set[Layer] = set()
@@ -96,13 +97,15 @@ class ResultLayers(QObject):
         return frozenset(self._source.micrograph.plane_indices()) - known
 
     def maps(self, kind: str) -> list[NDArray[np.float32]]:
-        """Return the arrays of a kind of map, one for each class if these are probabilities."""
+        """Return the arrays of a kind of map; of probabilities one for each class of the forest."""
         if kind == UNCERTAINTY:
             return [] if self.uncertainty is None else [self.uncertainty.data]
-        return [layer.data for _, layer in sorted(self.probabilities.items())]
+        told = self._forest_values & self.probabilities.keys()
+        return [self.probabilities[value].data for value in sorted(told)]
 
     def expect(self, classifier: PixelClassifier) -> bool:
         """Know the classifier of the blocks to come; whether what is there is of another forest."""
+        self._forest_values = frozenset(known.value for known in classifier.classes)
         outdated = classifier.forest is not self._forest
         if outdated:
             self._forest = classifier.forest
@@ -121,16 +124,18 @@ class ResultLayers(QObject):
             self._finished.clear()
         return lost
 
-    def follow_maps(self) -> tuple[bool, bool]:
-        """Let go of maps that were removed; whether uncertainty or all probabilities were."""
-        layers = self._viewer.layers
-        uncertainty = self.uncertainty is not None and self.uncertainty not in layers
-        if uncertainty:
+    def follow_maps(self) -> dict[str, bool]:
+        """Let go of maps that were removed; of which kinds, and whether layers of it are left."""
+        lost = {kind: False for kind in self._mapped if not self._is_whole(kind)}
+        if UNCERTAINTY in lost:
             self.uncertainty = None
-        left = {value: layer for value, layer in self.probabilities.items() if layer in layers}
-        probabilities = bool(self.probabilities) and not left
-        self.probabilities = left
-        return uncertainty, probabilities
+        if PROBABILITIES in lost:
+            known, layers = self.probabilities, self._viewer.layers
+            self.probabilities = {value: one for value, one in known.items() if one in layers}
+            lost[PROBABILITIES] = bool(self.probabilities)
+        for kind in lost:
+            self._mapped[kind].clear()
+        return lost
 
     def finish(self, plane: Index) -> None:
         """Know that every pixel of a plane has its final class."""
@@ -168,32 +173,42 @@ class ResultLayers(QObject):
     def place(self, block: Block, uncertainty: bool, probabilities: bool) -> None:
         """Paint a block into the layers it belongs to."""
         self._finished.discard(block.plane)
-        drawn = {UNCERTAINTY: uncertainty, PROBABILITIES: probabilities}
-        for kind, planes in self._mapped.items():
-            planes.discard(block.plane)
-            if drawn[kind] and block.result.probabilities is not None:
-                planes.add(block.plane)
         where = (*block.plane, *block.window.slices)
         labels = self._labels_layer()
         if labels.data.dtype < block.result.labels.dtype:  # there is a class above 255
             labels.data = labels.data.astype(block.result.labels.dtype)
         labels.data[where] = block.result.labels
         self._mark(labels)
-        votes = block.result.probabilities  # (K, Y, X)
-        if votes is None:
-            return
-        if uncertainty:
-            layer = self._uncertainty_layer()
-            missing = block.result.labels == 0
-            layer.data[where] = np.where(missing, np.nan, block.result.uncertainty)
+        for kind, asked, draw in (
+            (UNCERTAINTY, uncertainty, self._place_uncertainty),
+            (PROBABILITIES, probabilities, self._place_probabilities),
+        ):
+            self._mapped[kind].discard(block.plane)
+            if asked and block.result.probabilities is not None and self._is_whole(kind):
+                draw(block.result, where)
+                self._mapped[kind].add(block.plane)
+
+    def _is_whole(self, kind: str) -> bool:
+        """Whether no layer of a map was removed that `follow_maps` has yet to let go of."""
+        made = [self.uncertainty] if kind == UNCERTAINTY else list(self.probabilities.values())
+        return all(layer is None or layer in self._viewer.layers for layer in made)
+
+    def _place_uncertainty(self, result: Segmentation, where: tuple[object, ...]) -> None:
+        layer = self._uncertainty_layer()
+        layer.data[where] = np.where(result.labels == 0, np.nan, result.uncertainty)
+        self._mark(layer)
+
+    def _place_probabilities(self, result: Segmentation, where: tuple[object, ...]) -> None:
+        assert result.probabilities is not None
+        values = [known.value for known in result.classes]
+        told = dict(zip(values, result.probabilities, strict=True))  # (Y, X) each
+        for value in told:
+            self._probability_layer(value)
+        for value, layer in self.probabilities.items():
+            layer.data[where] = told.get(value, 0)
             self._mark(layer)
-        if probabilities:
-            for info, share in zip(block.result.classes, votes, strict=True):
-                layer = self._probability_layer(info.value)
-                layer.data[where] = share
-                self._mark(layer)
-            self._mix()
-            self._cover(True)
+        self._mix()
+        self._cover(True)
 
     def release(self) -> None:
         """Stop touching the layers; they stay in the viewer."""
@@ -256,7 +271,8 @@ class ResultLayers(QObject):
         return self.labels
 
     def _uncertainty_layer(self) -> Image:
-        if self.uncertainty is None or self.uncertainty not in self._viewer.layers:
+        if self.uncertainty is None:
+            self._mapped[UNCERTAINTY].clear()
             self.uncertainty = self._image(
                 f"uncertainty of {self._source.name}", "inferno", "translucent", 0.75
             )
@@ -265,7 +281,8 @@ class ResultLayers(QObject):
 
     def _probability_layer(self, value: int) -> Image:
         layer = self.probabilities.get(value)
-        if layer is None or layer not in self._viewer.layers:
+        if layer is None:
+            self._mapped[PROBABILITIES].clear()
             named = (known for known in self._classes if known.value == value)
             known = next(named, PaintClass.default(value))
             layer = self._image(self._probability_name(known), _ramp(known), "additive", 1.0)

@@ -24,7 +24,7 @@ from napari_alibi_seg.gui.ownership import (
 )
 from napari_alibi_seg.gui.painting import new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
-from napari_alibi_seg.gui.result import ResultLayers
+from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY, ResultLayers
 from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
@@ -223,14 +223,16 @@ class Workspaces(QObject):
         if self.current is not None:
             self.current.result.set_opacity(opacity)
 
-    def follow_maps(self) -> None:
-        """Ask no more for maps whose layers the person has removed."""
-        if self.current is not None:
-            box = self._panels.result
-            asked = box.uncertainty, box.probabilities
-            for one, removed in zip(asked, self.current.result.follow_maps(), strict=True):
-                if removed:
-                    one.setChecked(False)
+    def follow_maps(self) -> bool:
+        """Ask no more for maps that were removed; whether some of one is to be drawn anew."""
+        if self.current is None:
+            return False
+        box, lost = self._panels.result, self.current.result.follow_maps()
+        asked = {UNCERTAINTY: box.uncertainty, PROBABILITIES: box.probabilities}
+        for kind, left in lost.items():
+            if not left:
+                asked[kind].setChecked(False)
+        return any(left and asked[kind].isChecked() for kind, left in lost.items())
 
     def show_outputs(self) -> None:
         """Show beside the labels of the image that is open what is asked for."""
