@@ -2,13 +2,18 @@ import numpy as np
 import pandas
 import pytest
 import tifffile
+from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.classifier import Segmentation
-from napari_alibi_seg.core.images import read_image
+from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.live_records import Block
 from napari_alibi_seg.core.pixel_size import PixelSize
 from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.gui.files import write_maps
+from napari_alibi_seg.gui.records import PaintClass, Settings
+from napari_alibi_seg.gui.scripts import command
+from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.words import area_words
 
 NANOMETRES = {
@@ -276,3 +281,23 @@ def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixel
 )
 def test_areas_are_told_in_the_unit_that_reads_best(area, unit, words):
     assert area_words(area, PixelSize(unit, None, 1.0, 1.0)) == words
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (5, 1), (2, 1, 6)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_maps_keep_their_shape_and_what_is_no_number(tmp_path, shape, count):
+    maps = [np.full(shape, 0.5, np.float32) for _ in range(count)]
+    maps[0][..., 0, 0] = np.nan
+    image = as_micrograph(np.zeros(shape, np.uint8), "ZYX"[-len(shape) :])
+
+    list(write_maps(tmp_path / "map.tif", image, maps))
+
+    expected = maps[0] if count == 1 else np.stack(maps, axis=-3)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "map.tif"), expected)
+
+
+def test_a_command_names_the_device_that_was_chosen(pixels):
+    layer = Image(pixels)
+    source, classes = ImageSource.of(layer, readings(layer)[0], None), (PaintClass.default(1),)
+    assert "--device" not in command(source, Settings(), classes)
+    assert "--device cpu" in command(source, Settings(device="cpu"), classes)

@@ -121,7 +121,7 @@ class Actions(QObject):
             )
 
     def export_map(self, path: Path, kind: str) -> None:
-        """Write uncertainty, or the shares of the votes with a channel for each class."""
+        """Write uncertainty, or probabilities with a channel for each class."""
         work, refusal = self._controller.work, self._map_refusal(kind)
         if refusal:
             self._say(refusal)

@@ -45,6 +45,8 @@ def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]
 def write_maps(path: Path, image: Micrograph, maps: Sequence[NDArray[np.float32]]) -> Iterator[str]:
     """Write maps of an image as an OME-TIFF with a channel for each, or without if it is one.
 
+    What is NaN, as uncertainty is where there is no class, stays NaN.
+
     Raises
     ------
     OutputError
@@ -58,7 +60,8 @@ def write_maps(path: Path, image: Micrograph, maps: Sequence[NDArray[np.float32]
     channels = len(maps) if len(maps) > 1 else None
     with stack_writer(path, image, np.float32, channels) as write:
         for index in image.plane_indices():
-            write(index, np.squeeze(np.nan_to_num(np.stack([one[index] for one in maps]))))
+            planes = np.stack([one[index] for one in maps])  # (channels, Y, X)
+            write(index, planes[0] if channels is None else planes)
     yield f"Written: {path}"
 
 

@@ -146,7 +146,11 @@ class ReusePanel(QWidget):
             "save": ("Save classifier…", "Keep the forest for other images"),
             "load": ("Load classifier…", "Use a saved forest on this image"),
             "export": ("Export result…", "Write the segmentation as an OME-TIFF"),
-            "map": ("Export map…", "Write uncertainty or probabilities, whichever is shown"),
+            "map": (
+                "Export map…",
+                "Write uncertainty or probabilities, whichever is shown; these are made of the "
+                "votes by the usual temperature",
+            ),
             "fractions": ("Export fractions…", "Write area fractions with intervals as a table"),
             "scribbles": ("Export scribbles…", "Write the scribbles as an OME-TIFF"),
             "python": ("Copy as Python", "Put a script that gives this result on the clipboard"),

@@ -53,6 +53,8 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
     for name in ("components", "trees", "seed"):
         if getattr(settings, name) != getattr(Settings, name):
             parts += [f"--{name}", str(getattr(settings, name))]
+    if settings.device != Settings.device:
+        parts += ["--device", settings.device]
     ignored = [str(known.value) for known in classes if known.ignored]
     if ignored:
         parts += ["--ignore", ",".join(ignored)]
