@@ -382,6 +382,15 @@ def test_layers_are_called_after_the_image_unless_the_person_has_named_them(segm
     names = [layer.name for layer in desk.work.result.probabilities.values()]
     assert names == ["class 1 probability in steel", "class 2 probability in steel"]
 
+    desk.work.result.probabilities[1].name = "my map"
+    for value, name in enumerate(("matrix", "precipitates")):
+        row = desk.panels.classes._rows[value]
+        row._name.setText(name)
+        row._name.editingFinished.emit()
+    names = [layer.name for layer in desk.work.result.probabilities.values()]
+    assert names == ["my map", "precipitates probability in steel"]
+    desk.rest()
+
 
 def test_layers_of_a_channel_say_so(desk, pixels):
     desk.hurry()

@@ -63,9 +63,14 @@ def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -
 
 def follow_name(layer: Layer, before: str, now: str) -> None:
     """Call a layer after an image's new name, unless the person has named it."""
-    beginning, _, more = layer.name.rpartition(before)
-    if beginning.endswith(_GIVEN) and (not more or more.startswith(" [")):  # napari counts so
-        layer.name = beginning + now
+    if has_given_name(layer, before):
+        layer.name = layer.name.rpartition(before)[0] + now
+
+
+def has_given_name(layer: Layer, image: str) -> bool:
+    """Whether a layer is called as this plugin called it, after an image of that name."""
+    beginning, _, more = layer.name.rpartition(image)
+    return beginning.endswith(_GIVEN) and (not more or more.startswith(" ["))  # napari counts so
 
 
 def link(layer: Layer, source: ImageSource) -> None:

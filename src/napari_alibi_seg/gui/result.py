@@ -9,7 +9,13 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_alibi_seg.gui.ownership import is_linked, is_result, mark_result, shown_in
+from napari_alibi_seg.gui.ownership import (
+    has_given_name,
+    is_linked,
+    is_result,
+    mark_result,
+    shown_in,
+)
 from napari_alibi_seg.gui.painting import colormap
 from napari_alibi_seg.gui.records import PaintClass
 
@@ -150,7 +156,8 @@ class ResultLayers(QObject):
         for known in classes:
             layer = self.probabilities.get(known.value)
             if layer is not None:
-                layer.name = self._probability_name(known)
+                if has_given_name(layer, self._source.name):
+                    layer.name = self._probability_name(known)
                 layer.colormap = _ramp(known)
         for value in self.probabilities.keys() - {known.value for known in classes}:
             self._drop(self.probabilities.pop(value))
