@@ -3,9 +3,11 @@
 import gc
 import weakref
 
+import pytest
 import tifffile
 
 from napari_alibi_seg.core.fractions import read_fractions
+from napari_alibi_seg.gui.parts import Strip
 
 
 def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
@@ -68,3 +70,29 @@ def test_garbage_is_looked_for_in_what_is_loaded_only_once_a_layer_was_removed(d
 
     desk.viewer.layers.clear()
     assert gc.get_freeze_count() == 0
+
+
+class Told:
+    """What a message is about."""
+
+
+@pytest.mark.parametrize("end", ["review", "answer"])
+def test_a_message_that_is_gone_holds_nothing(qtbot, end):
+    strip, about = Strip(), Told()
+    qtbot.addWidget(strip)
+    left, true, answers = weakref.ref(about), [1], []
+    strip.say(
+        "Told.",
+        ("Do", lambda about=about: answers.append(type(about))),
+        holds=lambda about=about: bool(true and about),
+    )
+    del about
+    if end == "review":
+        true.clear()
+        strip.review()
+    else:
+        strip.buttons[0].click()
+        assert answers == [Told]
+
+    qtbot.waitUntil(lambda: left() is None)
+    assert not strip.words

@@ -101,3 +101,17 @@ def test_strokes_where_there_is_no_data_are_told_of(desk, pixels):
     stroke(desk, 2, 120)
     desk.until(lambda: desk.panels.strip.words == "")
     desk.rest()
+
+
+def test_strokes_without_data_are_told_of_for_every_image(desk, pixels):
+    framed = pixels.astype(np.float32)
+    framed[:90] = np.nan
+    desk.hurry()
+    for name in ("first", "second"):
+        desk.open(framed.copy(), name=name)
+        if desk.work.source.layer.name != name:
+            desk.controller.choose_image(desk.viewer.layers[name])
+            assert desk.panels.strip.words == ""
+        stroke(desk, 1, 18)
+        desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
+    desk.rest()

@@ -47,7 +47,7 @@ def written(desk, act, *arguments):
     act(*arguments)
     desk.until(lambda: "Written" in desk.panels.strip.words)
     desk.until(lambda: not desk.dock.tasks.busy)
-    desk.panels.strip.hide()
+    desk.panels.strip.put_away()
 
 
 def expected(stack, desk, spacing):

@@ -67,7 +67,6 @@ class Controller(QObject):
         self._generation = 0
         self._features_stopped = False
         self._failed = False
-        self._lost: frozenset[int] = frozenset()
         self._once = False
         self._current = False
         self._images: list[Image] = []
@@ -266,7 +265,7 @@ class Controller(QObject):
         self.stack.leave()
         self._once = False
         if self.work is not None:
-            self.panels.strip.hide()
+            self.panels.strip.put_away()
             if self.work.unkept:
                 self.bridge.keep(self._last_order())
         self.workspaces.close()
@@ -378,10 +377,10 @@ class Controller(QObject):
 
     def _tell_of_lost(self, work: Workspace, painted: Painted) -> None:
         """Say once which classes are painted only where there is nothing to learn from."""
-        lost, before = painted.lost, self._lost
+        lost, before = painted.lost, work.told_lost
         if lost and self.panels.strip.asks:
             return
-        self._lost = lost
+        work.told_lost = lost
         if lost and lost != before:
             known = {one.value: one.name for one in self.panels.classes.classes}
             names = [known.get(value, f"class {value}") for value in sorted(lost)]

@@ -134,7 +134,7 @@ class Strip(QFrame):
         warn: bool = False,
         holds: Callable[[], bool] | None = None,
     ) -> None:
-        """Say something; each action is a button, after which the strip is hidden.
+        """Say something; each action is a button, after which the strip is put away.
 
         So it is once `review` finds that what was said does not hold any more.
         """
@@ -145,16 +145,22 @@ class Strip(QFrame):
         self._words.setText(words)
         for text, act in (*actions, ("Dismiss", lambda: None)):
             button = QPushButton(text)
-            button.clicked.connect(self.hide)
+            button.clicked.connect(self.put_away)
             button.clicked.connect(lambda _=False, act=act: act())
             self._row.addWidget(button)
             self.buttons.append(button)
         self.show()
 
     def review(self) -> None:
-        """Hide what does not hold any more."""
+        """Put away what does not hold any more."""
         if not self._holds():
-            self.hide()
+            self.put_away()
+
+    def put_away(self) -> None:
+        """Say nothing, and let go of what the buttons and the condition were about."""
+        self.hide()
+        self._clear()
+        self._holds = _always
 
     def _clear(self) -> None:
         for button in self.buttons:

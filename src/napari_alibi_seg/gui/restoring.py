@@ -166,7 +166,7 @@ class Restorer:
                 self._controller.viewer.reset_view()
             self._paint_on(work, Labels(scribbles, **(painted | work.source.placement())))
             self._adopt(recipe)
-            self._strip.hide()
+            self._strip.put_away()
 
     def _bring_back(self, work: Workspace | None, lost: Labels) -> None:
         if work is not None and work is self._controller.work:

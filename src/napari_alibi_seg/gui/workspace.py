@@ -54,6 +54,8 @@ class Workspace:
         How much was painted when the engine last told.
     assessments : dict
         How good what it has classified is, by plane, where it is known.
+    told_lost : frozenset of int
+        The classes that the person was told are painted only where there is no data.
     touched : bool
         Whether the person has painted.
     order : Order or None
@@ -79,6 +81,7 @@ class Workspace:
     fitted_with: Settings | None = None
     painted: Painted | None = None
     assessments: dict[Index, Assessment] = field(default_factory=dict)
+    told_lost: frozenset[int] = frozenset()
     touched: bool = False
     order: Order | None = None
     outdated: bool = False
