@@ -25,7 +25,7 @@ def measured():
     pace = Pace(time)
     pace.begin()
     for done in (0, 1, 2):
-        pace.hear(FeatureProgress((0,), done, 5, 2.0, 10.0))
+        pace.hear(FeatureProgress((0,), done, 5, 2.0, 10.0, 1))
     pace.begin()
     pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, True))
     pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, False))
