@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 GAP = 6
 LABEL_WIDTH = 56
+_JOINT, _BREAK = re.compile(r"(?<=\S{12})([/\\_:.-])(?=\S)"), "\u200b"
+"""Where names of files and models, which have no spaces, may go on in the next line."""
 
 
 class LayerCombo(QComboBox):
@@ -120,7 +123,7 @@ class Strip(QFrame):
     @property
     def words(self) -> str:
         """What the strip says; empty if nothing."""
-        return "" if self.isHidden() else self._words.text()
+        return "" if self.isHidden() else self._words.text().replace(_BREAK, "")
 
     @property
     def asks(self) -> bool:
@@ -142,7 +145,7 @@ class Strip(QFrame):
         self._holds = holds or _always
         edge = "#d55e00" if warn else "#0072b2"
         self.setStyleSheet(f"#strip {{ border-left: 3px solid {edge}; }}")
-        self._words.setText(words)
+        self._words.setText(_JOINT.sub(rf"\1{_BREAK}", words))
         for text, act in (*actions, ("Dismiss", lambda: None)):
             button = QPushButton(text)
             button.clicked.connect(self.put_away)
