@@ -33,6 +33,14 @@ def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
     assert report.button.text() == "Make the report"
 
 
+def test_a_probing_that_breaks_off_is_told_whatever_its_exit_code(report, qtbot, monkeypatch):
+    monkeypatch.setenv("PYTHONUTF8", "neither")  # Python then leaves with 1 before it begins
+    report.button.click()
+    qtbot.waitUntil(lambda: report._process is None, timeout=120_000)
+    assert report.strip.words.startswith("The report could not be made: ")
+    assert not report.table.isVisible()
+
+
 def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(report, tmp_path):
     (tmp_path / "report").mkdir()
     models = {DEFAULT_MODEL: {"authors_r2": 0.25}}

@@ -1,4 +1,5 @@
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -222,6 +223,26 @@ def test_the_bias_report_opens_for_the_image_and_the_model(painted_desk, pixels)
     report = painted_desk.dock.window().findChild(BiasReport)
     assert report.layers.currentData() == painted_desk.work.source.layer
     assert report.models[0] == DEFAULT_MODEL  # pixel filters alone go by no place
+    report.release()
+
+
+def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in_its_box(
+    desk, pixels
+):
+    desk.open(np.stack([pixels, pixels[::-1]]))
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.controller.choose_channel(1)
+    model = f"{DEFAULT_MODEL}+blank"
+    desk.panels.show_settings(replace(desk.panels.settings, model=model))
+    desk.controller.toggle_features()
+    desk.panels.reuse.buttons["bias"].click()
+    report = desk.dock.window().findChild(BiasReport)
+    assert report.models[0] == model
+
+    report.start(report.layers.currentData(), ["classical"])
+
+    assert "channel 1" in report.strip.words
+    np.testing.assert_array_equal(tifffile.imread(report._folder / "image.tif"), pixels[::-1])
     report.release()
 
 

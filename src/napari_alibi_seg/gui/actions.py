@@ -242,11 +242,11 @@ class Actions(QObject):
 
     def open_bias_report(self) -> None:
         """Open the report on positional bias beside, for the image and model chosen here."""
-        work, model = self._controller.work, self._controller.settings.model
+        work, model = self._controller.work, self._controller.panels.settings.model
         window = self._controller.viewer.window
         name = "napari-alibi-seg", "Positional bias"
         _, report = window.add_plugin_dock_widget(*name, tabify=True)
-        report.choose(work and work.source.layer, DEFAULT_MODEL if model == CLASSICAL else model)
+        report.choose(work and work.source, DEFAULT_MODEL if model == CLASSICAL else model)
 
     def release(self) -> None:
         """Stop what runs, and hear no more of it."""

@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
+    from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.gui.source import Reading
+
 _STOCK = "vit_small_patch14_dinov2.lvd142m"
 STOCK_MODEL = f"timm:{_STOCK}"
 _KILL_MS = 2000
 _MOST_OF_SCREEN = 0.9
-_LEFT_OUT = 1
 _WIDTH, _BAR = 300, 140
 _COLOURS = ("#0072b2", "#e69f00")
 _FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
@@ -94,6 +96,7 @@ class BiasReport(QWidget):
         self._viewer = napari_viewer
         self._process: QProcess | None = None
         self._folder: Path | None = None
+        self._chosen: tuple[Image, Reading, int | None] | None = None
         beside = STOCK_MODEL if stock_is_cached(_STOCK) else ""
         self.layers = LayerCombo()
         self.first, self.second = _ModelCombo(DEFAULT_MODEL), _ModelCombo(beside)
@@ -115,16 +118,17 @@ class BiasReport(QWidget):
         typed = [box.currentText().strip() for box in (self.first, self.second)]
         return [model for model in typed if model]
 
-    def choose(self, layer: Image | None, model: str) -> None:
-        """Choose an image and a model, as if the person had."""
+    def choose(self, source: ImageSource | None, model: str) -> None:
+        """Choose an image, to be read as it is, and a model, as if the person had."""
+        layer = None if source is None else source.layer
+        self._chosen = None if source is None else (source.layer, source.reading, source.channel)
         self.layers.offer(image_layers(self._viewer.layers), layer)
         self.first.setCurrentText(model)
 
     def start(self, layer: Image, models: Sequence[str]) -> None:
         """Probe models on a layer in a process of its own."""
         try:
-            reading = readings(layer)[0]
-            source = ImageSource.of(layer, reading, 0 if "C" in reading.axes else None)
+            source = self._read(layer)
         except AlibiSegError as error:
             self.strip.say(str(error), warn=True)
             return
@@ -143,8 +147,17 @@ class BiasReport(QWidget):
         self._process.finished.connect(self._finish)
         self._process.start(sys.executable, words)
         self.button.setText("Stop")
-        plane = f"plane {', '.join(map(str, index))}" if index else "the image"
-        self.strip.say(f"Probing {plane}: this takes a minute or two, and the viewer stays free.")
+        self.strip.say(
+            f"Probing {_place(index, source.channel)}: this takes a minute or two, and the viewer "
+            "stays free."
+        )
+
+    def _read(self, layer: Image) -> ImageSource:
+        """Read a layer as the one that was chosen, or else in the first way."""
+        if self._chosen is not None and self._chosen[0] == layer:
+            return ImageSource.of(*self._chosen)
+        reading = readings(layer)[0]
+        return ImageSource.of(layer, reading, 0 if "C" in reading.axes else None)
 
     def release(self) -> None:
         """Stop the process and let go of the viewer."""
@@ -152,6 +165,7 @@ class BiasReport(QWidget):
             with suppress(ValueError):
                 emitter.disconnect(self._offer)
         self.layers.clear()
+        self._chosen = None
         if self._process is not None:
             self._process.finished.disconnect(self._finish)
             self._process.kill()
@@ -191,16 +205,20 @@ class BiasReport(QWidget):
         self.button.setText("Make the report")
         if status is not QProcess.ExitStatus.NormalExit:
             self.strip.say("Stopped; nothing was kept.")
-        elif code not in (0, _LEFT_OUT):
+        elif not self._summary.is_file():
             last = said.splitlines()[-1] if said else f"exit code {code}"
             why = last.removeprefix("error: ")
             self.strip.say(f"The report could not be made: {why}", warn=True)
         else:
             self._show()
 
-    def _show(self) -> None:
+    @property
+    def _summary(self) -> Path:
         assert self._folder is not None
-        summary = json.loads((self._folder / "report" / "summary.json").read_text())
+        return self._folder / "report" / "summary.json"
+
+    def _show(self) -> None:
+        summary = json.loads(self._summary.read_text())
         self.table.setText(table(summary))
         for shown in (self.table, self.figure, self.full):
             shown.show()
@@ -230,6 +248,8 @@ class BiasReport(QWidget):
     def _offer(self) -> None:
         images = image_layers(self._viewer.layers)
         chosen = self.layers.currentData()
+        if self._chosen is not None and self._chosen[0] not in images:
+            self._chosen = None  # so that its pixels are let go
         self.layers.offer(images, chosen if chosen in images else next(iter(images), None))
 
     def _emitters(self) -> tuple[Any, ...]:
@@ -277,6 +297,13 @@ def table(summary: dict[str, Any]) -> str:
                 cells = (f"{escape(_short(name))}&nbsp;", _bar(value, colour), _number(value))
                 rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return f"<table cellpadding='2'>{''.join(rows)}</table>{_MEANING}"
+
+
+def _place(index: Index, channel: int | None) -> str:
+    """Return in words what of an image is probed."""
+    parts = [f"plane {', '.join(map(str, index))}"] if index else []
+    parts += [] if channel is None else [f"channel {channel}"]
+    return " of ".join(parts) or "the image"
 
 
 def _bar(value: float | None, colour: str) -> str:
