@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.assessment import Assessment, Estimate
+from napari_alibi_seg.core.assessment import Assessment, CurvePoint, Estimate
 from napari_alibi_seg.core.live_records import Painted
-from napari_alibi_seg.gui.words import facts
+from napari_alibi_seg.gui.words import ACCURACY, facts, facts_tip
 
 
 def advised(desk):
@@ -115,6 +115,17 @@ def test_it_is_told_when_more_strokes_would_change_little(said):
     assert "About 90 % of the pixels right" in said(recognised, unsettled=0.1)
     assert "would change little" not in said(recognised, unsettled=0.1)
     assert "would change little" in said(recognised, unsettled=0.0)
+
+
+def test_the_tip_explains_an_accuracy_only_where_one_is_told():
+    def tip(recalls):
+        certain = Estimate(0.9, 0.8, 0.95)
+        curve = (CurvePoint(2, 0.98), CurvePoint(4, 0.9))
+        return facts_tip([], None, Assessment(certain, {}, recalls, curve, 0.1, 1.0), None)
+
+    assert ACCURACY in tip({1: 1.0, 2: 0.8})
+    assert "fewer gave 98 % from 2" in tip({1: 1.0, 2: 0.8})
+    assert tip({1: 0.5, 2: 0.5}) == ""
 
 
 def test_classes_that_look_alike_are_not_said_to_be_right(said):

@@ -303,3 +303,39 @@ assert list(served) == []
 allowed.set()
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_an_import_that_failed_is_no_import_and_is_tried_again():
+    code = """
+from napari_alibi_seg.gui import torch_import
+from napari_alibi_seg.gui.torch_import import Stage, is_imported, require
+
+def fail():
+    raise OSError("torch is damaged")
+
+load, torch_import._load_libraries = torch_import._load_libraries, fail
+try:
+    require(Stage.COMPUTING)
+except OSError:
+    assert is_imported(Stage.COUNTING) and not is_imported(Stage.COMPUTING)
+torch_import._load_libraries = load
+require(Stage.COMPUTING)
+assert is_imported(Stage.COMPUTING)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_a_classifier_is_read_after_torch_was_imported_in_its_thread():
+    code = """
+from pathlib import Path
+from napari_alibi_seg.core.errors import ClassifierError
+from napari_alibi_seg.gui.files import read_classifier
+from napari_alibi_seg.gui.torch_import import Stage, is_imported
+try:
+    next(read_classifier(Path("missing.skops")))
+except ClassifierError:
+    assert is_imported(Stage.COMPUTING)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

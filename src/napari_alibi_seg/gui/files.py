@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError, OutputError
 from napari_alibi_seg.core.naming import TABLE, label_files
+from napari_alibi_seg.gui.torch_import import Stage, require
 from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def write_classifier(path: Path, classifier: PixelClassifier) -> Iterator[str]:
 
 def read_classifier(path: Path) -> Iterator[PixelClassifier]:
     """Read a classifier from a skops file."""
+    require(Stage.COMPUTING)  # reading needs torch, which no other thread may import
     from napari_alibi_seg import load_classifier
 
     yield load_classifier(path)

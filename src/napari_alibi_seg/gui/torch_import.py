@@ -40,7 +40,7 @@ _stages: list[Future[None]] = []
 
 def is_imported(stage: Stage) -> bool:
     """Whether a stage can be gone on to at once."""
-    return bool(_stages) and _stages[stage].done()
+    return bool(_stages) and _stages[stage].done() and not _stages[stage].exception()
 
 
 def importing(stage: Stage) -> Iterator[None]:

@@ -143,7 +143,7 @@ def facts_tip(
     if done is not None and size is not None:
         rows = [_area_cells(known, done, assessment, size) for known in _found(classes, done)]
         parts.append(f"<table>{''.join(rows)}</table>")
-    if assessment is not None:
+    if assessment is not None and assessment.recognises:
         parts.append(f"<p>{ACCURACY} {FRACTIONS}</p>{_curve(assessment)}")
     return "".join(parts)
 
@@ -171,7 +171,7 @@ def _curve(assessment: Assessment) -> str:
     """Return how the accuracy has grown with the strokes, as all of them judge it."""
     *fewer, _ = assessment.curve
     parts = [f"{100 * point.accuracy:.0f} % from {point.strokes}" for point in fewer]
-    return f"<p>Judged alike, fewer strokes gave {', '.join(parts)}.</p>" if parts else ""
+    return f"<p>Judged by all strokes, fewer gave {', '.join(parts)}.</p>" if parts else ""
 
 
 def _fractions(
