@@ -6,7 +6,8 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
 from napari_alibi_seg.core.project_files import load_project
-from napari_alibi_seg.gui.ownership import is_result, is_scribbles
+from napari_alibi_seg.gui.ownership import is_result, is_scribbles, offered_scribbles
+from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.sessions import session_path
 
 
@@ -481,3 +482,77 @@ def test_what_belongs_to_a_removed_image_is_offered_to_be_removed_and_its_classe
     desk.rest()
     assert not desk.viewer.layers
     assert desk.panels.strip.words == ""
+
+
+def test_what_belongs_to_images_removed_together_is_told_of_all_of_them(two):
+    desk = two
+    choose(desk, "second")
+    paint_two(desk)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    images = [desk.viewer.layers["first"], desk.viewer.layers["second"]]
+    desk.open(np.asarray(desk.work.source.pixels)[:60], name="third")
+    choose(desk, "third")
+    desk.rest()
+    desk.viewer.layers.selection = set(images)
+    desk.viewer.layers.remove_selected()
+    desk.rest()
+
+    assert "'first' and 'second' were removed" in desk.panels.strip.words
+    assert desk.panels.strip.words.count("scribbles on") == 2
+
+
+def test_a_question_is_not_wiped_by_an_image_that_goes(two):
+    desk, strip = two, two.panels.strip
+    choose(desk, "second")
+    paint_two(desk)
+    desk.until(lambda: desk.segmented is not None)
+    choose(desk, "first")
+    desk.rest()
+    desk.panels.classes.removal_wanted.emit(1)
+    assert strip.words.startswith("Delete")
+
+    desk.viewer.layers.remove(desk.viewer.layers["second"])
+    desk.rest()
+
+    assert strip.words.startswith("Delete")
+
+
+def test_labels_of_the_person_are_given_back_when_their_image_goes(desk, pixels):
+    desk.hurry()
+    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
+    before, colours = dict(mine.metadata), mine.colormap
+    desk.open(pixels, name="alloy")
+    desk.controller.choose_scribbles(mine)
+    paint_two(desk)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    desk.viewer.layers.remove(desk.work.source.layer)
+    desk.rest()
+
+    assert "'segmentation of alloy'" in desk.panels.strip.words
+    assert "mine" not in desk.panels.strip.words
+    assert mine.colormap == colours
+    assert mine.metadata.keys() - before.keys() == {RECIPE}
+    desk.panels.strip.buttons[0].click()
+    assert mine in desk.viewer.layers
+    assert "segmentation of alloy" not in desk.viewer.layers
+
+
+def test_strokes_of_a_channel_of_another_image_are_not_offered(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels, 255 - pixels]), name="first")
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    paint_two(desk)
+    left = desk.work.scribbles.layer
+    assert left.name == "scribbles on first, channel 0"
+    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
+    desk.controller.choose_scribbles(mine)
+    desk.open(pixels, name="second")
+    choose(desk, "second")
+    desk.rest()
+
+    offered = offered_scribbles(desk.viewer.layers, desk.work.source)
+
+    assert left not in offered
+    assert [layer.name for layer in offered] == ["scribbles on second"]

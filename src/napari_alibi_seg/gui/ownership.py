@@ -16,6 +16,10 @@ _OF = "napari-alibi-seg of"
 _SHOWS = "napari-alibi-seg shows"
 _COLOURS = "napari-alibi-seg colours before"
 _GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability in ")
+CHANNEL = ", channel "
+"""Stands between the name of an image and its channel."""
+OWNER = "napari-alibi-seg owner"
+"""Metadata of painted layers: the token of what is painted, in its session file."""
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
 
@@ -58,7 +62,8 @@ def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -
     if owner is not None:
         return owner != source.token and owner[0] in [image.unique_id for image in images]
     others = [scribbles_layer_name(image.name) for image in images if image != source.layer]
-    return is_scribbles(layer) and layer.name in others
+    named = any(layer.name == other or layer.name.startswith(other + CHANNEL) for other in others)
+    return is_scribbles(layer) and named and layer.name != scribbles_layer_name(source.name)
 
 
 def follow_name(layer: Layer, before: str, now: str) -> None:
@@ -91,10 +96,14 @@ def is_taken_over(layer: Layer) -> bool:
 
 
 def give_back(layer: Labels) -> None:
-    """Leave a layer as it was before it was taken over, but for what is painted."""
+    """Leave a layer as it was before it was taken over, but for what is painted and its recipe.
+
+    The recipe stays so that the classes have their names when it is painted on again.
+    """
     if is_taken_over(layer):
         layer.colormap = layer.metadata.pop(_COLOURS)
-        del layer.metadata[_MARK]
+        for key in (_MARK, _OF, OWNER):
+            layer.metadata.pop(key, None)
 
 
 def unlink(layer: Layer) -> None:

@@ -14,6 +14,7 @@ from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.project import ImageFile
 from napari_alibi_seg.core.stored import Stored, as_array
 from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale, layer_spacing
+from napari_alibi_seg.gui.ownership import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -150,7 +151,7 @@ class ImageSource:
     def name(self) -> str:
         """What the layers that belong to this image are called after."""
         name = str(self.layer.name)
-        return name if self.channel is None else f"{name}, channel {self.channel}"
+        return name if self.channel is None else f"{name}{CHANNEL}{self.channel}"
 
     @property
     def token(self) -> tuple[Hashable, str, int | None]:

@@ -69,6 +69,14 @@ def replaced_words(existing: Sequence[Path]) -> str:
     return f"{what} would be replaced: {listed(existing)}."
 
 
+def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
+    """Return in words that images were removed, and layers that belong to them were not."""
+    were, them = ("was", "it") if len(images) == 1 else ("were", "them")
+    removed = " and ".join(map(repr, images))
+    left = ", ".join(map(repr, layers))
+    return f"{removed} {were} removed. What belongs to {them} is still there: {left}."
+
+
 def lost_words(names: Sequence[str]) -> str:
     """Return in words that nothing is learnt of some classes, as they are painted now."""
     return f"What is painted of {' and '.join(names)} {NO_DATA}; paint where there is some."

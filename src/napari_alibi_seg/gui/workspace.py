@@ -7,7 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from napari_alibi_seg.gui.ownership import follow_name
+from napari_alibi_seg.gui.ownership import OWNER, follow_name
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.records import PaintClass, Recipe
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.records import Order, Settings
     from napari_alibi_seg.gui.result import ResultLayers
     from napari_alibi_seg.gui.source import ImageSource
-
-OWNER = "napari-alibi-seg owner"
-"""Metadata of painted layers: the token of what is painted, in its session file."""
 
 
 @dataclass(eq=False)

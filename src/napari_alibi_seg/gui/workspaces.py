@@ -25,7 +25,7 @@ from napari_alibi_seg.gui.ownership import (
 from napari_alibi_seg.gui.painting import new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY, ResultLayers
-from napari_alibi_seg.gui.words import counted
+from napari_alibi_seg.gui.words import counted, left_words
 from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
 if TYPE_CHECKING:
@@ -180,20 +180,35 @@ class Workspaces(QObject):
             self.scribbles_lost.emit(lost)
 
     def clear_up(self, removed: Sequence[Image]) -> None:
-        """Remove blank layers made for images that were removed, and offer to remove the rest."""
-        layers = self._viewer.layers
-        left = [layer for image in removed for layer in layers_of_image(layers, image)]
-        made = [layer for layer in left if is_scribbles(layer) and not is_taken_over(layer)]
-        blank = [layer for layer in made if is_blank(layer)]
-        self._remove(blank)
-        kept = [layer for layer in left if layer not in blank]
-        if kept:
-            names = ", ".join(repr(layer.name) for layer in kept)
-            self._panels.strip.say(
-                f"{removed[-1].name!r} was removed. What belongs to it is still there: {names}.",
+        """Give back the person's layers, remove blank ones, and offer to remove the rest.
+
+        Parameters
+        ----------
+        removed : sequence of Image
+            Images that were removed.
+        """
+        layers, strip = self._viewer.layers, self._panels.strip
+        left = {image: self._left_of(image) for image in removed}
+        kept = [layer for those in left.values() for layer in those]
+        if kept and not strip.asks:
+            images = [image.name for image, those in left.items() if those]
+            strip.say(
+                left_words(images, [layer.name for layer in kept]),
                 ("Remove too", partial(self._remove, kept)),
                 holds=lambda: any(layer in layers for layer in kept),
             )
+
+    def _left_of(self, image: Image) -> list[Layer]:
+        """Return what is left of an image that was removed, without the person's and blank ones."""
+        kept = []
+        for layer in layers_of_image(self._viewer.layers, image):
+            if is_taken_over(layer):
+                give_back(layer)
+            elif is_scribbles(layer) and is_blank(layer):
+                self._remove([layer])
+            else:
+                kept.append(layer)
+        return kept
 
     def _remove(self, unwanted: Sequence[Layer]) -> None:
         for layer in unwanted:
