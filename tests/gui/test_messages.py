@@ -53,6 +53,21 @@ def test_a_refusal_is_told_as_long_as_it_stands(stacked, tmp_path):
     desk.rest()
 
 
+def test_a_map_is_refused_as_long_as_it_is_not_there(stacked):
+    desk, strip = stacked, stacked.panels.strip
+    desk.panels.reuse.buttons["map"].click()
+    assert strip.words.startswith("Tick Uncertainty or Probabilities")
+    desk.panels.result.uncertainty.setChecked(True)
+    desk.until(lambda: strip.words == "")
+    desk.rest()
+
+    desk.panels.reuse.buttons["map"].click()
+    assert "no map of uncertainty of 2 planes" in strip.words
+    stroke(desk, 1, 100, (1,))
+    assert strip.words == ""
+    desk.rest()
+
+
 def choose_device(desk, name):
     box = desk.panels.training.device
     box.setCurrentText(name)

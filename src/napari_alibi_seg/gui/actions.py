@@ -114,7 +114,7 @@ class Actions(QObject):
         """Write the segmentation."""
         work, refusal = self._controller.work, self._refusal()
         if refusal:
-            self._refuse(refusal)
+            self._refuse(self._refusal)
         elif work is not None and work.result.labels is not None:
             self._start(
                 files.write_labels, path, work.source.measured, work.result.labels.data.copy()
@@ -124,7 +124,7 @@ class Actions(QObject):
         """Write uncertainty, or probabilities with a channel for each class."""
         work, refusal = self._controller.work, self._map_refusal(kind)
         if refusal:
-            self._say(refusal)
+            self._refuse(partial(self._map_refusal, kind))
         elif work is not None:
             maps = [one.copy() for one in work.result.maps(kind)]
             self._start(files.write_maps, path, work.source.measured, maps)
@@ -134,8 +134,10 @@ class Actions(QObject):
         asked = {UNCERTAINTY: box.uncertainty, PROBABILITIES: box.probabilities}
         return next((kind for kind, one in asked.items() if one.isChecked()), None)
 
-    def _map_refusal(self, kind: str) -> str:
+    def _map_refusal(self, kind: str | None) -> str:
         """Return why a map cannot be exported as it is; empty if it can."""
+        if kind is None:
+            return "" if self._shown_map() else _NO_MAP
         work, refusal = self._controller.work, self._refusal()
         if refusal or work is None:
             return refusal
@@ -303,13 +305,10 @@ class Actions(QObject):
         if go is not None:
             go()
 
-    def _refuse(self, refusal: str) -> None:
-        """Say why the result is not exported, as long as that is so."""
-        holds = partial(self._is_refused, refusal)
-        self._controller.panels.strip.say(refusal, holds=holds)
-
-    def _is_refused(self, refusal: str) -> bool:
-        return self._refusal() == refusal
+    def _refuse(self, refusal: Callable[[], str]) -> None:
+        """Say why something is not exported, as long as that is so."""
+        words = refusal()
+        self._controller.panels.strip.say(words, holds=lambda: refusal() == words)
 
     def _say(self, words: str, *actions: tuple[str, Callable[[], None]]) -> None:
         self._controller.panels.strip.say(words, *actions)
@@ -326,17 +325,16 @@ class Actions(QObject):
         self._with_target("Save classifier", naming.CLASSIFIER, _CLASSIFIERS, self.save)
 
     def _ask_export(self) -> None:
-        refusal = self._refusal()
-        if refusal:
-            self._refuse(refusal)
+        if self._refusal():
+            self._refuse(self._refusal)
         else:
             self._with_target("Export result", naming.LABELS, _STACKS, self.export)
 
     def _ask_map(self) -> None:
         kind = self._shown_map()
-        refusal = self._map_refusal(kind) if kind else _NO_MAP
-        if kind is None or refusal:
-            self._say(refusal)
+        refusal = partial(self._map_refusal, kind)
+        if kind is None or refusal():
+            self._refuse(refusal)
         else:
             act = partial(self.export_map, kind=kind)
             self._with_target(f"Export {kind}", f"_{kind}.tif", _STACKS, act)
