@@ -40,7 +40,7 @@ _REPEATS = 2
 # temperature, and of a fraction in shares of pixels expected to be wrong (docs/accuracy.md).
 _LOG_TEMPERATURE, _WRONG_PIXELS = 0.6, 1.2
 _SETTLED = 0.02
-_RECOGNISED = 1 / 3
+_RECOGNISED = 0.2
 """How far from chance to certainty strokes left out must be recognised for all else to count."""
 
 
