@@ -25,8 +25,8 @@ NANOMETRES = {
 
 def paint(desk):
     """Paint two strokes of two classes and wait for all that follows."""
-    for row, value in ((18, 1), (40, 1), (58, 2), (80, 2)):
-        desk.painted[..., row : row + 2, 60:110] = value
+    for row, left, value in ((18, 60, 1), (40, 20, 1), (58, 60, 2), (80, 20, 2)):
+        desk.painted[..., row : row + 2, left : left + 40] = value
     desk.controller.ask()
     desk.until(lambda: "right" in desk.panels.result.facts.text())
     desk.rest()
@@ -155,7 +155,7 @@ def test_an_export_never_replaces_its_image(quick, pixels, tmp_path):
 
 
 def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixels, tmp_path):
-    quick.open(np.stack([pixels, pixels[::-1]]), name="alloy")
+    quick.open(np.stack([pixels, np.roll(pixels, 1, axis=0)]), name="alloy")
     paint(quick)
     button = quick.panels.reuse.buttons["map"]
     button.click()
