@@ -20,7 +20,7 @@ from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 from napari_alibi_seg.core.variation import Response
 
-FLAT = SegmentationConfig(CLASSICAL, trees=20)
+FLAT = SegmentationConfig(CLASSICAL, trees=20, smoothing=1)
 THROUGH = replace(FLAT, channels=ChannelConfig(sigmas_3d=SIGMAS_3D))
 SIGMAS = (1.0, 2.0)
 

@@ -20,7 +20,7 @@ WHOLE = Window(0, 0, 500, 500)
 pixels = np.random.default_rng(0).random((500, 500), np.float32)
 painted = np.zeros(pixels.shape, np.uint8)
 painted[5, :20], painted[300, :20] = 1, 2
-config = SegmentationConfig("classical", trees=10)
+config = SegmentationConfig("classical", trees=10, smoothing=1)
 
 
 def segmented():
