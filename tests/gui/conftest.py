@@ -104,6 +104,17 @@ class Desk:
         self.qtbot.wait(20)
         self.stroke((58, 60), (58, 100))
 
+    def bar(self, value, row, plane=()):
+        """Paint a bar as an undoable stroke, without the mouse."""
+        where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)
+        leading = [np.full(where.shape[1], index) for index in plane]
+        self.work.scribbles.layer.data_setitem((*leading, *where), value)
+
+    def apply_to_stack(self):
+        self.panels.reuse.buttons["apply_stack"].click()
+        self.until(lambda: "All 3 planes" in self.panels.strip.words)
+        self.rest()
+
     def key(self, name):
         canvas = self.viewer.__wrapped__.window._qt_viewer.canvas
         self.qtbot.keyClick(canvas.native, name)
@@ -137,6 +148,18 @@ def segmented_desk(desk, pixels):
     desk.hurry()
     desk.open(pixels, name="alloy")
     desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    return desk
+
+
+@pytest.fixture
+def stacked(desk, pixels):
+    """A desk with a stack of three planes, of which the one painted and the one shown are done."""
+    desk.hurry()
+    desk.open(np.stack([pixels, pixels[:, ::-1], pixels[::-1]]), name="alloy")
+    desk.bar(1, 18, (1,))
+    desk.bar(2, 58, (1,))
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
     return desk

@@ -8,44 +8,19 @@ from napari_alibi_seg.core.live_records import Block, FeatureProgress
 from napari_alibi_seg.gui.parts import ChipState
 
 
-def stroke(desk, value, row, plane=()):
-    layer = desk.work.scribbles.layer
-    where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)
-    leading = [np.full(where.shape[1], index) for index in plane]
-    layer.data_setitem((*leading, *where), value)
-
-
-@pytest.fixture
-def stacked(desk, pixels):
-    """A stack of which every plane is segmented."""
-    desk.hurry()
-    desk.open(np.stack([pixels, pixels[:, ::-1], pixels[::-1]]), name="alloy")
-    stroke(desk, 1, 18, (1,))
-    stroke(desk, 2, 58, (1,))
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-    return desk
-
-
-def apply_to_stack(desk):
-    desk.panels.reuse.buttons["apply_stack"].click()
-    desk.until(lambda: "All 3 planes" in desk.panels.strip.words)
-    desk.rest()
-
-
 def test_planes_that_are_not_final_are_not_exported(stacked, tmp_path):
     desk, path = stacked, tmp_path / "labels.tif"
     desk.dock.tasks.export(path)
     assert "2 of 3 planes" in desk.panels.strip.words
 
-    apply_to_stack(desk)
+    desk.apply_to_stack()
     desk.dock.tasks.export(path)
     desk.until(lambda: "Written" in desk.panels.strip.words)
     np.testing.assert_array_equal(tifffile.imread(path), desk.segmented)
     desk.rest()
     path.unlink()
 
-    stroke(desk, 1, 100, (1,))
+    desk.bar(1, 100, (1,))
     desk.dock.tasks.export(path)
     assert "being updated" in desk.panels.strip.words
     desk.rest()
@@ -56,11 +31,11 @@ def test_planes_that_are_not_final_are_not_exported(stacked, tmp_path):
 
 def test_undo_and_redo_make_the_other_planes_unfinished(stacked, tmp_path):
     desk = stacked
-    stroke(desk, 1, 100, (1,))
+    desk.bar(1, 100, (1,))
     desk.rest()
 
     for change in ("undo", "redo"):
-        apply_to_stack(desk)
+        desk.apply_to_stack()
         assert not desk.work.result.unfinished
         getattr(desk.work.scribbles.layer, change)()
         desk.rest()
@@ -74,8 +49,8 @@ def test_an_old_result_is_told_from_that_of_the_strokes(desk, pixels):
     desk.open(pixels)
     buttons, facts = desk.panels.reuse.buttons, desk.panels.result.facts
     assert not buttons["command"].isEnabled()
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     desk.until(lambda: "strokes" in facts.text())
     desk.rest()
     assert buttons["command"].isEnabled()
@@ -99,8 +74,8 @@ def test_a_coarse_result_is_not_exported(desk, pixels, tmp_path):
     """Stop at the first coarse piece, as when the features are stopped without live."""
     desk.hurry()
     desk.open(pixels)
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     seen = []
 
     def stop(event):
@@ -125,7 +100,7 @@ def test_a_coarse_result_is_not_exported(desk, pixels, tmp_path):
 
 def test_a_result_layer_made_anew_on_another_plane_is_not_whole(stacked, tmp_path):
     desk = stacked
-    apply_to_stack(desk)
+    desk.apply_to_stack()
     desk.viewer.layers.remove(desk.work.result.labels)
     desk.rest()
     desk.viewer.dims.set_current_step(0, 0)
@@ -134,7 +109,7 @@ def test_a_result_layer_made_anew_on_another_plane_is_not_whole(stacked, tmp_pat
 
     desk.dock.tasks.export(tmp_path / "labels.tif")
     assert "2 of 3 planes" in desk.panels.strip.words
-    apply_to_stack(desk)
+    desk.apply_to_stack()
     assert desk.segmented.all()
 
 
@@ -147,8 +122,8 @@ def waiting(desk, pixels):
     """A desk with a first result by pixel filters, while many tiles of features are to come."""
     desk.open(np.tile(pixels, (6, 6)), name="large")
     desk.until(lambda: desk.panels.image.chip.state is ChipState.WORKING)
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     desk.until(lambda: preliminary(desk))
     return desk
 
@@ -174,8 +149,8 @@ def test_preliminary_ends_with_the_final_result_and_does_not_come_back(desk, pix
     desk.open(np.stack([pixels, 255 - pixels]), name="alloy")
     said = []
     desk.controller.bridge.told.connect(lambda event: said.append((event, preliminary(desk))))
-    stroke(desk, 1, 18, (0,))
-    stroke(desk, 2, 58, (0,))
+    desk.bar(1, 18, (0,))
+    desk.bar(2, 58, (0,))
     desk.viewer.dims.set_current_step(0, 0)
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
@@ -193,10 +168,10 @@ def test_preliminary_ends_with_the_final_result_and_does_not_come_back(desk, pix
 def painted(desk, pixels):
     desk.hurry()
     desk.open(pixels, name="alloy")
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     desk.panels.classes.add_class()
-    stroke(desk, 3, 100)
+    desk.bar(3, 100)
     desk.rest()
     return desk
 
@@ -272,7 +247,7 @@ def test_a_class_can_be_deleted_while_a_result_is_computed(painted):
     desk.rest()
     assert set(desk.work.result.probabilities) == {1, 2, 3}
 
-    stroke(desk, 2, 80)
+    desk.bar(2, 80)
     desk.until(lambda: desk.controller.bridge.busy)
     delete(desk, 1)
     desk.panels.strip.buttons[0].click()
@@ -297,8 +272,8 @@ def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk
     desk.open(np.tile(pixels, (3, 3)), name="large")
     desk.panels.training.scale.setCurrentText("1")
     desk.controller.change_settings()
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     desk.rest()
     before, seen = desk.segmented.copy(), []
 
@@ -323,7 +298,7 @@ def map_whole(desk, kind):
     box = getattr(desk.panels.result, kind)
     box.setChecked(True)
     desk.rest()
-    apply_to_stack(desk)
+    desk.apply_to_stack()
     assert not desk.work.result.unmapped(kind)
     return box
 
@@ -365,13 +340,13 @@ def test_a_class_that_is_learnt_no_more_has_no_share(desk, pixels, act):
     desk.open(pixels)
     desk.panels.classes.add_class()
     for value, row in ((1, 18), (2, 58), (3, 100)):
-        stroke(desk, value, row)
+        desk.bar(value, row)
     desk.panels.result.probabilities.setChecked(True)
     desk.until(lambda: len(desk.work.result.probabilities) == 3)
     desk.rest()
 
     if act == "erase":
-        stroke(desk, 0, 100)
+        desk.bar(0, 100)
     else:
         desk.panels.classes._rows[2].ignore.setChecked(True)
     desk.rest()

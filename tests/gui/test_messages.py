@@ -6,32 +6,17 @@ import pytest
 from napari_alibi_seg.core.devices import usable_devices
 
 
-def stroke(desk, value, row, plane=()):
-    layer = desk.work.scribbles.layer
-    where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)
-    leading = [np.full(where.shape[1], index) for index in plane]
-    layer.data_setitem((*leading, *where), value)
-
-
 @pytest.fixture
-def stacked(desk, pixels):
-    desk.hurry()
-    desk.open(np.stack([pixels, pixels[:, ::-1], pixels[::-1]]), name="alloy")
-    stroke(desk, 1, 18, (1,))
-    stroke(desk, 2, 58, (1,))
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-    desk.panels.reuse.buttons["apply_stack"].click()
-    desk.until(lambda: "All 3 planes" in desk.panels.strip.words)
-    desk.rest()
-    return desk
+def applied(stacked):
+    stacked.apply_to_stack()
+    return stacked
 
 
 @pytest.mark.parametrize("act", ["paint", "undo", "trees"])
-def test_planes_are_told_to_be_segmented_as_long_as_they_are(stacked, act):
-    desk = stacked
+def test_planes_are_told_to_be_segmented_as_long_as_they_are(applied, act):
+    desk = applied
     if act == "paint":
-        stroke(desk, 1, 100, (1,))
+        desk.bar(1, 100, (1,))
     elif act == "undo":
         desk.work.scribbles.layer.undo()
     else:
@@ -41,20 +26,20 @@ def test_planes_are_told_to_be_segmented_as_long_as_they_are(stacked, act):
     assert desk.panels.strip.words == ""
 
 
-def test_a_refusal_is_told_as_long_as_it_stands(stacked, tmp_path):
-    desk = stacked
-    stroke(desk, 1, 100, (1,))
+def test_a_refusal_is_told_as_long_as_it_stands(applied, tmp_path):
+    desk = applied
+    desk.bar(1, 100, (1,))
     desk.rest()
     desk.dock.tasks.export(tmp_path / "labels.tif")
     assert "2 of 3 planes" in desk.panels.strip.words
 
-    stroke(desk, 1, 110, (1,))
+    desk.bar(1, 110, (1,))
     assert desk.panels.strip.words == ""
     desk.rest()
 
 
-def test_a_map_is_refused_as_long_as_it_is_not_there(stacked):
-    desk, strip = stacked, stacked.panels.strip
+def test_a_map_is_refused_as_long_as_it_is_not_there(applied):
+    desk, strip = applied, applied.panels.strip
     desk.panels.reuse.buttons["map"].click()
     assert strip.words.startswith("Tick Uncertainty or Probabilities")
     desk.panels.result.uncertainty.setChecked(True)
@@ -63,7 +48,7 @@ def test_a_map_is_refused_as_long_as_it_is_not_there(stacked):
 
     desk.panels.reuse.buttons["map"].click()
     assert "no map of uncertainty of 2 planes" in strip.words
-    stroke(desk, 1, 100, (1,))
+    desk.bar(1, 100, (1,))
     assert strip.words == ""
     desk.rest()
 
@@ -82,8 +67,8 @@ def test_what_went_wrong_is_told_until_it_works_and_only_usable_devices_are_offe
     offered = desk.panels.strip.words.partition("; use ")[2]
     assert all(repr(name) in offered for name in usable_devices())
     assert ("'mps'" in offered) == ("mps" in usable_devices())
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     desk.rest()
     assert desk.work.fitted.features is None
     assert "'cuda:77' cannot be used" in desk.panels.strip.words
@@ -101,19 +86,19 @@ def test_strokes_where_there_is_no_data_are_told_of(desk, pixels):
     framed[:90] = np.nan
     desk.hurry()
     desk.open(framed)
-    stroke(desk, 1, 18)
+    desk.bar(1, 18)
     desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
     assert "painted of class 1 lies" in desk.panels.strip.words
     desk.panels.strip.buttons[-1].click()
-    stroke(desk, 1, 28)
+    desk.bar(1, 28)
     desk.rest()
     assert desk.panels.strip.words == ""
 
-    stroke(desk, 2, 58)
+    desk.bar(2, 58)
     desk.until(lambda: "class 1 and class 2" in desk.panels.strip.words)
-    stroke(desk, 1, 100)
+    desk.bar(1, 100)
     desk.until(lambda: "painted of class 2 lies" in desk.panels.strip.words)
-    stroke(desk, 2, 120)
+    desk.bar(2, 120)
     desk.until(lambda: desk.panels.strip.words == "")
     desk.rest()
 
@@ -127,7 +112,7 @@ def test_strokes_without_data_are_told_of_for_every_image(desk, pixels):
         if desk.work.source.layer.name != name:
             desk.controller.choose_image(desk.viewer.layers[name])
             assert desk.panels.strip.words == ""
-        stroke(desk, 1, 18)
+        desk.bar(1, 18)
         desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
     desk.rest()
 
