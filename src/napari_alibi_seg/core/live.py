@@ -328,12 +328,13 @@ class LiveEngine:
         done = self._trained.done.setdefault(index, {})
         near = partial(distance, visible=request.visible)
         windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
+        temperature = temperature_of(classifier, {})
 
         def classified(window: Window) -> Segmentation:
             result = classifier.predict(channels, window, request.votes)
             if result.probabilities is None:
                 return result
-            probable = calibrated_plane(result.probabilities, temperature_of(classifier, {}))
+            probable = calibrated_plane(result.probabilities, temperature)
             return replace(result, probabilities=probable)
 
         for window, result in zip(windows, in_order(classified, windows), strict=True):
