@@ -10,11 +10,6 @@ from napari_alibi_seg.core.segmentation import segment
 from napari_alibi_seg.gui.parts import ChipState
 
 
-def stroke(desk, value, row):
-    where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)
-    desk.work.scribbles.layer.data_setitem(tuple(where), value)
-
-
 @pytest.fixture
 def large(pixels):
     return np.tile(pixels, (6, 6))
@@ -23,8 +18,8 @@ def large(pixels):
 def test_undo_and_redo_while_a_run_is_in_progress_are_followed(desk, large):
     desk.hurry()
     desk.open(large)
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
     layer, results = desk.work.scribbles.layer, [desk.segmented.copy()]
@@ -32,7 +27,7 @@ def test_undo_and_redo_while_a_run_is_in_progress_are_followed(desk, large):
     def running():
         desk.until(lambda: desk.controller.bridge.busy)
 
-    stroke(desk, 1, 100)
+    desk.bar(1, 100)
     running()
     layer.undo()
     desk.rest()
@@ -53,8 +48,8 @@ def test_undo_and_redo_while_a_run_is_in_progress_are_followed(desk, large):
 def test_another_model_is_taken_while_the_features_of_the_last_are_computed(desk, large):
     desk.open(large)
     chip, models = desk.panels.image.chip, desk.panels.image.models
-    stroke(desk, 1, 18)
-    stroke(desk, 2, 58)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
     desk.until(lambda: chip.state is ChipState.WORKING and "%" in chip.words)
     desk.until(lambda: "Preliminary" in desk.panels.result.facts.text())
 
