@@ -25,11 +25,13 @@ from comparison import print_table
 from methods import SHARED
 from napari_alibi_seg import Micrograph, SegmentationConfig, Segmenter, read_image, read_scribbles
 from napari_alibi_seg.core.assessment import Assessment, GridPixels, StrokeSamples, assessing
+from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.judging import Training
+from napari_alibi_seg.core.segmentation import BLOCK
 from napari_alibi_seg.core.steps import returned
 from napari_alibi_seg.core.suggestions import grid_step
 from napari_alibi_seg.core.vote_calibration import (
@@ -130,8 +132,9 @@ class Judge:
         grid = np.mgrid[: channels.shape[0] : step, : channels.shape[1] : step].reshape(2, -1)
         values = channels.points(*grid)
         shares = votes(classifier.forest, values).astype(np.float32)
-        shown = next(self._segmenter.apply(classifier, image, probabilities=True))[1].probabilities
-        assert shown is not None
+        shown = np.empty((*channels.shape, len(classifier.classes)), np.float32)
+        for window in blocks(channels.shape, BLOCK):
+            shown[window.slices] = classifier.votes(channels, window)
         classes = np.array([info.value for info in classifier.classes])
         truth = read_scribbles(folder / "labels" / path.name, image)[tuple(grid)]
         place = np.where(np.isin(truth, classes), np.searchsorted(classes, truth), -1)
@@ -148,7 +151,7 @@ class Judge:
             training,
             strokes,
             GridPixels(values, shares),
-            shown[:, *grid].T,
+            shown[tuple(grid)],
             place,
             gain,
         )
@@ -214,8 +217,7 @@ def report(drawings: list[Drawing]) -> None:
         assessment = one.assessed(prior)
         found.append(assessment)
         after.append(one.calibration_error(one.seen.votes, assessment.temperature))
-        temperature = prior.for_smoothed(assessment.temperature)
-        shown_after.append(one.calibration_error(one.smoothed, temperature))
+        shown_after.append(one.calibration_error(one.smoothed, smoothed))
     right = [float(one.right(one.seen.votes).mean()) for one in drawings]
     shown_right = [float(one.right(one.smoothed).mean()) for one in drawings]
     told = [a.accuracy.value for a in found]

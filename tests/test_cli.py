@@ -24,8 +24,6 @@ from napari_alibi_seg.cli import main
 from napari_alibi_seg.core.choices import SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.judging import assess, temperature_of
-from napari_alibi_seg.core.vote_calibration import calibrated
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
 FAST = ("--model", "classical")
@@ -185,30 +183,6 @@ def test_segment_writes_fractions_with_intervals_and_areas(folder, capsys):
     scribbles = imread(folder / "scribbles.png")
     strokes = sum(label(scribbles == value, np.ones((3, 3)))[1] for value in (1, 3))
     assert f"({strokes} strokes in 2 classes)" in capsys.readouterr().out
-
-
-def test_calibrated_probabilities_are_votes_under_the_temperature_of_the_strokes(folder):
-    shares, told, saved = folder / "votes.tif", folder / "told.tif", folder / "c.skops"
-    options = ("--save-classifier", str(saved), "--probabilities")
-    assert segment(folder, *FAST, *options, str(shares)) == 0
-    plain = (folder / "out.tif").read_bytes()
-    assert segment(folder, *FAST, *options, str(told), "--calibrated") == 0
-    assert (folder / "out.tif").read_bytes() == plain
-
-    image, classifier = read_image(folder / "image.png"), load_classifier(saved)
-    segmenter = Segmenter(SegmentationConfig("classical"))
-    assessments = assess(segmenter, classifier, image, imread(folder / "scribbles.png"))
-    temperature = temperature_of(classifier, assessments)  # of votes that are smoothed
-    assert temperature not in (1, assessments[()].temperature)
-    expected = calibrated(np.moveaxis(tifffile.imread(shares), 0, -1), temperature)
-    np.testing.assert_array_equal(tifffile.imread(told), np.moveaxis(expected, -1, 0))
-
-
-def test_what_is_to_be_calibrated_must_be_written(folder, capsys):
-    with pytest.raises(SystemExit) as caught:
-        segment(folder, *FAST, "--calibrated")
-    assert caught.value.code == 2
-    assert "--probabilities" in capsys.readouterr().err
 
 
 def test_fractions_never_replace_another_file(folder, capsys):

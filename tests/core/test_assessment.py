@@ -14,7 +14,6 @@ from napari_alibi_seg.core.vote_calibration import (
     DEEP_PRIOR,
     HeldOut,
     calibrated,
-    calibrated_plane,
     expected_calibration_error,
     fit_temperature,
 )
@@ -144,13 +143,6 @@ def test_calibration_keeps_the_order_of_the_classes(temperature):
 
     np.testing.assert_array_equal(probabilities.argmax(axis=1), votes.argmax(axis=1))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-
-
-def test_pixels_without_data_have_no_probability():
-    votes = np.array([[[0.9, 0.0]], [[0.1, 0.0]]], np.float32)  # (K, Y, X)
-    told = calibrated_plane(votes, 0.7)
-    np.testing.assert_array_equal(told[:, 0, 0], calibrated(votes[:, 0, 0], 0.7))
-    assert (told[:, 0, 1] == 0).all()
 
 
 def test_many_strokes_overrule_the_prior_and_few_do_not():

@@ -24,6 +24,7 @@ from napari_alibi_seg.core.classifier_files import load_classifier, save_classif
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.planes import Levels, Plane, Window
+from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 
 TREE = "sklearn.tree._tree.Tree"
 CONFIG = ChannelConfig(components=8, sigmas=(1.0, 2.5))
@@ -195,9 +196,19 @@ def test_painted_pixels_get_their_own_class(classifier, channels, scribbles):
 def test_votes_are_those_of_scikit_learn_to_the_bit(classifier, channels):
     window = Window(0, 0, *channels.shape)
     values = channels.block(window).reshape(150 * 170, -1)
-    expected = classifier.forest.predict_proba(values).astype(np.float32)
-    votes = classifier.predict(channels, window, probabilities=True).probabilities
-    assert np.array_equal(votes.reshape(2, -1).T, expected)
+    expected = classifier.forest.predict_proba(values)
+    assert np.array_equal(classifier.votes(channels, window).reshape(-1, 2), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0, 2])
+def test_probabilities_are_votes_under_the_usual_temperature(classifier, channels, smoothing):
+    window = Window(5, 7, 30, 40)
+    for kind, usual in ((None, CLASSICAL_PRIOR), (classifier.projection, DEEP_PRIOR)):
+        found = replace(classifier, projection=kind, smoothing=smoothing)
+        temperature = usual.smoothed if smoothing else usual.typical
+        votes = found.votes(channels, window).astype(np.float32)
+        told = found.predict(channels, window, probabilities=True).probabilities
+        np.testing.assert_array_equal(np.moveaxis(told, 0, -1), calibrated(votes, temperature))
 
 
 def test_values_beyond_a_byte_are_kept():

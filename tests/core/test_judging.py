@@ -3,11 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core import vote_calibration
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.judging import assess, temperature_of
+from napari_alibi_seg.core.judging import assess
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Assessed, LiveRequest
 from napari_alibi_seg.core.planes import Window
@@ -54,14 +53,3 @@ def test_a_plane_of_which_no_pixel_looked_at_has_data_is_not_assessed(micrograph
     painted = np.zeros(pixels.shape, np.uint8)
     painted[1:20:2, 1::2], painted[101:120:2, 1::2] = 1, 2
     assert assessed(as_micrograph(pixels), painted, replace(QUICK, trees=10)) == {}
-
-
-def test_votes_without_strokes_to_leave_out_have_the_usual_temperature(micrograph, scribbles):
-    for config, usual in (
-        (QUICK, vote_calibration.CLASSICAL_PRIOR),
-        (DEEP, vote_calibration.DEEP_PRIOR),
-    ):
-        classifier = Segmenter(config, "cpu").fit(micrograph, scribbles)
-        assert temperature_of(classifier, {}) == pytest.approx(usual.smoothed)
-        rough = replace(classifier, smoothing=0)
-        assert temperature_of(rough, {}) == usual.typical

@@ -13,7 +13,6 @@ from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.judging import temperature_of
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_blocks import coarse_step, magnified, visible_blocks
 from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
@@ -28,11 +27,10 @@ from napari_alibi_seg.core.live_records import (
     PlaneDone,
 )
 from napari_alibi_seg.core.planes import Levels, Plane, Window
-from napari_alibi_seg.core.segmentation import Segmenter, segment
+from napari_alibi_seg.core.segmentation import segment
 from napari_alibi_seg.core.shrunk import Shrunk, shrinkage
 from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.strokes import same_painted
-from napari_alibi_seg.core.vote_calibration import calibrated_plane
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)
@@ -66,16 +64,14 @@ def test_the_engine_gives_what_segment_gives(request_of, micrograph, scribbles, 
     np.testing.assert_array_equal(painted_by(events, scribbles.shape), expected.labels)
 
 
-def test_the_engine_makes_probabilities_of_the_votes(request_of, micrograph, scribbles):
+def test_final_blocks_have_the_probabilities_that_segment_gives(request_of, micrograph, scribbles):
     events = LiveEngine("cpu").update(replace(request_of(QUICK), votes=True))
-    shown = [event for event in events if isinstance(event, Block) and event.final]
+    shown = [event for event in events if isinstance(event, Block)]
 
-    segmenter = Segmenter(QUICK, "cpu")
-    classifier = segmenter.fit(micrograph, scribbles)
-    [(_, whole)] = segmenter.apply(classifier, micrograph, probabilities=True)
-    probable = calibrated_plane(whole.probabilities, temperature_of(classifier, {}))
+    probable = segment(micrograph, scribbles, QUICK, "cpu").probabilities
+    assert {block.final for block in shown} == {False, True}
     for block in shown:
-        expected = probable[:, *block.window.slices]
+        expected = probable[:, *block.window.slices] if block.final else None
         np.testing.assert_array_equal(block.result.probabilities, expected)
 
 

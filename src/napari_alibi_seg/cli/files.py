@@ -62,12 +62,10 @@ def write(
     drawn: NDArray[Any] | None = None,
     ignored: Collection[int] = (),
     assessments: Mapping[tuple[int, ...], Assessment] | None = None,
-    temperature: float | None = None,
 ) -> list[ClassFraction]:
     """Segment an image plane by plane into a file of labels, and one of probabilities.
 
-    Both are 0 where what is drawn is ignored. Probabilities are shares of votes, unless a
-    temperature is given that calibrates them.
+    Both are 0 where what is drawn is ignored.
 
     Returns
     -------
@@ -78,7 +76,6 @@ def write(
 
     from napari_alibi_seg.core.fractions import class_fractions
     from napari_alibi_seg.core.results import stack_writer
-    from napari_alibi_seg.core.vote_calibration import calibrated_plane
 
     assert image.path is not None
     rows: list[ClassFraction] = []
@@ -87,21 +84,18 @@ def write(
         write_labels = stack.enter_context(
             stack_writer(labels, image, classifier.label_values.dtype)
         )
-        write_votes = None
+        write_shares = None
         if probabilities is not None:
             writer = stack_writer(probabilities, image, np.dtype(np.float32), channels=kinds)
-            write_votes = stack.enter_context(writer)
-        for index, found in segmenter.apply(classifier, image, write_votes is not None):
+            write_shares = stack.enter_context(writer)
+        for index, found in segmenter.apply(classifier, image, write_shares is not None):
             result = found if drawn is None else found.without_painted(drawn[index], ignored)
             write_labels(index, result.labels)
             told = (assessments or {}).get(index)
             name = image.path.name
             rows += class_fractions(name, image, index, result.labels, result.classes, told)
-            if write_votes is not None and result.probabilities is not None:
-                shares = result.probabilities
-                if temperature is not None:
-                    shares = calibrated_plane(shares, temperature)
-                write_votes(index, shares)
+            if write_shares is not None and result.probabilities is not None:
+                write_shares(index, result.probabilities)
     tell(f"segmentation: {labels}")
     if probabilities is not None:
         tell(f"probabilities: {probabilities}")

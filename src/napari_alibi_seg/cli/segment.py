@@ -38,11 +38,6 @@ def add_to(commands: Commands) -> None:
         "--probabilities", type=Path, metavar="P.tif", help="one float32 channel per class"
     )
     command.add_argument(
-        "--calibrated",
-        action="store_true",
-        help="let these be probabilities of being right, not shares of the trees' votes",
-    )
-    command.add_argument(
         "--fractions", type=Path, metavar="F.csv", help="area fractions with intervals, as a table"
     )
     command.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
@@ -54,12 +49,10 @@ def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.classifier_files import save_classifier
     from napari_alibi_seg.core.fractions import write_fractions
-    from napari_alibi_seg.core.judging import assess, temperature_of
+    from napari_alibi_seg.core.judging import assess
     from napari_alibi_seg.core.results import require_tiff_name
     from napari_alibi_seg.core.segmentation import Segmenter
 
-    if options.calibrated and options.probabilities is None:
-        options.misuse("--calibrated goes with --probabilities")
     tiffs = [path for path in (options.output, options.probabilities) if path]
     for path in tiffs:
         require_tiff_name(path)
@@ -73,12 +66,11 @@ def segment(options: argparse.Namespace) -> int:
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")
-        judged = options.fractions or options.calibrated
         strokes = drawn, options.ignore
-        told = assess(segmenter, classifier, image, *strokes) if judged else {}
-        temperature = temperature_of(classifier, told) if options.calibrated else None
-        outputs = options.output, options.probabilities
-        rows = write(segmenter, classifier, image, *outputs, *strokes, told, temperature)
+        told = assess(segmenter, classifier, image, *strokes) if options.fractions else {}
+        rows = write(
+            segmenter, classifier, image, options.output, options.probabilities, *strokes, told
+        )
     if options.fractions:
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)

@@ -11,6 +11,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.smoothing import reach, smoothed
 from napari_alibi_seg.core.strokes import painted_pixels, require_classes
+from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.voting import margin_uncertainty, votes
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features import FeatureIdentity
     from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.planes import Window
+    from napari_alibi_seg.core.vote_calibration import TemperaturePrior
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ class Segmentation:
         (Y, X) class values as painted, 0 where the image has no data; uint8, or uint16 if a value
         needs it.
     probabilities : ndarray or None
-        (K, Y, X) float32 share of the trees' votes, in the order of `classes`, if asked for; 0
+        (K, Y, X) float32 probability of each class, in the order of `classes`, made of the trees'
+        votes by the temperature that is usual for them (`core.vote_calibration`), if asked for; 0
         where the image has no data.
     classes : tuple of ClassInfo
         The K classes.
@@ -273,22 +276,31 @@ class PixelClassifier:
         window : Window
             Rectangle inside the plane.
         probabilities : bool
-            Whether to return the votes beside the labels.
+            Whether to return these beside the labels.
         """
+        share = self.votes(channels, window)
+        labels, probable = self.label_values[share.argmax(axis=-1)], None
+        if probabilities:
+            usual = self.prior.smoothed if self.smoothing else self.prior.typical
+            probable = np.moveaxis(calibrated(share.astype(np.float32), usual), -1, 0)
+        return Segmentation(labels, probable, self.classes).without(channels.missing(window))
+
+    def votes(self, channels: Channels, window: Window) -> NDArray[np.float64]:
+        """Return the (height, width, K) shares of votes in a window, smoothed."""
         around = reach(window, self.smoothing, channels.shape)
         share = votes(self.forest, channels.block(around))
         share = smoothed(share, channels.guide(around), self.smoothing)
-        result = self._decided(share[window.seen_from(around).slices], probabilities)
-        return result.without(channels.missing(window))
+        return share[window.seen_from(around).slices]
 
     def classify(self, values: NDArray[np.float32]) -> Segmentation:
         """Classify (Y, X, F) channel values, each pixel alone, without smoothing."""
-        return self._decided(votes(self.forest, values), False)
+        winner = votes(self.forest, values).argmax(axis=-1)
+        return Segmentation(self.label_values[winner], None, self.classes)
 
-    def _decided(self, share: NDArray[np.float64], probabilities: bool) -> Segmentation:
-        winner = share.argmax(axis=-1)
-        shares = np.moveaxis(share, -1, 0).astype(np.float32) if probabilities else None
-        return Segmentation(self.label_values[winner], shares, self.classes)
+    @property
+    def prior(self) -> TemperaturePrior:
+        """What makes probabilities of votes of its kind of channels."""
+        return CLASSICAL_PRIOR if self.projection is None else DEEP_PRIOR
 
     @property
     def label_values(self) -> NDArray[np.unsignedinteger[Any]]:

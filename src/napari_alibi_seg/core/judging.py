@@ -18,7 +18,6 @@ from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.steps import returned
 from napari_alibi_seg.core.strokes import painted_without, stroke_pieces
 from napari_alibi_seg.core.suggestions import grid_step
-from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.segmentation import Segmenter
-    from napari_alibi_seg.core.vote_calibration import TemperaturePrior
 
 _TREES = 40
 _SIDE = 256
@@ -141,8 +139,7 @@ def assessing_plane(
     if not counted.any():
         return None
     seen = GridPixels(values[counted], shares[counted])
-    prior = _prior(training.classifier)
-    return (yield from assessing(strokes, seen, training.fit, prior))
+    return (yield from assessing(strokes, seen, training.fit, training.classifier.prior))
 
 
 def assess(
@@ -188,25 +185,6 @@ def assess(
             found[index] = assessment
         segmenter.progress("assessment", done, len(channels))
     return found
-
-
-def temperature_of(classifier: PixelClassifier, assessments: Mapping[Index, Assessment]) -> float:
-    """Return what makes probabilities of a classifier's votes: by its strokes, or the usual one.
-
-    Parameters
-    ----------
-    classifier : PixelClassifier
-        Whose votes they are, smoothed as it smoothes them.
-    assessments : mapping
-        From `assess`; all are of the same strokes, so they say the same.
-    """
-    known, prior = next(iter(assessments.values()), None), _prior(classifier)
-    temperature = prior.typical if known is None else known.temperature
-    return prior.for_smoothed(temperature) if classifier.smoothing else temperature
-
-
-def _prior(classifier: PixelClassifier) -> TemperaturePrior:
-    return CLASSICAL_PRIOR if classifier.projection is None else DEEP_PRIOR
 
 
 def _every(channels: PixelChannels, step: int, window: Window) -> NDArray[np.float32]:

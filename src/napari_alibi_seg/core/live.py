@@ -1,9 +1,9 @@
 """The engine behind live painting: ask for what should be on the screen, take what comes.
 
 It computes what `Segmenter` computes, byte for byte, in another order: what is visible comes
-first, and coarse before fine; and it makes probabilities of the votes. Between requests it keeps
-features, channels and the forest, so a new stroke pays only for what it changes. A request is
-abandoned by closing its generator; the next one goes on where it stopped.
+first, and coarse before fine. Between requests it keeps features, channels and the forest, so a
+new stroke pays only for what it changes. A request is abandoned by closing its generator; the next
+one goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from napari_alibi_seg.core.classifier import (
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import training_forest
 from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.judging import Training, temperature_of
+from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.live_blocks import (
     coarse_step,
     distance,
@@ -44,7 +44,6 @@ from napari_alibi_seg.core.live_records import Block, Fitted, Growing, PlaneDone
 from napari_alibi_seg.core.smoothing import reach
 from napari_alibi_seg.core.steps import mapped
 from napari_alibi_seg.core.strokes import look_at_strokes, same_painted
-from napari_alibi_seg.core.vote_calibration import calibrated_plane
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
@@ -328,15 +327,7 @@ class LiveEngine:
         done = self._trained.done.setdefault(index, {})
         near = partial(distance, visible=request.visible)
         windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
-        temperature = temperature_of(classifier, {})
-
-        def classified(window: Window) -> Segmentation:
-            result = classifier.predict(channels, window, request.votes)
-            if result.probabilities is None:
-                return result
-            probable = calibrated_plane(result.probabilities, temperature)
-            return replace(result, probabilities=probable)
-
+        classified = partial(classifier.predict, channels, probabilities=request.votes)
         for window, result in zip(windows, in_order(classified, windows), strict=True):
             painted = request.scribbles[index][window.slices]
             shown = result.without_painted(painted, request.ignored)

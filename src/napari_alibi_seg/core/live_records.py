@@ -47,7 +47,7 @@ class LiveRequest:
     predict : bool
         False stops once the features are there.
     votes : bool
-        Whether blocks carry probabilities.
+        Whether final blocks carry probabilities; coarse ones never do.
     generation : int
         Grows with every change of anything but `planes` and `visible`.
     advise : bool

@@ -159,7 +159,7 @@ class Segmenter:
         image : Micrograph
             Of the kind the classifier was trained on.
         probabilities : bool
-            Whether segmentations carry the votes.
+            Whether segmentations carry probabilities.
 
         Yields
         ------
@@ -289,9 +289,9 @@ def segment(
     classifier = segmenter.fit(image, scribbles)
     planes = [result for _, result in segmenter.apply(classifier, image, probabilities=True)]
     labels = np.stack([plane.labels for plane in planes]).reshape(image.label_shape)
-    votes = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
-    votes = votes.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
-    return Segmentation(labels, votes, classifier.classes)
+    shares = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
+    shares = shares.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
+    return Segmentation(labels, shares, classifier.classes)
 
 
 def _scale_of(classifier: PixelClassifier) -> int:

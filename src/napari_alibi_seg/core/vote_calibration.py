@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,10 +39,6 @@ class TemperaturePrior:
     typical: float
     smoothed: float
     spread: float
-
-    def for_smoothed(self, temperature: float) -> float:
-        """Return the temperature of smoothed votes, given that of the votes before."""
-        return temperature * self.smoothed / self.typical
 
 
 DEEP_PRIOR = TemperaturePrior(0.64, 0.71, 0.2)
@@ -111,13 +106,6 @@ def calibrated(votes: NDArray[np.float32], temperature: float) -> NDArray[np.flo
     return probabilities
 
 
-def calibrated_plane(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Turn the votes of a plane, (K, Y, X), into probabilities; 0 stays where it has no data."""
-    probabilities = calibrated(np.moveaxis(votes, 0, -1), temperature)  # (Y, X, K)
-    probabilities[~votes.any(axis=0)] = 0
-    return np.moveaxis(probabilities, -1, 0)
-
-
 def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
     """Find the temperature that strokes left out ask for, held back by what is usual.
 
@@ -125,6 +113,8 @@ def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
     two either way, because strokes are painted where things are plain. So each stroke counts as
     one observation against the prior.
     """
+    from scipy.optimize import minimize_scalar  # only now, not when the window opens
+
     weights, strokes = held_out.weights, len(np.unique(held_out.strokes))
     rows = np.arange(len(held_out.truth))
 
