@@ -82,7 +82,7 @@ def train_forest(
         Whether the planes are of several images.
     """
     work = training_forest(config, samples, projection, several)
-    return returned(mapped(work, lambda done: progress("training", done, config.trees)))
+    return _grown(work, config.trees, progress)
 
 
 def training_forest(
@@ -104,7 +104,7 @@ def training_forest(
         channels += filter_channels(colours, *filters)
         vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
         bound = None if several else partial(boundary_pixels, channels)
-    return _growing(
+    return growing_forest(
         samples,
         config.trees,
         config.seed,
@@ -121,14 +121,24 @@ def fit_forest(
     trees: int,
     seed: int,
     progress: Progress = silent,
+    **options: Any,
+) -> PixelForest:
+    """Fit a forest; see `growing_forest`, which has the same parameters but for `progress`."""
+    return _grown(growing_forest(samples, trees, seed, **options), trees, progress)
+
+
+def growing_forest(
+    samples: Sequence[PixelSamples],
+    trees: int,
+    seed: int,
     *,
     kind: Forest = Forest.EXTRA_TREES,
     deep: int = 0,
     vary: Vary | None = None,
     bound: Bound | None = None,
     classical_trees: float = 0.0,
-) -> PixelForest:
-    """Fit a forest with balanced class weights on the samples of one or more planes.
+) -> Generator[int, None, PixelForest]:
+    """Fit a forest with balanced class weights on the samples of one or more planes, in steps.
 
     Parameters
     ----------
@@ -136,8 +146,6 @@ def fit_forest(
         At least two classes among them.
     trees, seed : int
         Of the forest.
-    progress : callable
-        Told after every few trees.
     kind : Forest
         How the trees are grown.
     deep : int
@@ -152,70 +160,62 @@ def fit_forest(
         Share of the trees, 0 to below 1, that split on classical channels alone if there are deep
         ones, so that deep features which mislead are outvoted.
 
+    Yields
+    ------
+    int
+        How many trees there are.
+
     Raises
     ------
     ScribbleError
         If fewer than two classes are painted.
     """
-    work = _growing(
-        samples,
-        trees,
-        seed,
-        kind=kind,
-        deep=deep,
-        vary=vary,
-        bound=bound,
-        classical_trees=classical_trees,
-    )
-    return returned(mapped(work, lambda done: progress("training", done, trees)))
-
-
-def _growing(
-    samples: Sequence[PixelSamples],
-    trees: int,
-    seed: int,
-    *,
-    kind: Forest,
-    deep: int,
-    vary: Vary | None,
-    bound: Bound | None,
-    classical_trees: float,
-) -> Generator[int, None, PixelForest]:
     values = np.concatenate([some.values for some in samples])
     labels = np.concatenate([some.labels for some in samples])
-    classes = require_two_classes(labels)
-    forest = _KINDS[kind](random_state=seed, warm_start=True)
-    classical, count = clone(forest), int(classical_trees * trees) if deep else 0
+    require_two_classes(labels)
     random = np.random.default_rng(seed)
-
-    def grow(
-        growing: PixelForest, start: int, stop: int, before: int = 0
-    ) -> Generator[int, None, PixelForest]:
-        # A few trees at a time are the same trees, but the balance must then be told as numbers.
-        balance = compute_class_weight("balanced", classes=classes, y=labels)
-        growing.set_params(class_weight=dict(zip(classes.tolist(), balance.tolist(), strict=True)))
-        step = max(_GROWN_AT_ONCE // len(labels), 1)
-        for begun in range(start, stop, _TREES_AT_ONCE):
-            seen = vary(values, random) if vary else values
-            end = min(begun + _TREES_AT_ONCE, stop)
-            for done in [*range(begun + step, end, step), end]:
-                growing.set_params(n_estimators=done).fit(seen, labels)
-                yield before + done
-        return growing
-
-    first = min(_TREES_AT_ONCE, trees - count)
-    yield from grow(forest, 0, first)
+    forest = _KINDS[kind](random_state=seed, warm_start=True)
+    classical = clone(forest)
+    everywhere = trees - (int(classical_trees * trees) if deep else 0)
+    first = min(_TREES_AT_ONCE, everywhere)
+    yield from _grow(forest, range(first), values, labels, vary, random)
     if bound and first < trees:
         added = _unmistaken(bound(values, labels, random), forest)
         values = np.concatenate([values, added.values])
         labels = np.concatenate([labels, added.labels])
-    if first < trees - count:
-        yield from grow(forest, first, trees - count)
-    if count:
+    yield from _grow(forest, range(first, everywhere), values, labels, vary, random)
+    if everywhere < trees:
         values[:, :deep] = 0.0  # no tree splits on a constant
-        others = yield from grow(classical, 0, count, trees - count)
-        forest.estimators_ += others.estimators_
+        others = _grow(classical, range(trees - everywhere), values, labels, vary, random)
+        yield from mapped(others, everywhere.__add__)
+        forest.estimators_ += classical.estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
+
+
+def _grow(
+    forest: PixelForest,
+    numbers: range,
+    values: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    vary: Vary | None,
+    random: np.random.Generator,
+) -> Generator[int, None, None]:
+    """Add the trees of these numbers to a forest; yields how many it has."""
+    # A few trees at a time are the same trees, but the balance must then be told as numbers.
+    classes = np.unique(labels)
+    balance = compute_class_weight("balanced", classes=classes, y=labels)
+    forest.set_params(class_weight=dict(zip(classes.tolist(), balance.tolist(), strict=True)))
+    step = max(_GROWN_AT_ONCE // len(labels), 1)
+    for begun in numbers[::_TREES_AT_ONCE]:
+        seen = vary(values, random) if vary else values
+        end = min(begun + _TREES_AT_ONCE, numbers.stop)
+        for done in [*range(begun + step, end, step), end]:
+            forest.set_params(n_estimators=done).fit(seen, labels)
+            yield done
+
+
+def _grown(work: Generator[int, None, PixelForest], trees: int, progress: Progress) -> PixelForest:
+    return returned(mapped(work, lambda done: progress("training", done, trees)))
 
 
 def _unmistaken(pixels: BoundaryPixels, forest: PixelForest) -> BoundaryPixels:
