@@ -21,9 +21,11 @@ from skimage.io import imread, imsave
 
 from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter, read_image
 from napari_alibi_seg.cli import main
-from napari_alibi_seg.core.choices import SIGMAS_3D
+from napari_alibi_seg.core.choices import DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.project import ImageFile, Project, Strokes, content_hash
+from napari_alibi_seg.core.project_files import save_project
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
 FAST = ("--model", "classical")
@@ -339,6 +341,8 @@ def test_scribbles_may_lie_in_one_hdf5_file_with_the_image(folder):
         ("--channels", "red"),
         ("--spacing", "0"),
         ("--spacing", "wide"),
+        ("--smoothing", "-1"),
+        ("--smoothing", "33"),
     ],
 )
 def test_rubbish_in_an_option_is_wrong_usage(folder, capsys, option):
@@ -458,6 +462,25 @@ def test_images_of_one_name_are_refused_by_that_name(folder, classifier, capsys)
     images = [str(folder / "scribbles.png"), str(folder / "image.png"), str(folder / "sub")]
     assert main(["apply", str(classifier), *images, "--output", str(folder / "r")]) == 7
     assert "the same name, image.png," in capsys.readouterr().err
+
+
+def test_classes_that_teach_nothing_are_told(folder, capsys):
+    assert segment(folder, *FAST, "--ignore", "2,45", "--trees", "2") == 0
+    assert "--ignore names class 2, 45; painted are only 1, 3." in capsys.readouterr().err
+
+    scribbles, pixels = imread(folder / "scribbles.png"), imread(folder / "image.png")
+    scribbles[90:] = np.arange(4, 10)[np.arange(120) // 20]
+    imsave(folder / "scribbles.png", scribbles, check_contrast=False)
+    tifffile.imwrite(folder / "holes.tif", np.where(scribbles > 3, np.nan, pixels))
+    assert segment(folder, *FAST, "--ignore", "4", "--trees", "2", image="holes.tif") == 0
+    told = capsys.readouterr().err
+    assert "class 5, 6, 7 and 2 more lies where the image has no data" in told
+    assert "--ignore" not in told
+
+
+def test_that_all_but_one_class_is_ignored_is_told(folder, capsys):
+    assert segment(folder, *FAST, "--ignore", "1") == 4
+    assert "only class 3 is painted that is not ignored" in capsys.readouterr().err
 
 
 def test_strokes_where_there_is_no_data_are_told_so(folder, capsys):
@@ -595,8 +618,9 @@ def test_features_never_replace_a_file_and_say_so_before_the_work(folder, capsys
 
 def test_a_file_where_the_folder_of_results_should_be_is_told(folder, classifier, capsys):
     image = str(folder / "image.png")
-    assert main(["apply", str(classifier), image, "--output", image]) == 7
-    assert "a file lies where a folder is needed" in capsys.readouterr().err
+    for command in (["apply", str(classifier), image], ["demo", "--device", "no device"]):
+        assert main([*command, "--output", image]) == 7
+        assert "a file lies where a folder is needed" in capsys.readouterr().err
 
 
 def test_filters_alone_are_no_features(folder, capsys):
@@ -604,6 +628,23 @@ def test_filters_alone_are_no_features(folder, capsys):
         main(["features", str(folder / "image.png"), "--output", "f.zarr", "--model", "classical"])
     assert caught.value.code == 2
     assert "classical stands for no features; name a model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["classical+flips", "+blank", "alibi-dinov2-s14+blank+flips"])
+def test_a_remedy_is_one_and_of_a_model(folder, capsys, model):
+    assert segment(folder, "--model", model) == 5
+    told = capsys.readouterr().err
+    assert f"{model!r} is not one model with one remedy" in told
+    assert "use a name like alibi-dinov2-s14+flips, or classical alone" in told
+
+
+def test_what_an_output_would_replace_is_told(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for output in ("image.png", "."):
+        assert main(["features", "image.png", "--output", output]) == 7
+        assert f"{output} is an input, or a folder with one" in capsys.readouterr().err
+    assert segment(folder, *FAST, "--probabilities", str(folder / "out.tif")) == 7
+    assert "out.tif is the name of two results" in capsys.readouterr().err
 
 
 def test_models_lists_every_name_without_a_network(capsys):
@@ -830,7 +871,7 @@ def test_features_never_replace_a_folder_that_holds_the_image(folder, monkeypatc
     plate.create_array("well", data=imread(folder / "image.png"))
     monkeypatch.chdir(folder)
     assert main(["features", "plate.zarr/well", "--output", "plate.zarr"]) == 7
-    assert "a folder of one" in capsys.readouterr().err
+    assert "a folder with one" in capsys.readouterr().err
     assert (folder / "plate.zarr/well/zarr.json").exists()
 
 
@@ -843,3 +884,16 @@ def test_options_that_mean_nothing_to_a_project_are_wrong_usage(capsys, option):
         main(["apply", "p.alibi", *option])
     assert stopped.value.code == 2
     assert "knows how its image is read" in capsys.readouterr().err
+
+
+def test_a_project_whose_model_has_gone_asks_for_it_and_takes_it(folder, capsys):
+    file = ImageFile(folder / "image.png")
+    image = file.read()
+    strokes = Strokes.of(image, imread(folder / "scribbles.png"))
+    config = SegmentationConfig(str(folder / "gone.safetensors"), scale=1, trees=5)
+    project = Project(strokes, (), frozenset(), config, file, content_hash(image))
+    save_project(project, folder / "p.alibi")
+    assert main(["apply", str(folder / "p.alibi")]) == 5
+    assert "if it lies elsewhere now, say where with --model" in capsys.readouterr().err
+    assert main(["apply", str(folder / "p.alibi"), "--model", DEFAULT_MODEL]) == 0
+    assert set(np.unique(tifffile.imread(folder / "p_labels.tif"))) == {1, 3}

@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--model",
         metavar="M",
-        help="where the classifier's backbone lies, if it moved",
+        help="where the model of the classifier or project lies, if it moved",
     )
     add_device_option(command)
     add_image_options(command)
@@ -62,7 +62,10 @@ def apply(options: argparse.Namespace) -> int:
             options.misuse("a project knows how its image is read, and is segmented here")
         return apply_project(options)
     if not options.images or options.output is None:
-        options.misuse("a classifier needs images and --output")
+        options.misuse(
+            "a classifier needs images and --output; the name of a project ends in "
+            f"{PROJECT_SUFFIX}"
+        )
     if options.output.suffix.lower() != ".zarr":
         if options.cluster:
             options.misuse("--cluster is for one image and an --output that ends in .zarr")

@@ -6,6 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_alibi_seg.cli.files import require_free
 from napari_alibi_seg.cli.options import add_command, add_device_option
 from napari_alibi_seg.cli.terminal import Bars, tell
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "demo", demo)
-    command.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
+    command.add_argument(
+        "--output", type=Path, default=Path("demo"), metavar="DIR", help="(default %(default)s)"
+    )
     add_device_option(command)
     command.add_argument("--show", action="store_true", help="open the result in napari")
 
@@ -32,6 +35,8 @@ def demo(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import replacing
 
+    labels, picture = options.output / "segmentation.tif", options.output / "overlay.png"
+    require_free([], [labels, picture])
     with as_file(files("napari_alibi_seg") / "samples") as samples:
         image = read_image(samples / "superalloy.png")
         scribbles = read_scribbles(samples / "superalloy_scribbles.png", image)
@@ -39,7 +44,6 @@ def demo(options: argparse.Namespace) -> int:
         segmenter = Segmenter(device=options.device, progress=bars)
         classifier = segmenter.fit(image, scribbles, _classes())
         [(index, result)] = segmenter.apply(classifier, image)
-    labels, picture = options.output / "segmentation.tif", options.output / "overlay.png"
     with stack_writer(labels, image, result.labels.dtype) as write:
         write(index, result.labels)
     with replacing(picture) as aside:

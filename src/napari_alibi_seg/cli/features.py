@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "features", features)
-    command.add_argument("image", type=Path, metavar="IMAGE")
-    command.add_argument("--output", type=Path, required=True, metavar="F.zarr")
+    command.add_argument("image", type=Path, metavar="IMAGE", help="a plane or a stack of planes")
+    command.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="F.zarr",
+        help="a new folder, or one that the same command began",
+    )
     add_cluster_option(command, "compute the planes on this dask cluster")
     add_image_options(command)
     add_model_options(command)

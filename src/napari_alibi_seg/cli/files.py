@@ -6,8 +6,8 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.terminal import tell
-from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.cli.terminal import say, tell
+from napari_alibi_seg.core.errors import NO_DATA, OutputError
 
 if TYPE_CHECKING:
     import argparse
@@ -51,6 +51,28 @@ def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> ND
 
     axes, dataset = options.scribbles_axes, options.scribbles_dataset
     return read_scribbles(path, image, axes=axes, dataset=dataset)
+
+
+def tell_what_taught_nothing(
+    classifier: PixelClassifier, drawings: Sequence[NDArray[Any]], ignored: Collection[int]
+) -> None:
+    """Tell of classes to ignore that are not painted, and of those painted only on no data."""
+    from napari_alibi_seg.core.naming import first_few
+    from napari_alibi_seg.core.strokes import painted_pixels
+
+    def named(classes: Collection[int]) -> str:
+        return first_few([str(value) for value in sorted(classes)])
+
+    painted: set[int] = set()
+    for drawn in drawings:
+        for plane in drawn.reshape(-1, *drawn.shape[-2:]):
+            painted.update(plane[painted_pixels(plane)].tolist())
+    unpainted = set(ignored) - painted
+    if unpainted:
+        say(f"--ignore names class {named(unpainted)}; painted are only {named(painted)}.")
+    lost = painted - set(ignored) - {info.value for info in classifier.classes}
+    if lost:
+        say(f"what is painted of class {named(lost)} {NO_DATA}; paint where there is some.")
 
 
 def write(
@@ -130,16 +152,19 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     """
     from napari_alibi_seg.core.writing import require_writable
 
-    taken: set[Path] = set()
     # An OME-Zarr that is written replaces all that lay in its folder.
-    for path in inputs:
-        taken |= {path.resolve(), *path.resolve().parents}
+    sources = {place for path in inputs for place in (path.resolve(), *path.resolve().parents)}
+    written: set[Path] = set()
     for path in outputs:
         place = path.resolve()
-        if place in taken:
+        if place in sources:
             raise OutputError(
-                f"{path} would be written twice, or over an input or a folder of one; choose "
+                f"{path} is an input, or a folder with one, and would be written over; choose "
                 "another name."
             )
-        taken |= {place, *place.parents}
+        if place in written:
+            raise OutputError(
+                f"{path} is the name of two results, or of a folder with one; choose another name."
+            )
+        written |= {place, *place.parents}
         require_writable(path)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.options import add_command
 from napari_alibi_seg.cli.terminal import tell
+from napari_alibi_seg.core.choices import CLASSICAL
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +26,7 @@ def models(_: argparse.Namespace) -> int:
 
     for name, entry in MODELS.items():
         tell(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")
+    tell(f"{CLASSICAL:30} {'':14} {'':22} no deep features, pixel filters alone")
     tell(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
     tell(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
     tell(f"{'<any>+flips, <any>+blank':30} {'':14} {'':22} with a remedy of positional bias")

@@ -147,8 +147,7 @@ def _add_forest_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--smoothing",
-        type=int,
-        choices=SMOOTHING_RADII,
+        type=partial(_whole, SMOOTHING_RADII),
         default=SMOOTHING,
         metavar="R",
         help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "

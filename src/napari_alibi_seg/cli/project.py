@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import require_free, require_new
 from napari_alibi_seg.cli.terminal import Bars, tell
+from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.naming import FRACTIONS, LABELS
 
 if TYPE_CHECKING:
     import argparse
+
+    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.project import Project
+    from napari_alibi_seg.core.segmentation import Segmenter
 
 
 def apply_project(options: argparse.Namespace) -> int:
@@ -36,7 +42,7 @@ def apply_project(options: argparse.Namespace) -> int:
     values, scribbles, rows = project.strokes.values, project.strokes.array(), []
     with Bars() as bars, stack_writer(target, image, np.dtype(values.dtype)) as write:
         segmenter = Segmenter(config, options.device, progress=bars)
-        classifier = project.fit(segmenter, image)
+        classifier = _fitted(project, segmenter, image, options.model)
         told = assess(segmenter, classifier, image, scribbles, project.ignored)
         for index, labels in project.segment(segmenter, classifier, image):
             write(index, labels)
@@ -44,3 +50,17 @@ def apply_project(options: argparse.Namespace) -> int:
     write_fractions(table, rows)
     tell(f"segmentation: {target}\nfractions: {table}")
     return 0
+
+
+def _fitted(
+    project: Project, segmenter: Segmenter, image: Micrograph, model: str | None
+) -> PixelClassifier:
+    try:
+        return project.fit(segmenter, image)
+    except ModelError as error:
+        if model is not None:
+            raise
+        raise ModelError(
+            f"{error} The project was painted with this model; if it lies elsewhere now, say where "
+            "with --model."
+        ) from error

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import read, read_drawn, require_free, write
+from napari_alibi_seg.cli.files import (
+    read,
+    read_drawn,
+    require_free,
+    tell_what_taught_nothing,
+    write,
+)
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -27,9 +33,13 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "segment", segment)
-    command.add_argument("image", type=Path, metavar="IMAGE")
+    command.add_argument("image", type=Path, metavar="IMAGE", help="a plane or a stack of planes")
     command.add_argument(
-        "--scribbles", type=Path, required=True, metavar="FILE", help="0 = not painted"
+        "--scribbles",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="an image of whole numbers: 0 = not painted, 1 and more for the classes",
     )
     command.add_argument(
         "--output", type=Path, required=True, metavar="OUT.tif", help="labels, as painted"
@@ -63,6 +73,7 @@ def segment(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(image, drawn, ignored=options.ignore)
+        tell_what_taught_nothing(classifier, [drawn], options.ignore)
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")

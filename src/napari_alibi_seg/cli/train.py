@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import read, read_drawn, require_free
+from napari_alibi_seg.cli.files import read, read_drawn, require_free, tell_what_taught_nothing
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -52,6 +52,8 @@ def train(options: argparse.Namespace) -> int:
     ]
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
-        save_classifier(segmenter.fit(images, drawings, ignored=options.ignore), options.output)
+        classifier = segmenter.fit(images, drawings, ignored=options.ignore)
+        save_classifier(classifier, options.output)
+        tell_what_taught_nothing(classifier, drawings, options.ignore)
     tell(f"classifier: {options.output}")
     return 0

@@ -185,8 +185,8 @@ def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> P
     return PixelSamples(channels.points(rows, columns), scribbles[rows, columns])
 
 
-def require_two_classes(painted: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """Return the sorted class values among painted values, or explain why they do not do.
+def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[int] = ()) -> None:
+    """Explain why painted values, without those that are ignored, do not do, if so.
 
     Raises
     ------
@@ -197,10 +197,10 @@ def require_two_classes(painted: NDArray[np.integer[Any]]) -> NDArray[np.integer
     require_classes(values)
     if values.size < 2:
         found = f"only class {values[0]} is painted" if values.size else "nothing is painted yet"
+        found += " that is not ignored" if ignored else ""
         raise ScribbleError(
             f"A segmentation needs two classes, but {found}; paint a stroke in each of two or more."
         )
-    return values
 
 
 @dataclass(frozen=True)

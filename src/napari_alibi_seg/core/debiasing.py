@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from napari_alibi_seg.core.checkpoints import load_backbone
-from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
+from napari_alibi_seg.core.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,11 +51,16 @@ def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]
     Raises
     ------
     ModelError
-        See `load_backbone`.
+        See `load_backbone`; or if more or less than one model with one remedy is named.
     """
     if not name.endswith(REMEDIES):
         return load_backbone(name)
     bare, _, remedy = name.rpartition("+")
+    if bare in ("", CLASSICAL) or bare.endswith(REMEDIES):
+        raise ModelError(
+            f"{name!r} is not one model with one remedy of positional bias, which only deep "
+            f"features have; use a name like {DEFAULT_MODEL}{REMEDIES[0]}, or {CLASSICAL} alone."
+        )
     backbone, identity = load_backbone(bare)
     model = debiased(backbone, Debiasing(remedy)).eval()
     return model, replace(identity, name=name, weights=f"{identity.weights}+{remedy}")

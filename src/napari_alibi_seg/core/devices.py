@@ -31,9 +31,9 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return torch.device(usable_devices()[1])
     try:
+        if str(name).partition(":")[0] not in _TYPES:
+            raise RuntimeError("there is no device of that name")
         device = torch.device(name)
-        if device.type not in _TYPES:
-            raise RuntimeError("it is of another type")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]

@@ -98,8 +98,8 @@ class Ledger:
         with writing(self.result):
             if self.result.exists() and not self._plan.exists():
                 raise OutputError(
-                    f"{self.result} exists and no record beside it tells what it is; choose "
-                    "another name, or delete it."
+                    f"{self.result} is there already, but no record beside it tells that it is a "
+                    "result to be finished; choose another name."
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
             try:

@@ -80,8 +80,13 @@ def beside(image: Path | None, name: str, ending: str) -> Path:
 
 def listed(paths: Sequence[Path], most: int = 3) -> str:
     """Return the names of a few files, and how many more there are."""
-    names = ", ".join(path.name for path in paths[:most])
-    return names if len(paths) <= most else f"{names} and {len(paths) - most} more"
+    return first_few([path.name for path in paths], most)
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """Return a few names, and how many more there are."""
+    few = ", ".join(names[:most])
+    return few if len(names) <= most else f"{few} and {len(names) - most} more"
 
 
 def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:

@@ -327,7 +327,7 @@ def _painted(
             "there is some."
         )
     values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
-    require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]))
+    require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]), ignored)
     return [some for some in by_image if some]
 
 
