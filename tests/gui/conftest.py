@@ -75,7 +75,7 @@ class Desk:
         def still():
             waiting = [self.work.scribbles, self.work.result] if self.work else []
             waiting = any(part.pending for part in (self.controller.watch, *waiting))
-            return not (waiting or self.controller.bridge.busy or self.dock.tasks.busy)
+            return not (waiting or self.controller.bridge.busy or self.dock.background.busy)
 
         self.until(still)
 

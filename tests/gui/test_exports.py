@@ -35,12 +35,12 @@ def paint(desk):
 def written(desk, act, *arguments):
     act(*arguments)
     desk.until(lambda: "Written" in desk.panels.strip.words)
-    desk.until(lambda: desk.dock.tasks._worker is None)
+    desk.until(lambda: not desk.dock.background.busy)
 
 
 def exported_size(desk, tmp_path):
-    written(desk, desk.dock.tasks.export, tmp_path / "out.tif")
-    written(desk, desk.dock.tasks.export_scribbles, tmp_path / "scribbles.tif")
+    written(desk, desk.dock.exports.export, tmp_path / "out.tif")
+    written(desk, desk.dock.exports.export_scribbles, tmp_path / "scribbles.tif")
     size = read_image(tmp_path / "out.tif").pixel_size
     assert read_image(tmp_path / "scribbles.tif").pixel_size == size
     return size
@@ -105,12 +105,12 @@ def test_a_pixel_size_comes_back_with_a_project_on_an_image_that_has_none(quick,
     quick.until(lambda: quick.work is not None)
     layer.scale, layer.units = (4, 5), ("nm", "nm")
     paint(quick)
-    written(quick, quick.dock.tasks.save_project, tmp_path / "p.alibi")
+    written(quick, quick.dock.exports.save_project, tmp_path / "p.alibi")
     layer.scale, layer.units = (1, 1), ("pixel", "pixel")
     painted = quick.painted.copy()
 
-    quick.dock.tasks.open_project(tmp_path / "p.alibi")
-    quick.until(lambda: quick.dock.tasks._worker is None)
+    quick.dock.reuse.open_project(tmp_path / "p.alibi")
+    quick.until(lambda: not quick.dock.background.busy)
     quick.rest()
 
     np.testing.assert_array_equal(quick.painted, painted)
@@ -149,7 +149,7 @@ def test_an_export_never_replaces_its_image(quick, pixels, tmp_path):
     quick.viewer.open(path, plugin="napari")
     quick.until(lambda: quick.work is not None)
     paint(quick)
-    quick.dock.tasks.export(path)
+    quick.dock.exports.export(path)
     quick.until(lambda: "choose another name" in quick.panels.strip.words)
     assert path.read_bytes() == before
 
@@ -171,7 +171,7 @@ def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixel
     quick.controller.apply_to_stack()
     quick.until(lambda: not quick.work.result.unmapped("probabilities"))
     quick.rest()
-    written(quick, quick.dock.tasks.export_map, tmp_path / "p.tif", "probabilities")
+    written(quick, quick.dock.exports.export_map, tmp_path / "p.tif", "probabilities")
 
     shares = tifffile.imread(tmp_path / "p.tif")  # (planes, classes, Y, X)
     assert shares.shape == (2, 2, *pixels.shape)
@@ -183,14 +183,14 @@ def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixel
     quick.until(lambda: not quick.work.result.unmapped("uncertainty"))
     quick.rest()
     quick.panels.strip.say("")
-    written(quick, quick.dock.tasks.export_map, tmp_path / "u.tif", "uncertainty")
+    written(quick, quick.dock.exports.export_map, tmp_path / "u.tif", "uncertainty")
     leading = np.sort(shares, axis=1)
     expected = 1 - (leading[:, -1] - leading[:, -2])
     np.testing.assert_allclose(tifffile.imread(tmp_path / "u.tif"), expected, atol=1e-5)
 
 
 def exported_table(desk, path):
-    written(desk, desk.dock.tasks.export_fractions, path)
+    written(desk, desk.dock.exports.export_fractions, path)
     return pandas.read_csv(path)
 
 
@@ -245,7 +245,7 @@ def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):
     paint(quick)
     coarse = Block((), Window(0, 0, 1, 1), Segmentation(np.ones((1, 1), np.uint8), None, ()), False)
     quick.controller.hear(coarse)
-    quick.dock.tasks.export_fractions(tmp_path / "f.csv")
+    quick.dock.exports.export_fractions(tmp_path / "f.csv")
     assert "wait" in quick.panels.strip.words
     assert not (tmp_path / "f.csv").exists()
 
@@ -253,11 +253,11 @@ def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):
 def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixels, tmp_path):
     quick.open(pixels)
     paint(quick)
-    written(quick, quick.dock.tasks.save, tmp_path / "c.skops")
+    written(quick, quick.dock.exports.save, tmp_path / "c.skops")
     quick.viewer.layers.clear()
     quick.rest()
     quick.open(pixels[::-1].copy())
-    quick.dock.tasks.load(tmp_path / "c.skops")
+    quick.dock.reuse.load(tmp_path / "c.skops")
     quick.until(lambda: bool(quick.work.result.finished))
     quick.rest()
 

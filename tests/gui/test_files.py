@@ -34,7 +34,7 @@ def painted_desk(desk, pixels, tmp_path):
 
 def done(desk, words):
     desk.until(lambda: words in desk.panels.strip.words)
-    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.until(lambda: not desk.dock.background.busy)
 
 
 def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
@@ -93,13 +93,13 @@ def test_a_damaged_session_is_set_aside_and_painting_goes_on(painted_desk):
 def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels):
     desk = painted_desk
     before = desk.segmented.copy()
-    desk.dock.tasks.save(tmp_path / "c.skops")
+    desk.dock.exports.save(tmp_path / "c.skops")
     done(desk, "Written")
     desk.viewer.layers.clear()
     desk.rest()
 
     desk.open(pixels[:, ::-1][:, ::-1])
-    desk.dock.tasks.load(tmp_path / "c.skops")
+    desk.dock.reuse.load(tmp_path / "c.skops")
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
 
@@ -115,12 +115,12 @@ def test_a_stroke_puts_a_loaded_classifier_aside_and_undo_or_the_strip_brings_it
     painted_desk, tmp_path, pixels
 ):
     desk = painted_desk
-    desk.dock.tasks.save(tmp_path / "c.skops")
+    desk.dock.exports.save(tmp_path / "c.skops")
     done(desk, "Written")
     desk.viewer.layers.clear()
     desk.rest()
     desk.open(255 - pixels)
-    desk.dock.tasks.load(tmp_path / "c.skops")
+    desk.dock.reuse.load(tmp_path / "c.skops")
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
     before = desk.segmented.copy()
@@ -155,11 +155,11 @@ def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
     desk.panels.classes._rows[0]._name.setText("matrix")
     desk.panels.classes._rows[0]._name.editingFinished.emit()
     desk.rest()
-    desk.dock.tasks.save(tmp_path / "c.skops")
+    desk.dock.exports.save(tmp_path / "c.skops")
     done(desk, "Written")
 
     desk.controller.choose_image(desk.viewer.add_image(np.stack([pixels] * 3, -1), rgb=True))
-    desk.dock.tasks.load(tmp_path / "c.skops")
+    desk.dock.reuse.load(tmp_path / "c.skops")
     done(desk, "trained on grey images")
     desk.rest()
     assert desk.panels.classes.classes[0].name == "class 1"
@@ -168,7 +168,7 @@ def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
 
 def test_a_damaged_classifier_is_refused_in_words(painted_desk, tmp_path):
     (tmp_path / "c.skops").write_bytes(b"nothing")
-    painted_desk.dock.tasks.load(tmp_path / "c.skops")
+    painted_desk.dock.reuse.load(tmp_path / "c.skops")
     done(painted_desk, "no classifier")
 
 
@@ -177,7 +177,7 @@ def test_other_files_are_segmented_and_a_bad_one_is_named(painted_desk, tmp_path
     tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
     (tmp_path / "bad.tif").write_bytes(b"no image")
 
-    desk.dock.tasks.apply_to_files([tmp_path / "bad.tif", tmp_path / "other.tif"], tmp_path / "out")
+    desk.dock.reuse.apply_to_files([tmp_path / "bad.tif", tmp_path / "other.tif"], tmp_path / "out")
     done(desk, "1 of 2 images")
 
     assert "\nbad.tif" in desk.panels.strip.words
@@ -213,7 +213,7 @@ def test_a_folder_of_images_or_an_ome_zarr_is_segmented(
 
 def test_a_folder_without_images_is_told(painted_desk, tmp_path):
     (tmp_path / "empty").mkdir()
-    painted_desk.dock.tasks.apply_to_files([tmp_path / "empty"], tmp_path / "out")
+    painted_desk.dock.reuse.apply_to_files([tmp_path / "empty"], tmp_path / "out")
     done(painted_desk, "There is no image in")
 
 
@@ -255,7 +255,7 @@ def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
     (out / "other_labels.tif").write_text("corrected by hand")
     (out / "fractions.csv").write_text(",".join(COLUMNS))
 
-    desk.dock.tasks.apply_to_files([tmp_path / "other.tif"], out)
+    desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
     done(desk, "1 file in")
     assert "other_labels.tif" in desk.panels.strip.words
     assert (out / "other_labels.tif").read_text() == "corrected by hand"
@@ -273,29 +273,29 @@ def test_a_file_in_the_way_of_the_table_is_told_before_the_work(painted_desk, tm
     tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
     (out / "fractions.csv").write_text("notes of mine")
 
-    painted_desk.dock.tasks.apply_to_files([tmp_path / "other.tif"], out)
+    painted_desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
     done(painted_desk, "is no table of area fractions")
     assert [path.name for path in out.iterdir()] == ["fractions.csv"]
 
 
 def run_copied_command(desk):
-    desk.dock.tasks.copy_command()
+    desk.dock.reuse.copy_command()
     words = shlex.split(QApplication.clipboard().text())
     assert words[0] == "napari-alibi-seg"
     assert main(words[1:]) == 0
 
 
 def run_copied_script(desk):
-    desk.dock.tasks.copy_script()
+    desk.dock.reuse.copy_script()
     exec(QApplication.clipboard().text(), {})
 
 
 @pytest.mark.parametrize("run", [run_copied_command, run_copied_script])
 def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch, run):
     desk = painted_desk
-    desk.dock.tasks.export(tmp_path / "shown.tif")
+    desk.dock.exports.export(tmp_path / "shown.tif")
     done(desk, "shown.tif")
-    desk.dock.tasks.export_scribbles(tmp_path / "alloy_scribbles.tif")
+    desk.dock.exports.export_scribbles(tmp_path / "alloy_scribbles.tif")
     done(desk, "scribbles.tif")
     monkeypatch.chdir(tmp_path)
 
@@ -322,7 +322,7 @@ def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
     desk.controller.apply_to_stack()
     desk.until(lambda: not desk.work.result.unfinished)
     desk.rest()
-    desk.dock.tasks.export_scribbles(tmp_path / "alloy_scribbles.tif")
+    desk.dock.exports.export_scribbles(tmp_path / "alloy_scribbles.tif")
     done(desk, "Written")
     monkeypatch.chdir(tmp_path)
 
@@ -337,7 +337,7 @@ def test_a_command_says_all_that_can_be_set(painted_desk):
     desk = painted_desk
     settings = Settings(scale=2, components=8, filters=False, trees=20, seed=3, smoothing=0)
     desk.panels.show_settings(settings)
-    desk.dock.tasks.copy_command()
+    desk.dock.reuse.copy_command()
     words = shlex.split(QApplication.clipboard().text())
     assert training_config(_parser().parse_args(words[1:])) == settings.config()
 
@@ -358,12 +358,12 @@ def test_what_is_not_said_is_as_in_the_core_and_the_window():
 
 def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted_desk, pixels):
     desk = painted_desk
-    desk.dock.tasks.copy_script()
+    desk.dock.reuse.copy_script()
     assert "alloy_scribbles.tif (Export scribbles)" in desk.panels.strip.words
     assert "Save Selected Layers" not in desk.panels.strip.words
 
     desk.controller.choose_image(desk.viewer.add_image(pixels, name="fresh"))
-    desk.dock.tasks.copy_script()
+    desk.dock.reuse.copy_script()
     assert "fresh_scribbles.tif (Export scribbles)" in desk.panels.strip.words
     assert "fresh.tif (File, Save Selected Layers)" in desk.panels.strip.words
 
@@ -374,7 +374,7 @@ def test_an_action_that_fails_unforeseen_is_told_and_the_next_one_runs(desk, tmp
         yield "begun"
         raise error("the cable is loose")
 
-    desk.dock.tasks._start(broken)
+    desk.dock.background.start(broken)
     done(desk, "the cable is loose")
-    desk.dock.tasks.load(tmp_path / "none.skops")
+    desk.dock.reuse.load(tmp_path / "none.skops")
     done(desk, "none.skops")

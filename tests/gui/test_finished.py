@@ -10,21 +10,21 @@ from napari_alibi_seg.gui.parts import ChipState
 
 def test_planes_that_are_not_final_are_not_exported(stacked, tmp_path):
     desk, path = stacked, tmp_path / "labels.tif"
-    desk.dock.tasks.export(path)
+    desk.dock.exports.export(path)
     assert "2 of 3 planes" in desk.panels.strip.words
 
     desk.apply_to_stack()
-    desk.dock.tasks.export(path)
+    desk.dock.exports.export(path)
     desk.until(lambda: "Written" in desk.panels.strip.words)
     np.testing.assert_array_equal(tifffile.imread(path), desk.segmented)
     desk.rest()
     path.unlink()
 
     desk.bar(1, 100, (1,))
-    desk.dock.tasks.export(path)
+    desk.dock.exports.export(path)
     assert "being updated" in desk.panels.strip.words
     desk.rest()
-    desk.dock.tasks.export(path)
+    desk.dock.exports.export(path)
     assert "2 of 3 planes" in desk.panels.strip.words
     assert not path.exists()
 
@@ -39,7 +39,7 @@ def test_undo_and_redo_make_the_other_planes_unfinished(stacked, tmp_path):
         assert not desk.work.result.unfinished
         getattr(desk.work.scribbles.layer, change)()
         desk.rest()
-        desk.dock.tasks.export(tmp_path / "labels.tif")
+        desk.dock.exports.export(tmp_path / "labels.tif")
         assert "2 of 3 planes" in desk.panels.strip.words
     assert list(tmp_path.glob("*.tif")) == []
 
@@ -88,12 +88,12 @@ def test_a_coarse_result_is_not_exported(desk, pixels, tmp_path):
     desk.until(lambda: bool(seen))
     desk.rest()
 
-    desk.dock.tasks.export(tmp_path / "labels.tif")
+    desk.dock.exports.export(tmp_path / "labels.tif")
 
     assert "not the final one" in desk.panels.strip.words
     desk.panels.result.update_button.click()
     desk.rest()
-    desk.dock.tasks.export(tmp_path / "labels.tif")
+    desk.dock.exports.export(tmp_path / "labels.tif")
     desk.until(lambda: (tmp_path / "labels.tif").exists())
     desk.rest()
 
@@ -107,7 +107,7 @@ def test_a_result_layer_made_anew_on_another_plane_is_not_whole(stacked, tmp_pat
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
 
-    desk.dock.tasks.export(tmp_path / "labels.tif")
+    desk.dock.exports.export(tmp_path / "labels.tif")
     assert "2 of 3 planes" in desk.panels.strip.words
     desk.apply_to_stack()
     assert desk.segmented.all()
@@ -314,7 +314,7 @@ def test_a_map_that_was_removed_is_of_no_plane_until_it_is_drawn_there_again(sta
     desk.rest()
     assert len(result.unmapped("uncertainty")) == 2
 
-    desk.dock.tasks.export_map(tmp_path / "map.tif", "uncertainty")
+    desk.dock.exports.export_map(tmp_path / "map.tif", "uncertainty")
     assert "2 planes" in desk.panels.strip.words
     assert not (tmp_path / "map.tif").exists()
 

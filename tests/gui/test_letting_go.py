@@ -29,14 +29,14 @@ def test_a_project_that_is_read_when_the_dock_is_closed_is_not_opened(desk, pixe
     desk.hurry()
     desk.open(pixels)
     desk.two_strokes()
-    desk.dock.tasks.save_project(tmp_path / "p.alibi")
-    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.dock.exports.save_project(tmp_path / "p.alibi")
+    desk.until(lambda: not desk.dock.background.busy)
     desk.viewer.layers.clear()
     desk.rest()
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     desk.dock.release()
-    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.until(lambda: not desk.dock.background.busy)
 
     assert desk.work is None
     assert list(desk.viewer.layers) == []
@@ -52,13 +52,13 @@ def test_files_that_were_to_follow_are_not_announced_after_a_stop(desk, pixels, 
     for path in paths:
         tifffile.imwrite(path, pixels)
 
-    desk.dock.tasks.apply_to_files(paths, tmp_path / "out")
+    desk.dock.reuse.apply_to_files(paths, tmp_path / "out")
     desk.until(lambda: "(1 of 2)" in desk.panels.strip.words)
     desk.panels.strip.buttons[0].click()
     desk.rest()
 
     assert desk.panels.strip.words == ""
-    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.until(lambda: not desk.dock.background.busy)
     done = {f"{path.name[0]}.tif" for path in tmp_path.glob("out/*_labels.tif")}
     assert {row[0] for row in read_fractions(tmp_path / "out/fractions.csv")} == done
 

@@ -113,9 +113,9 @@ def test_many_files_are_asked_about_first_and_their_end_is_told(stacked, monkeyp
     tifffile.imwrite(paths[0], np.asarray(stacked.work.source.layer.data[0]))
     paths[1].touch()
 
-    stacked.dock.tasks.apply_to_files(paths, tmp_path / "out")
+    stacked.dock.reuse.apply_to_files(paths, tmp_path / "out")
     stacked.until(lambda: "2 images will take about" in stacked.panels.strip.words)
-    stacked.until(lambda: not stacked.dock.tasks.busy)
+    stacked.until(lambda: not stacked.dock.background.busy)
     assert not (tmp_path / "out").exists()
 
     stacked.panels.strip.buttons[0].click()

@@ -30,7 +30,7 @@ def test_a_refusal_is_told_as_long_as_it_stands(applied, tmp_path):
     desk = applied
     desk.bar(1, 100, (1,))
     desk.rest()
-    desk.dock.tasks.export(tmp_path / "labels.tif")
+    desk.dock.exports.export(tmp_path / "labels.tif")
     assert "2 of 3 planes" in desk.panels.strip.words
 
     desk.bar(1, 110, (1,))

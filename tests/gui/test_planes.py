@@ -46,7 +46,7 @@ def finish(desk):
 def written(desk, act, *arguments):
     act(*arguments)
     desk.until(lambda: "Written" in desk.panels.strip.words)
-    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.until(lambda: not desk.dock.background.busy)
     desk.panels.strip.put_away()
 
 
@@ -98,17 +98,17 @@ def test_command_script_and_project_give_the_result_of_the_window(
     desk.until(lambda: desk.work is not None)
     layer.scale = (2.5, 1, 1)
     look_through(desk)
-    written(desk, desk.dock.tasks.export_scribbles, tmp_path / "alloy_scribbles.tif")
-    written(desk, desk.dock.tasks.save_project, tmp_path / "p.alibi")
+    written(desk, desk.dock.exports.export_scribbles, tmp_path / "alloy_scribbles.tif")
+    written(desk, desk.dock.exports.save_project, tmp_path / "p.alibi")
     monkeypatch.chdir(tmp_path)
 
-    desk.dock.tasks.copy_command()
+    desk.dock.reuse.copy_command()
     words = shlex.split(QApplication.clipboard().text())
     assert main(words[1:]) == 0
     np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), desk.segmented)
 
     Path("alloy_labels.tif").unlink()
-    desk.dock.tasks.copy_script()
+    desk.dock.reuse.copy_script()
     exec(QApplication.clipboard().text(), {})
     np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), desk.segmented)
 
@@ -124,13 +124,13 @@ def test_a_project_brings_the_distance_between_planes_back(desk, stack, tmp_path
     desk.until(lambda: desk.work is not None)
     layer.scale = (2.5, 1, 1)
     look_through(desk)
-    written(desk, desk.dock.tasks.save_project, tmp_path / "p.alibi")
+    written(desk, desk.dock.exports.save_project, tmp_path / "p.alibi")
     shown = desk.segmented.copy()
     desk.viewer.layers.clear()
     desk.until(lambda: desk.work is None)
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
-    desk.until(lambda: desk.work is not None and not desk.dock.tasks.busy)
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: desk.work is not None and not desk.dock.background.busy)
     finish(desk)
 
     assert desk.work.source.layer.scale.tolist() == [2.5, 1, 1]

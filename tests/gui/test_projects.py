@@ -31,7 +31,7 @@ def saved(make_desk, pixels, tmp_path):
         desk.panels.classes._rows[2].ignore.setChecked(True)
         desk.until(lambda: desk.segmented is not None)
         desk.rest()
-        desk.dock.tasks.save_project(tmp_path / "p.alibi")
+        desk.dock.exports.save_project(tmp_path / "p.alibi")
         done(desk, "Written")
         return desk
 
@@ -40,11 +40,11 @@ def saved(make_desk, pixels, tmp_path):
 
 def done(desk, words):
     desk.until(lambda: words in desk.panels.strip.words)
-    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.until(lambda: not desk.dock.background.busy)
 
 
 def idle(desk):
-    desk.until(lambda: not desk.dock.tasks.busy)
+    desk.until(lambda: not desk.dock.background.busy)
     desk.rest()
 
 
@@ -72,7 +72,7 @@ def test_a_project_opens_as_it_was_saved(saved, tmp_path):
     first.viewer.layers.clear()
     first.rest()
 
-    first.dock.tasks.open_project(tmp_path / "p.alibi")
+    first.dock.reuse.open_project(tmp_path / "p.alibi")
     first.until(lambda: first.segmented is not None)
     idle(first)
 
@@ -86,7 +86,7 @@ def test_a_project_opens_as_it_was_saved(saved, tmp_path):
         "segmentation of alloy",
         "scribbles on alloy",
     ]
-    first.dock.tasks.save_project(tmp_path / "again.alibi")
+    first.dock.exports.save_project(tmp_path / "again.alibi")
     done(first, "Written")
     assert "beside" not in first.panels.strip.words  # the image is still known by its file
     assert load_project(tmp_path / "again.alibi").image.path == tmp_path / "alloy.tif"
@@ -104,12 +104,12 @@ def test_a_project_opens_at_the_pixel_size_of_its_image_and_results_keep_it(
     desk.until(lambda: desk.work is not None)
     desk.two_strokes()
     desk.rest()
-    desk.dock.tasks.save_project(tmp_path / "p.alibi")
+    desk.dock.exports.save_project(tmp_path / "p.alibi")
     done(desk, "Written")
     desk.viewer.layers.clear()
     desk.rest()
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     desk.until(lambda: desk.segmented is not None)
     idle(desk)
 
@@ -121,7 +121,7 @@ def test_a_project_opens_at_the_pixel_size_of_its_image_and_results_keep_it(
     desk.rest()
     assert np.count_nonzero(desk.painted) > before
     assert desk.painted[100, 60:110].all()
-    desk.dock.tasks.export(tmp_path / "labels.tif")
+    desk.dock.exports.export(tmp_path / "labels.tif")
     done(desk, "Written")
     assert read_image(tmp_path / "labels.tif").pixel_size == read_image(path).pixel_size
 
@@ -134,7 +134,7 @@ def test_opening_on_the_open_image_keeps_what_is_painted_there(saved, tmp_path):
     desk.rest()
     before, layer = desk.painted.copy(), desk.work.scribbles.layer
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     desk.until(lambda: desk.work.scribbles.layer != layer)
     idle(desk)
 
@@ -150,7 +150,7 @@ def test_a_missing_image_is_told_and_the_strokes_can_be_taken_over(saved, tmp_pa
     desk.viewer.layers.clear()
     desk.rest()
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     done(desk, "missing")
     for part in (str(tmp_path / "alloy.tif"), str(tmp_path / "p.alibi"), "put it back"):
         assert part in desk.panels.strip.words
@@ -158,7 +158,7 @@ def test_a_missing_image_is_told_and_the_strokes_can_be_taken_over(saved, tmp_pa
 
     desk.open(255 - pixels, name="other")
     desk.rest()
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     done(desk, "missing")
     assert not desk.painted.any()
     desk.panels.strip.buttons[0].click()
@@ -172,7 +172,7 @@ def test_a_changed_image_is_told_by_window_and_command(saved, tmp_path, pixels, 
     desk.rest()
     tifffile.imwrite(tmp_path / "alloy.tif", pixels[::-1])
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     done(desk, "changed")
 
     assert main(["apply", str(tmp_path / "p.alibi")]) == 9
@@ -184,7 +184,7 @@ def test_a_changed_image_is_told_by_window_and_command(saved, tmp_path, pixels, 
 
 def test_a_damaged_project_is_refused_in_words(desk, tmp_path, capsys):
     (tmp_path / "p.alibi").write_bytes(b"nothing")
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     done(desk, "damaged")
     assert main(["apply", str(tmp_path / "p.alibi")]) == 9
     assert "damaged" in capsys.readouterr().err
@@ -211,7 +211,7 @@ def test_an_image_of_no_file_is_kept_beside_the_project(desk, pixels, tmp_path):
     desk.rest()
     shown = desk.segmented.copy()
 
-    desk.dock.tasks.save_project(tmp_path / "p")
+    desk.dock.exports.save_project(tmp_path / "p")
     done(desk, "beside it the image")
 
     assert main(["apply", str(tmp_path / "p.alibi")]) == 0

@@ -288,12 +288,12 @@ def test_without_live_an_old_result_is_told_and_not_exported(segmented_desk, tmp
 
     assert "%" not in panels.result.facts.text()
     assert "Press Update once" in panels.result.facts.text()
-    desk.dock.tasks.export(target)
+    desk.dock.exports.export(target)
     assert "not the final one" in panels.strip.words
     panels.result.update_button.click()
     desk.rest()
     assert "%" in panels.result.facts.text()
-    desk.dock.tasks.export(target)
+    desk.dock.exports.export(target)
     desk.until(target.exists)
     desk.rest()
 

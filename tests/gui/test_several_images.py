@@ -369,7 +369,7 @@ def test_a_session_that_cannot_be_kept_is_told_and_the_result_follows(desk, pixe
 
 def test_strokes_of_another_size_are_explained_and_never_painted(two, pixels, tmp_path):
     desk = two
-    desk.dock.tasks.save_project(tmp_path / "p.alibi")
+    desk.dock.exports.save_project(tmp_path / "p.alibi")
     desk.until(lambda: "Written" in desk.panels.strip.words)
     desk.rest()
     for copy in tmp_path.glob("p_image_*.tif"):
@@ -378,7 +378,7 @@ def test_strokes_of_another_size_are_explained_and_never_painted(two, pixels, tm
     desk.open(binned, name="binned")
     choose(desk, "binned")
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     desk.until(lambda: "never stretched" in desk.panels.strip.words)
     desk.rest()
 
@@ -406,11 +406,11 @@ def test_a_session_file_of_another_size_is_explained_and_never_painted(two, pixe
 
 def test_a_project_that_is_read_while_another_image_is_chosen_paints_nothing_there(two, tmp_path):
     desk = two
-    desk.dock.tasks.save_project(tmp_path / "p.alibi")
+    desk.dock.exports.save_project(tmp_path / "p.alibi")
     desk.until(lambda: "Written" in desk.panels.strip.words)
     desk.rest()
 
-    desk.dock.tasks.open_project(tmp_path / "p.alibi")
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
     choose(desk, "second")
     desk.until(lambda: "Another image" in desk.panels.strip.words)
     desk.rest()

@@ -14,6 +14,7 @@ from napari_alibi_seg.core.live_records import Fitted, ModelReady, Painted, Plan
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
+from napari_alibi_seg.gui.notices import Notices
 from napari_alibi_seg.gui.ownership import image_layers, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
 from napari_alibi_seg.gui.parts import ChipState
@@ -25,7 +26,6 @@ from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.spot import SpotMark
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
-from napari_alibi_seg.gui.words import lost_words
 from napari_alibi_seg.gui.workspaces import MANY, Workspaces, holds_many, is_blank
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Controller(QObject):
         self.brush = Brush(viewer, panels.classes, self)
         self.pace = Pace()
         self.display = Display(panels, self.brush.keys)
+        self.notices = Notices(panels.strip)
         self.mark = SpotMark(viewer, panels.strip)
         self.watch = Watch(viewer, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
@@ -66,7 +67,6 @@ class Controller(QObject):
         self.restorer = Restorer(self)
         self._generation = 0
         self._features_stopped = False
-        self._failed = False
         self._once = False
         self._current = False
         self._images: list[Image] = []
@@ -144,7 +144,7 @@ class Controller(QObject):
 
     def toggle_features(self) -> None:
         """Stop the features, or start them again."""
-        self._recover()
+        self.notices.recover()
         self._features_stopped = not self._features_stopped
         if self._features_stopped:
             self.bridge.stop()
@@ -246,7 +246,7 @@ class Controller(QObject):
 
     def change_settings(self) -> None:
         """Train in another way; a classifier from a file is let go."""
-        self._recover()
+        self.notices.recover()
         if self.work is not None:
             self.work.result.outdate()
         self.apply(None)
@@ -315,25 +315,14 @@ class Controller(QObject):
         work.outdated = True
         work.result.outdate()
         if work.loaded is not None:
-            self._put_aside(work)
+            work.put_aside, work.loaded = work.loaded, None
+            self.notices.tell_of_put_aside(work, partial(self._take_up, work))
         self._once = False
         self.stack.forget()
         self._generation += 1
         self.bridge.outdate(self._generation)
         self.panels.strip.review()
         self.workspaces.offer_second_class(work)
-
-    def _put_aside(self, work: Workspace) -> None:
-        """Train on what is painted from now on, and offer the way back."""
-        work.put_aside, work.loaded = work.loaded, None
-        if self.panels.strip.asks:
-            return
-        self.panels.strip.say(
-            "What you paint counts now, and the classifier that was loaded is put aside until "
-            "nothing is painted any more.",
-            ("Use it again", partial(self._take_up, work)),
-            holds=lambda: work.put_aside is not None,
-        )
 
     def _take_up(self, work: Workspace) -> None:
         """Apply the classifier that was put aside, unless another image was chosen meanwhile."""
@@ -357,43 +346,22 @@ class Controller(QObject):
             self._current = self._current or event.plane == shown
             self.stack.hear(event)
         if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
-            self._recover()
+            self.notices.recover()
         if isinstance(event, Painted):
             if not event.pixels:
                 self._take_up(work)
                 self.panels.strip.review()
-            self._tell_of_lost(work, event)
+            self.notices.tell_of_lost(work, event, self.panels.classes.classes)
         self.panels.strip.review()
 
     def fail(self, message: str) -> None:
         """Show an error, and leave everything as it is."""
-        self._failed = True
-        self.panels.strip.say(message, warn=True, holds=lambda: self._failed)
+        self.notices.tell_of_failure(message)
         if self.panels.image.chip.state is ChipState.WORKING:
             self._features_stopped = True
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
             if self.display.end_preliminary():
                 self.ask()
-
-    def _tell_of_lost(self, work: Workspace, painted: Painted) -> None:
-        """Say once which classes are painted only where there is nothing to learn from."""
-        lost, before = painted.lost, work.told_lost
-        if lost and self.panels.strip.asks:
-            return
-        work.told_lost = lost
-        if lost and lost != before:
-            known = {one.value: one.name for one in self.panels.classes.classes}
-            names = [known.get(value, f"class {value}") for value in sorted(lost)]
-            holds = partial(self._is_lost, work, lost)
-            self.panels.strip.say(lost_words(names), holds=holds)
-
-    def _is_lost(self, work: Workspace, lost: frozenset[int]) -> bool:
-        return work.painted is not None and work.painted.lost == lost
-
-    def _recover(self) -> None:
-        """Know that the engine works again, or is asked for something else."""
-        self._failed = False
-        self.panels.strip.review()
 
     def _connect(self) -> None:
         look = partial(self.ask, new=False)

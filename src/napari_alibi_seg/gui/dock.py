@@ -12,8 +12,10 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_alibi_seg.gui.actions import Actions
+from napari_alibi_seg.gui.background import Background
 from napari_alibi_seg.gui.classes import ClassPanel
 from napari_alibi_seg.gui.controller import Controller
+from napari_alibi_seg.gui.exports import Exports
 from napari_alibi_seg.gui.folded_panels import ReusePanel, TrainingPanel, folded
 from napari_alibi_seg.gui.panels import ImagePanel, ResultPanel
 from napari_alibi_seg.gui.parts import Strip, scrolled
@@ -71,7 +73,9 @@ class SegmentationDock(QWidget):
         self.panels.image.choose_model(settings.model)
         self._lay_out()
         self.controller = Controller(napari_viewer, self.panels)
-        self.tasks = Actions(self.controller, self)
+        self.background = Background(self.panels.strip, self)
+        self.exports = Exports(self.controller, self.background, self)
+        self.reuse = Actions(self.controller, self.background, self)
         self._wire()
         self._released = False
 
@@ -79,7 +83,7 @@ class SegmentationDock(QWidget):
         """Stop all work and let go of the viewer; the layers stay."""
         if not self._released:
             self._released = True
-            self.tasks.release()
+            self.background.release()
             self.controller.release()
 
     def changeEvent(self, event: QEvent | None) -> None:
@@ -110,7 +114,8 @@ class SegmentationDock(QWidget):
         panels.result.outputs_changed.connect(controller.change_outputs)
         panels.result.opacity_changed.connect(controller.workspaces.set_opacity)
         panels.training.changed.connect(controller.change_settings)
-        self.tasks.wire(panels.reuse)
+        self.exports.wire(panels.reuse)
+        self.reuse.wire(panels.reuse)
 
     def _lay_out(self) -> None:
         content = QWidget()

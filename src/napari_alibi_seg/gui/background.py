@@ -1,0 +1,122 @@
+"""One action at a time in a thread, and how it goes in the strip."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QObject
+from superqt.utils import create_worker
+
+from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
+from napari_alibi_seg.gui.bridge import unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from superqt.utils import GeneratorWorker
+
+    from napari_alibi_seg.gui.parts import Strip
+
+
+class Background(QObject):
+    """Does what takes a while in a thread, and says in the strip how it goes.
+
+    Parameters
+    ----------
+    strip : Strip
+        Where to tell.
+    parent : QObject
+        Owner.
+    """
+
+    def __init__(self, strip: Strip, parent: QObject) -> None:
+        super().__init__(parent)
+        self._strip = strip
+        self._worker: GeneratorWorker[Any, Any, Any] | None = None
+        self._told: Callable[[Any], None] | None = None
+        self._next: Callable[[], None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being done."""
+        return self._worker is not None
+
+    def start(
+        self,
+        work: Callable[..., Any],
+        *arguments: object,
+        told: Callable[[Any], None] | None = None,
+        long: bool = False,
+    ) -> None:
+        """Begin, unless something else is still being done.
+
+        Parameters
+        ----------
+        work : callable
+            Returns a generator, and takes the arguments.
+        *arguments
+            For it.
+        told : callable, optional
+            Hears what is yielded; otherwise it is words for the strip.
+        long : bool
+            Whether the person may stop it, and is notified when it is over.
+        """
+        if self._worker is not None:
+            self._strip.say("Please wait until the last action is finished.")
+            return
+        self._worker = create_worker(
+            _finishing, work, *arguments, _start_thread=False, _ignore_errors=True
+        )
+        self._told = told or partial(self._tell, long)
+        self._worker.yielded.connect(self._hear)
+        self._worker.errored.connect(self._fail)
+        self._worker.finished.connect(self._finish)
+        if long:
+            self._worker.returned.connect(self._announce)
+        self._worker.start()
+
+    def then(self, act: Callable[[], None]) -> None:
+        """Do something more as soon as what is being done is finished."""
+        self._next = act
+
+    def release(self) -> None:
+        """Stop what runs, and hear no more of it."""
+        self._told = self._next = None
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _hear(self, news: Any) -> None:
+        if self._told is not None:
+            self._told(news)
+
+    def _tell(self, long: bool, words: str) -> None:
+        stop = [("Stop", self.release)] if long else []
+        self._strip.say(words, *stop)
+
+    def _fail(self, error: Exception) -> None:
+        self._strip.say(
+            str(error) if isinstance(error, AlibiSegError) else unexpected(error), warn=True
+        )
+
+    def _finish(self, _: None = None) -> None:
+        self._worker = None
+        go, self._next = self._next, None
+        if go is not None:
+            go()
+
+    def _announce(self, _: None = None) -> None:
+        words = self._strip.words
+        self._strip.say(words)  # there is nothing to stop any more
+        show_info(words.partition("\n")[0])
+
+
+def _finishing(
+    work: Callable[..., Iterator[Any]], *arguments: object
+) -> Generator[Any, None, None]:
+    """Do the work so that its worker always finishes."""
+    try:
+        yield from work(*arguments)
+    except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
+        raise (thread_shortage(error) or AlibiSegError(unexpected(error))) from error

@@ -1,0 +1,214 @@
+"""What the folded buttons write: the project, the classifier, the result and its tables."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog
+
+from napari_alibi_seg.core import naming
+from napari_alibi_seg.core.project import PROJECT_SUFFIX
+from napari_alibi_seg.gui import files, projects
+from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY
+from napari_alibi_seg.gui.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtpy.QtWidgets import QWidget
+
+    from napari_alibi_seg.gui.background import Background
+    from napari_alibi_seg.gui.controller import Controller
+    from napari_alibi_seg.gui.folded_panels import ReusePanel
+
+PROJECTS = f"Projects (*{PROJECT_SUFFIX})"
+CLASSIFIERS = "Classifiers (*.skops)"
+_STACKS = "OME-TIFF (*.tif)"
+_TABLES = "Tables (*.csv)"
+_NO_MAP = "Tick Uncertainty or Probabilities first: the map that is shown is exported."
+_UNFINISHED = "The result on the screen is not the final one; "
+
+
+class Exports:
+    """Asks where to write, or says in the strip why there is nothing to be written.
+
+    Parameters
+    ----------
+    controller : Controller
+        Knows what there is.
+    background : Background
+        Does the writing.
+    window : QWidget
+        Over which to ask.
+    """
+
+    def __init__(self, controller: Controller, background: Background, window: QWidget) -> None:
+        self._controller = controller
+        self._strip = controller.panels.strip
+        self._background = background
+        self._window = window
+
+    def wire(self, panel: ReusePanel) -> None:
+        """Connect the buttons."""
+        for name, act in {
+            "project_save": self._ask_project_save,
+            "save": self._ask_save,
+            "export": self._ask_export,
+            "map": self._ask_map,
+            "fractions": self._ask_fractions,
+            "scribbles": self._ask_scribbles,
+        }.items():
+            panel.buttons[name].clicked.connect(lambda _=False, act=act: act())
+
+    def save_project(self, path: Path) -> None:
+        """Save what is painted, with the names and settings on the screen."""
+        work, settings = self._controller.work, self._controller.settings
+        if work is not None:
+            if path.suffix != PROJECT_SUFFIX:
+                path = path.with_name(path.name + PROJECT_SUFFIX)
+                if path.exists():
+                    self._strip.say(f"{path} exists; choose it by its full name to replace it.")
+                    return
+            recipe = work.recipe(self._controller.panels.classes.classes, settings)
+            image, scribbles = work.source.measured, work.scribbles.data
+            seen = work.features_seen(settings)
+            self._background.start(projects.write_project, path, image, scribbles, recipe, seen)
+
+    def save(self, path: Path) -> None:
+        """Save the classifier."""
+        work = self._controller.work
+        if work is not None and work.fitted is not None:
+            classes = [known.info() for known in self._controller.panels.classes.classes]
+            self._background.start(files.write_classifier, path, work.fitted.renamed(classes))
+
+    def export(self, path: Path) -> None:
+        """Write the segmentation."""
+        work, refusal = self._controller.work, self._refusal()
+        if refusal:
+            self._refuse(self._refusal)
+        elif work is not None and work.result.labels is not None:
+            self._background.start(
+                files.write_labels, path, work.source.measured, work.result.labels.data.copy()
+            )
+
+    def export_map(self, path: Path, kind: str) -> None:
+        """Write uncertainty, or probabilities with a channel for each class."""
+        work, refusal = self._controller.work, self._map_refusal(kind)
+        if refusal:
+            self._refuse(partial(self._map_refusal, kind))
+        elif work is not None:
+            maps = [one.copy() for one in work.result.maps(kind)]
+            self._background.start(files.write_maps, path, work.source.measured, maps)
+
+    def export_fractions(self, path: Path) -> None:
+        """Write the area fractions of every plane that the present classifier has segmented."""
+        work = self._controller.work
+        if work is None or work.fitted is None or work.result.labels is None:
+            return
+        classes = [known.info() for known in self._controller.panels.classes.classes]
+        finished = sorted(work.result.finished)
+        labels = {index: work.result.labels.data[index].copy() for index in finished}
+        if not labels:
+            self._strip.say(
+                "No plane is segmented by the strokes as they are now; wait, then export.",
+                holds=lambda: not work.result.finished,
+            )
+            return
+        image, kinds = work.source.measured, work.fitted.renamed(classes).classes
+        name = work.source.layer.name if image.path is None else image.path.name
+        told = dict(work.assessments)
+        self._background.start(files.write_table, path, name, image, labels, kinds, told)
+
+    def export_scribbles(self, path: Path) -> None:
+        """Write the scribbles."""
+        work = self._controller.work
+        if work is not None:
+            self._background.start(
+                files.write_labels, path, work.source.measured, work.scribbles.data.copy()
+            )
+
+    def _shown_map(self) -> str | None:
+        box = self._controller.panels.result
+        asked = {UNCERTAINTY: box.uncertainty, PROBABILITIES: box.probabilities}
+        return next((kind for kind, one in asked.items() if one.isChecked()), None)
+
+    def _map_refusal(self, kind: str | None) -> str:
+        """Return why a map cannot be exported as it is; empty if it can."""
+        if kind is None:
+            return "" if self._shown_map() else _NO_MAP
+        work, refusal = self._controller.work, self._refusal()
+        if refusal or work is None:
+            return refusal
+        lacking = len(work.result.unmapped(kind))
+        remedy = "press Apply to stack" if work.stack else "wait until it is drawn"
+        words = (
+            f"There is no map of {kind} of {counted(lacking, 'plane')} yet; {remedy}, then export."
+        )
+        return words if lacking else ""
+
+    def _refusal(self) -> str:
+        """Return why the result cannot be exported as it is; empty if it can."""
+        work = self._controller.work
+        if work is None or work.result.labels is None:
+            return "There is no result yet: paint a stroke in each of two classes first."
+        if self._controller.updating:
+            return "The result is being updated; export it when that is done."
+        unfinished, planes = work.result.unfinished, work.source.micrograph.plane_indices()
+        if unfinished and work.stack:
+            return (
+                f"The strokes as they are now have yet to segment {len(unfinished)} of "
+                f"{len(planes)} planes; press Apply to stack, then export."
+            )
+        live = self._controller.panels.result.live.isChecked()
+        remedy = "paint a stroke in each of two classes" if live else "press Update once"
+        return f"{_UNFINISHED}{remedy}, then export." if unfinished else ""
+
+    def _refuse(self, refusal: Callable[[], str]) -> None:
+        """Say why something is not exported, as long as that is so."""
+        words = refusal()
+        self._strip.say(words, holds=lambda: refusal() == words)
+
+    def _ask_project_save(self) -> None:
+        self._with_target("Save project", PROJECT_SUFFIX, PROJECTS, self.save_project)
+
+    def _ask_save(self) -> None:
+        self._with_target("Save classifier", naming.CLASSIFIER, CLASSIFIERS, self.save)
+
+    def _ask_export(self) -> None:
+        if self._refusal():
+            self._refuse(self._refusal)
+        else:
+            self._with_target("Export result", naming.LABELS, _STACKS, self.export)
+
+    def _ask_map(self) -> None:
+        kind = self._shown_map()
+        refusal = partial(self._map_refusal, kind)
+        if kind is None or refusal():
+            self._refuse(refusal)
+        else:
+            act = partial(self.export_map, kind=kind)
+            self._with_target(f"Export {kind}", f"_{kind}.tif", _STACKS, act)
+
+    def _ask_fractions(self) -> None:
+        self._with_target("Export fractions", naming.FRACTIONS, _TABLES, self.export_fractions)
+
+    def _ask_scribbles(self) -> None:
+        self._with_target("Export scribbles", naming.SCRIBBLES, _STACKS, self.export_scribbles)
+
+    def _with_target(
+        self, title: str, ending: str, kinds: str, act: Callable[[Path], None]
+    ) -> None:
+        """Ask where to write; proposed is a name made of the image's, beside it."""
+        work = self._controller.work
+        if work is None:
+            return
+        proposed = naming.beside(work.source.micrograph.path, work.source.layer.name, ending)
+        dialog = QFileDialog(self._window, title, str(proposed.parent), kinds)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(proposed.suffix)  # so that it asks about the very file
+        dialog.selectFile(proposed.name)
+        if dialog.exec():
+            act(Path(dialog.selectedFiles()[0]))
+        dialog.deleteLater()

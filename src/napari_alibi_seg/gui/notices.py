@@ -1,0 +1,69 @@
+"""What the strip says of the work itself, each as long as it is so."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.gui.words import lost_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_alibi_seg.core.live_records import Painted
+    from napari_alibi_seg.gui.parts import Strip
+    from napari_alibi_seg.gui.records import PaintClass
+    from napari_alibi_seg.gui.workspace import Workspace
+
+
+class Notices:
+    """Tells of failures, of strokes that teach nothing and of a classifier that is put aside.
+
+    Nothing but a failure takes the place of a question.
+
+    Parameters
+    ----------
+    strip : Strip
+        Where to tell.
+    """
+
+    def __init__(self, strip: Strip) -> None:
+        self._strip = strip
+        self._failed = False
+
+    def tell_of_failure(self, message: str) -> None:
+        """Say what went wrong, until something works again."""
+        self._failed = True
+        self._strip.say(message, warn=True, holds=lambda: self._failed)
+
+    def recover(self) -> None:
+        """Know that the engine works again, or is asked for something else."""
+        self._failed = False
+        self._strip.review()
+
+    def tell_of_put_aside(self, work: Workspace, take_up: Callable[[], None]) -> None:
+        """Say that what is painted counts now, and offer the way back."""
+        if not self._strip.asks:
+            self._strip.say(
+                "What you paint counts now, and the classifier that was loaded is put aside until "
+                "nothing is painted any more.",
+                ("Use it again", take_up),
+                holds=lambda: work.put_aside is not None,
+            )
+
+    def tell_of_lost(
+        self, work: Workspace, painted: Painted, classes: Sequence[PaintClass]
+    ) -> None:
+        """Say once which classes are painted only where there is nothing to learn from."""
+        lost, before = painted.lost, work.told_lost
+        if lost and self._strip.asks:
+            return
+        work.told_lost = lost
+        if lost and lost != before:
+            known = {one.value: one.name for one in classes}
+            names = [known.get(value, f"class {value}") for value in sorted(lost)]
+            self._strip.say(lost_words(names), holds=partial(_is_lost, work, lost))
+
+
+def _is_lost(work: Workspace, lost: frozenset[int]) -> bool:
+    return work.painted is not None and work.painted.lost == lost
