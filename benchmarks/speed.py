@@ -32,12 +32,12 @@ from napari_alibi_seg import FeatureExtractor, SegmentationConfig, Segmenter
 from napari_alibi_seg.core.backbone import Backbone
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.features import TILE, automatic_scale
 from napari_alibi_seg.core.images import as_micrograph, planes_of
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Block, Fitted, LiveRequest, PlaneDone
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.smoothing import smoothed
+from napari_alibi_seg.core.tiling import TILE, automatic_scale
 from tilings import TILES, agreements
 
 if TYPE_CHECKING:

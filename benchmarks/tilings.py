@@ -20,9 +20,10 @@ from napari_alibi_seg import SegmentationConfig, Segmenter, read_image, read_scr
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.features import TILE, FeatureExtractor, FeatureMap, automatic_scale
+from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.tiling import TILE, automatic_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

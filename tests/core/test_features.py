@@ -8,9 +8,10 @@ import torch
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.errors import DeviceError
-from napari_alibi_seg.core.features import FeatureExtractor, automatic_scale
+from napari_alibi_seg.core.features import FeatureExtractor
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.planes import Levels, Plane
+from napari_alibi_seg.core.tiling import automatic_scale
 
 PATCH = 14
 

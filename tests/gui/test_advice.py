@@ -3,6 +3,7 @@ import pytest
 
 from napari_alibi_seg.core.assessment import Assessment, CurvePoint, Estimate
 from napari_alibi_seg.core.live_records import Painted
+from napari_alibi_seg.gui.records import Shown
 from napari_alibi_seg.gui.words import ACCURACY, facts, facts_tip
 
 
@@ -103,8 +104,7 @@ def said():
         certain = Estimate(0.9, 0.8, 0.95)
         assessment = Assessment(certain, {}, recalls, (), unsettled, 1.0)
         painted = Painted({1: 9, 2: 9}, 4)
-        how = ("preliminary", "outlived", "loaded", "waiting")
-        return facts([], painted, None, assessment, **dict.fromkeys(how, False))
+        return facts([], painted, None, assessment, Shown.FINAL, loaded=False)
 
     return words
 

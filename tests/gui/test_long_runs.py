@@ -1,13 +1,16 @@
+import re
+
 import numpy as np
 import pytest
 import tifffile
 from napari.utils.notifications import notification_manager
 
-from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
 from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.tiling import usual_tiles
 from napari_alibi_seg.gui.pace import FEATURES_MB, LONG_S, Pace
+from napari_alibi_seg.gui.records import Settings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.words import estimate_words
 
@@ -33,34 +36,43 @@ def measured():
 
 
 def test_an_estimate_is_what_was_measured_times_what_there_is(measured):
-    known = measured.estimate(pixels=30_000, largest=30_000, shown=3000, deep=True)
+    known = measured.estimate(pixels=30_000, largest=30_000, shown=3000, scale=1)
     assert known.seconds == pytest.approx(10 * 5 * 2 + 30)
     assert known.megabytes == pytest.approx(FEATURES_MB + 10 * 10 + 0.03 + 1.8)
     assert known.measured
 
-    without = measured.estimate(pixels=30_000, largest=3000, shown=3000, deep=False)
+    without = measured.estimate(pixels=30_000, largest=3000, shown=3000, scale=None)
     assert without.seconds == pytest.approx(30)
 
 
+def test_an_estimate_goes_by_the_scale_that_was_chosen(measured):
+    def estimate(scale):
+        return measured.estimate(pixels=30_000, largest=30_000, shown=3000, scale=scale)
+
+    tiles, there = usual_tiles(3000, 4), estimate(1)
+    assert estimate(4).seconds == pytest.approx(10 * tiles * 2 + 30)
+    assert estimate(4).megabytes - there.megabytes == pytest.approx(15 * 10 * 10)
+
+
 def test_the_memory_of_features_has_the_engines_limit(measured):
-    known = measured.estimate(3e9, 3e9, 3000, True)
+    known = measured.estimate(3e9, 3e9, 3000, 1)
     assert known.megabytes == pytest.approx(FEATURES_MB + 1000 + 3000 + 1.8)
 
 
 def test_a_long_run_is_guessed_to_be_long_before_anything_is_measured():
     megapixel = 2**20
-    planes = Pace().estimate(100 * megapixel, 100 * megapixel, megapixel, True)
+    planes = Pace().estimate(100 * megapixel, 100 * megapixel, megapixel, 2)
     assert LONG_S < planes.seconds < 3600
     assert not planes.measured
     assert "a guess" in estimate_words("100 planes", planes)
-    assert Pace().estimate(megapixel, megapixel, megapixel, False).seconds < LONG_S
+    assert Pace().estimate(megapixel, megapixel, megapixel, None).seconds < LONG_S
     faster = Pace()
     faster.hear(ModelReady("cuda", ("auto", "cuda", "cpu")))
-    assert faster.estimate(100 * megapixel, megapixel, megapixel, True).seconds < planes.seconds / 3
+    assert faster.estimate(100 * megapixel, megapixel, megapixel, 2).seconds < planes.seconds / 3
 
 
 def test_an_estimate_is_told_in_minutes_and_gigabytes(measured):
-    told = estimate_words("10 planes", measured.estimate(3e5, 3e9, 3000, True))
+    told = estimate_words("10 planes", measured.estimate(3e5, 3e9, 3000, 1))
     assert told.startswith("10 planes will take about 22 min and 4.2 GB of memory")
     assert "a guess" not in told
 
@@ -98,13 +110,23 @@ def test_a_stack_is_asked_about_though_nothing_is_measured_yet(stacked, monkeypa
     monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
     run = StackRun(stacked.panels.strip, Pace(), stacked.dock)
 
-    run.propose(stacked.work, DEFAULT_MODEL)
+    run.propose(stacked.work, Settings())
 
     assert "3 planes will take about" in stacked.panels.strip.words
     assert "a guess" in stacked.panels.strip.words
     assert run.planes == ()
     stacked.panels.strip.buttons[0].click()
     assert len(run.planes) == 3
+
+
+def test_a_stack_at_a_finer_scale_is_told_to_take_longer(stacked, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
+    run = StackRun(stacked.panels.strip, Pace(), stacked.dock)
+    told = []
+    for scale in (1, None, 4):
+        run.propose(stacked.work, Settings(scale=scale))
+        told.append(float(re.findall(r"about (\d+) s", stacked.panels.strip.words)[0]))
+    assert told[0] <= told[1] < told[2]
 
 
 def test_many_files_are_asked_about_first_and_their_end_is_told(stacked, monkeypatch, tmp_path):

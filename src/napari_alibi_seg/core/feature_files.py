@@ -11,12 +11,13 @@ import zarr
 
 from napari_alibi_seg.core.devices import inference_dtype
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.features import FeatureExtractor, automatic_scale
+from napari_alibi_seg.core.features import FeatureExtractor
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.models import absolute_model
 from napari_alibi_seg.core.ome_zarr import PLAN_KEY
 from napari_alibi_seg.core.planewise import LoadedWork, PlaneJob, Source, make_planes
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.tiling import automatic_scale
 
 if TYPE_CHECKING:
     from pathlib import Path

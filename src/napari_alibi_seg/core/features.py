@@ -20,7 +20,7 @@ from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.models import absolute_model
 from napari_alibi_seg.core.planes import Plane, Window
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.tiling import Tile, add_tile, tiles
+from napari_alibi_seg.core.tiling import HALO, TILE, Tile, add_tile, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.backbone import BackboneIdentity
     from napari_alibi_seg.core.debiasing import TokenModel
 
-TILE, HALO = 28, 2
 _VERSION = 2
-_FINE_PIXELS = 1024 * 1024
 _TILE_BYTES = 120e6
 
 
@@ -43,15 +41,6 @@ def usual_layer(depth: int) -> int:
     much as any; docs/quality.md has the figures.
     """
     return max(1, round(depth * 5 / 6))
-
-
-def automatic_scale(shape: tuple[int, int]) -> int:
-    """Return 2 for planes up to a megapixel, where it is affordable, else 1.
-
-    At scale 1 a structure thinner than a patch (14 px) is averaged away; scale 2 costs four
-    times the time.
-    """
-    return 2 if shape[0] * shape[1] <= _FINE_PIXELS else 1
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.devices import usable_devices
-from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap, automatic_scale
+from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
-from napari_alibi_seg.core.tiling import TILE_S, add_tile
+from napari_alibi_seg.core.tiling import TILE_S, add_tile, automatic_scale
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -20,17 +20,13 @@ from napari_alibi_seg.core.classifier import (
 )
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import NO_DATA, ImageError, ModelError, ScribbleError
-from napari_alibi_seg.core.features import (
-    FeatureExtractor,
-    FeatureIdentity,
-    FeatureMap,
-    automatic_scale,
-)
+from napari_alibi_seg.core.features import FeatureExtractor, FeatureIdentity, FeatureMap
 from napari_alibi_seg.core.forest import train_forest
 from napari_alibi_seg.core.images import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.smoothing import margin
 from napari_alibi_seg.core.strokes import painted_pixels, painted_without
+from napari_alibi_seg.core.tiling import automatic_scale
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

@@ -1,7 +1,11 @@
-"""Cutting a patch grid into tiles of one size that do not depend on what is looked at."""
+"""Cutting a patch grid into tiles of one size that do not depend on what is looked at.
+
+Importing this imports no torch.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
@@ -11,8 +15,27 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+TILE, HALO = 28, 2
+"""Side of a tile, and half of what neighbours share, in tokens."""
+PATCH = 14
+"""Pixels of a magnified image along the side of a token of the default model."""
+_FINE_PIXELS = 1024 * 1024
 TILE_S = {"cpu": 0.5, "cuda": 0.05, "mps": 0.1}
 """Seconds a tile of features takes by device, to tell before any was measured; very roughly."""
+
+
+def automatic_scale(shape: tuple[int, int]) -> int:
+    """Return 2 for planes up to a megapixel, where it is affordable, else 1.
+
+    At scale 1 a structure thinner than a patch (14 px) is averaged away; scale 2 costs four
+    times the time.
+    """
+    return 2 if shape[0] * shape[1] <= _FINE_PIXELS else 1
+
+
+def usual_tiles(pixels: int, scale: int) -> int:
+    """Return about how many tiles cover pixels, each once, that are magnified `scale` times."""
+    return math.ceil(pixels * (scale / (PATCH * (TILE - 2 * HALO))) ** 2)
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,10 @@ class Actions:
     ) -> None:
         go = partial(segment, found.images)
         rows, columns = work.source.micrograph.shape_yx
-        deep = work.fitted is not None and work.fitted.features is not None
+        features = None if work.fitted is None else work.fitted.features
+        scale = None if features is None else features.scale
         pace = self._controller.pace
-        known = pace.estimate(found.pixels, found.largest, rows * columns, deep)
+        known = pace.estimate(found.pixels, found.largest, rows * columns, scale)
         told = [replaced_words(found.existing)] if found.existing else []
         if known.seconds >= LONG_S:
             told.insert(0, estimate_words(counted(len(found.images), "image"), known))

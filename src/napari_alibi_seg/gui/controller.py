@@ -134,7 +134,7 @@ class Controller(QObject):
     def apply_to_stack(self) -> None:
         """Predict every plane of the image, the one on the screen first; ask if that is long."""
         if self.work is not None:
-            self.stack.propose(self.work, self.settings.model)
+            self.stack.propose(self.work, self.settings)
 
     def change_outputs(self) -> None:
         """Show what is asked for beside the labels."""

@@ -20,6 +20,7 @@ from napari_alibi_seg.core.live_records import (
 )
 from napari_alibi_seg.core.models import MODELS
 from napari_alibi_seg.gui.parts import ChipState
+from napari_alibi_seg.gui.records import Shown
 from napari_alibi_seg.gui.samples import ATTRIBUTION
 from napari_alibi_seg.gui.words import WELCOME, facts, facts_tip, features_words
 
@@ -58,8 +59,7 @@ class Display:
         self._spots: Iterator[Spot] = iter(())
         self._device = ""
         self._coarse = False
-        self._preliminary = False
-        self._outlived = False
+        self._told = Shown.FINAL
         self._loaded = False
         self._began: float | None = None
 
@@ -77,7 +77,7 @@ class Display:
     def show_work(self, work: Workspace) -> None:
         """Show an image that work has begun on."""
         self._painted, self._done, self._began = Painted({}, 0), None, None
-        self._coarse = self._preliminary = self._outlived = self._loaded = False
+        self._coarse, self._told, self._loaded = False, Shown.FINAL, False
         self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
@@ -92,9 +92,9 @@ class Display:
 
     def end_preliminary(self) -> bool:
         """Know that no features will come; whether a result is shown that waits for them."""
-        waited, self._preliminary, self._outlived = self._preliminary, False, False
+        before, self._told = self._told, Shown.FINAL
         self._show_facts()
-        return waited
+        return before is Shown.PRELIMINARY
 
     def hear(self, event: LiveEvent, work: Workspace, shown: Index, stopped: bool) -> None:
         """Show an event.
@@ -130,7 +130,7 @@ class Display:
                 work.result.finish(event.plane)
                 if event.plane == shown:
                     self._done, self._size = event, work.source.measured.pixel_size
-                    self._coarse = self._preliminary = self._outlived = False
+                    self._coarse, self._told = False, Shown.FINAL
                     self._show_facts()
             case Assessed():
                 if event.assessment is not None:
@@ -148,7 +148,8 @@ class Display:
 
     def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
         self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
-        self._outlived = False
+        if self._told is Shown.OUTLIVED:
+            self._told = Shown.FINAL
         work.note(event)
         if self._paused and self._old(work):
             self._done = None
@@ -172,14 +173,14 @@ class Display:
         words, tip = features_words(event, self._device)
         if event.done < event.total:
             self._panels.image.chip.show_state(ChipState.WORKING, words, "Stop", tip)
-            self._tell_preliminary(work)
+            self._tell_of_waiting(work)
         else:
             self._panels.image.chip.show_state(ChipState.READY, words, tip=tip)
 
-    def _tell_preliminary(self, work: Workspace) -> None:
-        preliminary, outlived = self._coarse, not self._coarse and self._old(work)
-        if (preliminary and not self._preliminary) or (outlived and not self._outlived):
-            self._preliminary, self._outlived = preliminary or self._preliminary, outlived
+    def _tell_of_waiting(self, work: Workspace) -> None:
+        """Tell what is on the screen as long as features are computed."""
+        if self._told is not Shown.PRELIMINARY and (self._coarse or self._old(work)):
+            self._told = Shown.PRELIMINARY if self._coarse else Shown.OUTLIVED
             self._show_facts()
 
     def _tell_of_long_features(self, event: FeatureProgress, work: Workspace, shown: Index) -> None:
@@ -206,6 +207,11 @@ class Display:
     def _paused(self) -> bool:
         return not self._panels.result.live.isChecked()
 
+    @property
+    def _shown(self) -> Shown:
+        waiting = self._paused and self._done is None and self._told is Shown.FINAL
+        return Shown.WAITING if waiting else self._told
+
     def _old(self, work: Workspace) -> bool:
         return self._done is not None and self._done.plane not in work.result.finished
 
@@ -224,18 +230,9 @@ class Display:
     def _show_facts(self) -> None:
         known = self._panels.classes.classes
         assessment = None if self._advice is None else self._advice.assessment
-        waiting = self._paused and self._done is None
-        words = facts(
-            known,
-            self._painted,
-            self._done,
-            assessment,
-            preliminary=self._preliminary,
-            outlived=self._outlived,
-            loaded=self._loaded,
-            waiting=waiting,
-        )
+        shown = self._shown
+        words = facts(known, self._painted, self._done, assessment, shown, loaded=self._loaded)
         self._panels.result.facts.setText(words)
         tip = facts_tip(known, self._done, assessment, self._size)
-        told = (self._trainable or self._loaded) and not self._preliminary
+        told = (self._trainable or self._loaded) and shown is not Shown.PRELIMINARY
         self._panels.result.facts.setToolTip(tip if told else "")

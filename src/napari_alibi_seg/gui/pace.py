@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
-from napari_alibi_seg.core.tiling import TILE_S
+from napari_alibi_seg.core.tiling import TILE_S, usual_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +21,6 @@ FEATURES_MB = 200
 _FEATURE_LIMIT_MB = 1000  # the engine keeps no more
 _PIXEL_S = 2e-6  # seconds a pixel takes to be classified, before any is measured; very roughly
 _CHANNEL_MB, _CHANNEL_LIMIT_MB = 600e-6, 2200  # of a pixel that is classified, and of all at once
-_TILE_SIDE, _MEGAPIXEL = 336, 2**20  # pixels; up to a megapixel the model sees them at scale 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Pace:
             self._pixels += event.window.height * event.window.width
             self._pixel_seconds += spent
 
-    def estimate(self, pixels: int, largest: int, shown: int, deep: bool) -> Estimate:
+    def estimate(self, pixels: int, largest: int, shown: int, scale: int | None) -> Estimate:
         """Return what segmenting other planes will take.
 
         Parameters
@@ -94,21 +92,26 @@ class Pace:
             Of the largest of them, or of all that are kept in memory together.
         shown : int
             Of the plane on the screen, whose tiles were measured.
-        deep : bool
-            Whether they need deep features.
+        scale : int or None
+            Magnification for their deep features; None if they need none.
         """
-        measured = bool(self._pixels and (self._tiles or not deep))
+        measured = bool(self._pixels and (self._tiles or scale is None))
         seconds = pixels * (self._pixel_seconds / self._pixels if self._pixels else _PIXEL_S)
         megabytes = largest / 1e6 + min(shown * _CHANNEL_MB, _CHANNEL_LIMIT_MB)  # a byte a label
-        if deep:
-            seconds += self._features_seconds(shown) * pixels / shown
-            kept = 0.0 if self._progress is None else self._progress.megabytes * largest / shown
+        if scale is not None:
+            seconds += self._features_seconds(shown, scale) * pixels / shown
+            kept = self._kept_mb(scale) * largest / shown
             megabytes += FEATURES_MB + min(kept, _FEATURE_LIMIT_MB)
         return Estimate(seconds, megabytes, measured)
 
-    def _features_seconds(self, shown: int) -> float:
+    def _features_seconds(self, shown: int, scale: int) -> float:
         """Return what the features of a plane like the one on the screen take."""
-        scale = 2 if shown <= _MEGAPIXEL else 1
-        guess = math.ceil(shown * scale**2 / _TILE_SIDE**2)
-        tiles = guess if self._progress is None else self._progress.total
+        told = self._progress
+        known = told is not None and told.scale == scale
+        tiles = told.total if told and known else usual_tiles(shown, scale)
         return tiles * (self._tile_seconds / self._tiles if self._tiles else TILE_S[self._device])
+
+    def _kept_mb(self, scale: int) -> float:
+        """Return what the features of a plane like the one on the screen take in memory."""
+        told = self._progress
+        return 0.0 if told is None else told.megabytes * (scale / told.scale) ** 2

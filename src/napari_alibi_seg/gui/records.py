@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import math
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,6 +34,21 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.project import ImageFile, Project
 
 Colour: TypeAlias = tuple[int, int, int]
+
+
+class Shown(Enum):
+    """How what is on the screen stands to what is painted.
+
+    ``FINAL`` is its result, or is about to become it; ``PRELIMINARY`` lacks the features;
+    ``OUTLIVED`` is by the settings before, until there are features for those of now; ``WAITING``
+    is no result of it until the person asks for one.
+    """
+
+    FINAL = auto()
+    PRELIMINARY = auto()
+    OUTLIVED = auto()
+    WAITING = auto()
+
 
 # Okabe and Ito's colours, which people with any colour vision tell apart on grey.
 _PALETTE: tuple[Colour, ...] = (

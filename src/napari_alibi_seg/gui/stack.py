@@ -9,6 +9,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.tiling import automatic_scale
 from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import estimate_words
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live_records import Index, PlaneDone
     from napari_alibi_seg.gui.pace import Pace
     from napari_alibi_seg.gui.parts import Strip
+    from napari_alibi_seg.gui.records import Settings
     from napari_alibi_seg.gui.workspace import Workspace
 
 
@@ -44,12 +46,14 @@ class StackRun(QObject):
         self._done: set[Index] = set()
         self.planes: tuple[Index, ...] = ()
 
-    def propose(self, work: Workspace, model: str) -> None:
+    def propose(self, work: Workspace, settings: Settings) -> None:
         """Begin, or ask whether to begin where that takes long."""
         image = work.source.micrograph
         rows, columns = image.shape_yx
         pixels = len(image.plane_indices()) * rows * columns
-        known = self._pace.estimate(pixels, pixels, rows * columns, model != CLASSICAL)
+        deep = settings.model != CLASSICAL
+        scale = (settings.scale or automatic_scale(image.shape_yx)) if deep else None
+        known = self._pace.estimate(pixels, pixels, rows * columns, scale)
         self._proposed = work
         begin = partial(self._begin, work)
         if known.seconds < LONG_S:

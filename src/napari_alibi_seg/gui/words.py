@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.core.errors import NO_DATA
 from napari_alibi_seg.core.fractions import interval
 from napari_alibi_seg.core.naming import listed
+from napari_alibi_seg.gui.records import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,11 @@ _LEAST = 0.1
 _FIGURE = "\u2007"  # a space as wide as a figure
 _WIDEST = len("99.9 %")
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
+_NOT_FINAL = {
+    Shown.PRELIMINARY: "Preliminary, by pixel filters, until the features are ready.",
+    Shown.OUTLIVED: "Still by the settings before, until the features are ready.",
+    Shown.WAITING: "Press Update once for their result.",
+}
 
 
 def features_words(progress: FeatureProgress, device: str) -> tuple[str, str]:
@@ -101,26 +107,18 @@ def facts(
     painted: Painted,
     done: PlaneDone | None,
     assessment: Assessment | None,
+    shown: Shown,
     *,
-    preliminary: bool,
-    outlived: bool,
     loaded: bool,
-    waiting: bool,
 ) -> str:
     """Return what is painted and what came out of it, as rich text.
 
     Parameters
     ----------
-    classes, painted, done, assessment
+    classes, painted, done, assessment, shown
         What is known.
-    preliminary : bool
-        Whether the features are still missing from the result.
-    outlived : bool
-        Whether the result is that of other settings, until features for these are ready.
     loaded : bool
         Whether a classifier from a file is applied.
-    waiting : bool
-        Whether there is no result of these strokes until the person asks for one.
     """
     kinds = len(painted.pixels)
     if kinds < 2 and not loaded:
@@ -129,12 +127,8 @@ def facts(
         return f"Paint {what}; {then}."
     strokes = f"{kinds} classes · {counted(painted.strokes, 'stroke')}"
     words = "By the classifier that was loaded" if loaded else strokes
-    if preliminary:
-        return f"{words}<br><i>Preliminary, by pixel filters, until the features are ready.</i>"
-    if outlived:
-        return f"{words}<br><i>Still by the settings before, until the features are ready.</i>"
-    if waiting:
-        return f"{words}<br><i>Press Update once for their result.</i>"
+    if shown is not Shown.FINAL:
+        return f"{words}<br><i>{_NOT_FINAL[shown]}</i>"
     if done is not None:
         words += (" · this plane" if done.plane else "") + _fractions(classes, done, assessment)
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
