@@ -76,6 +76,31 @@ def test_the_plane_on_the_screen_is_probed(report, pixels):
     np.testing.assert_array_equal(tifffile.imread(report._folder / "image.tif"), pixels[::-1])
 
 
+def test_a_report_names_what_it_is_of_whatever_is_chosen_after_it(report, qtbot, pixels):
+    viewer = report._viewer
+    layer = viewer.add_image(np.stack([pixels, pixels]), name="stack")
+    viewer.dims.set_point(0, 1)
+    report.start(layer, ["no-such-model"])
+    qtbot.waitUntil(lambda: report._process is None, timeout=120_000)
+    (report._folder / "report").mkdir(exist_ok=True)
+    summary = {"models": {DEFAULT_MODEL: {"authors_r2": 0.25}}, "failed": {}}
+    (report._folder / "report" / "summary.json").write_text(json.dumps(summary))
+    report._show()
+
+    report.layers.setCurrentIndex(report.layers.findText("alloy"))
+    viewer.layers.remove(layer)
+
+    assert "plane 1 of stack" in report.table.text()
+
+
+def test_what_is_lacking_is_told_until_it_is_there(report, pixels):
+    report._viewer.layers.clear()
+    report.button.click()
+    assert report.strip.words.startswith("Open an image")
+    report._viewer.add_image(pixels)
+    assert report.strip.words == ""
+
+
 def test_a_long_name_of_a_model_shows_its_beginning(report):
     report.second.setCurrentText("timm:vit_small_patch14_dinov2:/a/long/way/to/it.safetensors")
     assert report.second.lineEdit().cursorPosition() == 0

@@ -189,6 +189,26 @@ def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixel
     np.testing.assert_allclose(tifffile.imread(tmp_path / "u.tif"), expected, atol=1e-5)
 
 
+def test_without_live_it_is_told_how_a_map_and_a_table_come(quick, pixels, tmp_path):
+    quick.open(pixels)
+    paint(quick)
+    panels, button = quick.panels, quick.panels.reuse.buttons["map"]
+    panels.result.live.setChecked(False)
+    panels.result.uncertainty.setChecked(True)
+    quick.rest()
+    button.click()
+    assert panels.strip.words.endswith("press Update once, then export.")
+    panels.result.update_button.click()
+    quick.rest()
+    assert panels.strip.words == ""
+    assert not quick.work.result.unmapped("uncertainty")
+
+    quick.bar(1, 110)
+    quick.rest()
+    quick.dock.exports.export_fractions(tmp_path / "f.csv")
+    assert panels.strip.words.endswith("press Update once, then export.")
+
+
 def exported_table(desk, path):
     written(desk, desk.dock.exports.export_fractions, path)
     return pandas.read_csv(path)

@@ -205,6 +205,18 @@ def test_a_class_goes_with_its_strokes_once_that_is_confirmed(painted):
     assert [row.key.text() for row in desk.panels.classes._rows] == ["1", "3"]
 
 
+def test_a_class_is_offered_to_be_deleted_as_long_as_it_has_strokes(painted):
+    desk, strip = painted, painted.panels.strip
+    delete(desk, 1)
+    desk.bar(1, 110)
+    desk.rest()
+    assert strip.words.startswith("Delete 'class 2'")
+    desk.bar(0, 58)
+    desk.until(lambda: strip.words == "")
+    desk.rest()
+    assert values(desk) == [1, 2, 3]
+
+
 def test_undo_brings_a_deleted_class_back_with_its_name(painted):
     desk = painted
     desk.panels.classes._rows[1]._name.setText("carbide")
@@ -255,7 +267,8 @@ def test_a_class_can_be_deleted_while_a_result_is_computed(painted):
 
     assert set(np.unique(desk.segmented)) == {1, 3}
     assert set(desk.work.result.probabilities) == {1, 3}
-    assert [one.blending for one in desk.work.result.layers[1:]] == ["opaque", "additive"]
+    blending = [layer.blending for layer in desk.work.result.layers[1:]]
+    assert blending == ["translucent_no_depth", "additive"]
     assert not any("class 2" in layer.name for layer in desk.viewer.layers)
 
 

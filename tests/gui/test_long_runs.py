@@ -106,6 +106,16 @@ def test_a_long_stack_is_asked_about_first(stacked, monkeypatch):
     assert stacked.segmented.all()
 
 
+def test_a_stack_is_asked_about_as_long_as_there_is_a_classifier(stacked, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
+    stacked.panels.reuse.buttons["apply_stack"].click()
+    stacked.rest()
+    assert "3 planes will take about" in stacked.panels.strip.words
+    stacked.work.scribbles.remove(2)
+    stacked.until(lambda: stacked.panels.strip.words == "")
+    stacked.rest()
+
+
 def test_a_stack_is_asked_about_though_nothing_is_measured_yet(stacked, monkeypatch):
     monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
     run = StackRun(stacked.panels.strip, Pace(), stacked.dock)

@@ -1,5 +1,7 @@
 """What the strip says is true as long as it is there."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,64 @@ def test_strokes_without_data_are_told_of_for_every_image(desk, pixels):
         desk.bar(1, 18)
         desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
     desk.rest()
+
+
+def test_a_layer_that_is_there_again_is_not_offered(stacked):
+    desk, lost = stacked, stacked.work.scribbles.layer
+    desk.viewer.layers.remove(lost)
+    desk.until(lambda: "was removed" in desk.panels.strip.words)
+    desk.viewer.layers.append(lost)
+    desk.until(lambda: desk.panels.strip.words == "")
+    desk.rest()
+
+
+def test_labels_that_lie_elsewhere_are_told_of_until_they_are_laid_on_the_image(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), scale=(2, 2))
+    desk.controller.choose_scribbles(mine)
+    assert "lies elsewhere" in desk.panels.strip.words
+    desk.rest()
+    assert "lies elsewhere" in desk.panels.strip.words
+    mine.scale = (1, 1)
+    desk.bar(1, 18)
+    desk.until(lambda: desk.panels.strip.words == "")
+    desk.rest()
+
+
+def test_labels_of_grains_are_asked_about_as_long_as_they_are_there(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    grains = np.arange(pixels.size, dtype=np.uint16).reshape(pixels.shape)
+    mine = desk.viewer.add_labels(grains)
+    desk.controller.choose_scribbles(mine)
+    desk.rest()
+    assert desk.panels.strip.words.startswith("'grains' holds more than")
+    desk.viewer.layers.remove(mine)
+    desk.until(lambda: desk.panels.strip.words == "")
+    desk.rest()
+
+
+def test_an_image_that_cannot_be_used_is_told_of_as_long_as_it_is_there(desk):
+    five = desk.viewer.add_image(np.zeros((2, 2, 2, 20, 20), np.uint8))
+    desk.until(lambda: "5 dimensions" in desk.panels.strip.words)
+    desk.viewer.layers.remove(five)
+    desk.until(lambda: desk.panels.strip.words == "")
+
+
+def test_what_is_told_to_wait_for_is_not_told_once_it_is_over(desk):
+    over = Event()
+
+    def work():
+        over.wait()
+        yield from ()
+
+    desk.dock.background.start(work)
+    desk.dock.background.start(work)
+    assert desk.panels.strip.words.startswith("Please wait")
+    over.set()
+    desk.until(lambda: not desk.dock.background.busy)
+    assert desk.panels.strip.words == ""
 
 
 def test_a_long_name_goes_on_in_the_next_line(desk):

@@ -8,9 +8,10 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, LARGEST_SEED
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.parts import ChipState
 
@@ -92,6 +93,7 @@ def test_a_removed_result_layer_is_made_anew(segmented_desk):
 def test_removed_scribbles_can_be_brought_back(segmented_desk):
     desk = segmented_desk
     painted = desk.painted.copy()
+    desk.work.scribbles.layer.name = "mine"
 
     desk.viewer.layers.remove(desk.work.scribbles.layer)
     desk.rest()
@@ -102,6 +104,7 @@ def test_removed_scribbles_can_be_brought_back(segmented_desk):
     desk.panels.strip.buttons[0].click()
     desk.rest()
     np.testing.assert_array_equal(desk.painted, painted)
+    assert desk.work.scribbles.layer.name == "mine"
     assert desk.panels.strip.words == ""
 
 
@@ -203,6 +206,38 @@ def test_a_model_is_chosen_from_a_file_or_stays(segmented_desk, tmp_path, monkey
     assert models.currentText() == "mine.safetensors"
     desk.until(lambda: chosen[0] in desk.panels.strip.words)
     desk.rest()
+
+
+def test_the_list_of_models_tells_which_are_to_be_fetched(desk, pixels, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", str(tmp_path))
+    name, models = "dino-saw-dinov2-s14", desk.panels.image.models
+    place = tmp_path / "weights" / "rmdocherty--dino-saw" / "alibi_dv2_vits14_reg4.pth"
+
+    def tip():
+        return models.itemData(models.findData(name), Qt.ItemDataRole.ToolTipRole) or ""
+
+    desk.open(pixels)
+    desk.until(lambda: "be connected" in tip())
+    desk.rest()
+    place.parent.mkdir(parents=True)
+    place.touch()
+    desk.hurry()
+    desk.panels.image.choose_model(DEFAULT_MODEL)
+    desk.controller.change_settings()
+    desk.until(lambda: "is on this computer" in tip())
+    desk.rest()
+
+
+def test_every_seed_can_be_set(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    desk.panels.training.seed.setValue(LARGEST_SEED)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.rest()
+    assert desk.controller.settings.seed == LARGEST_SEED
+    assert desk.segmented is not None
+    assert desk.panels.strip.words == ""
 
 
 def test_an_unusable_model_is_told_in_words_and_the_result_stays(segmented_desk):
@@ -329,7 +364,8 @@ def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
     values = np.array(list(result.probabilities))
     np.testing.assert_array_equal(values[shares.argmax(axis=0)], desk.segmented)
     assert not result.labels.visible
-    assert [layer.blending for layer in result.probabilities.values()] == ["opaque", "additive"]
+    blending = [layer.blending for layer in result.probabilities.values()]
+    assert blending == ["translucent_no_depth", "additive"]
     names = [layer.name for layer in result.probabilities.values()]
     assert names == ["class 1 probability in alloy", "class 2 probability in alloy"]
 

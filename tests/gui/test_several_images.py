@@ -539,6 +539,32 @@ def test_labels_of_the_person_are_given_back_when_their_image_goes(desk, pixels)
     assert "segmentation of alloy" not in desk.viewer.layers
 
 
+@pytest.mark.parametrize("act", ["choose", "close"])
+def test_labels_of_the_person_are_given_back_as_they_were(desk, pixels, act):
+    desk.hurry()
+    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
+    mine.brush_size, mine.selected_label, mine.mode = 17, 9, "pan_zoom"
+    kept = ("colormap", "brush_size", "selected_label", "mode", "opacity")
+    before, keys = [getattr(mine, name) for name in kept], set(mine.metadata)
+    desk.open(pixels, name="alloy")
+    own, size = desk.work.scribbles.layer, desk.work.scribbles.layer.brush_size
+    desk.controller.choose_scribbles(mine)
+    paint_two(desk)
+    desk.key("2")
+    desk.rest()
+
+    if act == "choose":
+        desk.controller.choose_scribbles(own)
+        desk.rest()
+        assert own.brush_size == size
+    else:
+        desk.dock.release()
+
+    assert [getattr(mine, name) for name in kept] == before
+    assert set(mine.metadata) - keys == {RECIPE}
+    assert mine.data.any()
+
+
 def test_strokes_of_a_channel_of_another_image_are_not_offered(desk, pixels):
     desk.hurry()
     desk.open(np.stack([pixels, 255 - pixels]), name="first")

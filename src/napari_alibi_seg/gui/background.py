@@ -64,7 +64,8 @@ class Background(QObject):
             Whether the person may stop it, and is notified when it is over.
         """
         if self._worker is not None:
-            self._strip.say("Please wait until the last action is finished.")
+            words = "Please wait until the last action is finished."
+            self._strip.say(words, holds=lambda: self.busy)
             return
         self._worker = create_worker(
             _finishing, work, *arguments, _start_thread=False, _ignore_errors=True
@@ -102,6 +103,7 @@ class Background(QObject):
 
     def _finish(self, _: None = None) -> None:
         self._worker = None
+        self._strip.review()
         go, self._next = self._next, None
         if go is not None:
             go()

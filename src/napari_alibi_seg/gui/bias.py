@@ -97,6 +97,7 @@ class BiasReport(QWidget):
         self._process: QProcess | None = None
         self._folder: Path | None = None
         self._chosen: tuple[Image, Reading, int | None] | None = None
+        self._probed = ""
         beside = STOCK_MODEL if stock_is_cached(_STOCK) else ""
         self.layers = LayerCombo()
         self.first, self.second = _ModelCombo(DEFAULT_MODEL), _ModelCombo(beside)
@@ -107,6 +108,8 @@ class BiasReport(QWidget):
         self.full.clicked.connect(self._open)
         self.strip, self.table, self.figure = Strip(), QLabel(), QPushButton("Show figure")
         self.figure.clicked.connect(self._enlarge)
+        for box in (self.first, self.second):
+            box.editTextChanged.connect(lambda _: self.strip.review())
         self._lay_out()
         for emitter in self._emitters():
             emitter.connect(self._offer)
@@ -147,9 +150,9 @@ class BiasReport(QWidget):
         self._process.finished.connect(self._finish)
         self._process.start(sys.executable, words)
         self.button.setText("Stop")
+        self._probed = _place(layer.name, index, source.channel)
         self.strip.say(
-            f"Probing {_place(index, source.channel)}: this takes a minute or two, and the viewer "
-            "stays free."
+            f"Probing {self._probed}: this takes a minute or two, and the viewer stays free."
         )
 
     def _read(self, layer: Image) -> ImageSource:
@@ -191,9 +194,10 @@ class BiasReport(QWidget):
         if self._process is not None:
             self._process.kill()
         elif self.layers.currentIndex() < 0:
-            self.strip.say("Open an image first (File, Open).", warn=True)
+            words = "Open an image first (File, Open)."
+            self.strip.say(words, warn=True, holds=lambda: self.layers.currentIndex() < 0)
         elif not self.models:
-            self.strip.say("Choose a model first.", warn=True)
+            self.strip.say("Choose a model first.", warn=True, holds=lambda: not self.models)
         else:
             self.start(self.layers.currentData(), self.models)
 
@@ -219,7 +223,7 @@ class BiasReport(QWidget):
 
     def _show(self) -> None:
         summary = json.loads(self._summary.read_text())
-        self.table.setText(table(summary))
+        self.table.setText(f"<p>{escape(self._probed)}</p>{table(summary)}")
         for shown in (self.table, self.figure, self.full):
             shown.show()
         left_out = [f"Without {name}: {why}" for name, why in summary["failed"].items()]
@@ -251,6 +255,7 @@ class BiasReport(QWidget):
         if self._chosen is not None and self._chosen[0] not in images:
             self._chosen = None  # so that its pixels are let go
         self.layers.offer(images, chosen if chosen in images else next(iter(images), None))
+        self.strip.review()
 
     def _emitters(self) -> tuple[Any, ...]:
         events = self._viewer.layers.events
@@ -299,11 +304,11 @@ def table(summary: dict[str, Any]) -> str:
     return f"<table cellpadding='2'>{''.join(rows)}</table>{_MEANING}"
 
 
-def _place(index: Index, channel: int | None) -> str:
-    """Return in words what of an image is probed."""
+def _place(name: str, index: Index, channel: int | None) -> str:
+    """Return in words what of an image of that name is probed."""
     parts = [f"plane {', '.join(map(str, index))}"] if index else []
     parts += [] if channel is None else [f"channel {channel}"]
-    return " of ".join(parts) or "the image"
+    return " of ".join([*parts, name])
 
 
 def _bar(value: float | None, colour: str) -> str:

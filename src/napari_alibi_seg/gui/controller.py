@@ -192,7 +192,8 @@ class Controller(QObject):
             )
             source = ImageSource.of(layer, chosen, (last or 0) if "C" in chosen.axes else None)
         except AlibiSegError as error:
-            self.panels.strip.say(str(error), warn=True)
+            here = partial(self._is_useless, layer)
+            self.panels.strip.say(str(error), warn=True, holds=here)
             self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
             return
         self.display.show_work(self.workspaces.open(source))
@@ -202,6 +203,9 @@ class Controller(QObject):
         self.follow_layers()
         self._features_stopped = False
         self.ask()
+
+    def _is_useless(self, layer: Image) -> bool:
+        return self.work is None and layer in self.viewer.layers
 
     def choose_reading(self, reading: Reading) -> None:
         """Read the axes of the image in another way."""
@@ -227,6 +231,7 @@ class Controller(QObject):
                 f"{layer.name!r} holds more than {MANY} values, as labels of grains or particles "
                 "do. Painting on it makes a class of each, and the result takes long.",
                 ("Paint on it", partial(self._paint_on, work, layer)),
+                holds=lambda: layer in self.viewer.layers and work.scribbles.layer is not layer,
             )
             self.follow_layers()
             return
@@ -276,6 +281,7 @@ class Controller(QObject):
         work = self.work
         if work is not None:
             self._offer_3d(work.source.measured)
+            self.panels.strip.review()
             if work.measure(self.settings):
                 self.ask()
 

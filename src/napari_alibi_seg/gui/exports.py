@@ -112,7 +112,8 @@ class Exports:
         labels = {index: work.result.labels.data[index].copy() for index in finished}
         if not labels:
             self._strip.say(
-                "No plane is segmented by the strokes as they are now; wait, then export.",
+                "No plane is segmented by the strokes as they are now; "
+                f"{self._patience()}, then export.",
                 holds=lambda: not work.result.finished,
             )
             return
@@ -142,11 +143,16 @@ class Exports:
         if refusal or work is None:
             return refusal
         lacking = len(work.result.unmapped(kind))
-        remedy = "press Apply to stack" if work.stack else "wait until it is drawn"
+        remedy = "press Apply to stack" if work.stack else self._patience()
         words = (
             f"There is no map of {kind} of {counted(lacking, 'plane')} yet; {remedy}, then export."
         )
         return words if lacking else ""
+
+    def _patience(self) -> str:
+        """Return what to do until something is drawn that is not there yet."""
+        coming = self._controller.panels.result.live.isChecked() or self._controller.updating
+        return "wait until it is drawn" if coming else "press Update once"
 
     def _refusal(self) -> str:
         """Return why the result cannot be exported as it is; empty if it can."""

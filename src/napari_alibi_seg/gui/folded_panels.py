@@ -6,11 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_alibi_seg.core.choices import (
     COMPONENT_COUNTS,
+    LARGEST_SEED,
     SCALES,
     SMOOTHING_RADII,
     TREE_COUNTS,
@@ -52,7 +61,11 @@ class TrainingPanel(Block):
             SMOOTHING_RADII,
             "Radius in pixels within which votes are smoothed, but not across edges; 0: none",
         )
-        self.seed = _number(range(10_000), "Equal scribbles and seed give an equal result")
+        self.seed = QDoubleSpinBox()  # whole numbers beyond those of QSpinBox
+        self.seed.setDecimals(0)
+        self.seed.setKeyboardTracking(False)
+        self.seed.setRange(0, LARGEST_SEED)
+        self.seed.setToolTip("Equal scribbles and seed give an equal result")
         self.filters = QCheckBox("pixel filters too")
         self.filters_3d = QCheckBox("through the planes")
         self.add("Scale", self.scale)
@@ -83,7 +96,7 @@ class TrainingPanel(Block):
             filters=self.filters.isChecked(),
             filters_3d=self.filters_3d.isChecked() and self.filters_3d.isEnabled(),
             trees=self.trees.value(),
-            seed=self.seed.value(),
+            seed=int(self.seed.value()),
             smoothing=self.smoothing.value(),
             forest=_FORESTS[self.forest.currentText()],
             device=self.device.currentText(),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _MARK = "napari-alibi-seg"
 _OF = "napari-alibi-seg of"
 _SHOWS = "napari-alibi-seg shows"
-_COLOURS = "napari-alibi-seg colours before"
+_BEFORE = "napari-alibi-seg before"
+_CHANGED = ("colormap", "brush_size", "selected_label", "mode")
 _GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability in ")
 CHANNEL = ", channel "
 """Stands between the name of an image and its channel."""
@@ -84,15 +85,15 @@ def link(layer: Layer, source: ImageSource) -> None:
 
 
 def take_over(layer: Labels) -> None:
-    """Mark a layer to be painted on; if it is the person's, remember its colours."""
+    """Mark a layer to be painted on; if it is the person's, remember what painting changes."""
     if not is_scribbles(layer):
-        layer.metadata[_COLOURS] = layer.colormap
+        layer.metadata[_BEFORE] = {name: getattr(layer, name) for name in _CHANGED}
         layer.metadata.update(SCRIBBLES)
 
 
 def is_taken_over(layer: Layer) -> bool:
     """Whether a layer that is painted on is the person's own."""
-    return _COLOURS in layer.metadata
+    return _BEFORE in layer.metadata
 
 
 def give_back(layer: Labels) -> None:
@@ -101,7 +102,8 @@ def give_back(layer: Labels) -> None:
     The recipe stays so that the classes have their names when it is painted on again.
     """
     if is_taken_over(layer):
-        layer.colormap = layer.metadata.pop(_COLOURS)
+        for name, value in layer.metadata.pop(_BEFORE).items():
+            setattr(layer, name, value)
         for key in (_MARK, _OF, OWNER):
             layer.metadata.pop(key, None)
 

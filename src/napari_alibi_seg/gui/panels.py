@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLabel, QPushButton, QSlider
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
+from napari_alibi_seg.core.models import MODELS
 from napari_alibi_seg.gui.brush import SPOT_KEY
 from napari_alibi_seg.gui.parts import Block, Chip, LayerCombo, narrow, side_by_side
 from napari_alibi_seg.gui.result import OPACITY
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 _WORDS = {DEFAULT_MODEL: "ALiBi-DINOv2 S/14", CLASSICAL: "pixel filters only"}
 _CHECKPOINT = ".safetensors"
+_WHERE = {
+    "bundled": "it comes with this program",
+    "cached": "it is on this computer",
+    "to be fetched": "it is not on this computer yet: choosing it fetches it once, so be connected",
+}
 
 
 class ImagePanel(Block):
@@ -75,8 +81,9 @@ class ImagePanel(Block):
     def offer_models(self, names: Sequence[str]) -> None:
         """List models; the one chosen stays."""
         self.models.clear()
-        for name in names:
+        for place, name in enumerate(names):
             self.models.addItem(_WORDS.get(name, name), name)
+            self.models.setItemData(place, _tip(name), Qt.ItemDataRole.ToolTipRole)
         self.models.addItem("a file…")
         self.choose_model(self.model)
 
@@ -86,7 +93,7 @@ class ImagePanel(Block):
             words = Path(name).name if name.endswith(_CHECKPOINT) else name
             self.models.insertItem(self.models.count() - 1, words, name)
         self.models.setCurrentIndex(self.models.findData(name))
-        self.models.setToolTip(name)
+        self.models.setToolTip(_tip(name))
         self.model = name
 
     def _take_model(self) -> None:
@@ -141,6 +148,12 @@ class ResultPanel(Block):
         self.add("Opacity", self.opacity)
         self.add("Show", side_by_side(self.uncertainty, self.probabilities))
         self.add_wide(self.facts)
+
+
+def _tip(name: str) -> str:
+    """Return what a model is, and where it is."""
+    entry = MODELS.get(name)
+    return name if entry is None else f"{name}: {entry.description}; {_WHERE[entry.where]}"
 
 
 def _only(other: QCheckBox, shown: bool) -> None:

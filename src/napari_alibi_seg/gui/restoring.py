@@ -85,24 +85,25 @@ class Restorer:
 
     def offer_lost(self, lost: Labels) -> None:
         """Ask whether to bring back a layer that was painted on and removed."""
-        back = partial(self._bring_back, self._controller.work, lost)
+        work, layers = self._controller.work, self._controller.viewer.layers
+        assert work is not None
+        instead = work.scribbles.layer
         self._strip.say(
             f"The layer {lost.name!r} was removed; a new one is there to paint on.",
-            ("Bring it back", back),
+            ("Bring it back", partial(self._bring_back, work, lost)),
+            holds=lambda: work.scribbles.layer is instead and lost not in layers,
         )
         self._controller.ask()
 
     def tell_of_place(self, work: Workspace) -> None:
         """Say so if the layer painted on does not lie on the image, and offer to lay it there."""
         layer = work.scribbles.layer
-        corner = np.array(work.source.micrograph.label_shape) - 1
-        there = Labels(np.zeros((1,) * layer.ndim, np.uint8), **work.source.placement())
-        ends = [[one.data_to_world(end) for end in (0 * corner, corner)] for one in (layer, there)]
-        if not np.allclose(ends[0], ends[1]):
+        if not _lies_on(layer, work.source):
             self._strip.say(
                 f"The layer {layer.name!r} lies elsewhere than the image, or has another pixel "
                 "size; its pixels count one by one as those of the image.",
                 ("Lay it on the image", partial(work.source.place, layer)),
+                holds=lambda: work.scribbles.layer is layer and not _lies_on(layer, work.source),
             )
 
     def use_classifier(self, classifier: PixelClassifier) -> None:
@@ -168,11 +169,12 @@ class Restorer:
             self._adopt(recipe)
             self._strip.put_away()
 
-    def _bring_back(self, work: Workspace | None, lost: Labels) -> None:
-        if work is not None and work is self._controller.work:
+    def _bring_back(self, work: Workspace, lost: Labels) -> None:
+        if work is self._controller.work:
             work.owner = lost.metadata.get(OWNER, work.owner)
-            now = work.scribbles.data
-            work.scribbles.layer.data = np.where(now == 0, lost.data, now)
+            layer = work.scribbles.layer
+            layer.data = np.where(layer.data == 0, lost.data, layer.data)
+            layer.name = lost.name
 
     def _paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a new layer; the one painted on before stays, hidden, unless it is blank."""
@@ -192,6 +194,15 @@ class Restorer:
         self._controller.change_settings()
         self._controller.change_classes()
         self._controller.brush.choose(recipe.classes[0].value)
+
+
+def _lies_on(layer: Labels, source: ImageSource) -> bool:
+    """Whether the first and the last pixel of a layer lie on those of an image."""
+    corner = np.array(source.micrograph.label_shape) - 1
+    return all(
+        np.allclose(layer.data_to_world(end), source.in_world(tuple(end)))
+        for end in (0 * corner, corner)
+    )
 
 
 def _fits(shape: tuple[int, ...], source: ImageSource) -> bool:

@@ -164,10 +164,11 @@ class ResultLayers(QObject):
         self._mix()
 
     def set_opacity(self, opacity: float) -> None:
-        """Set the opacity of the labels, 0 to 1."""
+        """Set how strongly labels and probabilities cover the image, 0 to 1."""
         self.opacity = opacity
-        if self.labels is not None:
-            self.labels.opacity = opacity
+        for layer in (self.labels, *self.probabilities.values()):
+            if layer is not None:
+                layer.opacity = opacity
 
     def show_outputs(self, uncertainty: bool, probabilities: bool) -> None:
         """Show or hide the layers beside the labels."""
@@ -231,9 +232,9 @@ class ResultLayers(QObject):
             self._viewer.layers.remove(layer)
 
     def _mix(self) -> None:
-        """Let the lowest map hide the image, and the others add their colours to it."""
+        """Let the lowest map darken the image, and the others add their colours to it."""
         for place, layer in enumerate(self.probabilities.values()):
-            layer.blending = "additive" if place else "opaque"
+            layer.blending = "additive" if place else "translucent_no_depth"
 
     def _cover(self, covered: bool) -> None:
         """Hide the labels while probabilities are seen in their place, and show them after."""
@@ -292,7 +293,8 @@ class ResultLayers(QObject):
             self._mapped[PROBABILITIES].clear()
             named = (known for known in self._classes if known.value == value)
             known = next(named, PaintClass.default(value))
-            layer = self._image(self._probability_name(known), _ramp(known), "additive", 1.0)
+            name, colours = self._probability_name(known), _ramp(known)
+            layer = self._image(name, colours, "additive", self.opacity)
             self.probabilities[value] = layer
             self._add(layer, value)
         return layer

@@ -60,7 +60,8 @@ class StackRun(QObject):
             begin()
         else:
             planes = f"{len(image.plane_indices())} planes"
-            self._strip.say(estimate_words(planes, known), ("Start", begin))
+            words, holds = estimate_words(planes, known), partial(self._is_possible, work)
+            self._strip.say(words, ("Start", begin), holds=holds)
 
     def stop(self) -> None:
         """Leave the other planes as they are."""
@@ -89,6 +90,9 @@ class StackRun(QObject):
         self.planes = ()
         self._strip.say(f"All {total} planes are segmented.", holds=self._is_whole)
         show_info(f"All {total} planes of {self._name} are segmented.")
+
+    def _is_possible(self, work: Workspace) -> bool:
+        return work is self._proposed and work.fitted is not None
 
     def _goes_on(self) -> bool:
         return bool(self.planes)

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
+    from napari_alibi_seg.core.live_records import Painted
     from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
+    from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.source import ImageSource, Reading
 
 MANY = 20
@@ -162,8 +164,10 @@ class Workspaces(QObject):
                 other.visible = False
 
     def release(self) -> None:
-        """Close, and forget everything."""
+        """Close, give back the person's layers, and forget everything."""
         self.close()
+        for work in self._all:
+            give_back(work.scribbles.layer)
         self._all.clear()
 
     def follow_layers(self) -> None:
@@ -217,13 +221,13 @@ class Workspaces(QObject):
 
     def paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a layer from now on; one of the person's that is left looks as before."""
-        if layer != work.scribbles.layer:
-            give_back(work.scribbles.layer)
-        unlink(work.scribbles.layer)
+        before, classes = work.scribbles.layer, self._panels.classes.classes
+        unlink(before)
         take_over(layer)
         link(layer, work.source)
-        classes = self._panels.classes.classes
         work.scribbles = self._brush.take(layer)
+        if layer != before:
+            give_back(before)
         work.scribbles.show(classes)
         work.result.show(classes)
         self._brush.choose(classes[0].value)
@@ -268,14 +272,22 @@ class Workspaces(QObject):
         """Delete a class; ask first if something is painted in it."""
         work, classes = self.current, self._panels.classes.classes
         painted = 0 if work is None else int(np.count_nonzero(work.scribbles.data == value))
-        if not painted:
+        if work is None or not painted:
             self._remove_class(work, value, painted=False)
             return
-        [name] = [known.name for known in classes if known.value == value]
+        [known] = [known for known in classes if known.value == value]
         self._panels.strip.say(
-            f"Delete {name!r} and the {counted(painted, 'pixel')} painted in it?",
+            f"Delete {known.name!r} and the {counted(painted, 'pixel')} painted in it?",
             ("Delete", partial(self._remove_class, work, value, painted=True)),
+            holds=partial(self._is_painted, work, known, work.painted),
         )
+
+    def _is_painted(self, work: Workspace, known: PaintClass, told: Painted | None) -> bool:
+        """Whether a class is there as it was and, by what was told since, has strokes."""
+        now, there = work.painted, known in self._panels.classes.classes
+        if known.ignored or now is None or now == told:  # nothing new is told of its strokes
+            return there
+        return there and known.value in {*now.pixels, *now.lost}
 
     def _remove_class(self, work: Workspace | None, value: int, painted: bool) -> None:
         """Delete a class and erase its strokes, unless another image was chosen meanwhile."""
