@@ -49,9 +49,8 @@ def test_an_estimate_goes_by_the_scale_that_was_chosen(measured):
     def estimate(scale):
         return measured.estimate(pixels=30_000, largest=30_000, shown=3000, scale=scale)
 
-    tiles, there = usual_tiles(3000, 4), estimate(1)
-    assert estimate(4).seconds == pytest.approx(10 * tiles * 2 + 30)
-    assert estimate(4).megabytes - there.megabytes == pytest.approx(15 * 10 * 10)
+    assert estimate(2).seconds == pytest.approx(10 * usual_tiles(3000, 2) * 2 + 30)
+    assert estimate(2).megabytes - estimate(1).megabytes == pytest.approx((4 - 1) * 10 * 10)
 
 
 def test_the_memory_of_features_has_the_engines_limit(measured):

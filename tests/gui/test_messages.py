@@ -146,7 +146,7 @@ def test_labels_of_grains_are_asked_about_as_long_as_they_are_there(desk, pixels
     desk.hurry()
     desk.open(pixels)
     grains = np.arange(pixels.size, dtype=np.uint16).reshape(pixels.shape)
-    mine = desk.viewer.add_labels(grains)
+    mine = desk.viewer.add_labels(grains, name="grains")
     desk.controller.choose_scribbles(mine)
     desk.rest()
     assert desk.panels.strip.words.startswith("'grains' holds more than")

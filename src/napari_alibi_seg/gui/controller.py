@@ -192,7 +192,7 @@ class Controller(QObject):
             )
             source = ImageSource.of(layer, chosen, (last or 0) if "C" in chosen.axes else None)
         except AlibiSegError as error:
-            here = partial(self._is_useless, layer)
+            here = partial(self._is_unusable, layer)
             self.panels.strip.say(str(error), warn=True, holds=here)
             self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
             return
@@ -204,7 +204,7 @@ class Controller(QObject):
         self._features_stopped = False
         self.ask()
 
-    def _is_useless(self, layer: Image) -> bool:
+    def _is_unusable(self, layer: Image) -> bool:
         return self.work is None and layer in self.viewer.layers
 
     def choose_reading(self, reading: Reading) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.background import Background
     from napari_alibi_seg.gui.controller import Controller
     from napari_alibi_seg.gui.folded_panels import ReusePanel
+    from napari_alibi_seg.gui.workspace import Workspace
 
 PROJECTS = f"Projects (*{PROJECT_SUFFIX})"
 CLASSIFIERS = "Classifiers (*.skops)"
@@ -107,16 +108,12 @@ class Exports:
         work = self._controller.work
         if work is None or work.fitted is None or work.result.labels is None:
             return
+        if not work.result.finished:
+            self._refuse(partial(self._table_refusal, work))
+            return
         classes = [known.info() for known in self._controller.panels.classes.classes]
         finished = sorted(work.result.finished)
         labels = {index: work.result.labels.data[index].copy() for index in finished}
-        if not labels:
-            self._strip.say(
-                "No plane is segmented by the strokes as they are now; "
-                f"{self._patience()}, then export.",
-                holds=lambda: not work.result.finished,
-            )
-            return
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes
         name = work.source.layer.name if image.path is None else image.path.name
         told = dict(work.assessments)
@@ -143,13 +140,20 @@ class Exports:
         if refusal or work is None:
             return refusal
         lacking = len(work.result.unmapped(kind))
-        remedy = "press Apply to stack" if work.stack else self._patience()
+        remedy = "press Apply to stack" if work.stack else self._remedy()
         words = (
             f"There is no map of {kind} of {counted(lacking, 'plane')} yet; {remedy}, then export."
         )
         return words if lacking else ""
 
-    def _patience(self) -> str:
+    def _table_refusal(self, work: Workspace) -> str:
+        """Return why there are no fractions to be exported; empty if there are some."""
+        if work.result.finished:
+            return ""
+        then = f"{self._remedy()}, then export"
+        return f"No plane is segmented by the strokes as they are now; {then}."
+
+    def _remedy(self) -> str:
         """Return what to do until something is drawn that is not there yet."""
         coming = self._controller.panels.result.live.isChecked() or self._controller.updating
         return "wait until it is drawn" if coming else "press Update once"
