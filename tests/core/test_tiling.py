@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.tiling import add_tile, spans, tiles
+from napari_alibi_seg.core.tiling import HALO, PATCH, TILE, add_tile, spans, tiles, usual_tiles
 
 LENGTHS = [1, 7, 28, 29, 31, 52, 53, 147, 586]
 TILINGS = [(28, 2), (28, 0), (40, 6), (8, 3)]
@@ -46,3 +48,11 @@ def test_a_small_grid_needs_one_tile():
     [tile] = tiles((5, 28), 28, 2)
     assert (tile.rows.start, tile.rows.stop, tile.columns.stop) == (0, 5, 28)
     assert set(tile.rows.shares) == {1.0}
+
+
+@pytest.mark.parametrize("side", [1000, 3360, 5000])
+@pytest.mark.parametrize("scale", [1, 3])
+def test_how_many_tiles_there_will_be_is_known_about(side, scale):
+    rows = math.ceil(side * scale / PATCH)
+    there = len(tiles((rows, rows), TILE, HALO))
+    assert usual_tiles(side**2, scale) == pytest.approx(there, rel=0.1)

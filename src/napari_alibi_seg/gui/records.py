@@ -35,21 +35,6 @@ if TYPE_CHECKING:
 
 Colour: TypeAlias = tuple[int, int, int]
 
-
-class Shown(Enum):
-    """How what is on the screen stands to what is painted.
-
-    ``FINAL`` is its result, or is about to become it; ``PRELIMINARY`` lacks the features;
-    ``OUTLIVED`` is by the settings before, until there are features for those of now; ``WAITING``
-    is no result of it until the person asks for one.
-    """
-
-    FINAL = auto()
-    PRELIMINARY = auto()
-    OUTLIVED = auto()
-    WAITING = auto()
-
-
 # Okabe and Ito's colours, which people with any colour vision tell apart on grey.
 _PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
@@ -115,6 +100,20 @@ class PaintClass:
 
 def _differ(one: Colour, other: Colour) -> bool:
     return math.dist(one, other) > _ALIKE
+
+
+class Shown(Enum):
+    """How what is on the screen stands to what is painted.
+
+    ``FINAL`` is its result, or is about to become it; ``PRELIMINARY`` lacks the features;
+    ``OUTLIVED`` is by the settings before, until there are features for those of now; ``WAITING``
+    is no result of it until the person asks for one.
+    """
+
+    FINAL = auto()
+    PRELIMINARY = auto()
+    OUTLIVED = auto()
+    WAITING = auto()
 
 
 @dataclass(frozen=True)
