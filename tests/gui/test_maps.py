@@ -31,6 +31,13 @@ def test_the_slider_sets_how_strongly_probabilities_cover_the_image(mapped):
     assert np.abs(faint - covered).max() > 50
 
 
+def test_probabilities_follow_the_opacity_of_the_labels(mapped):
+    result = mapped.work.result
+    result.labels.opacity = 0.3
+    assert [layer.opacity for layer in result.probabilities.values()] == [0.3, 0.3]
+    assert mapped.panels.result.opacity.value() == 30
+
+
 def test_strokes_are_told_from_the_probabilities_under_them(mapped):
     middle = (18, 85)
     canvas = mapped.viewer.__wrapped__.window._qt_viewer.canvas

@@ -165,10 +165,9 @@ class ResultLayers(QObject):
 
     def set_opacity(self, opacity: float) -> None:
         """Set how strongly labels and probabilities cover the image, 0 to 1."""
-        self.opacity = opacity
-        for layer in (self.labels, *self.probabilities.values()):
-            if layer is not None:
-                layer.opacity = opacity
+        self._take_opacity(opacity)
+        if self.labels is not None:
+            self.labels.opacity = opacity
 
     def show_outputs(self, uncertainty: bool, probabilities: bool) -> None:
         """Show or hide the layers beside the labels."""
@@ -248,8 +247,14 @@ class ResultLayers(QObject):
 
     def _tell_opacity(self) -> None:
         if self.labels is not None:
-            self.opacity = float(self.labels.opacity)
+            self._take_opacity(float(self.labels.opacity))
             self.opacity_changed.emit(self.opacity)
+
+    def _take_opacity(self, opacity: float) -> None:
+        """Let probabilities cover the image as strongly as the labels do."""
+        self.opacity = opacity
+        for layer in self.probabilities.values():
+            layer.opacity = opacity
 
     def _mark(self, layer: Layer) -> None:
         self._stale.add(layer)
