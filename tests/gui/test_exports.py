@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas
 import pytest
@@ -168,6 +170,7 @@ def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixel
     quick.rest()
     button.click()
     assert "press Apply to stack" in quick.panels.strip.words
+    names = [known.name for known in quick.panels.classes.classes]
     quick.controller.apply_to_stack()
     quick.until(lambda: not quick.work.result.unmapped("probabilities"))
     quick.rest()
@@ -175,6 +178,8 @@ def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixel
 
     shares = tifffile.imread(tmp_path / "p.tif")  # (planes, classes, Y, X)
     assert shares.shape == (2, 2, *pixels.shape)
+    with tifffile.TiffFile(tmp_path / "p.tif") as tiff:
+        assert re.findall('Channel ID="[^"]*" Name="([^"]*)"', tiff.ome_metadata) == names
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(shares.argmax(axis=1) + 1, quick.segmented)
 
@@ -310,7 +315,7 @@ def test_maps_keep_their_shape_and_what_is_no_number(tmp_path, shape, count):
     maps[0][..., 0, 0] = np.nan
     image = as_micrograph(np.zeros(shape, np.uint8), "ZYX"[-len(shape) :])
 
-    list(write_maps(tmp_path / "map.tif", image, maps))
+    list(write_maps(tmp_path / "map.tif", image, list(zip("ab", maps, strict=False))))
 
     expected = maps[0] if count == 1 else np.stack(maps, axis=-3)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "map.tif"), expected)

@@ -343,7 +343,7 @@ def test_a_map_of_one_class_that_was_removed_comes_back(stacked):
     assert box.isChecked()
     assert len(result.unmapped("probabilities")) == 2
     shown = desk.work.source.index(desk.viewer.dims)
-    total = sum(one[shown] for one in result.maps("probabilities"))
+    total = sum(one[shown] for _, one in result.maps("probabilities"))
     np.testing.assert_allclose(total, 1, atol=1e-5)
 
 
@@ -368,4 +368,4 @@ def test_a_class_that_is_learnt_no_more_has_no_share(desk, pixels, act):
     assert not result.probabilities[3].data.any()
     maps = result.maps("probabilities")
     assert len(maps) == 2
-    np.testing.assert_allclose(sum(maps)[desk.segmented > 0], 1, atol=1e-5)
+    np.testing.assert_allclose(sum(m for _, m in maps)[desk.segmented > 0], 1, atol=1e-5)

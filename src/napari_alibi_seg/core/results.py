@@ -27,7 +27,7 @@ from napari_alibi_seg.core.tiff import TIFF_SUFFIXES, needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -183,7 +183,11 @@ def is_result(path: Path) -> bool:
 
 @contextmanager
 def stack_writer(
-    path: str | Path, micrograph: Micrograph, dtype: DTypeLike, channels: int | None = None
+    path: str | Path,
+    micrograph: Micrograph,
+    dtype: DTypeLike,
+    channels: int | None = None,
+    names: Sequence[str] = (),
 ) -> Iterator[WritePlane]:
     """Open an OME-TIFF for labels or probabilities of a micrograph, to be filled plane by plane.
 
@@ -200,6 +204,8 @@ def stack_writer(
         8, 16 or 32 bit integer or 32 or 64 bit float.
     channels : int, optional
         Number of probabilities per pixel; None for labels.
+    names : sequence of str
+        What the channels are called; empty if they have no names.
 
     Yields
     ------
@@ -217,7 +223,7 @@ def stack_writer(
     waiting = micrograph.plane_indices()
     plane_shape = (channels or 1, *micrograph.shape_yx)
     large = needs_bigtiff((len(waiting), *plane_shape), dtype)
-    tags = _resolution(micrograph) | {"description": _ome_xml(micrograph, dtype, channels)}
+    tags = _resolution(micrograph) | {"description": _ome_xml(micrograph, dtype, channels, names)}
 
     with (
         replacing(path) as aside,
@@ -260,7 +266,9 @@ def _resolution(micrograph: Micrograph) -> dict[str, Any]:
     return {"resolution": (x, y), "resolutionunit": "CENTIMETER"}
 
 
-def _ome_xml(micrograph: Micrograph, dtype: np.dtype[Any], channels: int | None) -> bytes:
+def _ome_xml(
+    micrograph: Micrograph, dtype: np.dtype[Any], channels: int | None, names: Sequence[str]
+) -> bytes:
     """Return OME-XML without UUID, which tifffile would draw anew for each file."""
     lengths = dict(zip(micrograph.label_axes, micrograph.label_shape, strict=True))
     lengths["C"] = channels or 1
@@ -270,7 +278,9 @@ def _ome_xml(micrograph: Micrograph, dtype: np.dtype[Any], channels: int | None)
     image = ElementTree.SubElement(root, "Image", ID="Image:0")
     pixels = ElementTree.SubElement(image, "Pixels", told | _physical_sizes(micrograph))
     for channel in range(lengths["C"]):
-        ElementTree.SubElement(pixels, "Channel", ID=f"Channel:0:{channel}", SamplesPerPixel="1")
+        called = {"Name": names[channel]} if names else {}
+        told = {"ID": f"Channel:0:{channel}", **called, "SamplesPerPixel": "1"}
+        ElementTree.SubElement(pixels, "Channel", told)
     planes = len(micrograph.plane_indices()) * lengths["C"]
     ElementTree.SubElement(pixels, "TiffData", IFD="0", PlaneCount=str(planes))
     xml: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

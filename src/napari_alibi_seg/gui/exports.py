@@ -100,7 +100,7 @@ class Exports:
         if refusal:
             self._refuse(partial(self._map_refusal, kind))
         elif work is not None:
-            maps = [one.copy() for one in work.result.maps(kind)]
+            maps = [(name, one.copy()) for name, one in work.result.maps(kind)]
             self._background.start(files.write_maps, path, work.source.measured, maps)
 
     def export_fractions(self, path: Path) -> None:

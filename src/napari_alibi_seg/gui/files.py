@@ -43,10 +43,13 @@ def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]
     yield f"Written: {path}"
 
 
-def write_maps(path: Path, image: Micrograph, maps: Sequence[NDArray[np.float32]]) -> Iterator[str]:
+def write_maps(
+    path: Path, image: Micrograph, maps: Sequence[tuple[str, NDArray[np.float32]]]
+) -> Iterator[str]:
     """Write maps of an image as an OME-TIFF with a channel for each, or without if it is one.
 
-    What is NaN, as uncertainty is where there is no class, stays NaN.
+    Channels are called by the names that are given with the maps. What is NaN, as uncertainty is
+    where there is no class, stays NaN.
 
     Raises
     ------
@@ -59,9 +62,9 @@ def write_maps(path: Path, image: Micrograph, maps: Sequence[NDArray[np.float32]
 
     _require_other(path, image)
     channels = len(maps) if len(maps) > 1 else None
-    with stack_writer(path, image, np.float32, channels) as write:
+    with stack_writer(path, image, np.float32, channels, [name for name, _ in maps]) as write:
         for index in image.plane_indices():
-            planes = np.stack([one[index] for one in maps])  # (channels, Y, X)
+            planes = np.stack([one[index] for _, one in maps])  # (channels, Y, X)
             write(index, planes[0] if channels is None else planes)
     yield f"Written: {path}"
 

@@ -102,12 +102,15 @@ class ResultLayers(QObject):
         known = self._mapped[kind] & self._finished
         return frozenset(self._source.micrograph.plane_indices()) - known
 
-    def maps(self, kind: str) -> list[NDArray[np.float32]]:
-        """Return the arrays of a kind of map; of probabilities one for each class of the forest."""
+    def maps(self, kind: str) -> list[tuple[str, NDArray[np.float32]]]:
+        """Return names and maps of a kind; of probabilities one for each class of the forest."""
         if kind == UNCERTAINTY:
-            return [] if self.uncertainty is None else [self.uncertainty.data]
-        told = self._forest_values & self.probabilities.keys()
-        return [self.probabilities[value].data for value in sorted(told)]
+            return [] if self.uncertainty is None else [(kind, self.uncertainty.data)]
+        called = {known.value: known.name for known in self._classes}
+        told = sorted(self._forest_values & self.probabilities.keys())
+        return [
+            (called.get(value, f"class {value}"), self.probabilities[value].data) for value in told
+        ]
 
     def expect(self, classifier: PixelClassifier) -> bool:
         """Know the classifier of the blocks to come; whether what is there is of another forest."""

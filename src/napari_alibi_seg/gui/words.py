@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import NO_DATA
 from napari_alibi_seg.core.fractions import interval
-from napari_alibi_seg.core.naming import listed
+from napari_alibi_seg.core.naming import first_few, listed
 from napari_alibi_seg.gui.records import Shown
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
 
 def lost_words(names: Sequence[str]) -> str:
     """Return in words that nothing is learnt of some classes, as they are painted now."""
-    return f"What is painted of {' and '.join(names)} {NO_DATA}; paint where there is some."
+    return f"What is painted of {first_few(names)} {NO_DATA}; paint where there is some."
 
 
 ACCURACY = (
