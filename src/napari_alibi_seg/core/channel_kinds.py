@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 
+LEARNED_CHANNELS = 16
+"""How many channels the learned filters give of each colour (`learned_filters`)."""
+
+
 class ChannelKind(Enum):
     """What a channel tells of the pixels around; Hessians and structure tensors by eigenvalue."""
 
     DEEP = auto()
+    LEARNED = auto()
     GAUSSIAN = auto()
     DIFFERENCE_OF_GAUSSIANS = auto()
     GRADIENT_MAGNITUDE = auto()
