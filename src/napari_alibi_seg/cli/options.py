@@ -15,6 +15,7 @@ from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
     LARGEST_CLASS,
     LARGEST_SEED,
+    LEARNED_FILTERS,
     SCALES,
     SIGMAS_3D,
     SMOOTHING,
@@ -172,6 +173,9 @@ def _add_channel_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="pixel filters also look through the planes of a volume, which needs an axis Z",
     )
+    command.add_argument(
+        "--no-learned", action="store_true", help="pixel filters without the learned ones"
+    )
     add_spacing_option(command)
 
 
@@ -182,7 +186,11 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
 
     if options.no_filters and options.model == CLASSICAL:
         options.misuse(f"--no-filters leaves nothing of --model {CLASSICAL}, which is filters only")
-    channels = ChannelConfig(options.components, sigmas_3d=SIGMAS_3D if options.filters_3d else ())
+    channels = ChannelConfig(
+        options.components,
+        sigmas_3d=SIGMAS_3D if options.filters_3d else (),
+        learned=0 if options.no_learned else LEARNED_FILTERS,
+    )
     return SegmentationConfig(
         options.model,
         MAGNIFICATIONS[options.scale],

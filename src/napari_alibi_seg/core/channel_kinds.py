@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-
 LEARNED_CHANNELS = 16
 """How many channels the learned filters give of each colour (`learned_filters`)."""
 

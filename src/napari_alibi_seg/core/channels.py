@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
-from napari_alibi_seg.core.choices import COMPONENT_COUNTS, COMPONENTS
+from napari_alibi_seg.core.choices import COMPONENT_COUNTS, COMPONENTS, LEARNED_FILTERS
 from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.core.planes import neighbourhoods
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features import FeatureMap
     from napari_alibi_seg.core.planes import Plane, Window
 
-Filters: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
-"""Sigmas of the classical filters, in the plane and through the volume."""
+Filters: TypeAlias = tuple[tuple[float, ...], tuple[float, ...], bool]
+"""Sigmas of filters in the plane and through the volume; whether there are learned ones."""
 
 _FITTED_TOKENS = 20_000
 _CHANNELS_AT_ONCE = 32
@@ -51,6 +51,9 @@ class ChannelConfig:
     sigmas_3d : tuple of float
         Those of classical filters that look through a volume (`filters_3d`), in pixels; empty for
         none. They need `sigmas`, and images with an axis Z.
+    learned : int
+        Version of the learned filters (`learned_filters`) beside them, `LEARNED_FILTERS`; 0 for
+        none. They need `sigmas`, too.
     """
 
     components: int = COMPONENTS
@@ -58,6 +61,7 @@ class ChannelConfig:
     upsampler: str = "bilinear"
     sigmas: tuple[float, ...] = SIGMAS
     sigmas_3d: tuple[float, ...] = ()
+    learned: int = LEARNED_FILTERS
 
     def __post_init__(self) -> None:
         """Refuse an upsampler that is not there, and sizes and numbers that cannot be."""
@@ -70,6 +74,12 @@ class ChannelConfig:
             raise AlibiSegError(
                 f"There is no upsampler {self.upsampler!r}; choose one of {', '.join(UPSAMPLERS)}."
             )
+        if self.learned not in (0, LEARNED_FILTERS):
+            raise AlibiSegError(
+                f"There are no learned filters of version {self.learned!r} here, only of "
+                f"{LEARNED_FILTERS} (0 is for none); what was trained with others must be trained "
+                "anew."
+            )
         sigmas = (*self.sigmas, *self.sigmas_3d)
         if not all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) or self.contrast < 0:
             raise AlibiSegError(
@@ -79,8 +89,8 @@ class ChannelConfig:
 
     @property
     def filters(self) -> Filters:
-        """Sigmas of the filters in the plane and through the volume."""
-        return self.sigmas, self.sigmas_3d if self.sigmas else ()
+        """Which filters there are."""
+        return (self.sigmas, self.sigmas_3d, bool(self.learned)) if self.sigmas else ((), (), False)
 
     def require(self, plane: Plane) -> None:
         """Refuse a plane that 3-D filters cannot be computed of.

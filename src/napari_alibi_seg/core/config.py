@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import (
+    CLASSICAL,
     DEFAULT_MODEL,
     LARGEST_SEED,
     SCALES,
@@ -30,7 +31,7 @@ class SegmentationConfig:
         Magnification of the image before the backbone, 1 to 4; None chooses by the size of the
         first plane painted (`automatic_scale`).
     channels : ChannelConfig
-        Which channels a pixel has.
+        Which channels a pixel has; without a backbone no learned ones either.
     trees : int
         Trees of the forest.
     seed : int
@@ -61,6 +62,8 @@ class SegmentationConfig:
                 f"There is no forest {self.forest!r}; choose one of {', '.join(Forest)}."
             )
         object.__setattr__(self, "forest", Forest(self.forest))  # a plain name serves, too
+        if self.model == CLASSICAL:
+            object.__setattr__(self, "channels", replace(self.channels, learned=0))
 
 
 def _require(name: str, value: int | None, allowed: range, *others: None) -> None:

@@ -30,31 +30,24 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Plane
 
 WEIGHTS = "learned-filters.safetensors"
-_WIDTHS = (16, 32, 64, 96)
+_WIDTHS = (LEARNED_CHANNELS, 32, 64, 96)
 _TILE, _MARGIN = 128, 32  # pixels, multiples of what the coarsest level takes together
 _ONE_AT_A_TIME = Lock()
 
 
 class FilterNetwork(nn.Module):
-    """A U-Net of four levels that keeps the resolution of the image.
+    """A U-Net of four levels that keeps the resolution of the image."""
 
-    Parameters
-    ----------
-    channels : int
-        How many channels a pixel gets.
-    """
-
-    def __init__(self, channels: int = LEARNED_CHANNELS) -> None:
+    def __init__(self) -> None:
         super().__init__()
         finer, coarser = _WIDTHS[:-1], _WIDTHS[1:]
         before = (1, *finer)
         self.down = nn.ModuleList(_Block(i, o) for i, o in zip(before, _WIDTHS, strict=True))
         self.up = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(coarser, finer, strict=True))
         self.mix = nn.ModuleList(_Block(width, width) for width in finer)
-        self.out = nn.Conv2d(_WIDTHS[0], channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (N, channels, Y, X) of (N, 1, Y, X) in about [0, 1], multiples of 8 each way."""
+        """Return (N, LEARNED_CHANNELS, Y, X) of (N, 1, Y, X), multiples of 8, in about [0, 1]."""
         hidden = 4 * images - 2
         levels = []
         for level, block in enumerate(self.down):
@@ -62,8 +55,7 @@ class FilterNetwork(nn.Module):
             levels.append(hidden)
         for up, mix, finer in reversed(list(zip(self.up, self.mix, levels[:-1], strict=True))):
             hidden = mix(interpolate(up(hidden), scale_factor=2, mode="bilinear") + finer)
-        filtered: Tensor = self.out(hidden)
-        return filtered
+        return hidden
 
 
 class _Block(nn.Module):

@@ -181,11 +181,12 @@ def coarse_config(config: ChannelConfig, visible: Window, deep: bool) -> tuple[C
     Returns
     -------
     tuple of ChannelConfig and int
-        Without filters for a large view of features; else without those through a volume, with
-        the factor by which a plane is shrunk before it is filtered (1 for a small view).
+        Without filters for a large view of features; else with those of classical segmentation in
+        the plane alone, and the factor by which it is shrunk before it is filtered (1 for a small
+        view).
     """
     if visible.height * visible.width <= _CACHED_PIXELS or not config.sigmas:
         return config, 1
     if deep:
         return replace(config, sigmas=()), 1
-    return replace(config, sigmas_3d=()), shrinkage(visible)
+    return replace(config, sigmas_3d=(), learned=0), shrinkage(visible)

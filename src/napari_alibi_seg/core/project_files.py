@@ -121,8 +121,9 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
 
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
     config = {"smoothing": 0, **header["config"]}
+    config["channels"] = {"learned": 0, **config["channels"]}
     if config["channels"]["contrast"] == _FORMER_CONTRAST:
-        config["channels"] = {**config["channels"], "contrast": ChannelConfig.contrast}
+        config["channels"]["contrast"] = ChannelConfig.contrast
     return Project(
         strokes=strokes,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),

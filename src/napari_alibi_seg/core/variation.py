@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _POWERS = {
     ChannelKind.DEEP: 0,
+    ChannelKind.LEARNED: 0,
     ChannelKind.TENSOR_LARGEST: 2,
     ChannelKind.TENSOR_SMALLEST: 2,
 }
@@ -49,7 +50,7 @@ class Response:
 
     @classmethod
     def of(cls, channels: Sequence[ChannelInfo]) -> Response:
-        """Return the response of channels; deep ones do not follow."""
+        """Return the response of channels; deep and learned ones do not follow."""
         powers = [_POWERS.get(channel.kind, 1) for channel in channels]
         levels = [channel.kind is ChannelKind.GAUSSIAN for channel in channels]
         return cls(np.array(powers, np.float32), np.array(levels, np.float32))

@@ -67,10 +67,16 @@ class TrainingPanel(Block):
         self.seed.setRange(0, LARGEST_SEED)
         self.seed.setToolTip("Equal scribbles and seed give an equal result")
         self.filters = QCheckBox("pixel filters too")
+        self.learned = QCheckBox("learned filters too")
+        self.learned.setToolTip(
+            "What a small network makes of the pixels around each; better, and a second slower "
+            "for each megapixel"
+        )
         self.filters_3d = QCheckBox("through the planes")
         self.add("Scale", self.scale)
         self.add("Components", self.components)
         self.add("Filters", self.filters)
+        self.add("", self.learned)
         self._label_3d = self.add("3-D", self.filters_3d)
         self.add("Forest", self.forest)
         self.add("Trees", self.trees)
@@ -82,8 +88,8 @@ class TrainingPanel(Block):
             box.activated.connect(self.changed)
         for spin in (self.components, self.trees, self.smoothing, self.seed):
             spin.valueChanged.connect(self.changed)
-        self.filters.toggled.connect(self.changed)
-        self.filters_3d.toggled.connect(self.changed)
+        for choice in (self.filters, self.learned, self.filters_3d):
+            choice.toggled.connect(self.changed)
         self.offer_3d(None)
 
     def settings(self, model: str) -> Settings:
@@ -94,6 +100,7 @@ class TrainingPanel(Block):
             scale=_SCALES[self.scale.currentText()],
             components=self.components.value(),
             filters=self.filters.isChecked(),
+            learned=self.learned.isChecked(),
             filters_3d=self.filters_3d.isChecked() and self.filters_3d.isEnabled(),
             trees=self.trees.value(),
             seed=int(self.seed.value()),
@@ -109,6 +116,7 @@ class TrainingPanel(Block):
         self.scale.setCurrentIndex(list(_SCALES.values()).index(settings.scale))
         self.components.setValue(settings.components)
         self.filters.setChecked(settings.filters)
+        self.learned.setChecked(settings.learned)
         self.filters_3d.setChecked(settings.filters_3d)
         self.trees.setValue(settings.trees)
         self.smoothing.setValue(settings.smoothing)

@@ -132,6 +132,8 @@ class Settings:
         Whether pixels also have classical channels.
     filters_3d : bool
         Whether these also look through the planes of a volume.
+    learned : bool
+        Whether there are learned filters beside them, where there is a backbone.
     trees, seed : int
         Of the forest.
     forest : Forest
@@ -149,6 +151,7 @@ class Settings:
     components: int = COMPONENTS
     filters: bool = True
     filters_3d: bool = False
+    learned: bool = True
     trees: int = TREES
     seed: int = 0
     forest: Forest = Forest.EXTRA_TREES
@@ -161,9 +164,12 @@ class Settings:
         from napari_alibi_seg.core.channels import ChannelConfig
         from napari_alibi_seg.core.config import SegmentationConfig
 
-        filters = self.filters or self.model == CLASSICAL  # pixels need at least one channel
-        channels = ChannelConfig(self.components, sigmas_3d=SIGMAS_3D if self.filters_3d else ())
-        if not filters:
+        channels = ChannelConfig(self.components)
+        if self.filters_3d:
+            channels = replace(channels, sigmas_3d=SIGMAS_3D)
+        if not self.learned:
+            channels = replace(channels, learned=0)
+        if not (self.filters or self.model == CLASSICAL):  # pixels need at least one channel
             channels = ChannelConfig(self.components, sigmas=())
         return SegmentationConfig(
             self.model,
@@ -184,6 +190,7 @@ class Settings:
             components=config.channels.components,
             filters=bool(config.channels.sigmas),
             filters_3d=bool(config.channels.sigmas_3d),
+            learned=bool(config.channels.learned) or config.model == CLASSICAL,
             trees=config.trees,
             seed=config.seed,
             forest=config.forest,

@@ -123,6 +123,7 @@ class Restorer:
             components=classifier.channels.components,
             filters=bool(classifier.channels.sigmas),
             filters_3d=bool(classifier.channels.filters[1]),
+            learned=bool(classifier.channels.learned) or features is None,
             smoothing=classifier.smoothing,
         )
         panels.classes.show_classes(list(map(PaintClass.of, classifier.classes)))

@@ -50,6 +50,8 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
         parts.append("--no-filters")
     elif settings.filters_3d:
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
+    if _without_learned(settings):
+        parts.append("--no-learned")
     for name in ("components", "trees", "seed"):
         if getattr(settings, name) != getattr(Settings, name):
             parts += [f"--{name}", str(getattr(settings, name))]
@@ -117,8 +119,14 @@ def _channels(settings: Settings) -> str:
     said = f"components={settings.components}"
     if _without_filters(settings):
         return f"{said}, sigmas=()"
-    return f"{said}, sigmas_3d={SIGMAS_3D}" if settings.filters_3d else said
+    if settings.filters_3d:
+        said += f", sigmas_3d={SIGMAS_3D}"
+    return f"{said}, learned=0" if _without_learned(settings) else said
 
 
 def _without_filters(settings: Settings) -> bool:
     return not settings.filters and settings.model != CLASSICAL
+
+
+def _without_learned(settings: Settings) -> bool:
+    return settings.filters and not settings.learned and settings.model != CLASSICAL
