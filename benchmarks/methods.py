@@ -31,7 +31,8 @@ Train: TypeAlias = Callable[[Sequence[Micrograph], Sequence[Labels], int], Train
 SHARED = Path(__file__).parents[2] / "shared"
 STOCK = f"timm:vit_small_patch14_dinov2:{SHARED / 'weights/dinov2_vits14.safetensors'}"
 FIVE_SIZES = ChannelConfig(sigmas=(0.7, 1.4, 2.8, 5.6, 11.2))
-OURS = "ALiBi-DINOv2 + classical"
+CLASSICAL_FILTERS = ChannelConfig(learned=0)
+OURS = "default"
 
 
 def methods(models: Mapping[str, str]) -> dict[str, Train]:
@@ -46,7 +47,9 @@ def methods(models: Mapping[str, str]) -> dict[str, Train]:
     for name, model in {"stock DINOv2": STOCK, "ALiBi-DINOv2": DEFAULT_MODEL, **models}.items():
         alone = SegmentationConfig(model, channels=ChannelConfig(sigmas=()))
         found[name] = forest(alone, cache)
-        found[f"{name} + classical"] = forest(SegmentationConfig(model), cache)
+        beside = SegmentationConfig(model, channels=CLASSICAL_FILTERS)
+        found[f"{name} + classical"] = forest(beside, cache)
+    found[OURS] = forest(SegmentationConfig(), cache)
     if find_spec("napari_convpaint"):
         found["convpaint gaussian"] = partial(convpaint, "gaussian")
         found["convpaint DINOv2"] = partial(convpaint, "dinov2")
@@ -79,7 +82,7 @@ def boosted(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int
 def channels(image: Micrograph) -> PixelChannels:
     """Return the classical channels of an image of one plane."""
     [plane] = planes_of(image).values()
-    return PixelChannels(plane, ChannelConfig())
+    return PixelChannels(plane, CLASSICAL_FILTERS)
 
 
 def by_rows(model: HistGradientBoostingClassifier, image: Micrograph, rows: int = 128) -> Labels:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Plane, Window
 
 SIGMAS = (0.7, 1.4, 2.8, 5.6)
-LEARNED_SIGMA = 1.0
+LEARNED_SIGMA = 4.0
 """How blurred learned channels show a boundary, in pixels; about."""
 SOBEL = 8.0
 """What the Sobel filters of the structure tensor make of a slope of 1 per pixel."""
