@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.stored import Array
 
-_CACHED_BYTES = 1.35e9
+_CACHED_BYTES = 1.7e9
 _CACHED_PIXELS = 2_000_000
 _SHRUNK_BYTES = 300e6
 

@@ -67,7 +67,7 @@ class TrainingPanel(Block):
         self.seed.setRange(0, LARGEST_SEED)
         self.seed.setToolTip("Equal scribbles and seed give an equal result")
         self.filters = QCheckBox("pixel filters too")
-        self.learned = QCheckBox("learned filters too")
+        self.learned = QCheckBox("filters of a network too")
         self.learned.setToolTip(
             "What a small network makes of the pixels around each; better, and a second slower "
             "for each megapixel"
@@ -76,7 +76,7 @@ class TrainingPanel(Block):
         self.add("Scale", self.scale)
         self.add("Components", self.components)
         self.add("Filters", self.filters)
-        self.add("", self.learned)
+        self.add("Learned", self.learned)
         self._label_3d = self.add("3-D", self.filters_3d)
         self.add("Forest", self.forest)
         self.add("Trees", self.trees)
