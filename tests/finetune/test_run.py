@@ -28,7 +28,7 @@ from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.geometry import Geometry
 from napari_alibi_seg.finetune import session
 from napari_alibi_seg.finetune.__main__ import main
-from napari_alibi_seg.finetune.config import read_config
+from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.logs import run_log
 
 MODULE = [sys.executable, "-m", "napari_alibi_seg.finetune"]
@@ -105,14 +105,14 @@ def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
     with tqdm(total=4, initial=2) as bar:
         before = bar.format_dict["elapsed"]
         monkeypatch.setattr(session, "clock", iter([0.0, 1e6]).__next__)
-        with session._without_time(bar, "validating"):
+        with session.without_time(bar, "validating"):
             pass
         assert bar.format_dict["elapsed"] < before - 1e5
 
 
 def test_a_failure_between_steps_leaves_the_bar_as_after_a_success() -> None:
     with tqdm(total=4) as bar:
-        with pytest.raises(OSError), session._without_time(bar, "saving"):
+        with pytest.raises(OSError), session.without_time(bar, "saving"):
             raise OSError("disk full")
         assert bar.desc == ""
 
@@ -194,7 +194,7 @@ def test_crop_sizes_alone_are_taken_equally_often(arguments: list[str], tmp_path
     assert arguments[start - 2 : start] == ["32", "48"]
     command = [*arguments[:start], *arguments[start + 3 :], "--steps", "1"]
     assert main([*command, "--output", str(tmp_path)]) == 0
-    assert read_config(tmp_path / "config.json").crop_shares == (1.0, 1.0)
+    assert FinetuneConfig.read(tmp_path / "config.json").crop_shares == (1.0, 1.0)
 
 
 def test_accumulated_batches_see_as_many_crops_more(arguments: list[str], tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_run_whose_loss_is_no_number_says_how_to_go_on_from_its_student(
     uninterrupted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     steep = replace(
-        read_config(uninterrupted / "config.json"), learning_rate=1e30, clip=1e30, steps=16
+        FinetuneConfig.read(uninterrupted / "config.json"), learning_rate=1e30, clip=1e30, steps=16
     )
     (uninterrupted / "config.json").write_text(steep.to_json())
 
@@ -380,7 +380,7 @@ def test_resume_refuses_a_changed_config(
 def test_resume_takes_options_that_do_not_change_the_result(uninterrupted: Path) -> None:
     again = ["--resume", "--output", str(uninterrupted), "--checkpoint-minutes", "3"]
     assert main(again) == 0
-    assert read_config(uninterrupted / "config.json").checkpoint_minutes == 3
+    assert FinetuneConfig.read(uninterrupted / "config.json").checkpoint_minutes == 3
 
 
 def test_a_run_goes_on_from_another_folder_than_it_was_started_in(

@@ -13,7 +13,7 @@ import torch
 from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import parser
-from napari_alibi_seg.finetune.config import FinetuneConfig, Precision, Target, options
+from napari_alibi_seg.finetune.config import FinetuneConfig, Precision, Target
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.motions import Motion, random_motion
@@ -191,7 +191,7 @@ def test_config_survives_json() -> None:
 
 def test_help_explains_every_option_with_its_default() -> None:
     text = " ".join(parser().format_help().split())
-    for name, (_, option) in options().items():
+    for name, (_, option) in FinetuneConfig.described().items():
         assert name == "images" or f"--{name.replace('_', '-')}" in text
         assert option.text in text
     assert "[logits per token] (default: 0.0884)" in text

@@ -11,23 +11,16 @@ import logging
 import os
 import sys
 from dataclasses import asdict, replace
-from enum import EnumType
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.finetune.config import (
-    CONFIG_FILE,
-    ConfigError,
-    FinetuneConfig,
-    options,
-    read_config,
-)
+from napari_alibi_seg.finetune.config import FinetuneConfig
+from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError, add_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_alibi_seg.finetune.config import Option
     from napari_alibi_seg.finetune.session import Outcome
 
 _INTERRUPTED = 130
@@ -83,10 +76,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"options saved by a run ({CONFIG_FILE}); options given besides take precedence",
     )
-    for name, (kind, option) in options().items():
-        default = getattr(FinetuneConfig(), name)
-        flag = name if name == "images" else f"--{name.replace('_', '-')}"
-        made.add_argument(flag, help=_help(option, kind, default), **_reading(name, kind))
+    add_options(made, FinetuneConfig)
     return made
 
 
@@ -97,26 +87,10 @@ def _summary(outcome: Outcome) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reading(name: str, kind: Any) -> dict[str, Any]:
-    if kind is bool:
-        return {"action": argparse.BooleanOptionalAction}
-    if get_origin(kind) is tuple:
-        return {"type": get_args(kind)[0], "nargs": "*" if name == "images" else "+"}
-    if isinstance(kind, EnumType):
-        return {"type": kind, "choices": list(kind)}
-    return {"type": kind}
-
-
-def _help(option: Option, kind: Any, default: Any) -> str:
-    unit = f" [{option.unit}]" if option.unit else ""
-    shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    return f"{option.text}{unit} (default: {shown or 'none'})".replace("%", "%%")
-
-
 def _config(given: dict[str, Any], file: Path | None, resumed: Path | None) -> FinetuneConfig:
     if file is None and resumed is not None and os.path.exists(resumed / CONFIG_FILE):
         file = resumed / CONFIG_FILE
-    config = FinetuneConfig() if file is None else read_config(file)
+    config = FinetuneConfig() if file is None else FinetuneConfig.read(file)
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()

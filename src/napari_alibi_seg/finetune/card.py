@@ -107,7 +107,7 @@ def make_card(
             "architecture": teacher.architecture,
             "weights": teacher.weights,
         },
-        data=_data(corpus),
+        data=told_of(corpus),
         training={
             "steps": state.step,
             "crops": state.crops,
@@ -119,7 +119,8 @@ def make_card(
     )
 
 
-def _data(corpus: Corpus) -> dict[str, Any]:
+def told_of(corpus: Corpus) -> dict[str, Any]:
+    """Return what a card tells of the pictures: how many of which folders, hash, files skipped."""
     pictures = corpus.training + corpus.validation
     folders = Counter(picture.name.rpartition("/")[0] or "." for picture in pictures)
     return {

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass, replace
-from enum import EnumType, StrEnum
-from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Any
 
 from napari_alibi_seg.core.choices import LARGEST_SEED
-from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.geometry import Distance, Geometry, Slopes
 from napari_alibi_seg.core.models import absolute_model, model_without_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-CONFIG_FILE = "config.json"
-"""Name of the saved options in a run's folder."""
-
-
-class ConfigError(AlibiSegError):
-    """An option is unknown, out of range or does not fit another one."""
-
-    exit_code = 2
+from napari_alibi_seg.finetune.options import ConfigError, Option, Options
 
 
 class Target(StrEnum):
@@ -45,16 +31,7 @@ class Precision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Option:
-    """What `--help` says of an option, its unit, and whether a resumed run must keep it."""
-
-    text: str
-    unit: str = ""
-    fixed: bool = True
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(Options):
     """Every option of a run; each says for itself what it means."""
 
     images: Annotated[
@@ -180,9 +157,6 @@ class FinetuneConfig:
                 min(self.steps, self.batch_tokens, self.accumulate, self.validate_every) >= 1
                 and min(self.target_crops, self.validation_crops) >= 2
             ),
-            "numbers must be finite": all(
-                isfinite(value) for value in asdict(self).values() if isinstance(value, float)
-            ),
             "learning_rate, clip and memory must be above 0": (
                 min(self.learning_rate, self.clip, self.memory) > 0
             ),
@@ -198,9 +172,7 @@ class FinetuneConfig:
             ),
             f"seed must be from 0 to {LARGEST_SEED}": 0 <= self.seed <= LARGEST_SEED,
         }
-        for rule, kept in checks.items():
-            if not kept:
-                raise ConfigError(f"The options cannot be used: {rule}; change them.")
+        self.require(checks)
 
     @property
     def geometry(self) -> Geometry:
@@ -227,74 +199,12 @@ class FinetuneConfig:
             sources=os.path.basename(self.sources),
         )
 
-    def to_json(self) -> str:
-        """Return the options as an indented JSON object."""
-        return json.dumps(asdict(self), indent=1)
-
     @classmethod
-    def from_json(cls, text: str) -> FinetuneConfig:
-        """Read what `to_json` wrote; options that are missing take their default.
-
-        Raises
-        ------
-        ConfigError
-            If the text is no JSON object, or an option is unknown or has a value not allowed.
-        """
-        try:
-            loaded = json.loads(text)
-            if loaded.pop("views", 1) != 1:
-                raise ConfigError(
-                    "The run used --views, which --turned has replaced; start a new run with "
-                    "--turned, and with --init from its student."
-                )
-            return cls(**{name: _parsed(name, value) for name, value in loaded.items()})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+    def of_this_version(cls, loaded: dict[str, Any]) -> dict[str, Any]:
+        """Return saved options by their present names."""
+        if loaded.pop("views", 1) != 1:
             raise ConfigError(
-                f"The config cannot be read ({error!r}); use one that a run has saved, or see "
-                "--help for the options and their values."
-            ) from error
-
-    def differences(self, other: FinetuneConfig) -> list[str]:
-        """Return the names of the options that decide a run's result and differ."""
-        return [
-            name
-            for name, (_, option) in options().items()
-            if option.fixed and getattr(self, name) != getattr(other, name)
-        ]
-
-
-def options() -> dict[str, tuple[Any, Option]]:
-    """Return the type and the description of every option, by name."""
-    hints = get_type_hints(FinetuneConfig, include_extras=True)
-    return {name: (hint.__origin__, hint.__metadata__[0]) for name, hint in hints.items()}
-
-
-def read_config(path: Path) -> FinetuneConfig:
-    """Read a saved config.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such file or it holds something else.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The config {path} cannot be read ({error}); give the config.json of a run."
-        ) from error
-    return FinetuneConfig.from_json(text)
-
-
-def _parsed(name: str, value: Any) -> Any:
-    kind = options()[name][0]
-    if get_origin(kind) is tuple:
-        of = get_args(kind)[0]
-        return tuple(of(item) for item in value)
-    if isinstance(kind, EnumType):
-        return kind(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r}")
-    return value
+                "The run used --views, which --turned has replaced; start a new run with "
+                "--turned, and with --init from its student."
+            )
+        return loaded

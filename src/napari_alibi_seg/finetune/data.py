@@ -14,7 +14,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import read_pictures
 from napari_alibi_seg.core.planes import Plane, Window
-from napari_alibi_seg.finetune.config import ConfigError
+from napari_alibi_seg.finetune.options import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -22,10 +22,10 @@ from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.errors import ModelError, OutputError
 from napari_alibi_seg.core.writing import replacing, require_new_folder
 from napari_alibi_seg.finetune.card import make_card
-from napari_alibi_seg.finetune.config import CONFIG_FILE, ConfigError, FinetuneConfig, read_config
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import Corpus, read_corpus
 from napari_alibi_seg.finetune.logs import run_log
+from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError
 from napari_alibi_seg.finetune.processes import LeftError, joined_processes
 from napari_alibi_seg.finetune.state import export, start
 from napari_alibi_seg.finetune.targets import TargetTable, make_table
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
+    from napari_alibi_seg.finetune.config import FinetuneConfig
+    from napari_alibi_seg.finetune.options import Options
     from napari_alibi_seg.finetune.training import StepReport
 
 LOG = logging.getLogger(__name__)
@@ -105,14 +107,14 @@ def _run(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
         torch.manual_seed(config.seed)
         with processes.together():
             if processes.first:
-                _check_folder(output, config, resume)
+                check_folder(output, config, resume)
         with processes.together():
             teacher, identity = _teacher(config, processes.device)
             files = partial(tqdm, desc="images", disable=not processes.first, **BAR)
             corpus = read_corpus([Path(image) for image in config.images], config, files)
             state = start(config, teacher, identity)
             if processes.first:
-                held.enter_context(_claimed(output))
+                held.enter_context(claimed(output))
         with processes.together():
             if (output / CHECKPOINT).exists():
                 state.load(output / CHECKPOINT, corpus.digest())
@@ -158,7 +160,7 @@ class Session:
             None in all processes but the first.
         """
         processes, state = self._trainer.processes, self._trainer.state
-        with _stop_wish() as stop, ExitStack() as held:
+        with stop_wish() as stop, ExitStack() as held:
             with processes.together():
                 note = held.enter_context(self._notes()) if processes.first else None
             for report in self._steps(stop):
@@ -201,11 +203,11 @@ class Session:
             bar.update()
             log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
             if state.step % config.validate_every == 0 or state.step == config.steps:
-                with _without_time(bar, "validating"):
+                with without_time(bar, "validating"):
                     self._scores = validation.score(state.mean)
                 log.add("validation", state.step, asdict(self._scores))
             if clock() - saved >= 60 * config.checkpoint_minutes:
-                with _without_time(bar, "saving"):
+                with without_time(bar, "saving"):
                     self.save()
                 saved = clock()
 
@@ -234,7 +236,7 @@ class Session:
 
 
 @contextmanager
-def _without_time(bar: tqdm[Any], what: str) -> Iterator[None]:
+def without_time(bar: tqdm[Any], what: str) -> Iterator[None]:
     """Name on a bar what is done between steps, and leave its time out of their rate."""
     bar.set_description(what)
     began = clock()
@@ -247,14 +249,23 @@ def _without_time(bar: tqdm[Any], what: str) -> Iterator[None]:
         bar.set_description("", refresh=False)
 
 
-def _check_folder(output: Path, config: FinetuneConfig, resume: bool) -> None:
+def check_folder(output: Path, config: Options, resume: bool) -> None:
+    """Refuse a folder in which a run cannot be started, or not be resumed with these options.
+
+    Raises
+    ------
+    OutputError
+        If it holds anything, or nothing to resume.
+    ConfigError
+        If the run in it was started with other options.
+    """
     saved = output / CONFIG_FILE
     if not resume:
         require_new_folder(output, "continue the run in it with --resume")
         return
     if not os.path.exists(saved):
         raise OutputError(f"There is no run to resume in {output}; start one without --resume.")
-    changed = read_config(saved).differences(config)
+    changed = type(config).read(saved).differences(config)
     if changed:
         raise ConfigError(
             f"The run in {output} was started with other values of {', '.join(changed)}; resume "
@@ -279,7 +290,7 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
 
 
 @contextmanager
-def _claimed(output: Path) -> Iterator[None]:
+def claimed(output: Path) -> Iterator[None]:
     """Keep other runs out of the folder until the end, also until a violent one."""
     lock = FileLock(output / _LOCK, timeout=0)
     try:
@@ -310,7 +321,7 @@ def _prepare(output: Path, teacher: Backbone, crops: Crops, begun: bool) -> None
 
 
 @contextmanager
-def _stop_wish() -> Iterator[Event]:
+def stop_wish() -> Iterator[Event]:
     """Turn SIGINT and SIGTERM into a wish to stop after the step and its checkpoint."""
     stop = Event()
     before = {

@@ -6,7 +6,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -239,7 +239,23 @@ class Trainer:
                 yield portions
 
 
-def learning_rate(config: FinetuneConfig, step: int) -> float:
+class Schedule(Protocol):
+    """Options that say how fast a step learns; each as in `FinetuneConfig`."""
+
+    @property
+    def steps(self) -> int:
+        """Length of the whole schedule."""
+
+    @property
+    def warmup(self) -> int:
+        """How many of them are of the linear warm-up."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate."""
+
+
+def learning_rate(config: Schedule, step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then a cosine down to zero."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
