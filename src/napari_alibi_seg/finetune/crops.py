@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Stream(IntEnum):
     """First part of every key, so that no two uses of the seed share random numbers."""
 
-    SIZES, TRAINING, TARGETS, VALIDATION, EQUIVARIANCE, TURNS, EPISODES, HELD_OUT = range(8)
+    SIZES, TRAINING, TARGETS, VALIDATION, EQUIVARIANCE, TURNS, EPISODES, HELD_OUT, LIGHT = range(9)
 
 
 @dataclass(frozen=True)

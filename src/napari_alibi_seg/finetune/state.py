@@ -25,9 +25,10 @@ from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.config import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.nn import Parameter
 
     from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
@@ -65,9 +66,7 @@ class State:
         """Write everything needed to go on, as safetensors."""
         tensors = {_STUDENT + name: value for name, value in self.student.vit.state_dict().items()}
         tensors |= {_MEAN + name: value for name, value in self.mean.vit.state_dict().items()}
-        for name, parameter in _learning(self.student):
-            for key, value in self.optimiser.state[parameter].items():
-                tensors[f"{_ADAM}{key}.{name}"] = value
+        tensors |= moments(self.optimiser, _learning(self.student))
         header = {"step": str(self.step), "crops": str(self.crops), "corpus": corpus}
         header["scaler"] = json.dumps(self.scaler.state_dict())
         stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -94,26 +93,51 @@ class State:
                 f"{path} was trained on other images than those given, or their pixels have "
                 "changed since; give the same ones, or start a new run with --init."
             )
-        load_strictly(self.student.vit, _below(_STUDENT, tensors), path)
-        load_strictly(self.mean.vit, _below(_MEAN, tensors), path)
-        moments = _below(_ADAM, tensors)
-        # There are none as long as the scaler has skipped every step.
-        for name, parameter in _learning(self.student) if moments else ():
-            self.optimiser.state[parameter] = {
-                key: moments[f"{key}.{name}"].to(parameter.device)
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+        load_strictly(self.student.vit, below(_STUDENT, tensors), path)
+        load_strictly(self.mean.vit, below(_MEAN, tensors), path)
+        restore_moments(self.optimiser, _learning(self.student), tensors)
         scaler = json.loads(header["scaler"])
         if scaler:  # nothing is kept of one that does nothing
             self.scaler.load_state_dict(scaler)
         self.step, self.crops = int(header["step"]), int(header["crops"])
 
-    @torch.no_grad()
     def update_mean(self, decay: float) -> None:
-        """Move the mean towards the student; early on faster, as there is little to remember."""
-        decay = min(decay, (1 + self.step) / (10 + self.step))
-        for kept, new in zip(self.mean.parameters(), self.student.parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
+        """Move the mean towards the student."""
+        move_mean(self.mean, self.student, decay, self.step)
+
+
+@torch.no_grad()
+def move_mean(mean: nn.Module, learning: nn.Module, decay: float, step: int) -> None:
+    """Move a mean towards what learns; early on faster, as there is little to remember."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for kept, new in zip(mean.parameters(), learning.parameters(), strict=True):
+        kept.lerp_(new, 1 - decay)
+
+
+def moments(
+    optimiser: torch.optim.AdamW, parameters: Iterable[tuple[str, Parameter]]
+) -> dict[str, Tensor]:
+    """Return what an optimiser keeps of named parameters, to be saved."""
+    return {
+        f"{_ADAM}{key}.{name}": value
+        for name, parameter in parameters
+        for key, value in optimiser.state[parameter].items()
+    }
+
+
+def restore_moments(
+    optimiser: torch.optim.AdamW,
+    parameters: Iterable[tuple[str, Parameter]],
+    tensors: dict[str, Tensor],
+) -> None:
+    """Give an optimiser what `moments` returned; other tensors are left alone."""
+    kept = below(_ADAM, tensors)
+    # There are none as long as a scaler has skipped every step.
+    for name, parameter in parameters if kept else ():
+        optimiser.state[parameter] = {
+            key: kept[f"{key}.{name}"].to(parameter.device)
+            for key in ("step", "exp_avg", "exp_avg_sq")
+        }
 
 
 def start(config: FinetuneConfig, teacher: Backbone, identity: BackboneIdentity) -> State:
@@ -201,7 +225,8 @@ def _learning(student: Backbone) -> list[tuple[str, Parameter]]:
     return [(name, p) for name, p in student.vit.named_parameters() if p.requires_grad]
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose name begins with a prefix, without it."""
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()

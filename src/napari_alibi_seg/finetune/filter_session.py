@@ -1,0 +1,258 @@
+"""A run that trains filters, from its first check to its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic as clock
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save
+from tqdm import tqdm
+
+from napari_alibi_seg.core.debiasing import load_model
+from napari_alibi_seg.core.devices import choose_device
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.features import usual_layer
+from napari_alibi_seg.core.learned_filters import WEIGHTS
+from napari_alibi_seg.core.writing import replacing, versions
+from napari_alibi_seg.finetune.card import told_of
+from napari_alibi_seg.finetune.crops import Crops, Stream
+from napari_alibi_seg.finetune.data import read_corpus
+from napari_alibi_seg.finetune.filter_training import (
+    FilterScores,
+    FilterState,
+    FilterTrainer,
+    FilterValidation,
+)
+from napari_alibi_seg.finetune.logs import run_log
+from napari_alibi_seg.finetune.options import CONFIG_FILE
+from napari_alibi_seg.finetune.session import (
+    BAR,
+    CHECKPOINT,
+    check_folder,
+    claimed,
+    stop_wish,
+    without_time,
+)
+from napari_alibi_seg.finetune.token_views import MAGNIFIED, Teacher
+from napari_alibi_seg.finetune.training import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_alibi_seg.core.backbone import BackboneIdentity
+    from napari_alibi_seg.core.debiasing import TokenModel
+    from napari_alibi_seg.finetune.data import Corpus
+    from napari_alibi_seg.finetune.filter_config import FilterConfig
+    from napari_alibi_seg.finetune.filter_training import FilterReport
+
+LOG = logging.getLogger(__name__)
+
+_CARD, _VIEWS = "card.json", "views"
+
+
+@dataclass(frozen=True)
+class FilterOutcome:
+    """What a run has reached when it ends.
+
+    Attributes
+    ----------
+    filters : Path
+        The exported filters.
+    step, steps : int
+        Steps taken, and those of the whole schedule.
+    scores : FilterScores or None
+        The last validation; None if there was none yet.
+    """
+
+    filters: Path
+    step: int
+    steps: int
+    scores: FilterScores | None
+
+
+def train_filters(config: FilterConfig, output: Path, resume: bool) -> FilterOutcome:
+    """Train filters, or go on training them, in a folder.
+
+    Parameters
+    ----------
+    config : FilterConfig
+        All options; its `images` must be given.
+    output : Path
+        Gets ``learned-filters.safetensors`` (float16), ``card.json``, ``config.json``,
+        ``checkpoint.safetensors`` (to resume), ``views/`` (the tokens) and the logs.
+    resume : bool
+        Go on with the run in `output`; else the folder must be new or empty.
+
+    Raises
+    ------
+    AlibiSegError
+        Of the kind that fits: images, model, config, output, device or a loss that is not finite.
+    """
+    device = choose_device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    check_folder(output, config, resume)
+    model, identity = _teacher(config, device)
+    sources = [Path(image) for image in config.images]
+    reading = config.of_pictures
+    corpus = read_corpus(sources, reading, partial(tqdm, desc="images", **BAR))
+    with claimed(output):
+        with replacing(output / CONFIG_FILE) as aside:
+            aside.write_text(config.to_json() + "\n", encoding="utf-8")
+        made_from = f"{identity.weights} {corpus.digest()}"
+        side = config.view_tokens * model.patch_size // MAGNIFIED
+        tokens = partial(tqdm, desc="tokens", **BAR)
+        teacher = Teacher(model, side, output / _VIEWS, made_from, tokens)
+        training, held_out = (
+            teacher.views(Crops(corpus, pictures, reading, augmented=False), stream, count)
+            for pictures, stream, count in (
+                (corpus.training, Stream.TRAINING, config.pictures),
+                (corpus.validation, Stream.VALIDATION, config.validation_pictures),
+            )
+        )
+        state = FilterState.start(config, training.tokens.shape[-1], device)
+        if (output / CHECKPOINT).exists():
+            state.load(output / CHECKPOINT, made_from)
+        trainer = FilterTrainer(config, training, state)
+        validation = FilterValidation(held_out, config)
+        return FilterSession(output, trainer, validation, corpus, identity, made_from).run()
+
+
+class FilterSession:
+    """Runs a trainer and writes what it reaches.
+
+    Parameters
+    ----------
+    output : Path
+        The run's folder.
+    trainer : FilterTrainer
+        Ready to go.
+    validation : FilterValidation
+        Of what is held out.
+    corpus : Corpus
+        All pictures.
+    identity : BackboneIdentity
+        Of the model whose tokens are foretold.
+    made_from : str
+        Model and pictures, which a checkpoint must be of.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        trainer: FilterTrainer,
+        validation: FilterValidation,
+        corpus: Corpus,
+        identity: BackboneIdentity,
+        made_from: str,
+    ) -> None:
+        self._output = output
+        self._trainer = trainer
+        self._validation = validation
+        self._corpus = corpus
+        self._identity = identity
+        self._made_from = made_from
+        self._scores: FilterScores | None = None
+
+    def run(self) -> FilterOutcome:
+        """Train until the schedule is complete or a signal asks to stop; write the files."""
+        state, config = self._trainer.state, self._trainer.config
+        with stop_wish() as stop:
+            with self._notes() as note:
+                for report in self._steps():
+                    note(report)
+                    if stop.is_set():
+                        break
+            self.save()
+        return FilterOutcome(self._output / WEIGHTS, state.step, config.steps, self._scores)
+
+    def save(self) -> None:
+        """Write the checkpoint, the filters and their card."""
+        state = self._trainer.state
+        state.save(self._output / CHECKPOINT, self._made_from)
+        filters = {
+            name: value.detach().to("cpu", torch.float16).contiguous()
+            for name, value in state.mean.filters.state_dict().items()
+        }
+        stored = save(filters, metadata={"step": str(state.step)})
+        card = json.dumps(self._card(stored), indent=1) + "\n"
+        for name, content in ((WEIGHTS, stored), (_CARD, card.encode())):
+            with replacing(self._output / name) as aside:
+                aside.write_bytes(content)
+
+    def _card(self, stored: bytes) -> dict[str, Any]:
+        """Return what the filters were made from and how, without the folders of this machine."""
+        config, step = self._trainer.config.without_folders(), self._trainer.state.step
+        return {
+            "licence": config.licence,
+            "sources": self._corpus.sources,
+            "filters": {"file": WEIGHTS, "sha256": hashlib.sha256(stored).hexdigest()},
+            "model": {
+                "name": config.model,
+                "architecture": self._identity.architecture,
+                "weights": self._identity.weights,
+            },
+            "data": told_of(self._corpus),
+            "training": {
+                "steps": step,
+                "views": step * config.batch,
+                "made_up": step * config.synthetic,
+                "complete": step == config.steps,
+            },
+            "figures": {} if self._scores is None else asdict(self._scores),
+            "config": json.loads(config.to_json()),
+            "software": versions(),
+        }
+
+    @contextmanager
+    def _notes(self) -> Iterator[Callable[[FilterReport], None]]:
+        """Give what shows and logs a step, validates and saves when it is time."""
+        config, state = self._trainer.config, self._trainer.state
+        saved = started = clock()
+        bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
+
+        def note(report: FilterReport) -> None:
+            nonlocal saved
+            bar.set_postfix(accuracy=f"{report.accuracy:.3f}", refresh=False)
+            bar.update()
+            log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
+            if state.step % config.validate_every == 0 or state.step == config.steps:
+                with without_time(bar, "validating"):
+                    self._scores = self._validation.score(state.mean)
+                log.add("validation", state.step, asdict(self._scores))
+            if clock() - saved >= 60 * config.checkpoint_minutes:
+                with without_time(bar, "saving"):
+                    self.save()
+                saved = clock()
+
+        with bar, run_log(self._output, state.step) as log:
+            self._scores = FilterScores.of(log.last("validation"))
+            yield note
+
+    def _steps(self) -> Iterator[FilterReport]:
+        try:
+            yield from self._trainer.steps()
+        except TrainingError as error:
+            raise TrainingError(
+                f"{error}; start a run in another --output with a lower --learning-rate or a "
+                "longer --warmup."
+            ) from error
+
+
+def _teacher(config: FilterConfig, device: torch.device) -> tuple[TokenModel, BackboneIdentity]:
+    model, identity = load_model(config.model)
+    if model.patch_size % MAGNIFIED:
+        raise ModelError(
+            f"The patches of {config.model} are {model.patch_size} px wide, which {MAGNIFIED} does "
+            "not divide; give another --model."
+        )
+    LOG.info("tokens of %s after block %d", config.model, usual_layer(model.depth))
+    return model.to(device), identity

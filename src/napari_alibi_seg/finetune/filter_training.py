@@ -1,0 +1,340 @@
+"""How filters learn: the two losses, the step, the state that is saved, and the validation."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+from torch.nn.utils import clip_grad_norm_
+
+from napari_alibi_seg.core.channel_kinds import LEARNED_CHANNELS
+from napari_alibi_seg.core.checkpoints import load_strictly, read_tensors
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.learned_filters import FilterNetwork
+from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.finetune.config import Precision
+from napari_alibi_seg.finetune.crops import Stream
+from napari_alibi_seg.finetune.episodes import episodes, fresh_episodes, score
+from napari_alibi_seg.finetune.state import below, moments, move_mean, restore_moments
+from napari_alibi_seg.finetune.training import TrainingError, learning_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from napari_alibi_seg.finetune.episodes import Episodes, EpisodeScores
+    from napari_alibi_seg.finetune.filter_config import FilterConfig
+    from napari_alibi_seg.finetune.token_views import TokenViews
+
+_LEARNER, _MEAN = "learner.", "mean."
+_BETAS = (0.9, 0.98)
+_TOGETHER = 10  # views or micrographs of a validation at once
+
+
+class Learner(nn.Module):
+    """The filters, and what their channels are judged by while they learn.
+
+    Parameters
+    ----------
+    targets : int
+        How many numbers are to be foretold of a token.
+    precision : torch.dtype
+        Number format of the convolutions of the filters.
+    """
+
+    def __init__(self, targets: int, precision: torch.dtype) -> None:
+        super().__init__()
+        self.filters = FilterNetwork()
+        self.head = nn.Conv2d(LEARNED_CHANNELS, targets, 1)
+        self.log_penalty = nn.Parameter(torch.tensor(-3.0))
+        self.log_sharpness = nn.Parameter(torch.tensor(1.6))
+        self._precision = precision
+
+    def foretold(self, images: Tensor, width: int) -> Tensor:
+        """Return what is foretold of the tokens of (B, 1, S, S) images, (B, h, w, K).
+
+        Parameters
+        ----------
+        images : Tensor
+            In about [0, 1].
+        width : int
+            Side of what a token stands for, px, over which the channels are averaged.
+        """
+        foretold: Tensor = self.head(avg_pool2d(self._channels(images), width))
+        return foretold.permute(0, 2, 3, 1)  # (B, K, h, w) -> (B, h, w, K)
+
+    def told(self, shown: Episodes) -> EpisodeScores:
+        """Return how well the channels tell the pixels of episodes."""
+        features = self._channels(shown.images.float() / 255)
+        return score(features, shown, self.log_penalty.exp(), self.log_sharpness.exp())
+
+    def _channels(self, images: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=torch.channels_last)
+        half = self._precision is not torch.float32
+        with torch.autocast(images.device.type, self._precision, enabled=half):
+            channels: Tensor = self.filters(images)
+        return channels.float()
+
+
+@dataclass
+class FilterState:
+    """What a run has reached; changed in place by every step.
+
+    Attributes
+    ----------
+    learner, mean : Learner
+        What learns, and its exponential moving average, which is exported.
+    optimiser : AdamW
+        Over the learner's parameters.
+    step : int
+        Steps taken.
+    """
+
+    learner: Learner
+    mean: Learner
+    optimiser: torch.optim.AdamW
+    step: int = 0
+
+    @classmethod
+    def start(cls, config: FilterConfig, targets: int, device: torch.device) -> FilterState:
+        """Return the state before the first step, which follows from the seed."""
+        torch.manual_seed(config.seed)
+        learner = Learner(targets, number_format(config.precision, device)).to(device)
+        learner = learner.to(memory_format=torch.channels_last)
+        judges = [learner.log_penalty, learner.log_sharpness]
+        weights = [*learner.filters.parameters(), *learner.head.parameters()]
+        groups = [
+            {"params": weights, "weight_decay": config.weight_decay},
+            {"params": judges, "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS)
+        return cls(learner, deepcopy(learner).eval().requires_grad_(False), optimiser)
+
+    def save(self, path: Path, made_from: str) -> None:
+        """Write everything needed to go on, as safetensors."""
+        tensors = {_LEARNER + name: value for name, value in self.learner.state_dict().items()}
+        tensors |= {_MEAN + name: value for name, value in self.mean.state_dict().items()}
+        tensors |= moments(self.optimiser, self.learner.named_parameters())
+        stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        header = {"step": str(self.step), "made_from": made_from}
+        with replacing(path) as aside:
+            aside.write_bytes(save(stored, metadata=header))
+
+    def load(self, path: Path, made_from: str) -> None:
+        """Go on from what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged, or of a run on other pictures or another model.
+        """
+        tensors, header = read_tensors(path)
+        if header.get("made_from") != made_from:
+            raise ModelError(
+                f"{path} was trained on other pictures or another model than those given; give "
+                "the same ones, or start a new run in another --output."
+            )
+        load_strictly(self.learner, below(_LEARNER, tensors), path)
+        load_strictly(self.mean, below(_MEAN, tensors), path)
+        restore_moments(self.optimiser, self.learner.named_parameters(), tensors)
+        self.step = int(header["step"])
+
+
+@dataclass(frozen=True)
+class FilterReport:
+    """What one step did.
+
+    Attributes
+    ----------
+    token_error : float
+        Mean squared error of what is foretold of tokens.
+    cross_entropy, accuracy : float
+        Of the episodes (`EpisodeScores`).
+    gradient_norm, learning_rate : float
+        Before clipping; as used.
+    """
+
+    token_error: float
+    cross_entropy: float
+    accuracy: float
+    gradient_norm: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class FilterTrainer:
+    """Everything the steps of a run need.
+
+    Attributes
+    ----------
+    config : FilterConfig
+        All options.
+    views : TokenViews
+        Of the training pictures.
+    state : FilterState
+        Changed in place.
+    """
+
+    config: FilterConfig
+    views: TokenViews
+    state: FilterState
+
+    def steps(self) -> Iterator[FilterReport]:
+        """Take step after step until the schedule is complete; the caller may leave earlier.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or its gradient is not finite; the weights are then as before.
+        """
+        config, coming = self.config, range(self.state.step, self.config.steps)
+        for shown in fresh_episodes(config.seed, config.synthetic, coming, config.workers):
+            yield self._step(shown)
+
+    def _step(self, shown: Episodes) -> FilterReport:
+        state, config = self.state, self.config
+        device = state.learner.log_penalty.device
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(config, state.step)
+        images, tokens = seen_views(self.views, config, state.step, device)
+        foretold = state.learner.foretold(images, _width(images, tokens))
+        error = ((foretold - tokens) ** 2).mean()
+        scores = state.learner.told(shown.to(device))
+        loss = error + scores.cross_entropy.mean()
+        state.optimiser.zero_grad()
+        loss.backward()
+        norm = clip_grad_norm_(state.learner.parameters(), config.clip).item()
+        if not math.isfinite(loss.item()) or not math.isfinite(norm):
+            raise TrainingError(
+                f"The loss ({loss.item()}) or its gradient ({norm}) is not finite in step "
+                f"{state.step + 1}"
+            )
+        state.optimiser.step()
+        state.step += 1
+        move_mean(state.mean, state.learner, config.ema, state.step)
+        return FilterReport(
+            token_error=error.item(),
+            cross_entropy=scores.cross_entropy.mean().item(),
+            accuracy=scores.accuracy.mean().item(),
+            gradient_norm=norm,
+            learning_rate=state.optimiser.param_groups[0]["lr"],
+        )
+
+
+def seen_views(
+    views: TokenViews, config: FilterConfig, step: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the views of a step in other light and noise, and their tokens, turned alike.
+
+    Returns
+    -------
+    tuple of Tensor
+        (B, 1, S, S) and (B, h, w, K) float32.
+    """
+    random = np.random.default_rng((config.seed, Stream.LIGHT, step))
+    chosen = torch.from_numpy(random.choice(len(views.images), config.batch, replace=False))
+    images = views.images[chosen].to(device).float() / 255
+    tokens = views.tokens[chosen].to(device).float()
+    turns, mirrored = int(random.integers(4)), bool(random.integers(2))
+    images, tokens = (torch.rot90(values, turns, (1, 2)) for values in (images, tokens))
+    if mirrored:
+        images, tokens = images.flip(2), tokens.flip(2)
+    return _in_other_light(images, config, random)[:, None], tokens
+
+
+def _in_other_light(images: Tensor, config: FilterConfig, random: np.random.Generator) -> Tensor:
+    """Return (B, S, S) images with another gamma, contrast and brightness each, and noise."""
+    normal = torch.from_numpy(random.standard_normal((4, len(images), 1, 1), np.float32))
+    gamma, contrast, brightness, noise = normal.to(images.device)
+    noises = torch.Generator(images.device).manual_seed(int(random.integers(2**63)))
+    grain = torch.randn(images.shape, generator=noises, device=images.device)
+    changed: Tensor = images ** (config.contrast * gamma).exp() - 0.5
+    changed *= (0.8 * config.contrast * contrast).exp()
+    changed += 0.5 + config.brightness * brightness + config.noise * noise.abs() * grain
+    return changed
+
+
+def number_format(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the number format of the convolutions: bfloat16 where a device computes in it."""
+    if precision is not Precision.AUTO:
+        return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.bfloat16 if able else torch.float32
+
+
+@dataclass(frozen=True)
+class FilterScores:
+    """Figures of one validation.
+
+    Attributes
+    ----------
+    token_r2 : float
+        Share of the variance of tokens that is foretold, on pictures held out.
+    cross_entropy, balanced_accuracy : float
+        Mean of `EpisodeScores` over made-up micrographs held out.
+    """
+
+    token_r2: float
+    cross_entropy: float
+    balanced_accuracy: float
+
+    @classmethod
+    def of(cls, figures: Mapping[str, float]) -> FilterScores | None:
+        """Return the scores of a row of a log; None if it has others."""
+        names = {field.name for field in fields(cls)}
+        return cls(**figures) if figures.keys() == names else None
+
+
+class FilterValidation:
+    """Views of pictures held out and episodes held out, always the same.
+
+    Parameters
+    ----------
+    views : TokenViews
+        Of the pictures held out.
+    config : FilterConfig
+        For the seed and the number of episodes.
+    """
+
+    def __init__(self, views: TokenViews, config: FilterConfig) -> None:
+        self._views = views
+        keys = [(config.seed, Stream.HELD_OUT, n) for n in range(config.validation_synthetic)]
+        some = (keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER))
+        self._episodes = [episodes(part) for part in some]
+
+    @torch.no_grad()
+    def score(self, learner: Learner) -> FilterScores:
+        """Return the figures of a learner."""
+        device = learner.log_penalty.device
+        told = [learner.told(shown.to(device)) for shown in self._episodes]
+        return FilterScores(
+            token_r2=self._token_r2(learner, device),
+            cross_entropy=float(torch.cat([scores.cross_entropy for scores in told]).mean()),
+            balanced_accuracy=float(torch.cat([scores.accuracy for scores in told]).mean()),
+        )
+
+    def _token_r2(self, learner: Learner, device: torch.device) -> float:
+        residual = total = 0.0
+        parts = (self._views.images.split(_TOGETHER), self._views.tokens.split(_TOGETHER))
+        for images, tokens in zip(*parts, strict=True):
+            aim = tokens.to(device).float()
+            shown = images[:, None].to(device).float() / 255
+            foretold = learner.foretold(shown, _width(shown, aim))
+            residual += float(((foretold - aim) ** 2).sum())
+            total += float((aim**2).sum())
+        return 1 - residual / max(total, 1e-12)
+
+
+def _width(images: Tensor, tokens: Tensor) -> int:
+    """Return the side, px, of what a token stands for."""
+    return images.shape[-1] // tokens.shape[-2]
