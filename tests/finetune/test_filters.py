@@ -24,9 +24,9 @@ from napari_alibi_seg.finetune.filter_config import FilterConfig
 from napari_alibi_seg.finetune.filter_training import (
     FilterState,
     FilterTrainer,
-    FilterValidation,
     seen_views,
 )
+from napari_alibi_seg.finetune.filter_validation import FilterValidation
 from napari_alibi_seg.finetune.filters import main, parser
 from napari_alibi_seg.finetune.options import ConfigError
 from napari_alibi_seg.finetune.token_views import Teacher, TokenViews

@@ -25,12 +25,8 @@ from napari_alibi_seg.core.writing import replacing, versions
 from napari_alibi_seg.finetune.card import told_of
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
-from napari_alibi_seg.finetune.filter_training import (
-    FilterScores,
-    FilterState,
-    FilterTrainer,
-    FilterValidation,
-)
+from napari_alibi_seg.finetune.filter_training import FilterState, FilterTrainer
+from napari_alibi_seg.finetune.filter_validation import FilterScores, FilterValidation
 from napari_alibi_seg.finetune.logs import run_log
 from napari_alibi_seg.finetune.options import CONFIG_FILE
 from napari_alibi_seg.finetune.session import (
@@ -49,9 +45,10 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.backbone import BackboneIdentity
     from napari_alibi_seg.core.debiasing import TokenModel
-    from napari_alibi_seg.finetune.data import Corpus
+    from napari_alibi_seg.finetune.data import Corpus, Picture
     from napari_alibi_seg.finetune.filter_config import FilterConfig
     from napari_alibi_seg.finetune.filter_training import FilterReport
+    from napari_alibi_seg.finetune.token_views import TokenViews
 
 LOG = logging.getLogger(__name__)
 
@@ -102,22 +99,12 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> FilterOut
     check_folder(output, config, resume)
     model, identity = _teacher(config, device)
     sources = [Path(image) for image in config.images]
-    reading = config.of_pictures
-    corpus = read_corpus(sources, reading, partial(tqdm, desc="images", **BAR))
+    corpus = read_corpus(sources, config.of_pictures, partial(tqdm, desc="images", **BAR))
+    made_from = f"{identity.weights} {corpus.digest()}"
     with claimed(output):
         with replacing(output / CONFIG_FILE) as aside:
             aside.write_text(config.to_json() + "\n", encoding="utf-8")
-        made_from = f"{identity.weights} {corpus.digest()}"
-        side = config.view_tokens * model.patch_size // MAGNIFIED
-        tokens = partial(tqdm, desc="tokens", **BAR)
-        teacher = Teacher(model, side, output / _VIEWS, made_from, tokens)
-        training, held_out = (
-            teacher.views(Crops(corpus, pictures, reading, augmented=False), stream, count)
-            for pictures, stream, count in (
-                (corpus.training, Stream.TRAINING, config.pictures),
-                (corpus.validation, Stream.VALIDATION, config.validation_pictures),
-            )
-        )
+        training, held_out = _views(config, corpus, model, output / _VIEWS, made_from)
         state = FilterState.start(config, training.tokens.shape[-1], device)
         if (output / CHECKPOINT).exists():
             state.load(output / CHECKPOINT, made_from)
@@ -256,3 +243,18 @@ def _teacher(config: FilterConfig, device: torch.device) -> tuple[TokenModel, Ba
         )
     LOG.info("tokens of %s after block %d", config.model, usual_layer(model.depth))
     return model.to(device), identity
+
+
+def _views(
+    config: FilterConfig, corpus: Corpus, model: TokenModel, folder: Path, made_from: str
+) -> tuple[TokenViews, TokenViews]:
+    """Return the views of the pictures to train on, and of those held out."""
+    side = config.view_tokens * model.patch_size // MAGNIFIED
+    teacher = Teacher(model, side, folder, made_from, partial(tqdm, desc="tokens", **BAR))
+
+    def cut(pictures: list[Picture], stream: Stream, count: int) -> TokenViews:
+        crops = Crops(corpus, pictures, config.of_pictures, augmented=False)
+        return teacher.views(crops, stream, count)
+
+    training = cut(corpus.training, Stream.TRAINING, config.pictures)
+    return training, cut(corpus.validation, Stream.VALIDATION, config.validation_pictures)

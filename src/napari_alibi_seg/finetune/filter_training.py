@@ -1,10 +1,10 @@
-"""How filters learn: the two losses, the step, the state that is saved, and the validation."""
+"""How filters learn: the two losses, the step, and the state that is saved."""
 
 from __future__ import annotations
 
 import math
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +21,12 @@ from napari_alibi_seg.core.learned_filters import FilterNetwork
 from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.config import Precision
 from napari_alibi_seg.finetune.crops import Stream
-from napari_alibi_seg.finetune.episodes import episodes, fresh_episodes, score
+from napari_alibi_seg.finetune.episodes import fresh_episodes, score
 from napari_alibi_seg.finetune.state import below, moments, move_mean, restore_moments
 from napari_alibi_seg.finetune.training import TrainingError, learning_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_alibi_seg.finetune.episodes import Episodes, EpisodeScores
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _LEARNER, _MEAN = "learner.", "mean."
 _BETAS = (0.9, 0.98)
-_TOGETHER = 10  # views or micrographs of a validation at once
 
 
 class Learner(nn.Module):
@@ -57,18 +56,19 @@ class Learner(nn.Module):
         self.log_sharpness = nn.Parameter(torch.tensor(1.6))
         self._precision = precision
 
-    def foretold(self, images: Tensor, width: int) -> Tensor:
-        """Return what is foretold of the tokens of (B, 1, S, S) images, (B, h, w, K).
+    def residual(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """Return by how much what is foretold of tokens is wrong, (B, h, w, K).
 
         Parameters
         ----------
         images : Tensor
-            In about [0, 1].
-        width : int
-            Side of what a token stands for, px, over which the channels are averaged.
+            (B, 1, S, S) in about [0, 1]; S is a multiple of h.
+        tokens : Tensor
+            (B, h, w, K), the truth.
         """
-        foretold: Tensor = self.head(avg_pool2d(self._channels(images), width))
-        return foretold.permute(0, 2, 3, 1)  # (B, K, h, w) -> (B, h, w, K)
+        stands_for = images.shape[-1] // tokens.shape[-2]  # px
+        foretold: Tensor = self.head(avg_pool2d(self._channels(images), stands_for))
+        return foretold.permute(0, 2, 3, 1) - tokens  # (B, K, h, w) -> (B, h, w, K)
 
     def told(self, shown: Episodes) -> EpisodeScores:
         """Return how well the channels tell the pixels of episodes."""
@@ -77,8 +77,8 @@ class Learner(nn.Module):
 
     def _channels(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
-        half = self._precision is not torch.float32
-        with torch.autocast(images.device.type, self._precision, enabled=half):
+        half = self._precision is torch.bfloat16
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             channels: Tensor = self.filters(images)
         return channels.float()
 
@@ -114,7 +114,7 @@ class FilterState:
             {"params": weights, "weight_decay": config.weight_decay},
             {"params": judges, "weight_decay": 0.0},
         ]
-        optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS)
+        optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS, fused=True)
         return cls(learner, deepcopy(learner).eval().requires_grad_(False), optimiser)
 
     def save(self, path: Path, made_from: str) -> None:
@@ -204,8 +204,7 @@ class FilterTrainer:
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(config, state.step)
         images, tokens = seen_views(self.views, config, state.step, device)
-        foretold = state.learner.foretold(images, _width(images, tokens))
-        error = ((foretold - tokens) ** 2).mean()
+        error = (state.learner.residual(images, tokens) ** 2).mean()
         scores = state.learner.told(shown.to(device))
         loss = error + scores.cross_entropy.mean()
         state.optimiser.zero_grad()
@@ -270,71 +269,3 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
     else:
         able = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
     return torch.bfloat16 if able else torch.float32
-
-
-@dataclass(frozen=True)
-class FilterScores:
-    """Figures of one validation.
-
-    Attributes
-    ----------
-    token_r2 : float
-        Share of the variance of tokens that is foretold, on pictures held out.
-    cross_entropy, balanced_accuracy : float
-        Mean of `EpisodeScores` over made-up micrographs held out.
-    """
-
-    token_r2: float
-    cross_entropy: float
-    balanced_accuracy: float
-
-    @classmethod
-    def of(cls, figures: Mapping[str, float]) -> FilterScores | None:
-        """Return the scores of a row of a log; None if it has others."""
-        names = {field.name for field in fields(cls)}
-        return cls(**figures) if figures.keys() == names else None
-
-
-class FilterValidation:
-    """Views of pictures held out and episodes held out, always the same.
-
-    Parameters
-    ----------
-    views : TokenViews
-        Of the pictures held out.
-    config : FilterConfig
-        For the seed and the number of episodes.
-    """
-
-    def __init__(self, views: TokenViews, config: FilterConfig) -> None:
-        self._views = views
-        keys = [(config.seed, Stream.HELD_OUT, n) for n in range(config.validation_synthetic)]
-        some = (keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER))
-        self._episodes = [episodes(part) for part in some]
-
-    @torch.no_grad()
-    def score(self, learner: Learner) -> FilterScores:
-        """Return the figures of a learner."""
-        device = learner.log_penalty.device
-        told = [learner.told(shown.to(device)) for shown in self._episodes]
-        return FilterScores(
-            token_r2=self._token_r2(learner, device),
-            cross_entropy=float(torch.cat([scores.cross_entropy for scores in told]).mean()),
-            balanced_accuracy=float(torch.cat([scores.accuracy for scores in told]).mean()),
-        )
-
-    def _token_r2(self, learner: Learner, device: torch.device) -> float:
-        residual = total = 0.0
-        parts = (self._views.images.split(_TOGETHER), self._views.tokens.split(_TOGETHER))
-        for images, tokens in zip(*parts, strict=True):
-            aim = tokens.to(device).float()
-            shown = images[:, None].to(device).float() / 255
-            foretold = learner.foretold(shown, _width(shown, aim))
-            residual += float(((foretold - aim) ** 2).sum())
-            total += float((aim**2).sum())
-        return 1 - residual / max(total, 1e-12)
-
-
-def _width(images: Tensor, tokens: Tensor) -> int:
-    """Return the side, px, of what a token stands for."""
-    return images.shape[-1] // tokens.shape[-2]

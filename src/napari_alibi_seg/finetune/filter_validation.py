@@ -1,0 +1,82 @@
+"""How good filters are on pictures and made-up micrographs that they were not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_alibi_seg.finetune.crops import Stream
+from napari_alibi_seg.finetune.episodes import episodes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_alibi_seg.finetune.filter_config import FilterConfig
+    from napari_alibi_seg.finetune.filter_training import Learner
+    from napari_alibi_seg.finetune.token_views import TokenViews
+
+_TOGETHER = 10  # views or micrographs at once
+
+
+@dataclass(frozen=True)
+class FilterScores:
+    """Figures of one validation.
+
+    Attributes
+    ----------
+    token_r2 : float
+        Share of the variance of tokens that is foretold, on pictures held out.
+    cross_entropy, balanced_accuracy : float
+        Mean of `EpisodeScores` over made-up micrographs held out.
+    """
+
+    token_r2: float
+    cross_entropy: float
+    balanced_accuracy: float
+
+    @classmethod
+    def of(cls, figures: Mapping[str, float]) -> FilterScores | None:
+        """Return the scores of a row of a log; None if it has others."""
+        names = {field.name for field in fields(cls)}
+        return cls(**figures) if figures.keys() == names else None
+
+
+class FilterValidation:
+    """Views of pictures held out and episodes held out, always the same.
+
+    Parameters
+    ----------
+    views : TokenViews
+        Of the pictures held out.
+    config : FilterConfig
+        For the seed and the number of episodes.
+    """
+
+    def __init__(self, views: TokenViews, config: FilterConfig) -> None:
+        self._views = views
+        keys = [(config.seed, Stream.HELD_OUT, n) for n in range(config.validation_synthetic)]
+        some = (keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER))
+        self._episodes = [episodes(part) for part in some]
+
+    @torch.no_grad()
+    def score(self, learner: Learner) -> FilterScores:
+        """Return the figures of a learner."""
+        device = learner.log_penalty.device
+        told = [learner.told(shown.to(device)) for shown in self._episodes]
+        return FilterScores(
+            token_r2=self._token_r2(learner, device),
+            cross_entropy=float(torch.cat([scores.cross_entropy for scores in told]).mean()),
+            balanced_accuracy=float(torch.cat([scores.accuracy for scores in told]).mean()),
+        )
+
+    def _token_r2(self, learner: Learner, device: torch.device) -> float:
+        residual = total = 0.0
+        parts = (self._views.images.split(_TOGETHER), self._views.tokens.split(_TOGETHER))
+        for images, tokens in zip(*parts, strict=True):
+            aim = tokens.to(device).float()
+            shown = images[:, None].to(device).float() / 255
+            residual += float((learner.residual(shown, aim) ** 2).sum())
+            total += float((aim**2).sum())
+        return 1 - residual / max(total, 1e-12)
