@@ -171,12 +171,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[FilterTrainer, Fi
     tokens = (grey.float() / 255 - 0.5)[..., None].half()
     views = TokenViews(images, tokens)
     config = FilterConfig(
-        steps=60,
+        steps=50,
         warmup=5,
         learning_rate=5e-3,
         ema=0.9,
         batch=4,
-        synthetic=2,
+        synthetic=1,
         workers=0,
         validation_synthetic=8,
         pictures=8,

@@ -135,8 +135,12 @@ def restore_moments(
     # There are none as long as a scaler has skipped every step.
     for name, parameter in parameters if kept else ():
         optimiser.state[parameter] = {
-            key: kept[f"{key}.{name}"].to(parameter.device)
-            for key in ("step", "exp_avg", "exp_avg_sq")
+            "step": kept[f"step.{name}"].to(parameter.device),
+            # In the order of the parameter in memory, which the fused optimiser takes for granted.
+            **{
+                key: torch.empty_like(parameter, requires_grad=False).copy_(kept[f"{key}.{name}"])
+                for key in ("exp_avg", "exp_avg_sq")
+            },
         }
 
 
