@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.debiasing import TokenModel
     from napari_alibi_seg.finetune.crops import Crops, Stream
-
-    Item = TypeVar("Item")
 
 COMPONENTS = 64
 """Principal components of the tokens that are to be foretold."""
@@ -128,12 +126,12 @@ class Teacher:
         the weak ones count for more than they do in the tokens, and for less than the strong.
         """
         last = min(count, _BASIS_VIEWS)
-        total, count = torch.zeros((), dtype=torch.float64), 0
+        total, tokens = torch.zeros((), dtype=torch.float64), 0
         for start in self.progress(range(0, last, _TOGETHER)):
             contrasts = self.contrast(self._images(crops, _keys(stream, start, last)))
             rows = contrasts.flatten(0, 2).double()  # (B, h, w, C) -> (N, C)
-            total, count = total + rows.T @ rows, count + len(rows)
-        variances, directions = torch.linalg.eigh(total / count)  # smallest first
+            total, tokens = total + rows.T @ rows, tokens + len(rows)
+        variances, directions = torch.linalg.eigh(total / tokens)  # smallest first
         leading = variances[-COMPONENTS:].flip(0).clamp(min=1e-12)
         scales = (leading.mean() / leading) ** 0.25 / leading.mean() ** 0.5
         return {_BASIS: (directions[:, -COMPONENTS:].flip(1) * scales).float()}
