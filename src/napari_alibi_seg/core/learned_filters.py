@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "learned-filters.safetensors"
 _WIDTHS = (LEARNED_CHANNELS, 32, 64, 96)
-_TILE, _MARGIN = 128, 32  # pixels, multiples of what the coarsest level takes together
+_TILE, _MARGIN = 128, 40  # pixels, multiples of what the coarsest level takes together
 _ONE_AT_A_TIME = Lock()
 
 
@@ -72,10 +72,11 @@ class _Block(nn.Module):
 
 
 def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
-    """Compute the learned channels of a window, as if of the whole mirrored plane.
+    """Compute the learned channels of a window, very nearly as if of the whole mirrored plane.
 
     Tiles of one size at fixed places of the plane are computed, so windows cut in other ways agree
-    to the last bit.
+    to the last bit. The network looks a little further than the margin of a tile, but what lies
+    there hardly matters.
 
     Parameters
     ----------
