@@ -113,9 +113,7 @@ def test_thinned_samples_keep_what_is_rare_and_every_few_of_the_rest():
 def test_some_of_the_trees_split_on_classical_channels_alone(channels, scribbles):
     samples = gather_samples(channels, scribbles)
     told = []
-    forest = fit_forest(
-        [samples], 50, 3, lambda *step: told.append(step), deep=4, classical_trees=0.3
-    )
+    forest = fit_forest([samples], 50, 3, lambda *step: told.append(step), deep=4, filter_trees=0.3)
     splits = [tree.tree_.feature[tree.tree_.feature >= 0] for tree in forest.estimators_]
     assert len(splits) == forest.n_estimators == 50
     assert any(split.min() < 4 for split in splits[:35])

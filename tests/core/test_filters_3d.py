@@ -8,10 +8,11 @@ from scipy.ndimage import gaussian_filter
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
-from napari_alibi_seg.core.classical import channel_count, classical_channels, filter_channels
+from napari_alibi_seg.core.classical import classical_channels, filter_channels
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.filters import Filters
 from napari_alibi_seg.core.filters_3d import filters_3d, planes_reached
 from napari_alibi_seg.core.images import as_micrograph, planes_of
 from napari_alibi_seg.core.live import LiveEngine
@@ -138,7 +139,7 @@ def test_channels_follow_the_light_as_they_say(noise, colours):
         classical_channels(plane_of(volume, 4), window, SIGMAS, SIGMAS_3D)
         for volume in (grey, contrast * (grey - 0.5) + 0.5 + brightness)
     )
-    seen = bright.reshape(-1, channel_count(colours, SIGMAS, SIGMAS_3D))
+    seen = bright.reshape(-1, Filters(SIGMAS, SIGMAS_3D).count(colours))
     ones = np.ones(len(seen), np.float32)
     response = Response.of(filter_channels(colours, SIGMAS, SIGMAS_3D))
     lit = response(seen, contrast * ones, brightness * ones)

@@ -8,7 +8,6 @@ from napari_alibi_seg.core import live_channels
 from napari_alibi_seg.core.cached_channels import CachedChannels
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError
@@ -340,7 +339,7 @@ def test_what_a_view_is_classified_coarsely_by_is_kept_for_the_next_stroke(size)
     plane, visible = Plane(np.zeros((8192, 8192), np.uint8), Levels(0, 1)), Window(254, 254, *size)
     config = SegmentationConfig()
     assert coarse_config(config.channels, visible, deep=True) == (config.channels, 1)
-    count = config.channels.components + channel_count(1, *config.channels.filters)
+    count = config.channels.components + config.channels.filters.count(1)
 
     windows = visible_blocks(plane, visible, 256)
 

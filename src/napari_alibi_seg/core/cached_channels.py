@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_alibi_seg.core.channels import PixelChannels
-from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.live_blocks import distance
 from napari_alibi_seg.core.planes import Window
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Block:
-    """Room for deep channels, then the classical ones: (height, width, deep + F); grey values."""
+    """Room for deep channels, then those of filters: (height, width, deep + F); grey values."""
 
     values: NDArray[np.float32]
     guide: NDArray[np.float32]
@@ -33,9 +32,9 @@ class _Block:
 class CachedChannels:
     """The channels of a plane, kept by block and by painted pixel.
 
-    Deep and classical channels lie beside each other, as a forest wants them, so that nothing is
-    copied when only the forest is new. Blocks may be asked for from several threads, but not the
-    same one; pixels from one at a time.
+    Deep channels and those of filters lie beside each other, as a forest wants them, so that
+    nothing is copied when only the forest is new. Blocks may be asked for from several threads, but
+    not the same one; pixels from one at a time.
 
     Parameters
     ----------
@@ -51,7 +50,7 @@ class CachedChannels:
 
     def __init__(self, plane: Plane, config: ChannelConfig, limit: float, deep: int = 0) -> None:
         self._channels = PixelChannels(plane, config)
-        self._count = channel_count(plane.colours, *config.filters)
+        self._count = config.filters.count(plane.colours)
         self._deep = deep
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
 from napari_alibi_seg.core.choices import COMPONENT_COUNTS, COMPONENTS, LEARNED_FILTERS
-from napari_alibi_seg.core.classical import SIGMAS, channel_count, classical_channels
+from napari_alibi_seg.core.classical import SIGMAS
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
+from napari_alibi_seg.core.filters import Filters
 from napari_alibi_seg.core.planes import neighbourhoods
 from napari_alibi_seg.core.upsampling import UPSAMPLERS
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.features import FeatureMap
     from napari_alibi_seg.core.planes import Plane, Window
-
-Filters: TypeAlias = tuple[tuple[float, ...], tuple[float, ...], bool]
-"""Sigmas of filters in the plane and through the volume; whether there are learned ones."""
 
 _FITTED_TOKENS = 20_000
 _CHANNELS_AT_ONCE = 32
@@ -90,7 +88,9 @@ class ChannelConfig:
     @property
     def filters(self) -> Filters:
         """Which filters there are."""
-        return (self.sigmas, self.sigmas_3d, bool(self.learned)) if self.sigmas else ((), (), False)
+        if not self.sigmas:
+            return Filters()
+        return Filters(self.sigmas, self.sigmas_3d, bool(self.learned))
 
     def require(self, plane: Plane) -> None:
         """Refuse a plane that 3-D filters cannot be computed of.
@@ -100,7 +100,7 @@ class ChannelConfig:
         ImageError
             If there is no volume around it, or its planes lie too close together.
         """
-        if not self.filters[1]:
+        if not self.filters.sigmas_3d:
             return
         if plane.depth is None:
             raise ImageError(
@@ -206,7 +206,7 @@ class PixelChannels:
         if self._tokens is not None:
             parts.append(self._upsampler.block(self._tokens, self._stride, window, self._plane))
         if self._config.sigmas:
-            parts.append(classical_channels(self._plane, window, *self._config.filters))
+            parts.append(self._config.filters.channels(self._plane, window))
         return np.concatenate(parts, axis=-1)
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -217,16 +217,16 @@ class PixelChannels:
                 self._upsampler.points(self._tokens, self._stride, rows, columns, self._plane)
             )
         if self._config.sigmas:
-            parts.append(self._classical_points(rows, columns))
+            parts.append(self._filtered_points(rows, columns))
         return np.concatenate(parts, axis=-1)
 
-    def _classical_points(
+    def _filtered_points(
         self, rows: NDArray[np.intp], columns: NDArray[np.intp]
     ) -> NDArray[np.float32]:
         filters = self._config.filters
-        values = np.empty((len(rows), channel_count(self._plane.colours, *filters)), np.float32)
+        values = np.empty((len(rows), filters.count(self._plane.colours)), np.float32)
         for here, window in neighbourhoods(rows, columns):
-            block = classical_channels(self._plane, window, *filters)
+            block = filters.channels(self._plane, window)
             values[here] = block[rows[here] - window.top, columns[here] - window.left]
         return values
 

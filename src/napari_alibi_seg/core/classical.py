@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, sobel
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
 
-from napari_alibi_seg.core.channel_kinds import LEARNED_CHANNELS, ChannelInfo, ChannelKind
+from napari_alibi_seg.core.channel_kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.filters_3d import KINDS_3D, TRUNCATE, filters_3d, gaussian_radius
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.planes import Plane, Window
 
 SIGMAS = (0.7, 1.4, 2.8, 5.6)
-LEARNED_SIGMA = 4.0
-"""How blurred learned channels show a boundary, in pixels; about."""
 SOBEL = 8.0
 """What the Sobel filters of the structure tensor make of a slope of 1 per pixel."""
 
@@ -44,14 +42,12 @@ def classical_channels(
     window: Window,
     sigmas: tuple[float, ...] = SIGMAS,
     sigmas_3d: tuple[float, ...] = (),
-    learned: bool = False,
 ) -> NDArray[np.float32]:
-    """Compute the channels of a window that filters give, as if of the whole mirrored plane.
+    """Compute the classical channels of a window, as if of the whole mirrored plane.
 
     For each colour: the pixel itself; for each sigma the Gaussian, its gradient's magnitude, the
     two eigenvalues of the Hessian and of the structure tensor; and the differences of Gaussians
-    of neighbouring sigmas. After those of all colours come, for each, the filters of `filters_3d`,
-    and after these the learned ones (`learned_filters`).
+    of neighbouring sigmas. After those of all colours come, for each, the filters of `filters_3d`.
 
     Parameters
     ----------
@@ -63,14 +59,11 @@ def classical_channels(
         Standard deviations of the Gaussians, in pixels, increasing.
     sigmas_3d : tuple of float
         Those of the filters through the volume; empty for none.
-    learned : bool
-        Whether there are learned ones; they import torch.
 
     Returns
     -------
     ndarray
-        (height, width, F) float32,
-        ``F = colours * (7 * len(sigmas) + 5 * len(sigmas_3d) + LEARNED_CHANNELS * learned)``.
+        (height, width, F) float32, ``F = colours * (7 * len(sigmas) + 5 * len(sigmas_3d))``.
     """
     margin = _margin(sigmas)
     pixels = plane.read(window.grown(margin))
@@ -82,19 +75,11 @@ def classical_channels(
     ]
     if sigmas_3d:
         channels += filters_3d(plane, window, sigmas_3d)
-    stacked = np.stack(channels, axis=-1)
-    if not learned:
-        return stacked
-    from napari_alibi_seg.core.learned_filters import learned_channels
-
-    return np.concatenate([stacked, learned_channels(plane, window)], axis=-1)
+    return np.stack(channels, axis=-1)
 
 
 def filter_channels(
-    colours: int,
-    sigmas: tuple[float, ...] = SIGMAS,
-    sigmas_3d: tuple[float, ...] = (),
-    learned: bool = False,
+    colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
 ) -> list[ChannelInfo]:
     """Return what each of the F channels is; without sigmas there are none."""
     if not sigmas:
@@ -108,18 +93,7 @@ def filter_channels(
         ),
     ]
     through = [ChannelInfo(kind, sigma) for sigma in sigmas_3d for kind in KINDS_3D]
-    seen = [ChannelInfo(ChannelKind.LEARNED, LEARNED_SIGMA)] * (LEARNED_CHANNELS * learned)
-    return of_a_colour * colours + through * colours + seen * colours
-
-
-def channel_count(
-    colours: int,
-    sigmas: tuple[float, ...] = SIGMAS,
-    sigmas_3d: tuple[float, ...] = (),
-    learned: bool = False,
-) -> int:
-    """Return F, the number of channels that filters give."""
-    return len(filter_channels(colours, sigmas, sigmas_3d, learned))
+    return of_a_colour * colours + through * colours
 
 
 def _of_one_colour(

@@ -16,7 +16,6 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from napari_alibi_seg.core.backbone import BackboneIdentity
 from napari_alibi_seg.core.channels import ChannelConfig, Projection
 from napari_alibi_seg.core.choices import SMOOTHING_RADII
-from napari_alibi_seg.core.classical import channel_count
 from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
@@ -122,8 +121,8 @@ def _require_consistent(classifier: PixelClassifier) -> None:
     if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
         raise ValueError("features, projection and colours do not belong together")
     deep = 0 if projection is None else len(projection.components)
-    classical = channel_count(classifier.colours, *classifier.channels.filters)
-    if deep + classical != classifier.forest.n_features_in_:
+    filtered = classifier.channels.filters.count(classifier.colours)
+    if deep + filtered != classifier.forest.n_features_in_:
         raise ValueError("the channels are not those of the forest")
 
 

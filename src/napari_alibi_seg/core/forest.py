@@ -13,7 +13,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from napari_alibi_seg.core.boundaries import boundary_pixels
 from napari_alibi_seg.core.channel_kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import Forest
-from napari_alibi_seg.core.classical import channel_count, filter_channels
 from napari_alibi_seg.core.classifier import require_two_classes
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.steps import mapped, returned
@@ -44,9 +43,9 @@ _GROWN_AT_ONCE = 100_000
 _MISTAKEN = 0.1
 _PATCH = 6.0
 """How far a deep channel looks, in pixels: about a patch, at the scale for small images."""
-# Shares of the trees that see classical channels alone, by whether they are to do on the painted
+# Shares of the trees that see what filters give alone, by whether they are to do on the painted
 # image or on others: docs/quality.md.
-_CLASSICAL_WITHIN_IMAGE, _CLASSICAL_BETWEEN_IMAGES = 1 / 2, 1 / 3
+_FILTER_TREES_WITHIN_IMAGE, _FILTER_TREES_BETWEEN_IMAGES = 1 / 2, 1 / 3
 
 _KINDS: dict[Forest, type[PixelForest]] = {
     Forest.EXTRA_TREES: ExtraTreesClassifier,
@@ -99,9 +98,9 @@ def training_forest(
     classical = bool(config.channels.sigmas)
     deep = 0 if projection is None else len(projection.components)
     if classical and config.forest is Forest.EXTRA_TREES:
-        colours = (samples[0].values.shape[1] - deep) // channel_count(1, *filters)
+        colours = (samples[0].values.shape[1] - deep) // filters.count(1)
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH)] * deep
-        channels += filter_channels(colours, *filters)
+        channels += filters.kinds(colours)
         vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
         bound = None if several else partial(boundary_pixels, channels)
     return growing_forest(
@@ -112,7 +111,7 @@ def training_forest(
         deep=deep if classical else 0,
         vary=vary,
         bound=bound,
-        classical_trees=_CLASSICAL_BETWEEN_IMAGES if several else _CLASSICAL_WITHIN_IMAGE,
+        filter_trees=_FILTER_TREES_BETWEEN_IMAGES if several else _FILTER_TREES_WITHIN_IMAGE,
     )
 
 
@@ -136,7 +135,7 @@ def growing_forest(
     deep: int = 0,
     vary: Vary | None = None,
     bound: Bound | None = None,
-    classical_trees: float = 0.0,
+    filter_trees: float = 0.0,
 ) -> Generator[int, None, PixelForest]:
     """Fit a forest with balanced class weights on the samples of one or more planes, in steps.
 
@@ -149,15 +148,15 @@ def growing_forest(
     kind : Forest
         How the trees are grown.
     deep : int
-        The first channels are this many deep ones, and classical ones follow. 0 lets every tree
+        The first channels are this many deep ones, and those of filters follow. 0 lets every tree
         use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
     bound : callable, optional
         Returns pixels at boundaries between the phases, which all but the first few trees see,
         too: those that the first trees do not take for a third phase.
-    classical_trees : float
-        Share of the trees, 0 to below 1, that split on classical channels alone if there are deep
+    filter_trees : float
+        Share of the trees, 0 to below 1, that split on what filters give alone if there are deep
         ones, so that deep features which mislead are outvoted.
 
     Yields
@@ -175,8 +174,8 @@ def growing_forest(
     require_two_classes(labels)
     random = np.random.default_rng(seed)
     forest = _KINDS[kind](random_state=seed, warm_start=True)
-    classical = clone(forest)
-    everywhere = trees - (int(classical_trees * trees) if deep else 0)
+    filtered = clone(forest)
+    everywhere = trees - (int(filter_trees * trees) if deep else 0)
     first = min(_TREES_AT_ONCE, everywhere)
     yield from _grow(forest, range(first), values, labels, vary, random)
     if bound and first < trees:
@@ -186,9 +185,9 @@ def growing_forest(
     yield from _grow(forest, range(first, everywhere), values, labels, vary, random)
     if everywhere < trees:
         values[:, :deep] = 0.0  # no tree splits on a constant
-        others = _grow(classical, range(trees - everywhere), values, labels, vary, random)
+        others = _grow(filtered, range(trees - everywhere), values, labels, vary, random)
         yield from mapped(others, everywhere.__add__)
-        forest.estimators_ += classical.estimators_
+        forest.estimators_ += filtered.estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels import ChannelConfig, Filters, Projection
+    from napari_alibi_seg.core.channels import ChannelConfig, Projection
     from napari_alibi_seg.core.features import FeatureMap
+    from napari_alibi_seg.core.filters import Filters
     from napari_alibi_seg.core.live_records import Index
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.stored import Array

@@ -133,5 +133,5 @@ def segment_volume(
 
 def _reach(classifier: PixelClassifier, plane: Plane) -> int:
     """Return how many planes a classifier looks at before and after each."""
-    sigmas_3d = classifier.channels.filters[1]
+    sigmas_3d = classifier.channels.filters.sigmas_3d
     return 0 if plane.depth is None else planes_reached(sigmas_3d, plane.depth.spacing)

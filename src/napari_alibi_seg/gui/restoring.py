@@ -122,7 +122,7 @@ class Restorer:
             scale=None if features is None else features.scale,
             components=classifier.channels.components,
             filters=bool(classifier.channels.sigmas),
-            filters_3d=bool(classifier.channels.filters[1]),
+            filters_3d=bool(classifier.channels.filters.sigmas_3d),
             learned=bool(classifier.channels.learned) or features is None,
             smoothing=classifier.smoothing,
         )
