@@ -12,7 +12,7 @@ demo: .venv/demo
 	$(BIN)/napari-alibi-seg demo --output demo
 
 test: lint docs
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/test
 	$(BIN)/ruff check .
