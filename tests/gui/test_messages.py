@@ -97,7 +97,7 @@ def test_strokes_where_there_is_no_data_are_told_of(desk, pixels):
     assert desk.panels.strip.words == ""
 
     desk.bar(2, 58)
-    desk.until(lambda: "class 1 and class 2" in desk.panels.strip.words)
+    desk.until(lambda: "class 1, class 2" in desk.panels.strip.words)
     desk.bar(1, 100)
     desk.until(lambda: "painted of class 2 lies" in desk.panels.strip.words)
     desk.bar(2, 120)
