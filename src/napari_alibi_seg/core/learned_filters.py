@@ -92,7 +92,7 @@ def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
     """
     values = np.empty((window.height, window.width, plane.colours * LEARNED_CHANNELS), np.float32)
     for tile in _tiles(window):
-        shared = _overlap(tile, window)
+        shared = tile.overlap(window)
         made = _filtered(plane.read(tile.grown(_MARGIN)))
         values[shared.seen_from(window).slices] = made[shared.seen_from(tile).slices]
     return values
@@ -120,10 +120,3 @@ def _tiles(window: Window) -> Iterator[Window]:
     for top in range(window.top // _TILE * _TILE, bottom, _TILE):
         for left in range(window.left // _TILE * _TILE, right, _TILE):
             yield Window(top, left, _TILE, _TILE)
-
-
-def _overlap(one: Window, other: Window) -> Window:
-    top, left = max(one.top, other.top), max(one.left, other.left)
-    bottom = min(one.top + one.height, other.top + other.height)
-    right = min(one.left + one.width, other.left + other.width)
-    return Window(top, left, bottom - top, right - left)

@@ -59,9 +59,13 @@ class Window:
 
     def within(self, shape: tuple[int, int]) -> Window:
         """Return the part of the window that lies inside a plane."""
-        top, left = max(self.top, 0), max(self.left, 0)
-        bottom = min(self.top + self.height, shape[0])
-        right = min(self.left + self.width, shape[1])
+        return self.overlap(Window(0, 0, *shape))
+
+    def overlap(self, other: Window) -> Window:
+        """Return what the window shares with another that it meets."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + self.height, other.top + other.height)
+        right = min(self.left + self.width, other.left + other.width)
         return Window(top, left, bottom - top, right - left)
 
     def seen_from(self, larger: Window) -> Window:

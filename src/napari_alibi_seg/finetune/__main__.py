@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.finetune.config import FinetuneConfig
-from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError, add_options
+from napari_alibi_seg.finetune.options import (
+    CONFIG_FILE,
+    ConfigError,
+    add_options,
+    add_run_options,
+    given_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,10 +71,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
         argument_default=argparse.SUPPRESS,
     )
-    made.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
-    made.add_argument(
-        "--resume", action="store_true", default=False, help="go on with the run in RUN"
-    )
+    add_run_options(made)
     made.add_argument(
         "--config",
         type=Path,
@@ -91,11 +94,7 @@ def _config(given: dict[str, Any], file: Path | None, resumed: Path | None) -> F
     if file is None and resumed is not None and os.path.exists(resumed / CONFIG_FILE):
         file = resumed / CONFIG_FILE
     config = FinetuneConfig() if file is None else FinetuneConfig.read(file)
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value != []
-    }
+    values = given_values(given)
     sizes = values.get("crop_sizes", config.crop_sizes)
     if len(sizes) != len(config.crop_shares):
         values.setdefault("crop_shares", (1.0,) * len(sizes))

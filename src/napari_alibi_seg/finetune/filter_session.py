@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from time import monotonic as clock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,15 +26,14 @@ from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.filter_training import FilterState, FilterTrainer
 from napari_alibi_seg.finetune.filter_validation import FilterScores, FilterValidation
-from napari_alibi_seg.finetune.logs import run_log
 from napari_alibi_seg.finetune.options import CONFIG_FILE
 from napari_alibi_seg.finetune.session import (
     BAR,
     CHECKPOINT,
     check_folder,
     claimed,
+    notes,
     stop_wish,
-    without_time,
 )
 from napari_alibi_seg.finetune.token_views import MAGNIFIED, Teacher
 from napari_alibi_seg.finetune.training import TrainingError
@@ -201,27 +199,15 @@ class FilterSession:
 
     @contextmanager
     def _notes(self) -> Iterator[Callable[[FilterReport], None]]:
-        """Give what shows and logs a step, validates and saves when it is time."""
         config, state = self._trainer.config, self._trainer.state
-        saved = started = clock()
-        bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
 
-        def note(report: FilterReport) -> None:
-            nonlocal saved
-            bar.set_postfix(accuracy=f"{report.accuracy:.3f}", refresh=False)
-            bar.update()
-            log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
-            if state.step % config.validate_every == 0 or state.step == config.steps:
-                with without_time(bar, "validating"):
-                    self._scores = self._validation.score(state.mean)
-                log.add("validation", state.step, asdict(self._scores))
-            if clock() - saved >= 60 * config.checkpoint_minutes:
-                with without_time(bar, "saving"):
-                    self.save()
-                saved = clock()
+        def validate() -> FilterScores:
+            self._scores = self._validation.score(state.mean)
+            return self._scores
 
-        with bar, run_log(self._output, state.step) as log:
-            self._scores = FilterScores.of(log.last("validation"))
+        shown = "accuracy={0.accuracy:.3f}"
+        with notes(self._output, config, state, validate, self.save, shown) as (note, last):
+            self._scores = FilterScores.of(last)
             yield note
 
     def _steps(self) -> Iterator[FilterReport]:

@@ -10,15 +10,21 @@ import argparse
 import logging
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.finetune.filter_config import FilterConfig
-from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError, add_options
+from napari_alibi_seg.finetune.options import (
+    CONFIG_FILE,
+    ConfigError,
+    add_options,
+    add_run_options,
+    given_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_alibi_seg.finetune.filter_session import FilterOutcome
 
@@ -66,10 +72,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
         argument_default=argparse.SUPPRESS,
     )
-    made.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
-    made.add_argument(
-        "--resume", action="store_true", default=False, help="go on with the run in RUN"
-    )
+    add_run_options(made)
     add_options(made, FilterConfig)
     return made
 
@@ -85,12 +88,7 @@ def _config(given: dict[str, Any], resumed: Path | None) -> FilterConfig:
     saved = None if resumed is None else resumed / CONFIG_FILE
     known = saved is not None and saved.exists()
     config = FilterConfig.read(saved) if saved is not None and known else FilterConfig()
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value != []
-    }
-    config = replace(config, **values).from_anywhere()
+    config = replace(config, **given_values(given)).from_anywhere()
     if not config.images and resumed is None:  # a run that is resumed knows its own, if it is one
         raise ConfigError("No images were given; name image files or folders with images.")
     return config

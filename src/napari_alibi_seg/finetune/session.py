@@ -33,11 +33,15 @@ from napari_alibi_seg.finetune.training import Trainer, TrainingError
 from napari_alibi_seg.finetune.validation import Scores, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
+    from napari_alibi_seg.finetune.filter_config import FilterConfig
+    from napari_alibi_seg.finetune.filter_training import FilterReport, FilterState
+    from napari_alibi_seg.finetune.filter_validation import FilterScores
     from napari_alibi_seg.finetune.options import Options
+    from napari_alibi_seg.finetune.state import State
     from napari_alibi_seg.finetune.training import StepReport
 
 LOG = logging.getLogger(__name__)
@@ -190,29 +194,17 @@ class Session:
 
     @contextmanager
     def _notes(self) -> Iterator[Callable[[StepReport], None]]:
-        """Give what shows and logs a step, validates and saves when it is time."""
         config, state = self._trainer.config, self._trainer.state
         held_out = Crops(self._corpus, self._corpus.validation, config, augmented=False)
         validation = Validation(self._trainer.teacher, self._trainer.table, held_out)
-        saved = started = clock()
-        bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
 
-        def note(report: StepReport) -> None:
-            nonlocal saved
-            bar.set_postfix(loss=f"{report.loss:.4f}", refresh=False)
-            bar.update()
-            log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
-            if state.step % config.validate_every == 0 or state.step == config.steps:
-                with without_time(bar, "validating"):
-                    self._scores = validation.score(state.mean)
-                log.add("validation", state.step, asdict(self._scores))
-            if clock() - saved >= 60 * config.checkpoint_minutes:
-                with without_time(bar, "saving"):
-                    self.save()
-                saved = clock()
+        def validate() -> Scores:
+            self._scores = validation.score(state.mean)
+            return self._scores
 
-        with bar, run_log(self._output, state.step) as log:
-            self._scores = Scores.of(log.last("validation"))
+        shown = "loss={0.loss:.4f}"
+        with notes(self._output, config, state, validate, self.save, shown) as (note, last):
+            self._scores = Scores.of(last)
             yield note
 
     def _steps(self, stop: Event) -> Iterator[StepReport]:
@@ -233,6 +225,40 @@ class Session:
             f"{kept}, so start a run in another --output with {start} and a lower --learning-rate "
             "or a longer --warmup"
         )
+
+
+@contextmanager
+def notes(
+    output: Path,
+    config: FinetuneConfig | FilterConfig,
+    state: State | FilterState,
+    validate: Callable[[], Scores | FilterScores],
+    save: Callable[[], None],
+    shown: str,
+) -> Iterator[tuple[Callable[[StepReport | FilterReport], None], Mapping[str, float]]]:
+    """Give what shows and logs a step, validates and saves when it is time; the last validation.
+
+    `shown` is what the bar says of a step, to be formatted with its report.
+    """
+    saved = started = clock()
+    bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
+
+    def note(report: StepReport | FilterReport) -> None:
+        nonlocal saved
+        bar.set_postfix_str(shown.format(report), refresh=False)
+        bar.update()
+        log.add("steps", state.step, {**asdict(report), "seconds": clock() - started})
+        if state.step % config.validate_every == 0 or state.step == config.steps:
+            with without_time(bar, "validating"):
+                scores = validate()
+            log.add("validation", state.step, asdict(scores))
+        if clock() - saved >= 60 * config.checkpoint_minutes:
+            with without_time(bar, "saving"):
+                save()
+            saved = clock()
+
+    with bar, run_log(output, state.step) as log:
+        yield note, log.last("validation")
 
 
 @contextmanager

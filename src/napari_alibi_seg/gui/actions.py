@@ -49,17 +49,16 @@ class Actions:
 
     def wire(self, panel: ReusePanel) -> None:
         """Connect the buttons."""
-        for name, act in {
-            "project_open": self._ask_project_open,
-            "apply_stack": self._controller.apply_to_stack,
-            "apply_files": self._ask_files,
-            "apply_folder": self._ask_folder,
-            "load": self._ask_load,
-            "python": self.copy_script,
-            "command": self.copy_command,
-            "bias": self.open_bias_report,
-        }.items():
-            panel.buttons[name].clicked.connect(lambda _=False, act=act: act())
+        panel.wire(
+            project_open=self._ask_project_open,
+            apply_stack=self._controller.apply_to_stack,
+            apply_files=self._ask_files,
+            apply_folder=self._ask_folder,
+            load=self._ask_load,
+            python=self.copy_script,
+            command=self.copy_command,
+            bias=self.open_bias_report,
+        )
 
     def open_project(self, path: Path) -> None:
         """Open a project with its image, or on the image that is open if it is the same."""

@@ -53,15 +53,14 @@ class Exports:
 
     def wire(self, panel: ReusePanel) -> None:
         """Connect the buttons."""
-        for name, act in {
-            "project_save": self._ask_project_save,
-            "save": self._ask_save,
-            "export": self._ask_export,
-            "map": self._ask_map,
-            "fractions": self._ask_fractions,
-            "scribbles": self._ask_scribbles,
-        }.items():
-            panel.buttons[name].clicked.connect(lambda _=False, act=act: act())
+        panel.wire(
+            project_save=self._ask_project_save,
+            save=self._ask_save,
+            export=self._ask_export,
+            map=self._ask_map,
+            fractions=self._ask_fractions,
+            scribbles=self._ask_scribbles,
+        )
 
     def save_project(self, path: Path) -> None:
         """Save what is painted, with the names and settings on the screen."""

@@ -29,7 +29,7 @@ from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _SCALES = {"automatic": None} | {str(scale): scale for scale in SCALES}
 _FORESTS = {"extra trees": Forest.EXTRA_TREES, "random": Forest.RANDOM}
@@ -181,6 +181,11 @@ class ReusePanel(QWidget):
             self.buttons[name] = QPushButton(text)
             self.buttons[name].setToolTip(tip)
             grid.addWidget(self.buttons[name], place // 2, place % 2)
+
+    def wire(self, **acts: Callable[[], None]) -> None:
+        """Do something when a button is clicked, by its name."""
+        for name, act in acts.items():
+            self.buttons[name].clicked.connect(lambda _=False, act=act: act())
 
     def enable(self, *, image: bool, classifier: bool, stack: bool, script: bool) -> None:
         """Allow what is possible."""
