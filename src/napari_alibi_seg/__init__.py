@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.channels import ChannelConfig as ChannelConfig
-    from napari_alibi_seg.core.checkpoints import load_backbone as load_backbone
     from napari_alibi_seg.core.classifier import ClassInfo as ClassInfo
     from napari_alibi_seg.core.classifier import PixelClassifier as PixelClassifier
     from napari_alibi_seg.core.classifier import Segmentation as Segmentation
     from napari_alibi_seg.core.classifier_files import load_classifier as load_classifier
     from napari_alibi_seg.core.classifier_files import save_classifier as save_classifier
     from napari_alibi_seg.core.config import SegmentationConfig as SegmentationConfig
+    from napari_alibi_seg.core.debiasing import load_model as load_model
     from napari_alibi_seg.core.errors import AlibiSegError as AlibiSegError
     from napari_alibi_seg.core.features import FeatureExtractor as FeatureExtractor
     from napari_alibi_seg.core.images import Micrograph as Micrograph
@@ -36,8 +36,8 @@ _HOMES = {
     "SegmentationConfig": "config",
     "Segmenter": "segmentation",
     "as_micrograph": "images",
-    "load_backbone": "checkpoints",
     "load_classifier": "classifier_files",
+    "load_model": "debiasing",
     "read_image": "images",
     "read_scribbles": "results",
     "save_classifier": "classifier_files",

@@ -7,6 +7,7 @@ import torch
 
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.devices import memory_shortage_told
 from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.features import FeatureExtractor
 from napari_alibi_seg.core.images import read_image
@@ -177,8 +178,13 @@ def test_tiles_that_memory_does_not_hold_are_halved_once_the_failed_attempt_is_g
 
 def test_memory_for_not_even_one_tile_is_explained(plane):
     extractor = FeatureExtractor(Crowded(room=0), load_backbone()[1], "cpu", 8, 2)
-    with pytest.raises(DeviceError, match="does not suffice for one tile"):
+    with pytest.raises(DeviceError, match="does not suffice for the model and a tile"):
         extractor.extract(plane, 1)
+
+
+def test_a_lack_of_memory_on_the_cpu_is_a_memory_error():
+    with pytest.raises(MemoryError), memory_shortage_told(torch.device("cpu")):
+        torch.empty(2**60)
 
 
 class Counting(FeatureExtractor):

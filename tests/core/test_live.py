@@ -387,11 +387,12 @@ def test_shrunk_pixels_are_means_of_squares(shape):
     np.testing.assert_allclose(shrunk[rows, columns], np.array(expected)[rows, columns])
 
 
-def test_shrunk_strokes_are_sampled_once_for_each_square_and_class(plane):
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint64])
+def test_shrunk_strokes_are_sampled_once_for_each_square_and_class(plane, dtype):
     config = ChannelConfig(sigmas=SIGMAS)
     channels = LiveChannels()
     channels.open({(): plane})
-    painted = np.zeros(plane.shape, np.uint8)
+    painted = np.zeros(plane.shape, dtype)
     painted[17:20, 9:30], painted[20, 8:16] = 1, 2
 
     samples = channels.shrunk((), config, 8).samples(painted)

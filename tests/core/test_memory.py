@@ -12,7 +12,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.live import LiveEngine
-from napari_alibi_seg.core.live_records import Block, LiveRequest
+from napari_alibi_seg.core.live_records import Block, LiveRequest, PlaneDone
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.config import SegmentationConfig
 
@@ -30,6 +30,8 @@ def segmented():
         if isinstance(event, Block) and event.final:
             labels[event.window.slices] = event.result.labels
             side = max(side, event.window.height)
+        elif isinstance(event, PlaneDone):
+            assert sum(event.pixels.values()) == pixels.size, event.pixels
     return labels, side
 
 

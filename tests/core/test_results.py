@@ -124,6 +124,15 @@ def test_missing_planes_are_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_planes_out_of_order_are_an_error(tmp_path):
+    with (
+        pytest.raises(OutputError, match="in order"),
+        stack_writer(tmp_path / "a.tif", micrograph_with("ZYX"), "u1") as write,
+    ):
+        write((1,), painted((20, 35)))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["a.png", "a", "a.tif.zarr"])
 def test_other_extensions_are_refused(tmp_path, name):
     with (

@@ -41,6 +41,13 @@ def test_a_probing_that_breaks_off_is_told_whatever_its_exit_code(report, qtbot,
     assert not report.table.isVisible()
 
 
+def test_a_python_that_does_not_start_is_told(report, qtbot, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    report.button.click()
+    qtbot.waitUntil(lambda: report.strip.words.startswith("The report could not be made: "))
+    assert report.button.text() == "Make the report"
+
+
 def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(report, tmp_path):
     (tmp_path / "report").mkdir()
     models = {DEFAULT_MODEL: {"authors_r2": 0.25}}

@@ -74,6 +74,17 @@ def test_scale_and_units_of_a_layer_reach_exports(quick, pixels, tmp_path, unit,
     assert exported_size(quick, tmp_path) == PixelSize(written_as, None, 4.0, 5.0)
 
 
+def test_scribbles_of_any_type_are_exported_in_few_bytes(quick, pixels, tmp_path):
+    quick.open(pixels)
+    own = np.zeros(pixels.shape, int)
+    own[18:20, 60:100], own[58:60, 60:100], own[0, 0] = 1, 300, -1
+    quick.controller.choose_scribbles(quick.viewer.add_labels(own))
+    written(quick, quick.dock.exports.export_scribbles, tmp_path / "scribbles.tif")
+    exported = tifffile.imread(tmp_path / "scribbles.tif")
+    assert exported.dtype == np.uint16
+    np.testing.assert_array_equal(exported, own.clip(0))
+
+
 def test_pixels_have_no_size(quick, pixels, tmp_path):
     quick.open(pixels, scale=(4, 5))
     paint(quick)

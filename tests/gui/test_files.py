@@ -1,4 +1,5 @@
 import shlex
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,41 @@ def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
     np.testing.assert_array_equal(desk.painted, painted)
     assert desk.panels.classes.classes[0].name == "matrix"
     assert set(np.unique(desk.segmented)) == {1, 2}
+
+
+def test_classes_of_more_than_eight_bits_are_restored(make_desk, pixels):
+    desk = make_desk()
+    desk.hurry()
+    desk.open(pixels)
+    own = np.zeros(pixels.shape, int)
+    own[18:22, 60:100], own[58:62, 60:100] = 1, 300
+    desk.controller.choose_scribbles(desk.viewer.add_labels(own))
+    desk.until(lambda: desk.segmented is not None)
+    desk.work.scribbles.layer.data_setitem((np.array([18]), np.array([59])), 300)
+    desk.rest()
+    painted = desk.painted.copy()
+    desk.viewer.layers.clear()
+    desk.rest()
+
+    desk.open(pixels.copy())
+    desk.until(lambda: "before" in desk.panels.strip.words)
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.painted, painted)
+
+
+def test_an_image_that_is_left_tells_if_its_strokes_cannot_be_kept(painted_desk, pixels):
+    desk = painted_desk
+    folder = session_path(desk.work.source.micrograph).parent
+    shutil.rmtree(folder)
+    folder.write_text("a file in the way")
+    desk.painted[100:104, 20:60] = 1
+    desk.work.scribbles.layer.refresh()
+    desk.controller._on_touch()
+    other = desk.viewer.add_image(pixels[::-1].copy(), name="other")
+    desk.controller.choose_image(other)
+    desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
 
 
 def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):

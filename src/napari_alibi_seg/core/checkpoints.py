@@ -62,8 +62,7 @@ def load_backbone(name: str | Path = DEFAULT_MODEL) -> tuple[Backbone, BackboneI
     else:
         raise ModelError(
             f"There is no model called {name!r} and no file of that name; choose one of "
-            f"{', '.join(MODELS)}, timm:<id>, timm:<id>:<file>, or the path of a checkpoint, each "
-            "also with +flips or +blank behind it."
+            f"{', '.join(MODELS)}, timm:<id>, timm:<id>:<file>, or the path of a checkpoint."
         )
     backbone.eval().requires_grad_(False)
     identity = BackboneIdentity(name, architecture, backbone.geometry, backbone.digest())

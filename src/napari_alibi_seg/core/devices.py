@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +12,7 @@ from napari_alibi_seg.core.errors import DeviceError
 _TYPES = ("cpu", "cuda", "mps")
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
 
@@ -55,6 +56,30 @@ def usable_devices() -> tuple[str, ...]:
     """
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     return ("auto", *(name for name, there in found.items() if there), "cpu")
+
+
+@contextmanager
+def memory_shortage_told(device: torch.device) -> Iterator[None]:
+    """Raise what others know where torch, which raises a RuntimeError, lacks memory.
+
+    Raises
+    ------
+    MemoryError
+        On the CPU.
+    DeviceError
+        On another device.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"The memory of {device} does not suffice for the model and a tile; close other "
+            "programs that use it, or compute with --device cpu."
+        ) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(str(error).splitlines()[0]) from error
 
 
 def _listed(names: Sequence[str]) -> str:

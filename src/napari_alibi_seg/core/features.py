@@ -15,8 +15,11 @@ from torch.nn.functional import interpolate
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALES
 from napari_alibi_seg.core.debiasing import load_model
-from napari_alibi_seg.core.devices import choose_device, inference_precision
-from napari_alibi_seg.core.errors import DeviceError
+from napari_alibi_seg.core.devices import (
+    choose_device,
+    inference_precision,
+    memory_shortage_told,
+)
 from napari_alibi_seg.core.models import absolute_model
 from napari_alibi_seg.core.planes import Plane, Window
 from napari_alibi_seg.core.progress import Progress, silent
@@ -131,7 +134,8 @@ class FeatureExtractor:
         if not 0 <= 2 * halo < tile:
             raise ValueError(f"halo must be in [0, tile / 2), but is {halo} with tile {tile}.")
         self.device = choose_device(device)
-        self.backbone = backbone.to(self.device)
+        with memory_shortage_told(self.device):
+            self.backbone = backbone.to(self.device)
         self._identity = identity
         self._tile = tile
         self._halo = halo
@@ -220,7 +224,8 @@ class FeatureExtractor:
         return pixels[:, top : top + side, left : left + side].expand(3, -1, -1)
 
     def _tokens(self, images: Tensor) -> Tensor:
-        tokens = self._tokens_at_once(images)
+        with memory_shortage_told(self.device):
+            tokens = self._tokens_at_once(images)
         if tokens is None:
             return torch.cat([self._tokens(half) for half in images.tensor_split(2)])
         return tokens
@@ -234,12 +239,9 @@ class FeatureExtractor:
             with torch.inference_mode(), inference_precision(self.device):
                 tokens: Tensor = self.backbone(images.to(self.device), self._layer)
                 return tokens.to("cpu", torch.float16)
-        except torch.OutOfMemoryError as error:
+        except torch.OutOfMemoryError:
             if len(images) == 1:
-                raise DeviceError(
-                    f"The memory of {self.device} does not suffice for one tile; close other "
-                    "programs that use it, or compute with --device cpu."
-                ) from error
+                raise
         return None
 
     def _batch_size(self) -> int:

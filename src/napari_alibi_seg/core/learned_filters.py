@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, gelu, interpolate
 
 from napari_alibi_seg.core.channel_kinds import LEARNED_CHANNELS
+from napari_alibi_seg.core.devices import memory_shortage_told
 from napari_alibi_seg.core.planes import Window
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
 def _filtered(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (Y, X, colours * LEARNED_CHANNELS) of (Y, X, colours), without the margin."""
     images = torch.from_numpy(pixels).permute(2, 0, 1)[:, None]  # (colours, 1, Y, X)
-    with _ONE_AT_A_TIME, torch.inference_mode():
+    with _ONE_AT_A_TIME, torch.inference_mode(), memory_shortage_told(images.device):
         made = _network()(images.contiguous())[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
     filtered: NDArray[np.float32] = made.flatten(0, 1).permute(1, 2, 0).numpy()
     return filtered

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from napari_alibi_seg.core import smoothing, voting
 from napari_alibi_seg.core.advice import Result, advising
@@ -119,8 +118,10 @@ class LiveEngine:
             try:
                 yield from self._update(request, side)
                 return
-            except (MemoryError, torch.OutOfMemoryError):
+            except MemoryError:
                 self._channels.forget()
+                if self._trained is not None:
+                    self._trained.done.clear()  # of blocks of another size
         raise AlibiSegError(
             "There is not enough memory for this image, even in small pieces; close other "
             "images or programs, choose scale 1, or crop the image."

@@ -231,9 +231,13 @@ def stack_writer(
     ):
 
         def write(index: tuple[int, ...], plane: NDArray[Any]) -> None:
-            assert index == waiting.pop(0)
             pages = plane[None] if channels is None else plane
-            assert pages.shape == plane_shape
+            if waiting[:1] != [index] or pages.shape != plane_shape:
+                raise OutputError(
+                    f"{path} was not written: plane {index} of shape {plane.shape} came where "
+                    f"{waiting[:1]} was due, of shape {plane_shape}; write the planes in order."
+                )
+            del waiting[0]
             for page in pages.astype(dtype, copy=False):
                 tiff.write(page, **_PAGE, **tags)
                 tags["description"] = None  # the first page speaks for all

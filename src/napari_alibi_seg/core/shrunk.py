@@ -99,7 +99,8 @@ class ShrunkChannels:
         rows, columns = painted_pixels(scribbles)
         across = -(-self.shape[1] // self.factor)
         flat = rows // self.factor * across + columns // self.factor
-        places, classes = np.unique(np.stack([flat, scribbles[rows, columns]]), axis=1)
+        painted = scribbles[rows, columns].astype(np.intp)
+        places, classes = np.unique(np.stack([flat, painted]), axis=1)
         squares, back = np.unique(places, return_inverse=True)
         values = self.small.points(*np.divmod(squares, across))[back]
         return PixelSamples(values, classes.astype(scribbles.dtype))

@@ -148,6 +148,7 @@ class BiasReport(QWidget):
         self._process = QProcess(self)
         self._process.setProcessChannelMode(QProcess.ProcessChannelMode.MergedChannels)
         self._process.finished.connect(self._finish)
+        self._process.errorOccurred.connect(self._tell_of_error)
         self._process.start(sys.executable, words)
         self.button.setText("Stop")
         self._probed = _place(layer.name, index, source.channel)
@@ -204,9 +205,7 @@ class BiasReport(QWidget):
     def _finish(self, code: int, status: QProcess.ExitStatus) -> None:
         assert self._process is not None
         said = self._process.readAll().data().decode(errors="replace").strip()
-        self._process.deleteLater()
-        self._process = None
-        self.button.setText("Make the report")
+        self._let_go()
         if status is not QProcess.ExitStatus.NormalExit:
             self.strip.say("Stopped; nothing was kept.")
         elif not self._summary.is_file():
@@ -216,13 +215,26 @@ class BiasReport(QWidget):
         else:
             self._show()
 
+    def _tell_of_error(self, error: QProcess.ProcessError) -> None:
+        """Say why the process did not even start; what comes later is told by `_finish`."""
+        if self._process is not None and error is QProcess.ProcessError.FailedToStart:
+            why = self._process.errorString()
+            self._let_go()
+            self.strip.say(f"The report could not be made: {why}", warn=True)
+
+    def _let_go(self) -> None:
+        assert self._process is not None
+        self._process.deleteLater()
+        self._process = None
+        self.button.setText("Make the report")
+
     @property
     def _summary(self) -> Path:
         assert self._folder is not None
         return self._folder / "report" / "summary.json"
 
     def _show(self) -> None:
-        summary = json.loads(self._summary.read_text())
+        summary = json.loads(self._summary.read_text(encoding="utf-8"))
         self.table.setText(f"<p>{escape(self._probed)}</p>{table(summary)}")
         for shown in (self.table, self.figure, self.full):
             shown.show()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import closing
+from functools import cache
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
+from napari_alibi_seg.gui.records import SessionProblem
 from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.torch_import import Stage, importing, is_imported
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.live import LiveEngine
     from napari_alibi_seg.core.live_records import LiveEvent
-    from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem
+    from napari_alibi_seg.gui.records import Order, SessionFound
 
 _NO_MEMORY = (
     "There is not enough memory to look at this image; your scribbles are kept, so close other "
@@ -36,6 +38,8 @@ class Bridge(QObject):
 
     told = Signal(object)
     failed = Signal(str)
+    unkept = Signal(str)
+    """What was painted on an image that was left could not be kept, and why."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -101,9 +105,12 @@ class Bridge(QObject):
         worker.finished.connect(self._finish)
         worker.start()
 
-    def _hand_on(self, told: tuple[int, LiveEvent | SessionFound | SessionProblem]) -> None:
+    def _hand_on(self, told: tuple[int | None, LiveEvent | SessionFound | SessionProblem]) -> None:
         generation, event = told
-        if generation == self._generation:
+        if generation is None:
+            assert isinstance(event, SessionProblem)
+            self.unkept.emit(event.words)
+        elif generation == self._generation:
             self._spare_collector()
             self.told.emit(event)
 
@@ -137,12 +144,19 @@ class _Run:
 
 def _serve(
     engines: dict[str, LiveEngine], run: _Run
-) -> Iterator[tuple[int, LiveEvent | SessionFound | SessionProblem]]:
-    """Count what is painted, keep the session, then let the engine work; in a thread."""
+) -> Iterator[tuple[int | None, LiveEvent | SessionFound | SessionProblem]]:
+    """Count what is painted, keep the session, then let the engine work; in a thread.
+
+    Yields
+    ------
+    tuple of int or None and event
+        The generation of the order, None for an image that was left; and what is told.
+    """
     order = run.order
     try:
-        for left in run.left:
-            keep_session(left)
+        for problem in map(keep_session, run.left):
+            if isinstance(problem, SessionProblem):
+                yield None, problem
         if order is None:
             return
         if not is_imported(Stage.COMPUTING):
@@ -159,13 +173,8 @@ def _serve(
         for _ in importing(Stage.COMPUTING):
             if run.stopped.is_set():
                 return
-        import torch
-
-        from napari_alibi_seg.core.live import LiveEngine
-
-        if order.settings.threads:
-            torch.set_num_threads(order.settings.threads)
-        engine = engines.setdefault(order.settings.device, LiveEngine(order.settings.device))
+        _use_threads(order.settings.threads)
+        engine = _engine(engines, order.settings.device)
         with closing(engine.update(order.request())) as events:
             for event in events:
                 if run.stopped.is_set():
@@ -175,6 +184,30 @@ def _serve(
         raise AlibiSegError(_NO_MEMORY) from error
     except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
         raise (thread_shortage(error) or AlibiSegError(unexpected(error))) from error
+
+
+def _use_threads(count: int) -> None:
+    """Let torch compute with so many threads; 0 with as many as it chose at first."""
+    import torch
+
+    torch.set_num_threads(count or _usual_threads())
+
+
+@cache
+def _usual_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _engine(engines: dict[str, LiveEngine], device: str) -> LiveEngine:
+    """Return the engine of a device; that of another device is let go with all it holds."""
+    from napari_alibi_seg.core.live import LiveEngine
+
+    if device not in engines:
+        engines.clear()
+        engines[device] = LiveEngine(device)
+    return engines[device]
 
 
 def unexpected(error: Exception) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
@@ -381,6 +382,7 @@ class Controller(QObject):
         self.watch.region_changed.connect(self._look_elsewhere)
         self.bridge.told.connect(self.hear)
         self.bridge.failed.connect(self.fail)
+        self.bridge.unkept.connect(partial(self.panels.strip.say, warn=True))
         self.workspaces.image_wanted.connect(self.choose_image)
         self.workspaces.pixels_changed.connect(self._reread)
         self.workspaces.image_placed.connect(self._measure)
@@ -406,7 +408,9 @@ class Controller(QObject):
         """Stop everything, and let go of the viewer."""
         self.watch.release()
         if self.work is not None and self.work.unkept:
-            keep_session(self._last_order())
+            problem = keep_session(self._last_order())
+            if isinstance(problem, SessionProblem):
+                show_warning(problem.words)  # the strip is about to go
         self._close()
         self.workspaces.release()
         self.bridge.forget()

@@ -123,7 +123,7 @@ class Exports:
         work = self._controller.work
         if work is not None:
             self._background.start(
-                files.write_labels, path, work.source.measured, work.scribbles.data.copy()
+                files.write_scribbles, path, work.source.measured, work.scribbles.data.copy()
             )
 
     def _shown_map(self) -> str | None:

@@ -43,6 +43,16 @@ def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]
     yield f"Written: {path}"
 
 
+def write_scribbles(
+    path: Path, image: Micrograph, scribbles: NDArray[np.integer[Any]]
+) -> Iterator[str]:
+    """Write scribbles as `write_labels` does, in the smallest type that holds their classes."""
+    import numpy as np
+
+    painted = scribbles.clip(0)
+    yield from write_labels(path, image, painted.astype(np.min_scalar_type(painted.max(initial=0))))
+
+
 def write_maps(
     path: Path, image: Micrograph, maps: Sequence[tuple[str, NDArray[np.float32]]]
 ) -> Iterator[str]:

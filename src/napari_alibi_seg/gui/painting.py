@@ -98,6 +98,8 @@ class Scribbles(QObject):
 
     def restore(self, strokes: Strokes) -> None:
         """Paint pixels of an earlier session, but not over what is painted."""
+        if strokes.values.max(initial=0) > np.iinfo(self.data.dtype).max:
+            self.layer.data = self.data.astype(strokes.values.dtype)
         blank = self.data[tuple(strokes.positions.T)] == 0
         self.layer.data[tuple(strokes.positions[blank].T)] = strokes.values[blank]
         self.layer.refresh()

@@ -80,8 +80,12 @@ class Restorer:
         work.scribbles.restore(strokes)
 
     def _decline(self, work: Workspace, found: SessionFound) -> None:
-        if not work.touched:  # else the first stroke has done it
+        if work.touched:
+            return  # the first stroke has done it
+        try:
             set_aside(found.path)
+        except OSError as error:
+            self._strip.say(f"The earlier session stays under its name ({error}).", warn=True)
 
     def offer_lost(self, lost: Labels) -> None:
         """Ask whether to bring back a layer that was painted on and removed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
@@ -60,7 +62,7 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
     ignored = [str(known.value) for known in classes if known.ignored]
     if ignored:
         parts += ["--ignore", ",".join(ignored)]
-    return shlex.join(parts)
+    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)
 
 
 def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
