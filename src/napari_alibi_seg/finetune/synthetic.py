@@ -197,7 +197,7 @@ def field(random: Generator, sigma: float, longer: float = 1.0) -> Floats:
 
 
 def _seen(regions: Regions, random: Generator) -> NDArray[np.uint8]:
-    """Return regions as a microscope shows them; one class differs from the next by about 1."""
+    """Return regions as a microscope shows them; classes differ by about 1 and more."""
     image = _phases(regions.labels, random)
     if random.random() < 0.5:
         of_pieces = random.uniform(0.05, 0.35) * random.standard_normal(regions.pieces.max() + 1)
@@ -227,8 +227,8 @@ def _phases(labels: Ints, random: Generator) -> Floats:
 
 
 def _greys(random: Generator, count: int) -> Floats:
-    """Return a grey per class: a stair in any order or, less often, two for all of them."""
-    greys = random.permutation(count) + 0.15 * random.standard_normal(count)
+    """Return a grey per class: an uneven stair in any order or, less often, two for all of them."""
+    greys = random.permutation(np.cumsum(2 ** random.uniform(-1.5, 1.5, count)))
     if random.random() < 0.25:
         greys = random.permutation(np.arange(count) % 2) * 2 ** random.uniform(0, 2)
     return np.asarray(greys, np.float32)
@@ -248,9 +248,9 @@ def _rims(labels: Ints, random: Generator) -> Floats:
 
 def _shading(random: Generator) -> Floats:
     shading = np.zeros((SIDE, SIDE), np.float32)
-    if random.random() < 0.5:
-        shading += random.uniform(0, 0.4) * field(random, random.uniform(25, 60))
-    if random.random() < 0.25:
+    if random.random() < 0.4:
+        shading += random.uniform(0, 0.3) * field(random, random.uniform(25, 60))
+    if random.random() < 0.2:
         down, right = random.standard_normal(2) / SIDE
         shading += down * _ROWS + right * _COLUMNS
     return shading
@@ -258,7 +258,7 @@ def _shading(random: Generator) -> Floats:
 
 def _noise(random: Generator) -> Floats:
     sigma = random.uniform(0.4, 1.2) if random.random() < 0.35 else 0.0
-    noise = 2 ** random.uniform(-4, 0.6) * field(random, sigma)
+    noise = 2 ** random.uniform(-4.5, 0.3) * field(random, sigma)
     if random.random() < 0.15:  # of scanning, line by line
         noise += random.uniform(0, 0.3) * random.standard_normal((SIDE, 1), np.float32)
     return np.asarray(noise, np.float32)
