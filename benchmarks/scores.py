@@ -141,7 +141,7 @@ class Table(Generic[Key, Value]):
         self._columns = [field.name for record in (key, value) for field in fields(record)]
         self.rows: dict[Key, Value] = {}
         if path.is_file():
-            with path.open(newline="") as file:
+            with path.open(encoding="utf-8", newline="") as file:
                 for row in csv.DictReader(file):
                     self.rows[_parsed(key, row)] = _parsed(value, row)
 

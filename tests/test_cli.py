@@ -793,7 +793,7 @@ def test_opening_a_picture_loads_nothing_for_other_kinds_of_files(tmp_path, suff
 def test_every_public_name_is_there_and_known_to_type_checkers():
     import napari_alibi_seg
 
-    imports = ast.walk(ast.parse(Path(napari_alibi_seg.__file__).read_text()))
+    imports = ast.walk(ast.parse(Path(napari_alibi_seg.__file__).read_text(encoding="utf-8")))
     told = {part.asname for one in imports if isinstance(one, ast.ImportFrom) for part in one.names}
     assert set(napari_alibi_seg.__all__) == (told - {None}) | {"__version__"}
     for name in napari_alibi_seg.__all__:

@@ -52,7 +52,7 @@ def arguments(teacher_name: str, images: Path) -> list[str]:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -48,7 +48,7 @@ def assert_equal_weights(one: Path, other: Path, tolerance: float = 0.0) -> None
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
