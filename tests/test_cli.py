@@ -403,7 +403,7 @@ def test_a_classifier_is_kept_if_a_later_output_fails(folder, monkeypatch):
         assert saved.exists()
         raise OutputError("the disk is full")
 
-    monkeypatch.setattr("napari_alibi_seg.cli.segment.write", full)
+    monkeypatch.setattr("napari_alibi_seg.core.batch.write_segmentation", full)
     assert segment(folder, *FAST, "--save-classifier", str(saved)) == 7
     monkeypatch.undo()
     monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", str(folder / "cache"))
@@ -769,7 +769,8 @@ QT = {"napari", "qtpy", "PyQt6", "PySide6", "superqt"}
 
 
 def test_importing_the_package_imports_neither_qt_nor_torch():
-    assert not imported_by("import napari_alibi_seg") & {*QT, "torch", "timm", "sklearn"}
+    for module in ("napari_alibi_seg", "napari_alibi_seg.core.batch"):
+        assert not imported_by(f"import {module}") & {*QT, "torch", "timm", "sklearn"}
 
 
 def test_the_command_line_is_known_before_anything_heavy_is_imported():
@@ -871,6 +872,15 @@ def test_features_never_replace_a_folder_that_holds_the_image(folder, monkeypatc
     plate.create_array("well", data=imread(folder / "image.png"))
     monkeypatch.chdir(folder)
     assert main(["features", "plate.zarr/well", "--output", "plate.zarr"]) == 7
+    assert "a folder with one" in capsys.readouterr().err
+    assert (folder / "plate.zarr/well/zarr.json").exists()
+
+
+def test_labels_never_replace_a_folder_that_holds_the_image(folder, classifier, capsys):
+    plate = zarr.create_group(folder / "plate.zarr")
+    plate.create_array("well", data=imread(folder / "image.png"))
+    well, output = str(folder / "plate.zarr/well"), str(folder / "plate.zarr")
+    assert main(["apply", str(classifier), well, "--output", output]) == 7
     assert "a folder with one" in capsys.readouterr().err
     assert (folder / "plate.zarr/well/zarr.json").exists()
 

@@ -127,12 +127,12 @@ def test_a_project_is_segmented_as_its_image_and_scribbles_are(folder, project_o
     image = open_image(project, folder / "p.alibi")
 
     segmenter = Segmenter(CONFIG, "cpu")
-    [(index, labels)] = project.segment(segmenter, project.fit(segmenter, image), image)
+    [(index, found)] = project.segment(segmenter, project.fit(segmenter, image), image)
 
     classifier = segmenter.fit(image, np.where(ignoring == 7, 0, ignoring))
     [(_, expected)] = segmenter.apply(classifier, image)
     assert index == ()
-    np.testing.assert_array_equal(labels, np.where(ignoring == 7, 0, expected.labels))
+    np.testing.assert_array_equal(found.labels, np.where(ignoring == 7, 0, expected.labels))
 
 
 def test_other_features_than_those_seen_are_refused(folder, project_on, scribbles):

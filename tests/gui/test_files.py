@@ -303,6 +303,18 @@ def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
     assert [row[0] for row in read_fractions(out / "fractions.csv")] == ["other.tif"] * 2
 
 
+def test_labels_are_never_written_over_an_image_that_is_to_be_segmented(
+    painted_desk, tmp_path, pixels
+):
+    images = [tmp_path / "other.tif", tmp_path / "other_labels.tif"]
+    for path in images:
+        tifffile.imwrite(path, pixels[::-1])
+
+    painted_desk.dock.reuse.apply_to_files(images, tmp_path)
+    done(painted_desk, "other_labels.tif is an input")
+    np.testing.assert_array_equal(tifffile.imread(images[1]), pixels[::-1])
+
+
 def test_a_file_in_the_way_of_the_table_is_told_before_the_work(painted_desk, tmp_path, pixels):
     out = tmp_path / "out"
     out.mkdir()

@@ -6,7 +6,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import require_free
 from napari_alibi_seg.cli.options import add_command, add_device_option
 from napari_alibi_seg.cli.terminal import Bars, tell
 
@@ -33,7 +32,7 @@ def demo(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.overlay import fractions, overlay_picture
     from napari_alibi_seg.core.results import read_scribbles, stack_writer
     from napari_alibi_seg.core.segmentation import Segmenter
-    from napari_alibi_seg.core.writing import replacing
+    from napari_alibi_seg.core.writing import replacing, require_free
 
     labels, picture = options.output / "segmentation.tif", options.output / "overlay.png"
     require_free([], [labels, picture])

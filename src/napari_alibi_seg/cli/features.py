@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import require_free, source
+from napari_alibi_seg.cli.files import source
 from napari_alibi_seg.cli.options import (
     MAGNIFICATIONS,
     add_cluster_option,
@@ -42,6 +42,7 @@ def add_to(commands: Commands) -> None:
 def features(options: argparse.Namespace) -> int:
     """Write the patch features of an image, or of those planes that are not done yet."""
     from napari_alibi_seg.core.feature_files import write_features
+    from napari_alibi_seg.core.writing import require_free
 
     if options.model == CLASSICAL:
         options.misuse(f"{CLASSICAL} stands for no features; name a model that computes some")

@@ -1,27 +1,23 @@
-"""Images in and stacks out, as the options ask for them."""
+"""Images and scribbles in, as the options ask for them, and nothing written over."""
 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.terminal import say, tell
+from napari_alibi_seg.cli.terminal import say
 from napari_alibi_seg.core.errors import NO_DATA, OutputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.planewise import Source
-    from napari_alibi_seg.core.segmentation import Segmenter
 
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
@@ -75,55 +71,6 @@ def tell_what_taught_nothing(
         say(f"what is painted of class {named(lost)} {NO_DATA}; paint where there is some.")
 
 
-def write(
-    segmenter: Segmenter,
-    classifier: PixelClassifier,
-    image: Micrograph,
-    labels: Path,
-    probabilities: Path | None = None,
-    drawn: NDArray[Any] | None = None,
-    ignored: Collection[int] = (),
-    assessments: Mapping[tuple[int, ...], Assessment] | None = None,
-) -> list[ClassFraction]:
-    """Segment an image plane by plane into a file of labels, and one of probabilities.
-
-    Both are 0 where what is drawn is ignored.
-
-    Returns
-    -------
-    list of ClassFraction
-        Of all planes, with the intervals of those that were assessed.
-    """
-    import numpy as np
-
-    from napari_alibi_seg.core.fractions import class_fractions
-    from napari_alibi_seg.core.results import stack_writer
-
-    assert image.path is not None
-    rows: list[ClassFraction] = []
-    kinds = len(classifier.classes)
-    with ExitStack() as stack:
-        write_labels = stack.enter_context(
-            stack_writer(labels, image, classifier.label_values.dtype)
-        )
-        write_shares = None
-        if probabilities is not None:
-            writer = stack_writer(probabilities, image, np.dtype(np.float32), channels=kinds)
-            write_shares = stack.enter_context(writer)
-        for index, found in segmenter.apply(classifier, image, write_shares is not None):
-            result = found if drawn is None else found.without_painted(drawn[index], ignored)
-            write_labels(index, result.labels)
-            told = (assessments or {}).get(index)
-            name = image.path.name
-            rows += class_fractions(name, image, index, result.labels, result.classes, told)
-            if write_shares is not None and result.probabilities is not None:
-                write_shares(index, result.probabilities)
-    tell(f"segmentation: {labels}")
-    if probabilities is not None:
-        tell(f"probabilities: {probabilities}")
-    return rows
-
-
 def require_new(outputs: Sequence[Path], replace: bool) -> None:
     """Refuse to replace files whose names the person did not give, unless told to.
 
@@ -140,31 +87,3 @@ def require_new(outputs: Sequence[Path], replace: bool) -> None:
             f"In {existing[0].parent} there is already {listed(existing)}; add --replace to write "
             "over results that are there, or choose another --output."
         )
-
-
-def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Refuse, before any work, outputs that would replace an input or each other.
-
-    Raises
-    ------
-    OutputError
-        If one would, or cannot be written.
-    """
-    from napari_alibi_seg.core.writing import require_writable
-
-    # An OME-Zarr that is written replaces all that lay in its folder.
-    sources = {place for path in inputs for place in (path.resolve(), *path.resolve().parents)}
-    written: set[Path] = set()
-    for path in outputs:
-        place = path.resolve()
-        if place in sources:
-            raise OutputError(
-                f"{path} is an input, or a folder with one, and would be written over; choose "
-                "another name."
-            )
-        if place in written:
-            raise OutputError(
-                f"{path} is the name of two results, or of a folder with one; choose another name."
-            )
-        written |= {place, *place.parents}
-        require_writable(path)

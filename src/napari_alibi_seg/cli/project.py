@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import require_free, require_new
+from napari_alibi_seg.cli.files import require_new
 from napari_alibi_seg.cli.terminal import Bars, tell
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.naming import FRACTIONS, LABELS
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 def apply_project(options: argparse.Namespace) -> int:
     """Train on a project's strokes again, and write labels and fractions of its image."""
-    import numpy as np
-
-    from napari_alibi_seg.core.fractions import class_fractions, write_fractions
+    from napari_alibi_seg.core.batch import write_segmentation
+    from napari_alibi_seg.core.fractions import write_fractions
     from napari_alibi_seg.core.judging import assess
     from napari_alibi_seg.core.project import open_image
     from napari_alibi_seg.core.project_files import load_project
-    from napari_alibi_seg.core.results import stack_writer
     from napari_alibi_seg.core.segmentation import Segmenter
+    from napari_alibi_seg.core.writing import require_free
 
     path = options.recipe
     project = load_project(path)
@@ -39,14 +38,13 @@ def apply_project(options: argparse.Namespace) -> int:
     require_free([path, *filter(None, [image.path])], [target, table])
     require_new([target, table], options.replace)
     config = replace(project.config, model=options.model or project.config.model)
-    values, scribbles, rows = project.strokes.values, project.strokes.array(), []
-    with Bars() as bars, stack_writer(target, image, np.dtype(values.dtype)) as write:
+    with Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
         classifier = _fitted(project, segmenter, image, options.model)
-        told = assess(segmenter, classifier, image, scribbles, project.ignored)
-        for index, labels in project.segment(segmenter, classifier, image):
-            write(index, labels)
-            rows += class_fractions(name, image, index, labels, classifier.classes, told.get(index))
+        told = assess(segmenter, classifier, image, project.strokes.array(), project.ignored)
+        planes = project.segment(segmenter, classifier, image)
+        dtype = project.strokes.values.dtype
+        rows = write_segmentation(target, image, dtype, name, planes, told)
     write_fractions(table, rows)
     tell(f"segmentation: {target}\nfractions: {table}")
     return 0

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import (
-    read,
-    read_drawn,
-    require_free,
-    tell_what_taught_nothing,
-    write,
-)
+from napari_alibi_seg.cli.files import read, read_drawn, tell_what_taught_nothing
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -22,12 +17,17 @@ from napari_alibi_seg.cli.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from napari_alibi_seg.cli.options import Commands
+    from napari_alibi_seg.core.assessment import Assessment
+    from napari_alibi_seg.core.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.core.results import WritePlane
 
 
 def add_to(commands: Commands) -> None:
@@ -62,6 +62,7 @@ def segment(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.judging import assess
     from napari_alibi_seg.core.results import require_tiff_name
     from napari_alibi_seg.core.segmentation import Segmenter
+    from napari_alibi_seg.core.writing import require_free
 
     tiffs = [path for path in (options.output, options.probabilities) if path]
     for path in tiffs:
@@ -79,13 +80,51 @@ def segment(options: argparse.Namespace) -> int:
             tell(f"classifier: {options.save_classifier}")
         strokes = drawn, options.ignore
         told = assess(segmenter, classifier, image, *strokes) if options.fractions else {}
-        rows = write(
-            segmenter, classifier, image, options.output, options.probabilities, *strokes, told
+        found = segmenter.apply(classifier, image, options.probabilities is not None)
+        planes = (
+            (index, one.without_painted(drawn[index], options.ignore)) for index, one in found
         )
+        rows = _write(options, image, classifier, planes, told)
     if options.fractions:
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)
     return 0
+
+
+def _write(
+    options: argparse.Namespace,
+    image: Micrograph,
+    classifier: PixelClassifier,
+    planes: Iterator[tuple[Index, Segmentation]],
+    told: Mapping[Index, Assessment],
+) -> list[ClassFraction]:
+    """Write the labels of planes, and their probabilities if asked for."""
+    import numpy as np
+
+    from napari_alibi_seg.core.batch import write_segmentation
+    from napari_alibi_seg.core.results import stack_writer
+
+    labels, shares = options.output, options.probabilities
+    with ExitStack() as stack:
+        if shares:
+            writer = stack_writer(shares, image, np.float32, len(classifier.classes))
+            planes = _passing(planes, stack.enter_context(writer))
+        dtype = classifier.label_values.dtype
+        rows = write_segmentation(labels, image, dtype, options.image.name, planes, told)
+    tell(f"segmentation: {labels}")
+    if shares:
+        tell(f"probabilities: {shares}")
+    return rows
+
+
+def _passing(
+    planes: Iterator[tuple[Index, Segmentation]], write: WritePlane
+) -> Iterator[tuple[Index, Segmentation]]:
+    """Write the probabilities of planes on their way."""
+    for index, result in planes:
+        assert result.probabilities is not None
+        write(index, result.probabilities)
+        yield index, result
 
 
 def _tell_strokes(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import source
 from napari_alibi_seg.cli.terminal import Bars, tell
-from napari_alibi_seg.core.errors import OutputError
 
 if TYPE_CHECKING:
     import argparse
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
 def apply_to_volume(options: argparse.Namespace) -> int:
     """Write the planes of an OME-Zarr of labels that are not made yet."""
     from napari_alibi_seg.core.volumes import segment_volume
+    from napari_alibi_seg.core.writing import require_free
 
     image, classifier = source(Path(options.images[0]), options), options.recipe.resolve()
+    require_free([image.path, classifier], [options.output])
     output = options.output.resolve()
-    if output in (image.path, classifier):
-        raise OutputError(f"{output} would be written over an input; choose another name.")
     with Bars() as bars:
         made, planes = segment_volume(
             image,

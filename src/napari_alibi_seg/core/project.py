@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, Segmentation
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.pixel_size import PixelSize
@@ -178,7 +178,7 @@ class Project:
 
     def segment(
         self, segmenter: Segmenter, classifier: PixelClassifier, image: Micrograph
-    ) -> Iterator[tuple[tuple[int, ...], NDArray[np.integer[Any]]]]:
+    ) -> Iterator[tuple[tuple[int, ...], Segmentation]]:
         """Classify as the window does.
 
         Parameters
@@ -193,11 +193,11 @@ class Project:
         Yields
         ------
         tuple
-            Index of a plane and its labels, (Y, X), 0 where a class that is ignored is painted.
+            Index of a plane and its segmentation, 0 where a class that is ignored is painted.
         """
         painted = self.strokes.array()
         for index, result in segmenter.apply(classifier, image):
-            yield index, result.without_painted(painted[index], self.ignored).labels
+            yield index, result.without_painted(painted[index], self.ignored)
 
 
 def content_hash(image: Micrograph) -> str:

@@ -18,7 +18,7 @@ from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.stored import is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from filelock import BaseFileLock
 
@@ -68,6 +68,32 @@ def require_writable(path: Path) -> None:
             (folder / path.name).touch()
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Refuse, before any work, outputs that would replace an input or each other.
+
+    Raises
+    ------
+    OutputError
+        If one would, or cannot be written.
+    """
+    # An OME-Zarr that is written replaces all that lay in its folder.
+    sources = {place for path in inputs for place in (path.resolve(), *path.resolve().parents)}
+    written: set[Path] = set()
+    for path in outputs:
+        place = path.resolve()
+        if place in sources:
+            raise OutputError(
+                f"{path} is an input, or a folder with one, and would be written over; choose "
+                "another name."
+            )
+        if place in written:
+            raise OutputError(
+                f"{path} is the name of two results, or of a folder with one; choose another name."
+            )
+        written |= {place, *place.parents}
+        require_writable(path)
 
 
 def require_new_folder(path: Path, otherwise: str) -> None:

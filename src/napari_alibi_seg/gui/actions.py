@@ -15,7 +15,7 @@ from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import counted, estimate_words, replaced_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from qtpy.QtWidgets import QWidget
 
@@ -79,20 +79,20 @@ class Actions:
         work = self._controller.work
         if work is not None and work.fitted is not None:
             device = self._controller.settings.device
-            go = partial(self._segment_files, work.fitted, folder, device)
+            go = partial(self._segment_files, work.fitted, device)
             self._background.start(
                 files.survey, paths, folder, told=partial(self._propose, work, go)
             )
 
     def _segment_files(
-        self, classifier: PixelClassifier, folder: Path, device: str, paths: Sequence[Path]
+        self, classifier: PixelClassifier, device: str, targets: Mapping[Path, Path]
     ) -> None:
-        self._background.start(files.segment_files, classifier, paths, folder, device, long=True)
+        self._background.start(files.segment_files, classifier, targets, device, long=True)
 
     def _propose(
-        self, work: Workspace, segment: Callable[[Sequence[Path]], None], found: files.Survey
+        self, work: Workspace, segment: Callable[[Mapping[Path, Path]], None], found: files.Survey
     ) -> None:
-        go = partial(segment, found.images)
+        go = partial(segment, found.targets)
         rows, columns = work.source.micrograph.shape_yx
         features = None if work.fitted is None else work.fitted.features
         scale = None if features is None else features.scale
@@ -100,7 +100,7 @@ class Actions:
         known = pace.estimate(found.pixels, found.largest, rows * columns, scale)
         told = [replaced_words(found.existing)] if found.existing else []
         if known.seconds >= LONG_S:
-            told.insert(0, estimate_words(counted(len(found.images), "image"), known))
+            told.insert(0, estimate_words(counted(len(found.targets), "image"), known))
         if told:
             self._strip.say(" ".join(told), ("Replace" if found.existing else "Start", go))
         else:

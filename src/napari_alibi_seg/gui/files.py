@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.errors import AlibiSegError, OutputError
-from napari_alibi_seg.core.naming import TABLE, label_files
+from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.torch_import import Stage, require
 from napari_alibi_seg.gui.words import counted
 
@@ -36,7 +35,7 @@ def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]
     """
     from napari_alibi_seg.core.results import stack_writer
 
-    _require_other(path, image)
+    _require_free(path, image)
     with stack_writer(path, image, labels.dtype) as write:
         for index in image.plane_indices():
             write(index, labels[index])
@@ -70,7 +69,7 @@ def write_maps(
 
     from napari_alibi_seg.core.results import stack_writer
 
-    _require_other(path, image)
+    _require_free(path, image)
     channels = len(maps) if len(maps) > 1 else None
     with stack_writer(path, image, np.float32, channels, [name for name, _ in maps]) as write:
         for index in image.plane_indices():
@@ -96,7 +95,7 @@ def write_table(
     """
     from napari_alibi_seg.core.fractions import class_fractions, write_fractions
 
-    _require_other(path, image)
+    _require_free(path, image)
     rows: list[ClassFraction] = []
     for index in sorted(labels):
         told = assessments.get(index)
@@ -105,9 +104,10 @@ def write_table(
     yield f"Written: {path}"
 
 
-def _require_other(path: Path, image: Micrograph) -> None:
-    if image.path is not None and path.resolve() == image.path.resolve():
-        raise OutputError(f"{path} is the image itself; choose another name.")
+def _require_free(path: Path, image: Micrograph) -> None:
+    from napari_alibi_seg.core.writing import require_free
+
+    require_free([] if image.path is None else [image.path], [path])
 
 
 def write_classifier(path: Path, classifier: PixelClassifier) -> Iterator[str]:
@@ -132,8 +132,8 @@ class Survey:
 
     Attributes
     ----------
-    images : tuple of Path
-        Files and OME-Zarr folders, unreadable ones included.
+    targets : dict
+        The file for the labels of each file or OME-Zarr folder, unreadable ones included.
     pixels : int
         Of all planes of all files that can be read.
     largest : int
@@ -142,7 +142,7 @@ class Survey:
         Labels in the folder for the results that would be replaced.
     """
 
-    images: tuple[Path, ...]
+    targets: dict[Path, Path]
     pixels: int
     largest: int
     existing: tuple[Path, ...]
@@ -157,15 +157,14 @@ def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
     Raises
     ------
     ImageError
-        If there is no image in a folder.
+        As from `label_targets`.
     OutputError
-        If two images have the same name, or a file in the way is no table of fractions.
+        As from `label_targets`.
     """
-    from napari_alibi_seg.core.fractions import read_fractions
+    from napari_alibi_seg.core.batch import label_targets
     from napari_alibi_seg.core.images import read_image
 
-    targets = _targets(paths, folder)
-    read_fractions(folder / TABLE)
+    targets = label_targets(paths, folder)
     pixels, largest = 0, 0
     for path in targets:
         with suppress(AlibiSegError):
@@ -174,47 +173,29 @@ def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
             pixels += len(image.plane_indices()) * rows * columns
             largest = max(largest, rows * columns)
     existing = tuple(path for path in targets.values() if os.path.exists(path))
-    yield Survey(tuple(targets), pixels, largest, existing)
-
-
-def _targets(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    from napari_alibi_seg.core.results import images_of
-
-    found = (image for path in paths for image in images_of(str(path)))
-    return label_files(dict.fromkeys(found), folder)
+    yield Survey(targets, pixels, largest, existing)
 
 
 def segment_files(
-    classifier: PixelClassifier, paths: Sequence[Path], folder: Path, device: str
+    classifier: PixelClassifier, targets: Mapping[Path, Path], device: str
 ) -> Iterator[str]:
-    """Segment files one after the other; a bad one is told of, and the rest go on.
-
-    The fractions of each are added to the table beside the labels.
+    """Segment files one after the other, as `segment_images` does, each to the file given for it.
 
     Yields
     ------
     str
         What happens, in words.
     """
-    from napari_alibi_seg.core.fractions import add_fractions, class_fractions
-    from napari_alibi_seg.core.images import read_image
-    from napari_alibi_seg.core.results import stack_writer
+    from napari_alibi_seg.core.batch import segment_images
     from napari_alibi_seg.core.segmentation import Segmenter
 
     segmenter = Segmenter.of(classifier, device=device)
+    outcomes = segment_images(segmenter, classifier, targets)
     failed = []
-    for number, (path, target) in enumerate(label_files(paths, folder).items(), start=1):
-        yield f"Segmenting {path.name} ({number} of {len(paths)})"
-        try:
-            image, measured = read_image(path), []
-            with stack_writer(target, image, classifier.label_values.dtype) as write:
-                for index, result in segmenter.apply(classifier, image):
-                    write(index, result.labels)
-                    measured += class_fractions(
-                        path.name, image, index, result.labels, result.classes
-                    )
-            add_fractions(folder / TABLE, measured)
-        except (AlibiSegError, MemoryError) as error:
-            failed.append(f"{path.name}: {str(error) or 'out of memory'}")
-    done = len(paths) - len(failed)
-    yield "\n".join([f"Segmented {done} of {counted(len(paths), 'image')} in {folder}.", *failed])
+    for number, path in enumerate(targets, start=1):
+        yield f"Segmenting {path.name} ({number} of {len(targets)})"
+        outcome = next(outcomes)
+        if outcome.failure:
+            failed.append(f"{path.name}: {outcome.failure}")
+    done, folder = len(targets) - len(failed), next(iter(targets.values())).parent
+    yield "\n".join([f"Segmented {done} of {counted(len(targets), 'image')} in {folder}.", *failed])
