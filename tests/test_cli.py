@@ -21,9 +21,14 @@ from skimage.io import imread, imsave
 
 from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter, read_image
 from napari_alibi_seg.cli import main
+from napari_alibi_seg.cli.overlay import overlay_picture
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SIGMAS_3D
+from napari_alibi_seg.core.classifier import ClassInfo, Segmentation
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.fractions import class_fractions
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.planes import Levels, Plane
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes, content_hash
 from napari_alibi_seg.core.project_files import save_project
 
@@ -668,6 +673,25 @@ def test_the_demo_shows_its_three_classes(tmp_path, capsys):
     with Image.open(tmp_path / "demo/overlay.png") as picture:
         assert picture.width > 2 * labels.shape[1]
     assert "overlay.png" in capsys.readouterr().out
+
+
+def test_the_picture_shows_scribbles_on_the_left_and_classes_on_the_right():
+    image = as_micrograph(np.full((60, 80), 90, np.uint8))
+    labels = np.full((60, 80), 1, np.uint8)
+    labels[:, 40:] = 4
+    scribbles = np.zeros_like(labels)
+    scribbles[30, 10] = 4
+    plane = Plane(image.data, Levels(0, 255))
+    classes = ClassInfo(1, "matrix", (250, 0, 0)), ClassInfo(4, "pore", (0, 0, 250))
+    measured = class_fractions("a.tif", image, (), labels, classes)
+    found = Segmentation(labels, None, classes)
+    page = np.asarray(overlay_picture(plane, scribbles, found, measured))
+    left, right = page[12:72, 12:92], page[12:72, 104:184]
+    assert left[30, 10].tolist() == [0, 0, 250]
+    assert left[20, 20].tolist() == [90, 90, 90]
+    assert right[20, 20, 0] > right[20, 20, 2]
+    assert right[20, 70, 2] > right[20, 70, 0]
+    assert right[20, 40].tolist() == [0, 0, 250]
 
 
 def heed_signals():

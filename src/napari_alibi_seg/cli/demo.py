@@ -28,9 +28,10 @@ def add_to(commands: Commands) -> None:
 
 def demo(options: argparse.Namespace) -> int:
     """Segment the bundled micrograph from the scribbles a person drew on it."""
+    from napari_alibi_seg.cli.overlay import overlay_picture
+    from napari_alibi_seg.core.batch import write_segmentation
     from napari_alibi_seg.core.images import planes_of, read_image
-    from napari_alibi_seg.core.overlay import fractions, overlay_picture
-    from napari_alibi_seg.core.results import read_scribbles, stack_writer
+    from napari_alibi_seg.core.results import read_scribbles
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import replacing, require_free
 
@@ -43,13 +44,13 @@ def demo(options: argparse.Namespace) -> int:
         segmenter = Segmenter(device=options.device, progress=bars)
         classifier = segmenter.fit(image, scribbles, _classes())
         [(index, result)] = segmenter.apply(classifier, image)
-    with stack_writer(labels, image, result.labels.dtype) as write:
-        write(index, result.labels)
+    name, planes = "superalloy.png", [(index, result)]
+    measured = write_segmentation(labels, image, result.labels.dtype, name, planes)
     with replacing(picture) as aside:
-        overlay_picture(planes_of(image)[index], scribbles, result).save(aside)
+        overlay_picture(planes_of(image)[index], scribbles, result, measured).save(aside)
     tell(f"segmentation: {labels}\noverlay:      {picture}  <- look at this one")
-    for info, share in fractions(result).items():
-        tell(f"{info.name:>17}: {100 * share:4.1f} % of the area")
+    for known in measured:
+        tell(f"{known.name:>17}: {100 * (known.fraction or 0):4.1f} % of the area")
     if options.show:
         from napari_alibi_seg.gui.show import show
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import ClassInfo, Segmentation
+    from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.planes import Plane
 
 _TINT = 0.4
@@ -27,7 +28,10 @@ _INK = (30, 30, 30)
 
 
 def overlay_picture(
-    plane: Plane, scribbles: NDArray[np.integer[Any]], segmentation: Segmentation
+    plane: Plane,
+    scribbles: NDArray[np.integer[Any]],
+    segmentation: Segmentation,
+    measured: Sequence[ClassFraction],
 ) -> Image.Image:
     """Draw the scribbled image beside its segmentation, with a legend of area fractions.
 
@@ -39,6 +43,8 @@ def overlay_picture(
         (Y, X) integers, 0 = not painted.
     segmentation : Segmentation
         Of the whole plane.
+    measured : sequence of ClassFraction
+        Of its classes, in their order.
 
     Returns
     -------
@@ -58,17 +64,8 @@ def overlay_picture(
     for column, panel in enumerate((marked, tinted)):
         image = Image.fromarray(panel.round().astype(np.uint8))
         page.paste(image, (_GAP + column * (width + _GAP), _GAP))
-    _draw_legend(ImageDraw.Draw(page), height + 2 * _GAP, segmentation)
+    _draw_legend(ImageDraw.Draw(page), height + 2 * _GAP, segmentation.classes, measured)
     return page
-
-
-def fractions(segmentation: Segmentation) -> dict[ClassInfo, float]:
-    """Return the share of every class in the pixels that have one, in [0, 1]."""
-    total = max(1, int(np.count_nonzero(segmentation.labels)))
-    return {
-        info: np.count_nonzero(segmentation.labels == info.value) / total
-        for info in segmentation.classes
-    }
 
 
 def _painted(labels: NDArray[Any], classes: Sequence[ClassInfo]) -> NDArray[np.float64]:
@@ -78,11 +75,16 @@ def _painted(labels: NDArray[Any], classes: Sequence[ClassInfo]) -> NDArray[np.f
     return painted
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, top: int, segmentation: Segmentation) -> None:
+def _draw_legend(
+    draw: ImageDraw.ImageDraw,
+    top: int,
+    classes: Sequence[ClassInfo],
+    measured: Sequence[ClassFraction],
+) -> None:
     font = ImageFont.load_default(_TEXT)
     left = float(_GAP)
-    for info, share in fractions(segmentation).items():
+    for info, share in zip(classes, measured, strict=True):
         draw.rectangle((left, top, left + _TEXT, top + _TEXT), fill=info.colour, outline=_INK)
-        text = f"{info.name}  {100 * share:.1f} %"
+        text = f"{info.name}  {100 * (share.fraction or 0):.1f} %"
         draw.text((left + 1.5 * _TEXT, top - 2), text, fill=_INK, font=font)
         left += 1.5 * _TEXT + draw.textlength(text, font=font) + 2 * _GAP
