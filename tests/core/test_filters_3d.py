@@ -175,11 +175,12 @@ def test_they_tell_textures_apart_that_a_plane_does_not(puzzle):
 
 
 @pytest.mark.parametrize("block", [17, 512])
-def test_blocks_and_the_order_of_planes_do_not_matter(puzzle, block):
+def test_blocks_and_the_order_of_planes_do_not_matter(puzzle, block, monkeypatch):
     image, scribbles, _ = puzzle
     classifier = Segmenter(THROUGH, "cpu").fit(image, scribbles)
     together = dict(Segmenter(THROUGH, "cpu").apply(classifier, image, probabilities=True))
-    alone = Segmenter(THROUGH, "cpu", block=block)
+    alone = Segmenter(THROUGH, "cpu")
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", block)
     for index in ((7,), (0,), (11,)):
         plane = planes_of(image)[index]
         result = alone.apply_to_plane(classifier, plane, probabilities=True)

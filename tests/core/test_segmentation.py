@@ -47,9 +47,10 @@ def test_dark_precipitates_are_told_from_bright_matrix(
     assert np.mean(labels[micrograph_pixels > 120] == 1) > 0.9
 
 
-def test_the_block_size_changes_nothing(micrograph, scribbles, cache):
-    small = segmented(micrograph, scribbles, cache=cache, block=37)[()]
+def test_the_block_size_changes_nothing(micrograph, scribbles, cache, monkeypatch):
     large = segmented(micrograph, scribbles, cache=cache)[()]
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
+    small = segmented(micrograph, scribbles, cache=cache)[()]
     assert np.array_equal(small.labels, large.labels)
     assert np.array_equal(small.probabilities, large.probabilities)
 
@@ -244,6 +245,7 @@ def test_more_than_the_budget_waits_or_goes_alone():
 
 def test_planes_classified_at_once_share_one_budget(micrograph, scribbles, monkeypatch):
     monkeypatch.setattr("napari_alibi_seg.core.segmentation._BLOCKS", Budget(1))
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
     inside, most = set(), []
 
     class Watched(PixelClassifier):
@@ -254,7 +256,7 @@ def test_planes_classified_at_once_share_one_budget(micrograph, scribbles, monke
             inside.remove(get_ident())
             return result
 
-    segmenter = Segmenter(QUICK, block=37)
+    segmenter = Segmenter(QUICK)
     fitted = segmenter.fit(micrograph, scribbles)
     watched = Watched(**{field.name: getattr(fitted, field.name) for field in fields(fitted)})
     with ThreadPoolExecutor(3) as pool:

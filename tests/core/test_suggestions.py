@@ -24,12 +24,12 @@ def test_spots_keep_away_from_strokes_and_from_each_other():
     painted = np.zeros((256, 256), bool)
     painted[:, :100] = True
 
-    spots = next_spots(votes_of(np.full((64, 64), 0.5)), painted, 4, count=4)
+    spots = next_spots(votes_of(np.full((64, 64), 0.5)), painted, 4)
 
     places = np.array([(spot.row, spot.column) for spot in spots])
-    assert len(spots) == 4
+    assert len(spots) == 8
     assert places[:, 1].min() > 120
-    gaps = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1)) + np.eye(4) * 1e9
+    gaps = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1)) + np.eye(8) * 1e9
     assert gaps.min() > 40
     assert [spot.worth for spot in spots] == sorted((s.worth for s in spots), reverse=True)
 

@@ -74,9 +74,8 @@ def save_backbone(
     architecture: str,
     path: Path,
     metadata: Mapping[str, str] | None = None,
-    dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write an ALiBi backbone as safetensors with its architecture and geometry inside.
+    """Write an ALiBi backbone as float16 safetensors, its architecture and geometry inside.
 
     Parameters
     ----------
@@ -88,8 +87,6 @@ def save_backbone(
         Written aside, then renamed.
     metadata : mapping of str, optional
         Further entries for the file's header.
-    dtype : torch.dtype
-        Stored precision.
     """
     assert backbone.geometry is not None, "a stock model is saved by timm"
     header = {
@@ -99,7 +96,7 @@ def save_backbone(
         "geometry": backbone.geometry.to_json(),
     }
     tensors = {
-        key: value.detach().to("cpu", dtype).contiguous()
+        key: value.detach().to("cpu", torch.float16).contiguous()
         for key, value in backbone.vit.state_dict().items()
     }
     with replacing(path) as aside:

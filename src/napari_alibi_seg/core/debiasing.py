@@ -125,16 +125,13 @@ class BlankProjected(nn.Module):
     ----------
     backbone : Backbone
         Where the tokens come from.
-    components : int
-        Number of directions to remove.
     """
 
-    def __init__(self, backbone: Backbone, components: int = COMPONENTS) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
         self.patch_size = backbone.patch_size
         self.channels = backbone.channels
-        self._components = components
         self._bases: dict[tuple[object, ...], list[Tensor]] = {}
 
     @property
@@ -159,7 +156,7 @@ class BlankProjected(nn.Module):
                 self._bases.pop(next(iter(self._bases)))
             blank = torch.zeros_like(images[:1])
             layers = self.backbone.layers(blank)
-            self._bases[key] = [leading_directions(layer, self._components) for layer in layers]
+            self._bases[key] = [leading_directions(layer, COMPONENTS) for layer in layers]
         return self._bases[key]
 
 

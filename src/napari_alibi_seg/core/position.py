@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.floating]
 
 AUTHORS_ALPHA = 1.0
+LEFT_OUT_ALPHA = 100.0
+"""Ridge penalties of the two probes, in tokens."""
 _REPEATS = 6
 _TOKENS_PER_SAMPLE = 36
 _SMALLEST_DEVIATION = 1e-6
@@ -86,22 +88,16 @@ def authors_samples(tokens: int, rng: np.random.Generator) -> list[NDArray[np.in
     return [rng.choice(tokens, count, replace=False) for _ in range(_REPEATS)]
 
 
-def leave_one_image_out_r2(
-    features: Sequence[FloatArray], alpha: float = 100.0, target: str = "lr+ud"
-) -> float:
+def leave_one_image_out_r2(features: Sequence[FloatArray]) -> float:
     """Return how well all channels together predict position in an image left out.
 
     A ridge regression on standardised channels is fitted to all tokens of all images but one
-    and tested on all tokens of that one; the mean over images and outputs of the target.
+    and tested on all tokens of that one; the mean over images and both axes.
 
     Parameters
     ----------
     features : sequence of ndarray
         (h, w, C) per image, at least two images; grids may differ.
-    alpha : float
-        Ridge penalty, in tokens.
-    target : str
-        A name of `ramps`.
 
     Returns
     -------
@@ -113,19 +109,21 @@ def leave_one_image_out_r2(
     ValueError
         If there are fewer than two images.
     """
-    scores = [fold.r2(fold.predict(alpha)).mean() for fold in _leave_one_out(features, target)]
+    scores = [fold.r2(fold.predict()).mean() for fold in _leave_one_out(features, "lr+ud")]
     return float(np.mean(scores))
 
 
 def leave_one_image_out_predictions(
-    features: Sequence[FloatArray], alpha: float = 100.0, target: str = "lr+ud"
+    features: Sequence[FloatArray], target: str = "lr+ud"
 ) -> Iterator[FloatArray]:
     """Yield the position that the other images' probe sees in every image.
 
     Parameters
     ----------
-    features, alpha, target
+    features : sequence of ndarray
         As in `leave_one_image_out_r2`.
+    target : str
+        A name of `ramps`.
 
     Yields
     ------
@@ -139,18 +137,18 @@ def leave_one_image_out_predictions(
     """
     for image, fold in zip(features, _leave_one_out(features, target), strict=True):
         aim = ramps((image.shape[0], image.shape[1]))[target]
-        yield aim + (fold.predict(alpha) - fold.y).reshape(aim.shape)
+        yield aim + (fold.predict() - fold.y).reshape(aim.shape)
 
 
-def channel_r2(
-    features: Sequence[FloatArray], alpha: float = 100.0, target: str = "lr+ud"
-) -> FloatArray:
+def channel_r2(features: Sequence[FloatArray], target: str = "lr+ud") -> FloatArray:
     """Return how well each channel alone predicts position in an image left out.
 
     Parameters
     ----------
-    features, alpha, target
+    features : sequence of ndarray
         As in `leave_one_image_out_r2`.
+    target : str
+        A name of `ramps`.
 
     Returns
     -------
@@ -164,7 +162,7 @@ def channel_r2(
     """
     scores = []
     for fold in _leave_one_out(features, target):
-        weights = fold.moment / (np.diag(fold.gram)[:, None] + alpha)  # (C, outputs)
+        weights = fold.moment / (np.diag(fold.gram)[:, None] + LEFT_OUT_ALPHA)  # (C, outputs)
         per_output = [
             fold.r2(fold.x * weights[:, output], output) for output in range(weights.shape[1])
         ]
@@ -194,9 +192,9 @@ class _Fold:
     x: FloatArray
     y: FloatArray
 
-    def predict(self, alpha: float) -> FloatArray:
+    def predict(self) -> FloatArray:
         """Return the (N, outputs) positions, around the training mean, that all channels tell."""
-        gram = self.gram + alpha * np.eye(len(self.gram))
+        gram = self.gram + LEFT_OUT_ALPHA * np.eye(len(self.gram))
         return np.asarray(self.x @ np.linalg.solve(gram, self.moment))
 
     def r2(self, predicted: FloatArray, output: int | None = None) -> FloatArray:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     _Painted: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
 
 BLOCK = 512
+"""Side of the blocks pixels are classified in; changes memory, never the result."""
 _BLOCKS_BYTES = 1e9
 _BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
 # Of a block's channels: their concatenation, and what the filters need meanwhile; of its votes, in
@@ -59,15 +60,12 @@ class Segmenter:
         Feature maps already computed.
     progress : callable
         Told of every tile and block.
-    block : int
-        Side of the blocks pixels are classified in; changes memory, never the result.
     """
 
     config: SegmentationConfig = field(default_factory=SegmentationConfig)
     device: str = "auto"
     cache: FeatureCache = field(default_factory=FeatureCache)
     progress: Progress = silent
-    block: int = BLOCK
     _extractor: FeatureExtractor | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -81,7 +79,7 @@ class Segmenter:
         model : str, optional
             Where its backbone lies, if its name means nothing on this machine.
         **options
-            `device`, `cache`, `progress`, `block`.
+            `device`, `cache`, `progress`.
         """
         features = classifier.features
         if features is None:
@@ -177,12 +175,12 @@ class Segmenter:
     ) -> Segmentation:
         """Classify one plane, block by block on all cores."""
         channels = self.channels(classifier, plane)
-        windows = blocks(plane.shape, self.block)
+        windows = blocks(plane.shape, BLOCK)
         labels = np.empty(plane.shape, classifier.label_values.dtype)
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
-        side = self.block + 2 * margin(classifier.smoothing)
+        side = BLOCK + 2 * margin(classifier.smoothing)
         channels_and_votes = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
         block_bytes = _COPIES * 4 * side**2 * channels_and_votes
 

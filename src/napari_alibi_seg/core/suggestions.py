@@ -27,6 +27,7 @@ _BRUSH, _REACH, _BORDER = 4.0, 40.0, 16
 _BORDER_SHARE = 1 / 8
 _GRID_POINTS = 20_000
 _LARGEST_STEP = 64
+_MOST = 8
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,8 @@ def next_spots(
     painted: NDArray[np.bool_],
     step: int,
     missing: NDArray[np.bool_] | None = None,
-    count: int = 8,
 ) -> tuple[Spot, ...]:
-    """Rank the places where a stroke would teach most.
+    """Rank the places where a stroke would teach most, at most eight, each away from the others.
 
     Parameters
     ----------
@@ -76,8 +76,6 @@ def next_spots(
         Pixels between points of the grid; point (0, 0) is pixel (0, 0).
     missing : ndarray, optional
         (h, w) bool: points that must not be suggested, as the image has no data there.
-    count : int
-        At most so many, the best first, each away from those before it.
     """
     doubt = gaussian_filter(margin_uncertainty(votes), _BRUSH / step) * _inside(painted.shape, step)
     if missing is not None:
@@ -87,7 +85,7 @@ def next_spots(
         nearest = distance_transform_edt(~painted)[::step, ::step]
     rows, columns = np.ogrid[: doubt.shape[0], : doubt.shape[1]]
     spots: list[Spot] = []
-    for _ in range(count):
+    for _ in range(_MOST):
         worth = doubt * (1 - np.exp(-((nearest / _REACH) ** 2) / 2))
         row, column = map(int, np.unravel_index(int(worth.argmax()), worth.shape))
         if worth[row, column] <= 0:

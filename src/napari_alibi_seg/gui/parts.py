@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 GAP = 6
 LABEL_WIDTH = 56
+_SWATCH, _DISC = 16, 12  # pixels
 _JOINT, _BREAK = re.compile(r"(?<=\S{12})([/\\_:.-])(?=\S)"), "\u200b"
 """Where names of files and models, which have no spaces, may go on in the next line."""
 
@@ -234,20 +235,20 @@ class Block(QFrame):
         self._grid.addWidget(widget, self._grid.rowCount(), 0, 1, 2)
 
 
-def swatch(colour: Colour, side: int = 16) -> QIcon:
+def swatch(colour: Colour) -> QIcon:
     """Return a square of a colour."""
-    pixmap = QPixmap(side, side)
+    pixmap = QPixmap(_SWATCH, _SWATCH)
     pixmap.fill(QColor(*colour))
     return QIcon(pixmap)
 
 
-def _disc(colour: str, side: int = 12) -> QPixmap:
-    pixmap = QPixmap(side, side)
+def _disc(colour: str) -> QPixmap:
+    pixmap = QPixmap(_DISC, _DISC)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(colour))
-    painter.drawEllipse(1, 1, side - 2, side - 2)
+    painter.drawEllipse(1, 1, _DISC - 2, _DISC - 2)
     painter.end()
     return pixmap

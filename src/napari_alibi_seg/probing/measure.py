@@ -18,7 +18,6 @@ from napari_alibi_seg.core.position import (
     rolled,
 )
 from napari_alibi_seg.probing.metrics import (
-    LEFT_OUT_ALPHA,
     ChannelMoments,
     authors_channel_r2,
     left_out_channel_r2,
@@ -104,9 +103,7 @@ class Measurement:
             model=self.model,
             authors=np.array(self._authors),
             left_out=self._left_out() if several else None,
-            segmentation_r2=(
-                leave_one_image_out_r2(self._segmented, LEFT_OUT_ALPHA) if several else None
-            ),
+            segmentation_r2=(leave_one_image_out_r2(self._segmented) if several else None),
             fingerprint=np.mean(self._fingerprints, axis=0),
             left_out_fingerprint=left_out_channel_r2(self._moments) if several else None,
             first=self._tokens[0],
@@ -139,8 +136,8 @@ class Measurement:
 def _probed(images: Sequence[FloatArray]) -> Iterator[LeftOutImage]:
     """Yield for every image the (4,) R^2 of the others' probe and the (h, w) lr it sees."""
     truth = ramps(images[0].shape[:2])
-    planes = [*leave_one_image_out_predictions(images, LEFT_OUT_ALPHA, "lr+ud")]
-    radials = leave_one_image_out_predictions(images, LEFT_OUT_ALPHA, "radial")
+    planes = [*leave_one_image_out_predictions(images, "lr+ud")]
+    radials = leave_one_image_out_predictions(images, "radial")
     for plane, radial in zip(planes, radials, strict=True):
         right, down = plane[..., 0], plane[..., 1]
         # A ridge regression is linear in its target, so the diagonal needs no fit of its own.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.position import AUTHORS_ALPHA, authors_samples
+from napari_alibi_seg.core.position import AUTHORS_ALPHA, LEFT_OUT_ALPHA, authors_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.position import FloatArray
 
-LEFT_OUT_ALPHA = 100.0
 
 _SMALLEST_DEVIATION = 1e-6
 
