@@ -14,7 +14,7 @@ from napari_alibi_seg.core.classical import SIGMAS
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.core.filters import Filters
 from napari_alibi_seg.core.planes import neighbourhoods
-from napari_alibi_seg.core.upsampling import UPSAMPLERS
+from napari_alibi_seg.core.upsampling import upsampled_block, upsampled_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class ChannelConfig:
         Sigma, in tokens, of the Gaussian mean of the surroundings that is subtracted from the deep
         features, so that few strokes teach phases and not regions; 0 keeps them as they are.
     upsampler : str
-        Key of `UPSAMPLERS`.
+        Always "bilinear".
     sigmas : tuple of float
         Standard deviations of the classical filters, in pixels; empty for no classical channels.
     sigmas_3d : tuple of float
@@ -68,9 +68,9 @@ class ChannelConfig:
                 f"{self.components!r} components cannot be kept; give a whole number from "
                 f"{COMPONENT_COUNTS[0]} to {COMPONENT_COUNTS[-1]}."
             )
-        if self.upsampler not in UPSAMPLERS:
+        if self.upsampler != "bilinear":
             raise AlibiSegError(
-                f"There is no upsampler {self.upsampler!r}; choose one of {', '.join(UPSAMPLERS)}."
+                f"There is no upsampler {self.upsampler!r}; choose one of bilinear."
             )
         if self.learned not in (0, LEARNED_FILTERS):
             raise AlibiSegError(
@@ -175,7 +175,6 @@ class PixelChannels:
         config.require(plane)
         self._plane = plane
         self._config = config
-        self._upsampler = UPSAMPLERS[config.upsampler]
         self._tokens = None
         if features is not None and projection is not None:
             self._tokens = local_contrast(projection(features.tokens), config.contrast)
@@ -204,7 +203,7 @@ class PixelChannels:
         """Return (height, width, F) float32 channels of a window inside the plane."""
         parts = []
         if self._tokens is not None:
-            parts.append(self._upsampler.block(self._tokens, self._stride, window, self._plane))
+            parts.append(upsampled_block(self._tokens, self._stride, window))
         if self._config.sigmas:
             parts.append(self._config.filters.channels(self._plane, window))
         return np.concatenate(parts, axis=-1)
@@ -213,9 +212,7 @@ class PixelChannels:
         """Return (N, F) float32 channels of N pixels, the same as `block` has there."""
         parts = []
         if self._tokens is not None:
-            parts.append(
-                self._upsampler.points(self._tokens, self._stride, rows, columns, self._plane)
-            )
+            parts.append(upsampled_points(self._tokens, self._stride, rows, columns))
         if self._config.sigmas:
             parts.append(self._filtered_points(rows, columns))
         return np.concatenate(parts, axis=-1)

@@ -1,96 +1,61 @@
-"""From patch features to pixels.
+"""From patch features to pixels: bilinear between token centres, constant beyond the outermost.
 
-An upsampler that is a weighted mean of tokens commutes with a linear projection, so the
-projection comes first and full-resolution features of all channels never exist.
+A weighted mean of tokens commutes with a linear projection, so the projection comes first and
+full-resolution features of all channels never exist.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.planes import Plane, Window
+    from napari_alibi_seg.core.planes import Window
 
 
-class Upsampler(Protocol):
-    """Evaluates projected tokens at pixels; the plane is there for those that follow its edges."""
+def upsampled_block(
+    tokens: NDArray[np.float32], stride: float, window: Window
+) -> NDArray[np.float32]:
+    """Return the values in a window.
 
-    def block(
-        self, tokens: NDArray[np.float32], stride: float, window: Window, plane: Plane
-    ) -> NDArray[np.float32]:
-        """Return the values in a window.
+    Parameters
+    ----------
+    tokens : ndarray
+        (h, w, D) projected tokens of the whole plane.
+    stride : float
+        Pixels per token; token i is centred on ``stride * (i + .5) - .5``.
+    window : Window
+        Rectangle inside the plane.
 
-        Parameters
-        ----------
-        tokens : ndarray
-            (h, w, D) projected tokens of the whole plane.
-        stride : float
-            Pixels per token; token i is centred on ``stride * (i + .5) - .5``.
-        window : Window
-            Rectangle inside the plane.
-        plane : Plane
-            The image the tokens belong to.
-
-        Returns
-        -------
-        ndarray
-            (height, width, D) float32.
-        """
-        ...
-
-    def points(
-        self,
-        tokens: NDArray[np.float32],
-        stride: float,
-        rows: NDArray[np.intp],
-        columns: NDArray[np.intp],
-        plane: Plane,
-    ) -> NDArray[np.float32]:
-        """Return the (N, D) values at N pixels, the same as `block` has there."""
-        ...
+    Returns
+    -------
+    ndarray
+        (height, width, D) float32.
+    """
+    rows = np.arange(window.top, window.top + window.height)
+    columns = np.arange(window.left, window.left + window.width)
+    above, below, down = _neighbours(rows, stride, tokens.shape[0])
+    left, right, across = _neighbours(columns, stride, tokens.shape[1])
+    across = across[:, None]
+    used = slice(int(above[0]), int(below[-1]) + 1)
+    widened = _mixed(tokens[used, left], tokens[used, right], across)  # (used, width, D)
+    above, below = above - used.start, below - used.start
+    return _mixed(widened[above], widened[below], down[:, None, None])  # (height, width, D)
 
 
-class Bilinear:
-    """Bilinear interpolation between token centres; constant beyond the outermost centres."""
-
-    def block(
-        self, tokens: NDArray[np.float32], stride: float, window: Window, plane: Plane
-    ) -> NDArray[np.float32]:
-        """See `Upsampler.block`."""
-        rows = np.arange(window.top, window.top + window.height)
-        columns = np.arange(window.left, window.left + window.width)
-        above, below, down = _neighbours(rows, stride, tokens.shape[0])
-        left, right, across = _neighbours(columns, stride, tokens.shape[1])
-        across = across[:, None]
-        used = slice(int(above[0]), int(below[-1]) + 1)
-        widened = _mixed(tokens[used, left], tokens[used, right], across)  # (used, width, D)
-        above, below = above - used.start, below - used.start
-        return _mixed(widened[above], widened[below], down[:, None, None])  # (height, width, D)
-
-    def points(
-        self,
-        tokens: NDArray[np.float32],
-        stride: float,
-        rows: NDArray[np.intp],
-        columns: NDArray[np.intp],
-        plane: Plane,
-    ) -> NDArray[np.float32]:
-        """See `Upsampler.points`."""
-        above, below, down = _neighbours(rows, stride, tokens.shape[0])
-        left, right, across = _neighbours(columns, stride, tokens.shape[1])
-        down, across = down[:, None], across[:, None]
-        upper = _mixed(tokens[above, left], tokens[above, right], across)
-        lower = _mixed(tokens[below, left], tokens[below, right], across)
-        return _mixed(upper, lower, down)  # (N, D)
-
-
-UPSAMPLERS: Mapping[str, Upsampler] = {"bilinear": Bilinear()}
+def upsampled_points(
+    tokens: NDArray[np.float32], stride: float, rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return the (N, D) values at N pixels, the same as `upsampled_block` has there."""
+    above, below, down = _neighbours(rows, stride, tokens.shape[0])
+    left, right, across = _neighbours(columns, stride, tokens.shape[1])
+    down, across = down[:, None], across[:, None]
+    upper = _mixed(tokens[above, left], tokens[above, right], across)
+    lower = _mixed(tokens[below, left], tokens[below, right], across)
+    return _mixed(upper, lower, down)  # (N, D)
 
 
 def _neighbours(
