@@ -34,13 +34,9 @@ from napari_alibi_seg.core.judging import Training
 from napari_alibi_seg.core.segmentation import BLOCK
 from napari_alibi_seg.core.steps import returned
 from napari_alibi_seg.core.suggestions import grid_step
-from napari_alibi_seg.core.vote_calibration import (
-    TemperaturePrior,
-    calibrated,
-    expected_calibration_error,
-)
+from napari_alibi_seg.core.vote_calibration import TemperaturePrior, calibrated
 from napari_alibi_seg.core.voting import votes
-from scores import class_iou
+from scores import class_iou, expected_calibration_error
 
 if TYPE_CHECKING:
     from pathlib import Path

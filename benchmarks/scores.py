@@ -24,6 +24,7 @@ Record = TypeVar("Record")
 
 TOLERANCE = 3.0
 """How far, in pixels, a boundary may be off and still count as found."""
+_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -156,3 +157,19 @@ class Table(Generic[Key, Value]):
 
 def _parsed(record: type[Record], row: Mapping[str, str]) -> Record:
     return record(**{name: kind(row[name]) for name, kind in get_type_hints(record).items()})
+
+
+def expected_calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
+    """Return how far confidence is from the share that is right, 0 to 1, in 15 equal bins.
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        (N, K).
+    right : ndarray
+        (N,) whether the most probable class is the true one.
+    """
+    confidence = probabilities.max(axis=1)
+    place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(place, confidence, _BINS) - np.bincount(place, right, _BINS)
+    return float(np.abs(gaps).sum() / len(right))

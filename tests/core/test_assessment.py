@@ -14,7 +14,6 @@ from napari_alibi_seg.core.vote_calibration import (
     DEEP_PRIOR,
     HeldOut,
     calibrated,
-    expected_calibration_error,
     fit_temperature,
 )
 
@@ -156,16 +155,3 @@ def test_many_strokes_overrule_the_prior_and_few_do_not():
 
     assert many > 1.5
     assert few == pytest.approx(DEEP_PRIOR.typical, rel=0.2)
-
-
-def test_the_right_temperature_has_the_least_calibration_error():
-    random = np.random.default_rng(1)
-    votes = random.dirichlet([1, 1], 20_000).astype(np.float32)
-    right = random.uniform(size=20_000) < calibrated(votes, 0.5).max(axis=1)
-
-    errors = [
-        expected_calibration_error(calibrated(votes, temperature), right)
-        for temperature in (1.0, 0.5)
-    ]
-
-    assert errors[1] < 0.02 < errors[0]

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _LEAST_SHARE = 0.01
 _RANGE = (0.2, 5.0)
-_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -125,21 +124,3 @@ def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
 
     found = minimize_scalar(misfit, bounds=np.log(_RANGE), method="bounded")
     return float(np.exp(found.x))
-
-
-def expected_calibration_error(
-    probabilities: NDArray[np.float32], right: NDArray[np.bool_]
-) -> float:
-    """Return how far confidence is from the share that is right, 0 to 1, in 15 equal bins.
-
-    Parameters
-    ----------
-    probabilities : ndarray
-        (N, K).
-    right : ndarray
-        (N,) whether the most probable class is the true one.
-    """
-    confidence = probabilities.max(axis=1)
-    place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = np.bincount(place, confidence, _BINS) - np.bincount(place, right, _BINS)
-    return float(np.abs(gaps).sum() / len(right))
