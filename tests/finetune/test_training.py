@@ -72,6 +72,15 @@ def test_loss_of_no_number_leaves_the_weights(make_trainer) -> None:
     assert trainer.state.step == 0
 
 
+def test_no_crops_are_made_for_a_step_that_never_comes(make_trainer, monkeypatch) -> None:
+    trainer, made, make = make_trainer(CONFIG), [], Trainer.portions
+    monkeypatch.setattr(Trainer, "portions", lambda self, n: made.append(n) or make(self, n))
+    list(trainer.steps(Event()))
+    assert made == [0, 1, 2]
+    assert not list(trainer.steps(Event()))
+    assert made == [0, 1, 2]
+
+
 def test_matrices_learn_only_when_asked(make_trainer) -> None:
     for rate in (0.0, 0.1):
         trainer = make_trainer(replace(CONFIG, matrix_rate=rate))

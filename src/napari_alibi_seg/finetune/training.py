@@ -231,11 +231,12 @@ class Trainer:
 
     def _prefetched(self) -> Iterator[list[Portion]]:
         """Yield the crops of every step left; the next are made while one is used."""
+        steps = range(self.state.step, self.config.steps)
         with ThreadPoolExecutor(1) as executor:
-            coming = executor.submit(self.portions, self.state.step)
-            for step in range(self.state.step, self.config.steps):
-                portions = coming.result()
-                coming = executor.submit(self.portions, step + 1)
+            asked = (executor.submit(self.portions, step) for step in steps)
+            coming = next(asked, None)
+            while coming is not None:
+                portions, coming = coming.result(), next(asked, None)
                 yield portions
 
 
