@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ import torch
 import zarr
 from PIL import Image
 
+from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.results import stack_writer
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.crops import Crops, training_batches
 from napari_alibi_seg.finetune.data import read_corpus
@@ -75,6 +78,26 @@ def test_every_kind_is_read_and_the_rest_is_skipped_by_name(mixed: Path) -> None
     unread = {"truncated.png", "notes.txt", "narrow.png", "many.tif", "blank.tif"}
     assert set(corpus.skipped) == unread
     assert not any("--" in reason for reason in corpus.skipped.values())
+
+
+def test_hidden_files_and_earlier_results_in_folders_are_no_pictures(
+    images: Path, texture: Texture, tmp_path: Path
+) -> None:
+    below = tmp_path / "below"
+    shutil.copytree(images, below)
+    copies = below / ".checkpoints"
+    copies.mkdir()
+    for path in (copies / "a.png", below / "._0.png", below / "0_labels.tif"):
+        tifffile.imwrite(path, texture(9))
+    image = as_micrograph(texture(0))
+    with stack_writer(below / "mine.tif", image, np.uint8) as write:
+        write((), texture(9))
+
+    corpus = read_corpus([tmp_path], CONFIG)
+    assert len(corpus.training + corpus.validation) == len([*images.iterdir()])
+    assert not corpus.skipped
+    named = read_corpus([below / "mine.tif", below / "0_labels.tif"], CONFIG)
+    assert len(named.training + named.validation) == 2
 
 
 def test_planes_beyond_memory_are_read_anew_from_where_they_were(mixed: Path) -> None:

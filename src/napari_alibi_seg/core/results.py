@@ -130,18 +130,17 @@ def _class_numbers(name: str, data: NDArray[Any]) -> NDArray[Any]:
 
 
 def images_among(paths: Iterable[Path]) -> list[Path]:
-    """Return, in order, the images among files and folders, without earlier results.
+    """Return, in order, the images among files and folders, as their names end."""
+    images = (path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in images if not passed_over(path)]
 
-    Hidden files, such as macOS leaves, are none.
+
+def passed_over(path: Path) -> bool:
+    """Return whether a file in a folder of images is none of them, whatever it holds.
+
+    Earlier results are none, and no hidden files, such as macOS leaves.
     """
-    return [
-        path
-        for path in sorted(paths)
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and not path.name.endswith(LABELS)
-        and not is_result(path)
-    ]
+    return path.name.startswith(".") or path.name.endswith(LABELS) or is_result(path)
 
 
 def images_of(name: str) -> list[Path]:

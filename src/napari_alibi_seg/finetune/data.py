@@ -14,6 +14,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import read_pictures
 from napari_alibi_seg.core.planes import Plane, Window
+from napari_alibi_seg.core.results import passed_over
 from napari_alibi_seg.finetune.options import ConfigError
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ class Corpus:
 def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
     """Return every file below the given folders and files once, with its name below its source.
 
+    In folders, what is hidden and earlier results are passed over (`core.results.passed_over`).
+
     Raises
     ------
     ImageError
@@ -172,8 +175,8 @@ def read_corpus(
     Parameters
     ----------
     sources : sequence of Path
-        Files and folders; folders are searched with all below; an OME-Zarr
-        folder (``.zarr``) is one image.
+        Files and folders; folders are searched with all below that is neither hidden nor an earlier
+        result; an OME-Zarr folder (``.zarr``) is one image.
     config : FinetuneConfig
         For `held_out`, `sources` and `memory`.
     progress : callable
@@ -223,9 +226,9 @@ def _files(folder: Path) -> list[Path]:
     found = []
     for parent, folders, files in os.walk(folder, onerror=refuse):
         images = [name for name in folders if name.endswith(".zarr")]
-        folders[:] = [name for name in folders if name not in images]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in images]
         found += [Path(parent, name) for name in files + images]
-    return sorted(found)
+    return sorted(path for path in found if not passed_over(path))
 
 
 def _decoded(micrograph: Micrograph, index: tuple[int, ...], levels: Levels) -> NDArray[np.uint8]:
