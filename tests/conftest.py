@@ -1,5 +1,7 @@
+import csv
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,3 +19,20 @@ def pytest_configure(config):
     os.environ["NAPARI_CONFIG"] = str(folder / "settings.yaml")
     os.environ["NAPARI_ALIBI_SEG_DATA"] = str(folder / "data")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """Return a reader of the rows of a CSV file, each a dict of text."""
+
+    def read(path):
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def heed_signals():
+    """Return what undoes, in a new process, what a shell does to jobs in the background."""
+    return lambda: signal.signal(signal.SIGINT, signal.default_int_handler)

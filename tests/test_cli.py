@@ -694,11 +694,6 @@ def test_the_picture_shows_scribbles_on_the_left_and_classes_on_the_right():
     assert right[20, 40].tolist() == [0, 0, 250]
 
 
-def heed_signals():
-    """Undo what a shell does to jobs in the background, of which CI may be one."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def started(*arguments, **options):
     command = [sys.executable, "-m", "napari_alibi_seg", *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
@@ -717,7 +712,7 @@ def big(folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_being_stopped_leaves_nothing_half_written(folder, big, ending):
+def test_being_stopped_leaves_nothing_half_written(folder, big, ending, heed_signals):
     (folder / "out").mkdir()
     paths = ["--scribbles", folder / "scribbles.png", "--output", folder / "out/o.tif"]
     process = started("segment", big, *FAST, *paths, preexec_fn=heed_signals)
@@ -731,7 +726,7 @@ def test_being_stopped_leaves_nothing_half_written(folder, big, ending):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_a_batch_that_is_stopped_tells_what_is_done(folder, classifier, big):
+def test_a_batch_that_is_stopped_tells_what_is_done(folder, classifier, big, heed_signals):
     images, results = [folder / "image.png", big], folder / "results"
     process = started("apply", classifier, *images, "--output", results, preexec_fn=heed_signals)
     while process.poll() is None and not (results / "fractions.csv").exists():

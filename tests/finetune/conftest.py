@@ -69,6 +69,22 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def assert_refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Return a check that a program refuses a command in one sentence and leaves no run."""
+
+    def check(
+        main: Callable[[list[str]], int], command: list[str], run: Path, code: int, reason: str
+    ) -> None:
+        assert main([*command, "--output", str(run)]) == code
+        said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Error: ")]
+        assert len(said) == 1
+        assert reason in said[0]
+        assert not run.exists()
+
+    return check
+
+
+@pytest.fixture
 def arguments(teacher_name: str, images: Path) -> list[str]:
     """Return the command line of a short run, without --output and --steps."""
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import timm
@@ -15,15 +16,8 @@ from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.options import ConfigError
 
-
-def assert_refused(
-    command: list[str], run: Path, code: int, reason: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*command, "--output", str(run)]) == code
-    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Error: ")]
-    assert len(said) == 1
-    assert reason in said[0]
-    assert not run.exists()
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -41,33 +35,33 @@ def test_no_images(
     reason: str,
     tmp_path: Path,
     arguments: list[str],
-    capfd: pytest.CaptureFixture[str],
+    assert_refused: Callable[..., None],
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "notes.txt").write_text("no picture")
     paths = [str(tmp_path / source) for source in sources]
-    assert_refused([*paths, *arguments[1:]], tmp_path / "run", code, reason, capfd)
+    assert_refused(main, [*paths, *arguments[1:]], tmp_path / "run", code, reason)
 
 
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder"
 )
 def test_unreadable_folder(
-    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
     command = [str(closed), *arguments[1:]]
-    assert_refused(command, tmp_path / "run", 3, "cannot be read", capfd)
+    assert_refused(main, command, tmp_path / "run", 3, "cannot be read")
 
 
 def test_output_below_a_file(
-    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     (tmp_path / "file").touch()
     run = tmp_path / "file" / "run"
-    assert_refused(arguments, run, 7, "cannot be written to", capfd)
+    assert_refused(main, arguments, run, 7, "cannot be written to")
 
 
 @pytest.mark.parametrize(
@@ -82,19 +76,19 @@ def test_output_of_a_name_no_system_takes(
 
 @pytest.mark.parametrize("images_given", [True, False])
 def test_nothing_to_resume(
-    images_given: bool, tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    images_given: bool, tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     command = [*arguments, "--resume"] if images_given else ["--resume"]
-    assert_refused(command, tmp_path / "run", 7, "no run to resume", capfd)
+    assert_refused(main, command, tmp_path / "run", 7, "no run to resume")
 
 
 def test_teacher_of_another_architecture(
-    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     weights = tmp_path / "other.safetensors"
     save_file(timm.create_model("test_vit3", num_classes=0).state_dict(), weights)
     command = [*arguments, "--teacher", f"timm:test_vit:{weights}"]
-    assert_refused(command, tmp_path / "run", 5, "do not fit the architecture", capfd)
+    assert_refused(main, command, tmp_path / "run", 5, "do not fit the architecture")
 
 
 @pytest.mark.parametrize(
@@ -114,28 +108,28 @@ def test_start_that_does_not_fit(
     reason: str,
     tmp_path: Path,
     arguments: list[str],
-    capfd: pytest.CaptureFixture[str],
+    assert_refused: Callable[..., None],
 ) -> None:
     start = tmp_path / "start.safetensors"
     save_backbone(build_alibi(architecture, geometry), architecture, start)
     command = [*arguments, "--init", str(start)]
-    assert_refused(command, tmp_path / "run", 5, reason, capfd)
+    assert_refused(main, command, tmp_path / "run", 5, reason)
 
 
 def test_start_that_is_no_alibi_model(
-    teacher_name: str, tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    teacher_name: str, tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     command = [*arguments, "--init", teacher_name]
-    assert_refused(command, tmp_path / "run", 5, "is not an ALiBi model", capfd)
+    assert_refused(main, command, tmp_path / "run", 5, "is not an ALiBi model")
 
 
 def test_teacher_that_is_an_alibi_model(
-    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     weights = tmp_path / "alibi.safetensors"
     save_backbone(build_alibi("test_vit", Geometry()), "test_vit", weights)
     command = [*arguments, "--teacher", str(weights)]
-    assert_refused(command, tmp_path / "run", 5, "already is an ALiBi model", capfd)
+    assert_refused(main, command, tmp_path / "run", 5, "already is an ALiBi model")
 
 
 @pytest.mark.parametrize(
@@ -151,16 +145,16 @@ def test_options_that_cannot_be(
     reason: str,
     tmp_path: Path,
     arguments: list[str],
-    capfd: pytest.CaptureFixture[str],
+    assert_refused: Callable[..., None],
 ) -> None:
-    assert_refused([*arguments, *option], tmp_path / "run", 2, reason, capfd)
+    assert_refused(main, [*arguments, *option], tmp_path / "run", 2, reason)
 
 
 def test_crops_that_are_no_whole_patches(
-    tmp_path: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     command = [*arguments, "--crop-sizes", "32", "50"]
-    assert_refused(command, tmp_path / "run", 2, "multiples of the teacher's patches", capfd)
+    assert_refused(main, command, tmp_path / "run", 2, "multiples of the teacher's patches")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -32,7 +31,10 @@ from napari_alibi_seg.finetune.options import ConfigError
 from napari_alibi_seg.finetune.token_views import Teacher, TokenViews
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    Rows = Callable[[Path], list[dict[str, str]]]
 
 MODULE = [sys.executable, "-m", "napari_alibi_seg.finetune.filters"]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -51,26 +53,11 @@ def arguments(teacher_name: str, images: Path) -> list[str]:
     ]
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def assert_equal_weights(one: Path, other: Path) -> None:
     first, second = (load_file(run / "checkpoint.safetensors") for run in (one, other))
     assert first.keys() == second.keys()
     for name, value in first.items():
         torch.testing.assert_close(value, second[name], rtol=0, atol=0, msg=name)
-
-
-def assert_refused(
-    command: list[str], run: Path, code: int, reason: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*command, "--output", str(run)]) == code
-    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Error: ")]
-    assert len(said) == 1
-    assert reason in said[0]
-    assert not run.exists()
 
 
 @pytest.fixture
@@ -80,7 +67,9 @@ def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
     return run
 
 
-def test_a_run_leaves_filters_that_load_and_agree_with_their_card(uninterrupted: Path) -> None:
+def test_a_run_leaves_filters_that_load_and_agree_with_their_card(
+    uninterrupted: Path, rows: Rows
+) -> None:
     path = uninterrupted / WEIGHTS
     stored = load_file(path)
     assert {value.dtype for value in stored.values()} == {torch.float16}
@@ -105,6 +94,7 @@ def test_an_interrupted_run_resumes_to_the_weights_of_an_uninterrupted_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    rows: Rows,
 ) -> None:
     run = tmp_path / "interrupted"
     step = FilterTrainer._step
@@ -245,10 +235,10 @@ def test_no_images(
     reason: str,
     arguments: list[str],
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    assert_refused: Callable[..., None],
 ) -> None:
     paths = [str(tmp_path / name) for name in given]
-    assert_refused([*paths, *arguments[1:]], tmp_path / "run", code, reason, capfd)
+    assert_refused(main, [*paths, *arguments[1:]], tmp_path / "run", code, reason)
 
 
 @pytest.mark.parametrize(
@@ -268,9 +258,9 @@ def test_options_that_cannot_be(
     reason: str,
     arguments: list[str],
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    assert_refused: Callable[..., None],
 ) -> None:
-    assert_refused([*arguments, *options], tmp_path / "run", code, reason, capfd)
+    assert_refused(main, [*arguments, *options], tmp_path / "run", code, reason)
 
 
 def test_another_option_is_no_way_to_resume(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -31,6 +31,11 @@ from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.logs import run_log
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Rows = Callable[[Path], list[dict[str, str]]]
+
 MODULE = [sys.executable, "-m", "napari_alibi_seg.finetune"]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -47,11 +52,6 @@ def assert_equal_weights(one: Path, other: Path, tolerance: float = 0.0) -> None
         torch.testing.assert_close(value, second[name], rtol=0, atol=tolerance, msg=name)
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture
 def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
     run = tmp_path / "uninterrupted"
@@ -60,7 +60,7 @@ def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
 
 
 def test_run_leaves_a_loadable_student_that_agrees_with_its_card(
-    uninterrupted: Path, arguments: list[str]
+    uninterrupted: Path, arguments: list[str], rows: Rows
 ) -> None:
     student, identity = load_backbone(str(uninterrupted / "student.safetensors"))
     card = json.loads((uninterrupted / "card.json").read_text())
@@ -81,7 +81,7 @@ def test_run_leaves_a_loadable_student_that_agrees_with_its_card(
     assert "not told; see --sources" in text
 
 
-def test_tensorboard_shows_what_the_tables_hold(uninterrupted: Path) -> None:
+def test_tensorboard_shows_what_the_tables_hold(uninterrupted: Path, rows: Rows) -> None:
     board = EventAccumulator(str(uninterrupted / "tensorboard")).Reload()
     shown = [(event.step, event.value) for event in board.Scalars("steps/loss")]
     losses = [(int(row["step"]), float(row["loss"])) for row in rows(uninterrupted / "steps.csv")]
@@ -137,7 +137,7 @@ def test_saved_config_repeats_the_run(uninterrupted: Path, tmp_path: Path) -> No
 
 
 def test_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
-    uninterrupted: Path, arguments: list[str], tmp_path: Path
+    uninterrupted: Path, arguments: list[str], tmp_path: Path, rows: Rows
 ) -> None:
     run = tmp_path / "killed"
     command = [*MODULE, *arguments, "--steps", "8", "--checkpoint-minutes", "0"]
@@ -207,7 +207,9 @@ def test_accumulated_batches_see_as_many_crops_more(arguments: list[str], tmp_pa
     assert crops["3"] == 3 * crops["1"]
 
 
-def test_student_comes_nearer_to_its_target(arguments: list[str], tmp_path: Path) -> None:
+def test_student_comes_nearer_to_its_target(
+    arguments: list[str], tmp_path: Path, rows: Rows
+) -> None:
     run = tmp_path / "run"
     command = [*arguments, "--steps", "60", "--ema", "0.9", "--validate-every", "30"]
     command += ["--matrix-rate", "1"]
@@ -221,7 +223,7 @@ def test_student_comes_nearer_to_its_target(arguments: list[str], tmp_path: Path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_stops_after_a_step_and_keeps_it(
-    number: signal.Signals, arguments: list[str], tmp_path: Path
+    number: signal.Signals, arguments: list[str], tmp_path: Path, rows: Rows
 ) -> None:
     run = tmp_path / "stopped"
     command = [*MODULE, *arguments, "--steps", "100000", "--output", str(run)]
@@ -287,7 +289,7 @@ def test_figures_of_an_earlier_validation_stay_in_the_card(
 
 
 def test_rows_wait_while_another_program_holds_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rows: Rows
 ) -> None:
     with run_log(tmp_path, 0) as log:
         log.add("steps", 1, {"loss": 0.5})
@@ -305,7 +307,7 @@ def test_rows_wait_while_another_program_holds_the_file(
 
 
 @pytest.mark.parametrize("left", ["", "st", "step,lo"])
-def test_figures_begun_on_a_full_disk_are_begun_anew(tmp_path: Path, left: str) -> None:
+def test_figures_begun_on_a_full_disk_are_begun_anew(tmp_path: Path, left: str, rows: Rows) -> None:
     (tmp_path / "steps.csv").write_text(left)
     with run_log(tmp_path, 0) as log:
         assert log.last("steps") == {}

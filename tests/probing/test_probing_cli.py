@@ -1,4 +1,3 @@
-import csv
 import json
 import re
 import signal
@@ -51,11 +50,6 @@ def summary(run):
     return json.loads((run[1] / "summary.json").read_text())
 
 
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_broken_image_and_an_unknown_model_are_named_and_the_others_probed(run, summary):
     code, _ = run
     assert code == 1
@@ -84,7 +78,7 @@ def test_single_channels_of_the_stock_model_alone_tell_position_and_none_of_alib
     assert summary["models"][ALIBI]["best_channel_r2"] < 0.1
 
 
-def test_tables_are_tidy_and_complete(run):
+def test_tables_are_tidy_and_complete(run, rows):
     _, output = run
     assert len(rows(output / "authors_probe.csv")) == 2 * 2 * 6 * 5
     assert len(rows(output / "leave_one_image_out.csv")) == 2 * 2 * 3 * 4
@@ -99,7 +93,7 @@ def test_tables_are_tidy_and_complete(run):
     }
 
 
-def test_the_summary_is_what_the_tables_say(run, summary):
+def test_the_summary_is_what_the_tables_say(run, summary, rows):
     of_model = [
         float(row["r2"])
         for row in rows(run[1] / "leave_one_image_out.csv")
@@ -127,7 +121,7 @@ def test_the_report_needs_nothing_but_itself(run):
     assert "strong" in page
 
 
-def test_one_image_says_what_it_cannot_tell(tmp_path):
+def test_one_image_says_what_it_cannot_tell(tmp_path, rows):
     output = tmp_path / "out"
     image = str(crop(0, tmp_path))
     quick = ["--stability-images", "0"]
@@ -173,16 +167,11 @@ def test_a_folder_in_use_is_refused_and_kept(tmp_path, capsys):
     assert [path.read_text() for path in output.iterdir()] == ["precious"]
 
 
-def heed_ctrl_c():
-    """Undo what a shell does to jobs in the background, of which CI may be one."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def test_control_c_leaves_no_trace_and_no_traceback(tmp_path):
+def test_control_c_leaves_no_trace_and_no_traceback(tmp_path, heed_signals):
     image, output = crop(0, tmp_path), tmp_path / "out"
     command = [sys.executable, "-m", "napari_alibi_seg.probing", str(image), "--model", ALIBI]
     command += ["--output", str(output)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed_signals) as process:
         while not list(tmp_path.glob(".*")) and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
