@@ -330,7 +330,6 @@ def _other_zip(path):
         _unfit,
         _change_header(classes=lambda classes: classes[::-1]),
         _change_header(classes=lambda classes: classes[:1]),
-        _change_header(channels=lambda channels: {**channels, "upsampler": "magic"}),
         _change_header(channels=lambda channels: {**channels, "sigmas": [1.0]}),
         _change_header(channels=lambda channels: {**channels, "sigmas": [1e9, 1.0]}),
         _change_header(features=lambda features: None),
@@ -347,6 +346,17 @@ def test_a_damaged_file_is_called_so(classifier, tmp_path, spoil):
         load_classifier(path)
 
 
+def test_a_former_file_names_the_one_upsampler_there_is(classifier, tmp_path):
+    path = tmp_path / "c.skops"
+    save_classifier(classifier, path)
+    _change_header(channels=lambda channels: {**channels, "upsampler": "bilinear"})(path)
+    assert load_classifier(path).channels == classifier.channels
+
+    _change_header(channels=lambda channels: {**channels, "upsampler": "magic"})(path)
+    with pytest.raises(ClassifierError, match="the upsampler is 'magic', and there is only"):
+        load_classifier(path)
+
+
 def test_a_path_may_be_a_plain_string(classifier, tmp_path):
     path = str(tmp_path / "c.skops")
     save_classifier(classifier, path)
@@ -356,7 +366,6 @@ def test_a_path_may_be_a_plain_string(classifier, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"upsampler": "magic"}, "'magic'; choose one of bilinear"),
         ({"sigmas": (0.7, 0)}, "sigmas above 0"),
         ({"sigmas_3d": (1e9,)}, "up to 1000 pixels"),
         ({"sigmas": (float("nan"),)}, "sigmas above 0"),

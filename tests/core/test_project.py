@@ -91,13 +91,15 @@ def test_3d_filters_and_the_spacing_seen_come_with_the_project_and_older_ones_ha
     assert open_image(load_project(path), path).spacing is None
 
 
-def test_a_project_with_the_former_surroundings_has_those_of_today(folder, project_on, scribbles):
+def test_a_project_with_the_former_surroundings_and_upsampler_has_those_of_today(
+    folder, project_on, scribbles
+):
     path = folder / "projects/p.alibi"
     save_project(project_on(scribbles), path)
 
     def former(content):
         header = json.loads(content)
-        header["config"]["channels"]["contrast"] = 3.0
+        header["config"]["channels"].update(contrast=3.0, upsampler="bilinear")
         return json.dumps(header)
 
     replaced(path, "project.json", former)
@@ -260,6 +262,7 @@ def replaced(path, name, change):
         lambda header: header["config"].update(trees=0),
         lambda header: header["config"].update(scale=5),
         lambda header: header["config"]["channels"].update(sigmas=[1e9]),
+        lambda header: header["config"]["channels"].update(upsampler="magic"),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(folder, project_on, scribbles, change):

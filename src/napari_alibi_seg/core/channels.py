@@ -42,8 +42,6 @@ class ChannelConfig:
     contrast : float
         Sigma, in tokens, of the Gaussian mean of the surroundings that is subtracted from the deep
         features, so that few strokes teach phases and not regions; 0 keeps them as they are.
-    upsampler : str
-        Always "bilinear".
     sigmas : tuple of float
         Standard deviations of the classical filters, in pixels; empty for no classical channels.
     sigmas_3d : tuple of float
@@ -56,21 +54,16 @@ class ChannelConfig:
 
     components: int = COMPONENTS
     contrast: float = 12.0
-    upsampler: str = "bilinear"
     sigmas: tuple[float, ...] = SIGMAS
     sigmas_3d: tuple[float, ...] = ()
     learned: int = LEARNED_FILTERS
 
     def __post_init__(self) -> None:
-        """Refuse an upsampler that is not there, and sizes and numbers that cannot be."""
+        """Refuse sizes and numbers that cannot be."""
         if self.components not in COMPONENT_COUNTS:
             raise AlibiSegError(
                 f"{self.components!r} components cannot be kept; give a whole number from "
                 f"{COMPONENT_COUNTS[0]} to {COMPONENT_COUNTS[-1]}."
-            )
-        if self.upsampler != "bilinear":
-            raise AlibiSegError(
-                f"There is no upsampler {self.upsampler!r}; choose one of bilinear."
             )
         if self.learned not in (0, LEARNED_FILTERS):
             raise AlibiSegError(

@@ -20,7 +20,7 @@ from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
 from napari_alibi_seg.core.geometry import Geometry
-from napari_alibi_seg.core.stored import DAMAGE, with_tuples
+from napari_alibi_seg.core.stored import DAMAGE, channel_fields, with_tuples
 from napari_alibi_seg.core.voting import LEAF
 from napari_alibi_seg.core.writing import replacing, versions
 
@@ -91,7 +91,7 @@ def _from_state(state: Any) -> PixelClassifier:
     classifier = PixelClassifier(
         forest=forest,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
-        channels=ChannelConfig(**{"learned": 0, **header["channels"]}),
+        channels=ChannelConfig(**channel_fields(header["channels"])),
         projection=None if projection is None else Projection(*projection),
         features=None if header["features"] is None else _identity(header["features"]),
         colours=header["colours"],

@@ -19,7 +19,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.pixel_size import calibrate
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
-from napari_alibi_seg.core.stored import DAMAGE, with_tuples
+from napari_alibi_seg.core.stored import DAMAGE, channel_fields, with_tuples
 from napari_alibi_seg.core.writing import replacing, versions
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
 
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
     config = {"smoothing": 0, **header["config"]}
-    config["channels"] = {"learned": 0, **config["channels"]}
+    config["channels"] = channel_fields(config["channels"])
     if config["channels"]["contrast"] == _FORMER_CONTRAST:
         config["channels"]["contrast"] = ChannelConfig.contrast
     return Project(
