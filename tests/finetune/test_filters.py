@@ -88,6 +88,19 @@ def test_a_run_leaves_filters_that_load_and_agree_with_their_card(
     )
 
 
+def test_a_run_goes_on_from_the_filters_of_another(
+    uninterrupted: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    earlier, run = uninterrupted / WEIGHTS, tmp_path / "next"
+    hardly = ["--steps", "1", "--learning-rate", "1e-9", "--seed", "1"]
+    assert main([*arguments, *hardly, "--init", str(earlier), "--output", str(run)]) == 0
+    before, after = load_file(earlier), load_file(run / WEIGHTS)
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=2e-3, atol=1e-6, msg=name)
+    card = json.loads((run / "card.json").read_text(encoding="utf-8"))
+    assert card["config"]["init"] == WEIGHTS
+
+
 def test_an_interrupted_run_resumes_to_the_weights_of_an_uninterrupted_one(
     uninterrupted: Path,
     arguments: list[str],
@@ -181,7 +194,7 @@ def test_filters_learn_to_foretell_tokens_and_to_tell_phases(trained) -> None:
     trainer, validation = trained
     before = validation.score(FilterState.start(trainer.config, 1, CPU).mean)
     after = validation.score(trainer.state.mean)
-    assert before.token_r2 < 0.1
+    assert before.token_r2 < 0.3
     assert after.token_r2 > 0.5
     assert after.cross_entropy < before.cross_entropy
 

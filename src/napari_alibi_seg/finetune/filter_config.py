@@ -24,6 +24,7 @@ class FilterConfig(Options):
     model: Annotated[str, Option("model whose tokens are to be foretold, by name or path")] = (
         DEFAULT_MODEL
     )
+    init: Annotated[str, Option("filters of an earlier run to start from")] = ""
     pictures: Annotated[
         int, Option("views cut from the images, whose tokens are computed once", "views")
     ] = 2500
@@ -135,6 +136,7 @@ class FilterConfig(Options):
             self,
             images=tuple(map(os.path.abspath, self.images)),
             model=absolute_model(self.model),
+            init=self.init and os.path.abspath(self.init),
             sources=self.sources and os.path.abspath(self.sources),
         )
 
@@ -144,5 +146,6 @@ class FilterConfig(Options):
             self,
             images=tuple(os.path.basename(os.path.normpath(path)) for path in self.images),
             model=model_without_folder(self.model),
+            init=os.path.basename(self.init),
             sources=os.path.basename(self.sources),
         )

@@ -106,6 +106,8 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> FilterOut
         state = FilterState.start(config, training.tokens.shape[-1], device)
         if (output / CHECKPOINT).exists():
             state.load(output / CHECKPOINT, made_from)
+        elif config.init:
+            state.begin_from(Path(config.init))
         trainer = FilterTrainer(config, training, state)
         validation = FilterValidation(held_out, config)
         return FilterSession(output, trainer, validation, corpus, identity, made_from).run()

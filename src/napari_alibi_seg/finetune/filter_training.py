@@ -34,11 +34,15 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.token_views import TokenViews
 
 _LEARNER, _MEAN = "learner.", "mean."
+_MIXTURES = 32
 _BETAS = (0.9, 0.98)
 
 
 class Learner(nn.Module):
     """The filters, and what their channels are judged by while they learn.
+
+    What is judged are mixtures of the channels, so that how much each of them counts can be learnt
+    apart from what it shows.
 
     Parameters
     ----------
@@ -51,7 +55,8 @@ class Learner(nn.Module):
     def __init__(self, targets: int, precision: torch.dtype) -> None:
         super().__init__()
         self.filters = FilterNetwork()
-        self.head = nn.Conv2d(LEARNED_CHANNELS, targets, 1)
+        self.mix = nn.Conv2d(LEARNED_CHANNELS, _MIXTURES, 1)
+        self.head = nn.Conv2d(_MIXTURES, targets, 1)
         self.log_penalty = nn.Parameter(torch.tensor(-3.0))
         self.log_sharpness = nn.Parameter(torch.tensor(1.6))
         self._precision = precision
@@ -67,20 +72,20 @@ class Learner(nn.Module):
             (B, h, w, K), the truth.
         """
         stands_for = images.shape[-1] // tokens.shape[-2]  # px
-        foretold: Tensor = self.head(avg_pool2d(self._channels(images), stands_for))
+        foretold: Tensor = self.head(avg_pool2d(self._mixtures(images), stands_for))
         return foretold.permute(0, 2, 3, 1) - tokens  # (B, K, h, w) -> (B, h, w, K)
 
     def told(self, shown: Episodes) -> EpisodeScores:
         """Return how well the channels tell the pixels of episodes."""
-        features = self._channels(shown.images.float() / 255)
+        features = self._mixtures(shown.images.float() / 255)
         return score(features, shown, self.log_penalty.exp(), self.log_sharpness.exp())
 
-    def _channels(self, images: Tensor) -> Tensor:
+    def _mixtures(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
         half = self._precision is torch.bfloat16
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-            channels: Tensor = self.filters(images)
-        return channels.float()
+            mixtures: Tensor = self.mix(self.filters(images))
+        return mixtures.float()
 
 
 @dataclass
@@ -109,13 +114,24 @@ class FilterState:
         learner = Learner(targets, number_format(config.precision, device)).to(device)
         learner = learner.to(memory_format=torch.channels_last)
         judges = [learner.log_penalty, learner.log_sharpness]
-        weights = [*learner.filters.parameters(), *learner.head.parameters()]
+        weights = [part for part in learner.parameters() if part.ndim]
         groups = [
             {"params": weights, "weight_decay": config.weight_decay},
             {"params": judges, "weight_decay": 0.0},
         ]
         optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS, fused=True)
         return cls(learner, deepcopy(learner).eval().requires_grad_(False), optimiser)
+
+    def begin_from(self, path: Path) -> None:
+        """Begin with the filters of an earlier run.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing, damaged or of something else.
+        """
+        for learner in (self.learner, self.mean):
+            load_strictly(learner.filters, read_tensors(path)[0], path)
 
     def save(self, path: Path, made_from: str) -> None:
         """Write everything needed to go on, as safetensors."""
