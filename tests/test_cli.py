@@ -23,7 +23,8 @@ from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter, read_
 from napari_alibi_seg.cli import main
 from napari_alibi_seg.cli.overlay import overlay_picture
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SIGMAS_3D
-from napari_alibi_seg.core.classifier import ClassInfo, Segmentation
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.fractions import class_fractions

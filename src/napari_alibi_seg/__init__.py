@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.channels import ChannelConfig as ChannelConfig
-    from napari_alibi_seg.core.classifier import ClassInfo as ClassInfo
+    from napari_alibi_seg.core.classes import ClassInfo as ClassInfo
     from napari_alibi_seg.core.classifier import PixelClassifier as PixelClassifier
     from napari_alibi_seg.core.classifier import Segmentation as Segmentation
     from napari_alibi_seg.core.classifier_files import load_classifier as load_classifier
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AlibiSegError": "errors",
     "ChannelConfig": "channels",
-    "ClassInfo": "classifier",
+    "ClassInfo": "classes",
     "FeatureExtractor": "features",
     "Micrograph": "images",
     "PixelClassifier": "classifier",

@@ -12,8 +12,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection, local_contrast
 from napari_alibi_seg.core.choices import Forest
+from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import (
-    ClassInfo,
     PixelClassifier,
     PixelSamples,
     Segmentation,

@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 from napari_alibi_seg.core.assessment import Assessment, Estimate
-from napari_alibi_seg.core.classifier import ClassInfo
+from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.fractions import (
     COLUMNS,

@@ -10,7 +10,8 @@ from sklearn.ensemble import RandomForestClassifier
 from napari_alibi_seg.core.blockwise import Budget
 from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, Forest
-from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, gather_samples
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import (
     AlibiSegError,

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_alibi_seg.cli.options import Commands
-    from napari_alibi_seg.core.classifier import ClassInfo
 
 
 def add_to(commands: Commands) -> None:
@@ -30,6 +29,7 @@ def demo(options: argparse.Namespace) -> int:
     """Segment the bundled micrograph from the scribbles a person drew on it."""
     from napari_alibi_seg.cli.overlay import overlay_picture
     from napari_alibi_seg.core.batch import write_segmentation
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.images import planes_of, read_image
     from napari_alibi_seg.core.results import read_scribbles
     from napari_alibi_seg.core.segmentation import Segmenter
@@ -42,7 +42,9 @@ def demo(options: argparse.Namespace) -> int:
         scribbles = read_scribbles(samples / "superalloy_scribbles.png", image)
     with Bars() as bars:
         segmenter = Segmenter(device=options.device, progress=bars)
-        classifier = segmenter.fit(image, scribbles, _classes())
+        names = ("matrix", "large gamma prime", "small gamma prime")
+        classes = [ClassInfo.default(value, name) for value, name in enumerate(names, start=1)]
+        classifier = segmenter.fit(image, scribbles, classes)
         [(index, result)] = segmenter.apply(classifier, image)
     name, planes = "superalloy.png", [(index, result)]
     measured = write_segmentation(labels, image, result.labels.dtype, name, planes)
@@ -56,13 +58,3 @@ def demo(options: argparse.Namespace) -> int:
 
         show(image.data, scribbles, result)
     return 0
-
-
-def _classes() -> list[ClassInfo]:
-    from napari_alibi_seg.core.classifier import ClassInfo
-
-    return [
-        ClassInfo(1, "matrix", (230, 159, 0)),
-        ClassInfo(2, "large gamma prime", (0, 114, 178)),
-        ClassInfo(3, "small gamma prime", (204, 60, 110)),
-    ]

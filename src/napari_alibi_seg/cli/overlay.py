@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import ClassInfo, Segmentation
+    from napari_alibi_seg.core.classes import ClassInfo
+    from napari_alibi_seg.core.classifier import Segmentation
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.planes import Plane
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import colorsys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.smoothing import reach, smoothed
 from napari_alibi_seg.core.strokes import painted_pixels, require_classes
@@ -24,40 +24,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.vote_calibration import TemperaturePrior
-
-
-@dataclass(frozen=True)
-class ClassInfo:
-    """A class as the user knows it.
-
-    Attributes
-    ----------
-    value : int
-        The value painted, and returned; at least 1.
-    name : str
-        The user's name for it.
-    colour : tuple of int
-        Red, green, blue in 0 to 255.
-    """
-
-    value: int
-    name: str
-    colour: tuple[int, int, int]
-
-    @classmethod
-    def default(cls, value: int) -> ClassInfo:
-        """Return a class with a plain name and a colour far from its neighbours'."""
-        hue = (value * 0.618034 + 0.45) % 1  # golden ratio: successive hues never come close
-        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 0.95))
-        return cls(value, f"class {value}", (red, green, blue))
-
-    @classmethod
-    def of(
-        cls, values: NDArray[np.integer[Any]], given: Sequence[ClassInfo]
-    ) -> tuple[ClassInfo, ...]:
-        """Return the classes of some values: as given, and plain ones where none is."""
-        known = {info.value: info for info in given}
-        return tuple(known.get(int(value), cls.default(int(value))) for value in values)
 
 
 class Channels(Protocol):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.classifier import ClassInfo
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.pixel_size import PixelSize
 

@@ -20,8 +20,8 @@ from napari_alibi_seg.core.advice import Result, advising
 from napari_alibi_seg.core.blockwise import blocks, in_order
 from napari_alibi_seg.core.channels import Projection
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import (
-    ClassInfo,
     PixelClassifier,
     Segmentation,
     gather_samples,

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier, Segmentation
+    from napari_alibi_seg.core.classes import ClassInfo
+    from napari_alibi_seg.core.classifier import PixelClassifier, Segmentation
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.planes import Window

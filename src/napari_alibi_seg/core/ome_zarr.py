@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from napari_alibi_seg.core.classifier import ClassInfo
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.images import Micrograph
 
 _VERSION = "0.5"

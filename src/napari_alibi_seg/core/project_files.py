@@ -116,7 +116,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
 
 def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
     from napari_alibi_seg.core.channels import ChannelConfig
-    from napari_alibi_seg.core.classifier import ClassInfo
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.config import SegmentationConfig
 
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")

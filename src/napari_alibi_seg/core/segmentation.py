@@ -11,8 +11,8 @@ from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import (
-    ClassInfo,
     PixelClassifier,
     Segmentation,
     gather_samples,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.classes import ClassInfo
+    from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.fractions import ClassFraction
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_records import Index

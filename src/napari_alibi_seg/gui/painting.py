@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.project import Strokes
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.source import ImageSource
@@ -145,7 +146,7 @@ def scribbles_options(
     }
 
 
-def colormap(classes: Iterable[PaintClass]) -> CyclicLabelColormap:
+def colormap(classes: Iterable[ClassInfo]) -> CyclicLabelColormap:
     """Return the colours of classes; what is no class is grey.
 
     Every value has one: napari's `DirectLabelColormap` compiles for a second on its first use.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
 
-    from napari_alibi_seg.gui.records import Colour
+    from napari_alibi_seg.core.classes import Colour
 
 GAP = 6
 LABEL_WIDTH = 56

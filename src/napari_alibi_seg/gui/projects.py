@@ -102,7 +102,9 @@ def recipe_of(project: Project) -> Recipe:
             "The project has settings that the window cannot show; segment it with "
             "napari-alibi-seg apply, or from Python."
         )
-    classes = tuple(PaintClass.of(info, info.value in project.ignored) for info in project.classes)
+    classes = tuple(
+        PaintClass.from_core(info, info.value in project.ignored) for info in project.classes
+    )
     axes = "TZYX"[-len(project.strokes.shape) :]
     return Recipe(classes, settings, axes, file=project.image)
 

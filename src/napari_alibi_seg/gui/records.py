@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import colorsys
-import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.choices import (
     CLASSICAL,
@@ -18,88 +16,42 @@ from napari_alibi_seg.core.choices import (
     TREES,
     Forest,
 )
+from napari_alibi_seg.core.classes import ClassInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import ClassInfo, PixelClassifier
+    from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_records import Index, LiveRequest, Painted
     from napari_alibi_seg.core.planes import Window
     from napari_alibi_seg.core.project import ImageFile, Project
 
-Colour: TypeAlias = tuple[int, int, int]
-
-# Okabe and Ito's colours, which people with any colour vision tell apart on grey.
-_PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (0, 114, 178),
-    (0, 158, 115),
-    (204, 121, 167),
-    (86, 180, 233),
-    (213, 94, 0),
-    (240, 228, 66),
-)
-_ALIKE = 60  # the nearest two of these are 67 apart
-
 
 @dataclass(frozen=True)
-class PaintClass:
+class PaintClass(ClassInfo):
     """A class as the person paints it.
 
     Attributes
     ----------
-    value : int
-        The value painted, 1 to 255.
-    name : str
-        The person's name for it.
-    colour : tuple of int
-        Red, green, blue in 0 to 255.
     ignored : bool
         Whether its pixels count nowhere (databar, cracks, holder).
     """
 
-    value: int
-    name: str
-    colour: Colour
     ignored: bool = False
 
     @classmethod
-    def default(cls, value: int) -> PaintClass:
-        """Return a class with a plain name and a colour of its own."""
-        if value <= len(_PALETTE):
-            return cls(value, f"class {value}", _PALETTE[value - 1])
-        hue = value * 0.618034 % 1  # golden ratio: successive hues never come close
-        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 0.9))
-        return cls(value, f"class {value}", (red, green, blue))
-
-    @classmethod
-    def beside(cls, value: int, others: Iterable[PaintClass]) -> PaintClass:
-        """Return a plain class in a colour that is told from those of others."""
-        plain, taken = cls.default(value), [other.colour for other in others]
-        tried = (plain.colour, *_PALETTE, *(cls.default(n).colour for n in range(8, 40)))
-        free = (colour for colour in tried if all(_differ(colour, other) for other in taken))
-        return replace(plain, colour=next(free, plain.colour))
-
-    @classmethod
-    def of(cls, info: ClassInfo, ignored: bool = False) -> PaintClass:
+    def from_core(cls, info: ClassInfo, ignored: bool = False) -> PaintClass:
         """Return a class of the core as it is painted."""
         return cls(info.value, info.name, info.colour, ignored)
 
     def info(self) -> ClassInfo:
         """Return the class as the core knows it."""
-        from napari_alibi_seg.core.classifier import ClassInfo
-
         return ClassInfo(self.value, self.name, self.colour)
-
-
-def _differ(one: Colour, other: Colour) -> bool:
-    return math.dist(one, other) > _ALIKE
 
 
 class Shown(Enum):

@@ -130,7 +130,7 @@ class Restorer:
             learned=bool(classifier.channels.learned) or features is None,
             smoothing=classifier.smoothing,
         )
-        panels.classes.show_classes(list(map(PaintClass.of, classifier.classes)))
+        panels.classes.show_classes(list(map(PaintClass.from_core, classifier.classes)))
         panels.show_settings(settings)
         self._controller.apply(classifier)
         self._controller.change_classes()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import napari
 
 from napari_alibi_seg.gui.painting import colormap
-from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +27,7 @@ def show(image: Array, scribbles: NDArray[Any], segmentation: Segmentation) -> N
     segmentation : Segmentation
         Of the same image.
     """
-    colours = colormap(map(PaintClass.of, segmentation.classes))
+    colours = colormap(segmentation.classes)
     viewer = napari.Viewer(title="napari-alibi-seg")
     viewer.add_image(image, name="micrograph")
     viewer.add_labels(segmentation.labels, name="segmentation", opacity=0.4, colormap=colours)

@@ -186,6 +186,5 @@ def classes_of(layer: Labels) -> tuple[PaintClass, ...]:
         recipe: Recipe = layer.metadata[RECIPE]
         return recipe.classes
     names = layer.metadata.get("classes", ())
-    plain = [PaintClass.default(value) for value in range(1, max(len(names), 2) + 1)]
-    named = [replace(known, name=name) for known, name in zip(plain, names, strict=False)]
-    return (*named, *plain[len(named) :])
+    last = max(len(names), 2)
+    return tuple(PaintClass.default(n, *names[n - 1 : n]) for n in range(1, last + 1))

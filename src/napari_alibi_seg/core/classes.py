@@ -1,0 +1,77 @@
+"""Classes as a person knows them, and their colours; importing this imports nothing heavy."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+Colour: TypeAlias = tuple[int, int, int]
+"""Red, green, blue in 0 to 255."""
+
+# Okabe and Ito's colours, which people with any colour vision tell apart on grey.
+_PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (0, 114, 178),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (213, 94, 0),
+    (240, 228, 66),
+)
+_ALIKE = 60  # the nearest two of these are 67 apart
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A class as the user knows it.
+
+    Attributes
+    ----------
+    value : int
+        The value painted, and returned; at least 1.
+    name : str
+        The user's name for it.
+    colour : tuple of int
+        Red, green, blue in 0 to 255.
+    """
+
+    value: int
+    name: str
+    colour: Colour
+
+    @classmethod
+    def default(cls, value: int, name: str = "") -> Self:
+        """Return a class with a colour of its own, and a plain name if none is given."""
+        return cls(value, name or f"class {value}", _colour(value))
+
+    @classmethod
+    def beside(cls, value: int, others: Iterable[ClassInfo]) -> Self:
+        """Return a plain class in a colour that is told from those of others."""
+        plain = cls.default(value)
+        taken, tried = [other.colour for other in others], map(_colour, (value, *range(1, 40)))
+        free = (one for one in tried if all(math.dist(one, other) > _ALIKE for other in taken))
+        return replace(plain, colour=next(free, plain.colour))
+
+    @classmethod
+    def of(
+        cls, values: NDArray[np.integer[Any]], given: Sequence[ClassInfo]
+    ) -> tuple[ClassInfo, ...]:
+        """Return the classes of some values: as given, and plain ones where none is."""
+        known = {info.value: info for info in given}
+        return tuple(known.get(int(value), cls.default(int(value))) for value in values)
+
+
+def _colour(value: int) -> Colour:
+    if value <= len(_PALETTE):
+        return _PALETTE[value - 1]
+    hue = value * 0.618034 % 1  # golden ratio: successive hues never come close
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 0.9))
+    return red, green, blue
