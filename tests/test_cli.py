@@ -798,6 +798,12 @@ def test_the_command_line_is_known_before_anything_heavy_is_imported():
     assert not imported_by(light) & {*QT, "numpy", "torch", "tifffile", "tqdm", "zarr"}
 
 
+def test_settings_and_classes_import_nothing_heavy():
+    light = "from napari_alibi_seg import ChannelConfig, ClassInfo, SegmentationConfig"
+    heavy = {"torch", "sklearn", "scipy", "skimage", "numba", "tifffile"}
+    assert not imported_by(light) & {*QT, *heavy}
+
+
 def test_the_core_and_the_command_line_import_no_qt():
     core = "import napari_alibi_seg.cli, napari_alibi_seg.core.segmentation"
     assert not imported_by(core) & QT

@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_alibi_seg.core.channels import ChannelConfig as ChannelConfig
     from napari_alibi_seg.core.classes import ClassInfo as ClassInfo
     from napari_alibi_seg.core.classifier import PixelClassifier as PixelClassifier
     from napari_alibi_seg.core.classifier import Segmentation as Segmentation
     from napari_alibi_seg.core.classifier_files import load_classifier as load_classifier
     from napari_alibi_seg.core.classifier_files import save_classifier as save_classifier
+    from napari_alibi_seg.core.config import ChannelConfig as ChannelConfig
     from napari_alibi_seg.core.config import SegmentationConfig as SegmentationConfig
     from napari_alibi_seg.core.debiasing import load_model as load_model
     from napari_alibi_seg.core.errors import AlibiSegError as AlibiSegError
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AlibiSegError": "errors",
-    "ChannelConfig": "channels",
+    "ChannelConfig": "config",
     "ClassInfo": "classes",
     "FeatureExtractor": "features",
     "Micrograph": "images",

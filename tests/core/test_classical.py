@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from napari_alibi_seg.core.choices import SIGMAS
 from napari_alibi_seg.core.classical import (
-    SIGMAS,
     classical_channels,
     filter_channels,
 )

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection, local_contrast
+from napari_alibi_seg.core.channels import PixelChannels, Projection, local_contrast
 from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import (
@@ -21,6 +21,7 @@ from napari_alibi_seg.core.classifier import (
     thinned,
 )
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
 from napari_alibi_seg.core.forest import fit_forest
 from napari_alibi_seg.core.planes import Levels, Plane, Window

@@ -6,11 +6,11 @@ import pytest
 import skops.io
 from scipy.ndimage import gaussian_filter
 
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
+from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
 from napari_alibi_seg.core.classical import classical_channels, filter_channels
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
-from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.filters import Filters
 from napari_alibi_seg.core.filters_3d import filters_3d, planes_reached

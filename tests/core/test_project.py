@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ProjectError, ScribbleError
 from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.pixel_size import PixelSize

@@ -8,11 +8,11 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from napari_alibi_seg.core.blockwise import Budget
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels
+from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, Forest
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
-from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import (
     AlibiSegError,
     ClassifierError,

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
-from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
 from napari_alibi_seg.core.feature_files import write_features
 from napari_alibi_seg.core.images import as_micrograph, read_image

@@ -8,9 +8,8 @@ import tifffile
 from qtpy.QtWidgets import QApplication
 
 from napari_alibi_seg.cli import main
-from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
-from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.images import as_micrograph, read_image
 from napari_alibi_seg.core.project import open_image
 from napari_alibi_seg.core.project_files import load_project

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,9 +14,7 @@ from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
     LARGEST_CLASS,
     LARGEST_SEED,
-    LEARNED_FILTERS,
     SCALES,
-    SIGMAS_3D,
     SMOOTHING,
     SMOOTHING_RADII,
     TREE_COUNTS,
@@ -181,20 +178,17 @@ def _add_channel_options(command: argparse.ArgumentParser) -> None:
 
 def training_config(options: argparse.Namespace) -> SegmentationConfig:
     """Return what to train with by the options of `add_training_options`."""
-    from napari_alibi_seg.core.channels import ChannelConfig
-    from napari_alibi_seg.core.config import SegmentationConfig
+    from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 
     if options.no_filters and options.model == CLASSICAL:
         options.misuse(f"--no-filters leaves nothing of --model {CLASSICAL}, which is filters only")
-    channels = ChannelConfig(
-        options.components,
-        sigmas_3d=SIGMAS_3D if options.filters_3d else (),
-        learned=0 if options.no_learned else LEARNED_FILTERS,
+    channels = ChannelConfig.chosen(
+        options.components, not options.no_filters, not options.no_learned, options.filters_3d
     )
     return SegmentationConfig(
         options.model,
         MAGNIFICATIONS[options.scale],
-        replace(channels, sigmas=()) if options.no_filters else channels,
+        channels,
         trees=options.trees,
         seed=options.seed,
         forest=Forest(options.forest),

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.planes import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels import ChannelConfig
+    from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.planes import Plane
 
 

@@ -17,6 +17,9 @@ SMOOTHING = 4
 SMOOTHING_RADII = range(33)
 """Those it may have; 0 is for none."""
 
+SIGMAS = (0.7, 1.4, 2.8, 5.6)
+"""Standard deviations, in pixels, of the classical filters."""
+
 SIGMAS_3D = (1.4, 2.8)
 """Standard deviations, in pixels, of the filters through a volume where these are asked for."""
 

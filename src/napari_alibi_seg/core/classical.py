@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter, sobel
 from skimage.feature import hessian_matrix_eigvals, structure_tensor_eigenvalues
 
 from napari_alibi_seg.core.channel_kinds import ChannelInfo, ChannelKind
+from napari_alibi_seg.core.choices import SIGMAS
 from napari_alibi_seg.core.filters_3d import KINDS_3D, TRUNCATE, filters_3d, gaussian_radius
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.planes import Plane, Window
 
-SIGMAS = (0.7, 1.4, 2.8, 5.6)
 SOBEL = 8.0
 """What the Sobel filters of the structure tensor make of a slope of 1 per pixel."""
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels import ChannelConfig, Projection
+    from napari_alibi_seg.core.channels import Projection
+    from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.features import FeatureIdentity
     from napari_alibi_seg.core.forest import PixelForest
     from napari_alibi_seg.core.planes import Window

@@ -14,10 +14,11 @@ import skops.io
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from napari_alibi_seg.core.backbone import BackboneIdentity
-from napari_alibi_seg.core.channels import ChannelConfig, Projection
+from napari_alibi_seg.core.channels import Projection
 from napari_alibi_seg.core.choices import SMOOTHING_RADII
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import PixelClassifier
+from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
 from napari_alibi_seg.core.geometry import Geometry

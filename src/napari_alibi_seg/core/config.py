@@ -1,22 +1,124 @@
-"""Every setting between scribbles and a segmentation."""
+"""Every setting between scribbles and a segmentation; importing this imports nothing heavy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.channels import ChannelConfig
 from napari_alibi_seg.core.choices import (
     CLASSICAL,
+    COMPONENT_COUNTS,
+    COMPONENTS,
     DEFAULT_MODEL,
     LARGEST_SEED,
+    LEARNED_FILTERS,
     SCALES,
+    SIGMAS,
+    SIGMAS_3D,
     SMOOTHING,
     SMOOTHING_RADII,
     TREE_COUNTS,
     TREES,
     Forest,
 )
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import AlibiSegError, ImageError
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.core.filters import Filters
+    from napari_alibi_seg.core.planes import Plane
+
+_LEAST_SPACING = 0.1
+_LARGEST_SIGMA = 1000.0
+
+
+@dataclass(frozen=True)
+class ChannelConfig:
+    """Which channels a pixel has.
+
+    Attributes
+    ----------
+    components : int
+        Principal components kept of the deep features.
+    contrast : float
+        Sigma, in tokens, of the Gaussian mean of the surroundings that is subtracted from the deep
+        features, so that few strokes teach phases and not regions; 0 keeps them as they are.
+    sigmas : tuple of float
+        Standard deviations of the classical filters, in pixels; empty for no classical channels.
+    sigmas_3d : tuple of float
+        Those of classical filters that look through a volume (`filters_3d`), in pixels; empty for
+        none. They need `sigmas`, and images with an axis Z.
+    learned : int
+        Version of the learned filters (`learned_filters`) beside them, `LEARNED_FILTERS`; 0 for
+        none. They need `sigmas`, too.
+    """
+
+    components: int = COMPONENTS
+    contrast: float = 12.0
+    sigmas: tuple[float, ...] = SIGMAS
+    sigmas_3d: tuple[float, ...] = ()
+    learned: int = LEARNED_FILTERS
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and numbers that cannot be."""
+        if self.components not in COMPONENT_COUNTS:
+            raise AlibiSegError(
+                f"{self.components!r} components cannot be kept; give a whole number from "
+                f"{COMPONENT_COUNTS[0]} to {COMPONENT_COUNTS[-1]}."
+            )
+        if self.learned not in (0, LEARNED_FILTERS):
+            raise AlibiSegError(
+                f"There are no learned filters of version {self.learned!r} here, only of "
+                f"{LEARNED_FILTERS} (0 is for none); what was trained with others must be trained "
+                "anew."
+            )
+        sigmas = (*self.sigmas, *self.sigmas_3d)
+        if not all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) or self.contrast < 0:
+            raise AlibiSegError(
+                f"Filters cannot have the sigmas {sigmas} and the contrast {self.contrast}; give "
+                f"sigmas above 0 and up to {_LARGEST_SIGMA:g} pixels, and a contrast of 0 or more."
+            )
+
+    @classmethod
+    def chosen(
+        cls, components: int, filters: bool, learned: bool, filters_3d: bool
+    ) -> ChannelConfig:
+        """Return what a person says with a number and three choices."""
+        if not filters:
+            return cls(components, sigmas=())
+        through = SIGMAS_3D if filters_3d else ()
+        return cls(components, sigmas_3d=through, learned=LEARNED_FILTERS if learned else 0)
+
+    @property
+    def filters(self) -> Filters:
+        """Which filters there are; imports scipy."""
+        from napari_alibi_seg.core.filters import Filters
+
+        if not self.sigmas:
+            return Filters()
+        return Filters(self.sigmas, self.sigmas_3d, bool(self.learned))
+
+    def require(self, plane: Plane) -> None:
+        """Refuse a plane that 3-D filters cannot be computed of.
+
+        Raises
+        ------
+        ImageError
+            If there is no volume around it, or its planes lie too close together.
+        """
+        if not self.filters.sigmas_3d:
+            return
+        if plane.depth is None:
+            raise ImageError(
+                "3-D filters look at the planes around each plane, but this image has no axis Z of "
+                "two planes or more; train without them, or name the axis if the image is a "
+                "volume, as in axes='ZYX' (--axes ZYX)."
+            )
+        if plane.depth.spacing < _LEAST_SPACING:
+            raise ImageError(
+                f"The planes lie {plane.depth.spacing:g} pixels apart by the image's voxel size, "
+                f"but 3-D filters need {_LEAST_SPACING:g} or more; give the true distance as in "
+                "spacing=2.5 (--spacing 2.5)."
+            )
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels import ChannelConfig
+    from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_channels import PlaneChannels
     from napari_alibi_seg.core.live_records import Index, LiveEvent, LiveRequest

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels import ChannelConfig, Projection
+    from napari_alibi_seg.core.channels import Projection
+    from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.features import FeatureMap
     from napari_alibi_seg.core.filters import Filters
     from napari_alibi_seg.core.live_records import Index

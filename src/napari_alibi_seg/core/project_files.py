@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.pixel_size import calibrate
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
@@ -115,10 +117,6 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
 
 
 def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
-    from napari_alibi_seg.core.channels import ChannelConfig
-    from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.config import SegmentationConfig
-
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
     config = {"smoothing": 0, **header["config"]}
     config["channels"] = channel_fields(config["channels"])

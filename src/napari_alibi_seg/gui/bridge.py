@@ -164,9 +164,6 @@ def _serve(
                 if run.stopped.is_set():
                     return
             yield order.generation, order.painted()
-        for _ in importing(Stage.KEEPING):
-            if run.stopped.is_set():
-                return
         found = keep_session(order)
         if found is not None:
             yield order.generation, found

@@ -25,7 +25,6 @@ from napari_alibi_seg.gui.ownership import is_result, is_scribbles
 from napari_alibi_seg.gui.painting import scribbles_options
 from napari_alibi_seg.gui.records import PaintClass, Recipe, Settings
 from napari_alibi_seg.gui.source import IMAGE_FILE, ImageSource, readings
-from napari_alibi_seg.gui.torch_import import Stage, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +65,7 @@ def project_of(
     classes: Sequence[PaintClass],
     settings: Settings,
 ) -> Project:
-    """Return what is painted as a project; imports scikit-learn.
+    """Return what is painted as a project.
 
     Parameters
     ----------
@@ -77,7 +76,6 @@ def project_of(
     classes, settings
         As the dock shows them.
     """
-    require(Stage.KEEPING)
     return Project(
         Strokes.of(image, scribbles),
         tuple(known.info() for known in classes),
@@ -147,7 +145,6 @@ def read_project(path: Path, current: Micrograph | None) -> Iterator[OpenedProje
     ProjectError, ImageError
         If it, or its image, cannot be used and no image of its size is open.
     """
-    require(Stage.KEEPING)
     project = load_project(path)
     fits = current is not None and current.label_shape == project.strokes.shape
     if current is not None and fits and content_hash(current) == project.content:

@@ -113,8 +113,7 @@ class Settings:
 
     def config(self) -> SegmentationConfig:
         """Return the settings as the core knows them."""
-        from napari_alibi_seg.core.channels import ChannelConfig
-        from napari_alibi_seg.core.config import SegmentationConfig
+        from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 
         channels = ChannelConfig(self.components)
         if self.filters_3d:

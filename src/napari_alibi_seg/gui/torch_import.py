@@ -30,8 +30,7 @@ class Stage(IntEnum):
     """What can be done as soon as it is imported."""
 
     COUNTING = 0
-    KEEPING = 1
-    COMPUTING = 2
+    COMPUTING = 1
 
 
 _lock = Lock()
@@ -53,7 +52,7 @@ def importing(stage: Stage) -> Iterator[None]:
     """
     with _lock:
         if not _stages or any(one.done() and one.exception() for one in _stages):
-            steps = (_import_for_counting, _import_for_keeping, _import_torch)
+            steps = (_import_for_counting, _import_torch)
             with_one_thread = ThreadPoolExecutor(1, "imports")
             _stages[:] = map(with_one_thread.submit, steps)
             with_one_thread.shutdown(wait=False)
@@ -75,12 +74,6 @@ def require(stage: Stage) -> None:
 def _import_for_counting() -> None:
     with _uncollected():
         import_module("scipy.sparse.csgraph")
-
-
-def _import_for_keeping() -> None:
-    with _uncollected():
-        import_module("napari_alibi_seg.core.config")
-        import_module("napari_alibi_seg.core.classifier")
 
 
 def _import_torch() -> None:

@@ -12,8 +12,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.filters import threshold_otsu
 from torch.nn.functional import cosine_similarity
 
-from napari_alibi_seg.core.channels import ChannelConfig, PixelChannels, Projection
+from napari_alibi_seg.core.channels import PixelChannels, Projection
 from napari_alibi_seg.core.classifier import PixelSamples
+from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.devices import inference_precision
 from napari_alibi_seg.core.features import FeatureExtractor
 from napari_alibi_seg.core.forest import fit_forest
