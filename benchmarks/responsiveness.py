@@ -248,7 +248,7 @@ def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ea
     if options.model is not None:
         dock.panels.image.choose_model(options.model)
         ear.controller.change_settings()
-    deep = ear.controller.settings.model != "classical"
+    deep = ear.controller.settings.config.model != "classical"
     ear.waited(ModelReady if deep else Painted)
     clock.tell("loading torch and the model")
     if options.features == "repeated":

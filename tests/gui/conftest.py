@@ -62,8 +62,8 @@ class Desk:
 
     def hurry(self):
         """Do with pixel filters and few trees, where the result itself is not the question."""
-        settings = replace(self.controller.settings, model=CLASSICAL, trees=10)
-        self.panels.training.show_settings(settings)
+        config = replace(self.controller.settings.config, model=CLASSICAL, trees=10)
+        self.panels.training.show_config(config)
         self.panels.image.choose_model(CLASSICAL)
 
     def until(self, condition, timeout=LONG):

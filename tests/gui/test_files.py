@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.cli import _parser, main
 from napari_alibi_seg.cli.options import training_config
-from napari_alibi_seg.core.choices import COMPONENT_COUNTS, DEFAULT_MODEL, TREE_COUNTS
-from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.choices import CLASSICAL, COMPONENT_COUNTS, DEFAULT_MODEL, TREE_COUNTS
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.fractions import COLUMNS, read_fractions
 from napari_alibi_seg.core.project_files import load_project
 from napari_alibi_seg.gui.bias import BiasReport
@@ -269,7 +269,7 @@ def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in
     desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
     desk.controller.choose_channel(1)
     model = f"{DEFAULT_MODEL}+blank"
-    desk.panels.show_settings(replace(desk.panels.settings, model=model))
+    desk.panels.show_config(replace(desk.panels.settings.config, model=model))
     desk.controller.toggle_features()
     desk.panels.reuse.buttons["bias"].click()
     report = desk.dock.window().findChild(BiasReport)
@@ -383,25 +383,38 @@ def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
 
 def test_a_command_says_all_that_can_be_set(painted_desk):
     desk = painted_desk
-    settings = Settings(scale=2, components=8, filters=False, trees=20, seed=3, smoothing=0)
-    desk.panels.show_settings(settings)
+    channels = ChannelConfig(8, sigmas=())
+    config = SegmentationConfig(scale=2, channels=channels, trees=20, seed=3, smoothing=0)
+    desk.panels.show_config(config)
     desk.dock.reuse.copy_command()
     words = shlex.split(QApplication.clipboard().text())
-    assert training_config(_parser().parse_args(words[1:])) == settings.config()
+    assert training_config(_parser().parse_args(words[1:])) == config
 
 
 @pytest.mark.parametrize("place", [0, -1])
 def test_all_that_the_core_allows_can_be_set(qapp, place):
     panel = TrainingPanel()
-    settings = Settings(components=COMPONENT_COUNTS[place], trees=TREE_COUNTS[place])
+    channels = ChannelConfig(COMPONENT_COUNTS[place])
+    settings = Settings(SegmentationConfig(channels=channels, trees=TREE_COUNTS[place]))
     panel.show_settings(settings)
-    assert panel.settings(settings.model) == settings
+    assert panel.settings(settings.config.model) == settings
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_choices_that_a_model_without_features_does_not_have_stay_as_they_were(qapp, filters):
+    panel = TrainingPanel()
+    panel.filters.setChecked(filters)
+    panel.learned.setChecked(False)
+    before = panel.settings(DEFAULT_MODEL)
+    panel.show_config(panel.settings(CLASSICAL).config)
+    assert panel.settings(DEFAULT_MODEL) == before
+    assert not panel.learned.isChecked()
 
 
 def test_what_is_not_said_is_as_in_the_core_and_the_window():
     words = ["segment", "a.tif", "--scribbles", "s.tif", "--output", "o.tif"]
     config = training_config(_parser().parse_args(words))
-    assert config == SegmentationConfig() == Settings().config()
+    assert config == SegmentationConfig() == Settings().config
 
 
 def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted_desk, pixels):

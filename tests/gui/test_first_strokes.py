@@ -56,9 +56,7 @@ def test_the_window_shows_what_the_command_line_computes(desk, pixels):
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
 
-    expected = segment(
-        as_micrograph(pixels), desk.painted, desk.controller.settings.config(), "cpu"
-    )
+    expected = segment(as_micrograph(pixels), desk.painted, desk.controller.settings.config, "cpu")
 
     np.testing.assert_array_equal(desk.segmented, expected.labels)
 
@@ -76,7 +74,7 @@ def test_what_runs_is_stopped_as_soon_as_a_stroke_begins(segmented_desk, pixels)
     assert run.stopped.is_set()
     mouse.mouse_release(pos=where, modifiers=(), button=1)
     desk.rest()
-    settings = desk.controller.settings.config()
+    settings = desk.controller.settings.config
     expected = segment(as_micrograph(pixels), desk.painted, settings, "cpu")
     np.testing.assert_array_equal(desk.segmented, expected.labels)
 
@@ -257,6 +255,7 @@ def test_strokes_are_counted_and_kept_while_torch_is_imported():
     code = """
 import os, sys, threading, time
 import numpy as np
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images import as_micrograph
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.gui import torch_import
@@ -269,7 +268,7 @@ painted = np.zeros((30, 30), np.uint8)
 painted[5, :9], painted[9, :9] = 1, 2
 image = as_micrograph(np.random.default_rng(0).random((30, 30), np.float32))
 classes = (PaintClass.default(1), PaintClass.default(2))
-settings = Settings(model="classical", trees=10)
+settings = Settings(SegmentationConfig("classical", trees=10))
 order = Order(image, painted, settings, ((),), Window(0, 0, 30, 30), classes, touched=True)
 told = _serve({}, _Run(order, []))
 _, counted = next(told)

@@ -6,11 +6,11 @@ import tifffile
 from napari.utils.notifications import notification_manager
 
 from napari_alibi_seg.core.classifier import Segmentation
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.tiling import usual_tiles
 from napari_alibi_seg.gui.pace import FEATURES_MB, LONG_S, Pace
-from napari_alibi_seg.gui.records import Settings
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.words import estimate_words
 
@@ -119,7 +119,7 @@ def test_a_stack_is_asked_about_though_nothing_is_measured_yet(stacked, monkeypa
     monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
     run = StackRun(stacked.panels.strip, Pace(), stacked.dock)
 
-    run.propose(stacked.work, Settings())
+    run.propose(stacked.work, SegmentationConfig())
 
     assert "3 planes will take about" in stacked.panels.strip.words
     assert "a guess" in stacked.panels.strip.words
@@ -133,7 +133,7 @@ def test_a_stack_at_a_finer_scale_is_told_to_take_longer(stacked, monkeypatch):
     run = StackRun(stacked.panels.strip, Pace(), stacked.dock)
     told = []
     for scale in (1, None, 4):
-        run.propose(stacked.work, Settings(scale=scale))
+        run.propose(stacked.work, SegmentationConfig(scale=scale))
         told.append(float(re.findall(r"about (\d+) s", stacked.panels.strip.words)[0]))
     assert told[0] <= told[1] < told[2]
 

@@ -62,7 +62,7 @@ from napari.settings import get_plugin_settings
 {change}
 from npe2 import PluginManager
 from napari_alibi_seg.gui.dock import _preferred_settings
-print(_preferred_settings().trees, len(list(PluginManager.instance().iter_manifests())))
+print(_preferred_settings().config.trees, len(list(PluginManager.instance().iter_manifests())))
 """
 
 

@@ -80,8 +80,8 @@ def test_a_project_opens_as_it_was_saved(saved, tmp_path):
     np.testing.assert_array_equal(first.painted, painted)
     np.testing.assert_array_equal(first.segmented, shown)
     assert first.panels.classes.classes == classes
-    assert first.panels.settings.model == CLASSICAL
-    assert first.panels.settings.trees == 10
+    assert first.panels.settings.config.model == CLASSICAL
+    assert first.panels.settings.config.trees == 10
     assert [layer.name for layer in first.viewer.layers] == [
         "alloy",
         "segmentation of alloy",

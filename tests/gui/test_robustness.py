@@ -235,7 +235,7 @@ def test_every_seed_can_be_set(desk, pixels):
     desk.bar(1, 18)
     desk.bar(2, 58)
     desk.rest()
-    assert desk.controller.settings.seed == LARGEST_SEED
+    assert desk.controller.settings.config.seed == LARGEST_SEED
     assert desk.segmented is not None
     assert desk.panels.strip.words == ""
 

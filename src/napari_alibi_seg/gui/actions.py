@@ -124,7 +124,7 @@ class Actions:
 
     def open_bias_report(self) -> None:
         """Open the report on positional bias beside, for the image and model chosen here."""
-        work, model = self._controller.work, self._controller.panels.settings.model
+        work, model = self._controller.work, self._controller.panels.image.model
         window = self._controller.viewer.window
         name = "napari-alibi-seg", "Positional bias"
         _, report = window.add_plugin_dock_widget(*name, tabify=True)

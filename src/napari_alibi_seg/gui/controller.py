@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -93,8 +92,8 @@ class Controller(QObject):
             return
         self._generation += new
         classes, settings, outputs = self.panels.classes.classes, self.settings, self.panels.result
-        work.scribbles.layer.metadata[RECIPE] = work.recipe(classes, settings)
-        work.measure(settings)
+        work.scribbles.layer.metadata[RECIPE] = work.recipe(classes, settings.config)
+        work.measure(settings.config)
         shown = work.source.index(self.viewer.dims)
         work.order = Order(
             work.source.micrograph,
@@ -124,8 +123,8 @@ class Controller(QObject):
     @property
     def settings(self) -> Settings:
         """What to train with; without deep features while these are stopped."""
-        settings = self.panels.settings
-        return replace(settings, model=CLASSICAL) if self._features_stopped else settings
+        model = CLASSICAL if self._features_stopped else self.panels.image.model
+        return self.panels.training.settings(model)
 
     def update_once(self) -> None:
         """Predict now, whether live is on or not."""
@@ -135,7 +134,7 @@ class Controller(QObject):
     def apply_to_stack(self) -> None:
         """Predict every plane of the image, the one on the screen first; ask if that is long."""
         if self.work is not None:
-            self.stack.propose(self.work, self.settings)
+            self.stack.propose(self.work, self.settings.config)
 
     def change_outputs(self) -> None:
         """Show what is asked for beside the labels."""
@@ -283,7 +282,7 @@ class Controller(QObject):
         if work is not None:
             self._offer_3d(work.source.measured)
             self.panels.strip.review()
-            if work.measure(self.settings):
+            if work.measure(self.settings.config):
                 self.ask()
 
     def _offer_3d(self, image: Micrograph) -> None:
@@ -296,7 +295,7 @@ class Controller(QObject):
 
     def _reread(self) -> None:
         """Take the new pixels of the image; scribbles stay if they still fit."""
-        old, settings = self.work, self.panels.settings
+        old, config = self.work, self.panels.settings.config
         if old is None:
             return
         self.workspaces.forget(old)
@@ -304,7 +303,7 @@ class Controller(QObject):
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True
             self.panels.classes.show_classes(old.classes)
-            self.panels.show_settings(settings)
+            self.panels.show_config(config)
             self.change_classes()
 
     def change_classes(self) -> None:
@@ -346,7 +345,7 @@ class Controller(QObject):
             return
         self.pace.hear(event)
         if isinstance(event, Fitted):
-            work.fitted_with = self.settings
+            work.fitted_with = self.settings.config
         shown = work.source.index(self.viewer.dims)
         self.display.hear(event, work, shown, self._features_stopped)
         if isinstance(event, PlaneDone):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from napari.settings import get_plugin_settings, get_settings
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.gui.actions import Actions
 from napari_alibi_seg.gui.background import Background
 from napari_alibi_seg.gui.classes import ClassPanel
@@ -47,11 +48,10 @@ class Panels:
         """What the panels say about training."""
         return self.training.settings(self.image.model)
 
-    def show_settings(self, settings: Settings) -> None:
+    def show_config(self, config: SegmentationConfig) -> None:
         """Show how to train; the device stays."""
-        here = self.settings
-        self.image.choose_model(settings.model)
-        self.training.show_settings(replace(settings, device=here.device, threads=here.threads))
+        self.image.choose_model(config.model)
+        self.training.show_config(config)
 
 
 class SegmentationDock(QWidget):
@@ -70,7 +70,7 @@ class SegmentationDock(QWidget):
         )
         settings = _preferred_settings()
         self.panels.training.show_settings(settings)
-        self.panels.image.choose_model(settings.model)
+        self.panels.image.choose_model(settings.config.model)
         self._lay_out()
         self.controller = Controller(napari_viewer, self.panels)
         self.background = Background(self.panels.strip, self)
@@ -170,12 +170,8 @@ def _preferred_settings() -> Settings:
         preferred = get_plugin_settings(_PLUGIN).segmentation
     except KeyError:  # the dock was made without napari's plugin manager
         return Settings()
-    return Settings(
-        preferred.model,
-        trees=preferred.trees,
-        device=preferred.device,
-        threads=preferred.threads,
-    )
+    config = SegmentationConfig(preferred.model, trees=preferred.trees)
+    return Settings(config, preferred.device, preferred.threads)
 
 
 def _line() -> QFrame:

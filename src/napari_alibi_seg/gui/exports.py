@@ -64,16 +64,16 @@ class Exports:
 
     def save_project(self, path: Path) -> None:
         """Save what is painted, with the names and settings on the screen."""
-        work, settings = self._controller.work, self._controller.settings
+        work, config = self._controller.work, self._controller.settings.config
         if work is not None:
             if path.suffix != PROJECT_SUFFIX:
                 path = path.with_name(path.name + PROJECT_SUFFIX)
                 if path.exists():
                     self._strip.say(f"{path} exists; choose it by its full name to replace it.")
                     return
-            recipe = work.recipe(self._controller.panels.classes.classes, settings)
+            recipe = work.recipe(self._controller.panels.classes.classes, config)
             image, scribbles = work.source.measured, work.scribbles.data
-            seen = work.features_seen(settings)
+            seen = work.features_seen(config)
             self._background.start(projects.write_project, path, image, scribbles, recipe, seen)
 
     def save(self, path: Path) -> None:

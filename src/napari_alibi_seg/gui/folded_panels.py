@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_alibi_seg.core.choices import (
+    CLASSICAL,
     COMPONENT_COUNTS,
     LARGEST_SEED,
     SCALES,
@@ -25,6 +25,7 @@ from napari_alibi_seg.core.choices import (
     TREE_COUNTS,
     Forest,
 )
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.gui.parts import GAP, Block
 from napari_alibi_seg.gui.records import Settings
 
@@ -43,7 +44,7 @@ class TrainingPanel(Block):
 
     def __init__(self) -> None:
         super().__init__()
-        self._settings = Settings()
+        self._threads = 0
         self.scale, self.device = QComboBox(), QComboBox()
         self.scale.addItems(list(_SCALES))
         self.scale.setToolTip("Magnification before the model; automatic is 2 up to a megapixel")
@@ -83,7 +84,7 @@ class TrainingPanel(Block):
         self.add("Smoothing", self.smoothing)
         self.add("Seed", self.seed)
         self.add("Device", self.device)
-        self.show_settings(self._settings)
+        self.show_settings(Settings())
         for box in (self.scale, self.forest, self.device):
             box.activated.connect(self.changed)
         for spin in (self.components, self.trees, self.smoothing, self.seed):
@@ -94,38 +95,54 @@ class TrainingPanel(Block):
 
     def settings(self, model: str) -> Settings:
         """Return what is set, with a model."""
-        return replace(
-            self._settings,
-            model=model,
-            scale=_SCALES[self.scale.currentText()],
-            components=self.components.value(),
-            filters=self.filters.isChecked(),
-            learned=self.learned.isChecked(),
-            filters_3d=self.filters_3d.isChecked() and self.filters_3d.isEnabled(),
-            trees=self.trees.value(),
-            seed=int(self.seed.value()),
-            smoothing=self.smoothing.value(),
-            forest=_FORESTS[self.forest.currentText()],
-            device=self.device.currentText(),
+        channels = ChannelConfig.chosen(
+            self.components.value(),
+            self.filters.isChecked() or model == CLASSICAL,  # pixels need at least one channel
+            self.learned.isChecked(),
+            self.filters_3d.isChecked() and self.filters_3d.isEnabled(),
         )
+        config = SegmentationConfig(
+            model,
+            _SCALES[self.scale.currentText()],
+            channels,
+            self.trees.value(),
+            int(self.seed.value()),
+            _FORESTS[self.forest.currentText()],
+            self.smoothing.value(),
+        )
+        return Settings(config, self.device.currentText(), self._threads)
 
     def show_settings(self, settings: Settings) -> None:
         """Show other settings, without telling of a change."""
-        self._settings = settings
+        self._threads = settings.threads
         blocked = self.blockSignals(True)
-        self.scale.setCurrentIndex(list(_SCALES.values()).index(settings.scale))
-        self.components.setValue(settings.components)
-        self.filters.setChecked(settings.filters)
-        self.learned.setChecked(settings.learned)
-        self.filters_3d.setChecked(settings.filters_3d)
-        self.trees.setValue(settings.trees)
-        self.smoothing.setValue(settings.smoothing)
-        self.seed.setValue(settings.seed)
-        self.forest.setCurrentIndex(list(_FORESTS.values()).index(settings.forest))
         if self.device.findText(settings.device) < 0:
             self.device.addItem(settings.device)
         self.device.setCurrentText(settings.device)
+        self.show_config(settings.config)
         self.blockSignals(blocked)
+
+    def show_config(self, config: SegmentationConfig) -> None:
+        """Show another way to train, without telling of a change; the device stays."""
+        blocked = self.blockSignals(True)
+        self.scale.setCurrentIndex(list(_SCALES.values()).index(config.scale))
+        self.trees.setValue(config.trees)
+        self.smoothing.setValue(config.smoothing)
+        self.seed.setValue(config.seed)
+        self.forest.setCurrentIndex(list(_FORESTS.values()).index(config.forest))
+        self.components.setValue(config.channels.components)
+        self._show_filters(config)
+        self.blockSignals(blocked)
+
+    def _show_filters(self, config: SegmentationConfig) -> None:
+        """Check what the channels have; what they say nothing of stays."""
+        channels, deep = config.channels, config.model != CLASSICAL
+        if deep:
+            self.filters.setChecked(bool(channels.sigmas))
+        if channels.sigmas:
+            self.filters_3d.setChecked(bool(channels.sigmas_3d))
+        if channels.sigmas and deep:
+            self.learned.setChecked(bool(channels.learned))
 
     def offer_devices(self, names: Sequence[str]) -> None:
         """Offer the devices that can be used here; the one chosen stays, even if it cannot be."""

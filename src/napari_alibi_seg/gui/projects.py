@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info
 
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ProjectError
 from napari_alibi_seg.core.project import (
     PROJECT_SUFFIX,
@@ -23,7 +24,7 @@ from napari_alibi_seg.core.project_files import load_project, save_project
 from napari_alibi_seg.gui.lengths import layer_scale
 from napari_alibi_seg.gui.ownership import is_result, is_scribbles
 from napari_alibi_seg.gui.painting import scribbles_options
-from napari_alibi_seg.gui.records import PaintClass, Recipe, Settings
+from napari_alibi_seg.gui.records import PaintClass, Recipe
 from napari_alibi_seg.gui.source import IMAGE_FILE, ImageSource, readings
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def project_of(
     image: Micrograph,
     scribbles: NDArray[np.integer[Any]],
     classes: Sequence[PaintClass],
-    settings: Settings,
+    config: SegmentationConfig,
 ) -> Project:
     """Return what is painted as a project.
 
@@ -73,14 +74,14 @@ def project_of(
         What is painted on.
     scribbles : ndarray
         Of its ``label_shape``.
-    classes, settings
+    classes, config
         As the dock shows them.
     """
     return Project(
         Strokes.of(image, scribbles),
         tuple(known.info() for known in classes),
         frozenset(known.value for known in classes if known.ignored),
-        settings.config(),
+        config,
         pixel_size=image.pixel_size,
         spacing=image.spacing,
     )
@@ -94,8 +95,9 @@ def recipe_of(project: Project) -> Recipe:
     ProjectError
         If it was trained in a way that the dock cannot show.
     """
-    settings = Settings().trained_as(project.config)
-    if settings.config() != project.config:
+    channels = project.config.channels
+    kinds = (channels.sigmas, channels.learned, channels.sigmas_3d)
+    if channels != ChannelConfig.chosen(channels.components, *map(bool, kinds)):
         raise ProjectError(
             "The project has settings that the window cannot show; segment it with "
             "napari-alibi-seg apply, or from Python."
@@ -104,7 +106,7 @@ def recipe_of(project: Project) -> Recipe:
         PaintClass.from_core(info, info.value in project.ignored) for info in project.classes
     )
     axes = "TZYX"[-len(project.strokes.shape) :]
-    return Recipe(classes, settings, axes, file=project.image)
+    return Recipe(classes, project.config, axes, file=project.image)
 
 
 def write_project(
@@ -124,7 +126,7 @@ def write_project(
     yield f"Saving {path.name}: reading the image"
     content = content_hash(image)
     file = keep_image(image, content, recipe.file, path)
-    project = project_of(image, scribbles, recipe.classes, recipe.settings)
+    project = project_of(image, scribbles, recipe.classes, recipe.config)
     save_project(replace(project, image=file, content=content, features=features), path)
     known = recipe.file is not None and recipe.file.path == file.path
     yield f"Written: {path}" + ("" if known else f", and beside it the image, {file.path.name}")
@@ -233,7 +235,7 @@ def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
     fit = (one for one in offered if _painted_shape(layer, one) == scribbles.shape)
     axes = next(fit, offered[0]).axes
     classes = tuple(PaintClass.default(value) for value in values)
-    return Recipe(classes, Settings(), axes, 0 if "C" in axes else None)
+    return Recipe(classes, SegmentationConfig(), axes, 0 if "C" in axes else None)
 
 
 def _painted_shape(layer: Image, reading: Reading) -> tuple[int, ...]:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.choices import (
-    CLASSICAL,
-    COMPONENTS,
-    DEFAULT_MODEL,
-    SIGMAS_3D,
-    SMOOTHING,
-    TREES,
-    Forest,
-)
 from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.config import SegmentationConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.core.live_records import Index, LiveRequest, Painted
     from napari_alibi_seg.core.planes import Window
@@ -74,79 +65,17 @@ class Settings:
 
     Attributes
     ----------
-    model : str
-        Name or path of a backbone, or ``classical``.
-    scale : int or None
-        Magnification, 1 to 4; None chooses by the size of the image.
-    components : int
-        Principal components of the deep features.
-    filters : bool
-        Whether pixels also have classical channels.
-    filters_3d : bool
-        Whether these also look through the planes of a volume.
-    learned : bool
-        Whether there are learned filters beside them, where there is a backbone.
-    trees, seed : int
-        Of the forest.
-    forest : Forest
-        How its trees are grown.
-    smoothing : int
-        Radius, in pixels, of the filter that smooths the votes; 0 for none.
+    config : SegmentationConfig
+        What to train with.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     threads : int
         Processor threads for deep features; 0 leaves the choice to torch.
     """
 
-    model: str = DEFAULT_MODEL
-    scale: int | None = None
-    components: int = COMPONENTS
-    filters: bool = True
-    filters_3d: bool = False
-    learned: bool = True
-    trees: int = TREES
-    seed: int = 0
-    forest: Forest = Forest.EXTRA_TREES
-    smoothing: int = SMOOTHING
+    config: SegmentationConfig = field(default_factory=SegmentationConfig)
     device: str = "auto"
     threads: int = 0
-
-    def config(self) -> SegmentationConfig:
-        """Return the settings as the core knows them."""
-        from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-
-        channels = ChannelConfig(self.components)
-        if self.filters_3d:
-            channels = replace(channels, sigmas_3d=SIGMAS_3D)
-        if not self.learned:
-            channels = replace(channels, learned=0)
-        if not (self.filters or self.model == CLASSICAL):  # pixels need at least one channel
-            channels = ChannelConfig(self.components, sigmas=())
-        return SegmentationConfig(
-            self.model,
-            self.scale,
-            channels,
-            self.trees,
-            self.seed,
-            self.forest,
-            self.smoothing,
-        )
-
-    def trained_as(self, config: SegmentationConfig) -> Settings:
-        """Return what trains as the core's settings say, on the same device."""
-        return replace(
-            self,
-            model=config.model,
-            scale=config.scale,
-            components=config.channels.components,
-            filters=bool(config.channels.sigmas),
-            filters_3d=bool(config.channels.sigmas_3d),
-            learned=bool(config.channels.learned) or config.model == CLASSICAL,
-            trees=config.trees,
-            seed=config.seed,
-            forest=config.forest,
-            smoothing=config.smoothing,
-        )
 
 
 @dataclass(frozen=True)
@@ -157,7 +86,7 @@ class Recipe:
     ----------
     classes : tuple of PaintClass
         Names and colours.
-    settings : Settings
+    config : SegmentationConfig
         How to train.
     axes : str
         How the image layer's dimensions are read.
@@ -168,7 +97,7 @@ class Recipe:
     """
 
     classes: tuple[PaintClass, ...]
-    settings: Settings
+    config: SegmentationConfig
     axes: str
     channel: int | None = None
     file: ImageFile | None = None
@@ -221,7 +150,7 @@ class Order:
         return LiveRequest(
             self.image,
             self.scribbles,
-            self.settings.config(),
+            self.settings.config,
             self.planes,
             self.visible,
             tuple(known.info() for known in self.classes if not known.ignored),

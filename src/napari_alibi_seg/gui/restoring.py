@@ -120,18 +120,15 @@ class Restorer:
         except AlibiSegError as error:
             self._strip.say(str(error), warn=True)
             return
-        settings = replace(
-            panels.settings,
+        config = replace(
+            panels.settings.config,
             model=CLASSICAL if features is None else features.backbone.name,
             scale=None if features is None else features.scale,
-            components=classifier.channels.components,
-            filters=bool(classifier.channels.sigmas),
-            filters_3d=bool(classifier.channels.filters.sigmas_3d),
-            learned=bool(classifier.channels.learned) or features is None,
+            channels=classifier.channels,
             smoothing=classifier.smoothing,
         )
         panels.classes.show_classes(list(map(PaintClass.from_core, classifier.classes)))
-        panels.show_settings(settings)
+        panels.show_config(config)
         self._controller.apply(classifier)
         self._controller.change_classes()
 
@@ -195,7 +192,7 @@ class Restorer:
         """Show names, colours and settings, and train with them."""
         panels = self._controller.panels
         panels.classes.show_classes(recipe.classes)
-        panels.show_settings(recipe.settings)
+        panels.show_config(recipe.config)
         self._controller.change_settings()
         self._controller.change_classes()
         self._controller.brush.choose(recipe.classes[0].value)

@@ -7,7 +7,8 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
+from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.naming import LABELS, SCRIBBLES, stem
 from napari_alibi_seg.gui.records import Settings
 
@@ -36,27 +37,22 @@ def scribbles_name(source: ImageSource) -> str:
 
 def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
     """Return the shell command that trains and segments as the window did."""
+    config, channels = settings.config, settings.config.channels
     parts = ["napari-alibi-seg", "segment", image_name(source)]
     parts += ["--scribbles", scribbles_name(source)]
     parts += ["--output", labels_name(source)]
     parts += _reading(source)
-    if settings.model != Settings.model:
-        parts += ["--model", settings.model]
-    if settings.scale is not None:
-        parts += ["--scale", str(settings.scale)]
-    if settings.forest != Settings.forest:
-        parts += ["--forest", settings.forest]
-    if settings.smoothing != Settings.smoothing:
-        parts += ["--smoothing", str(settings.smoothing)]
-    if _without_filters(settings):
+    for name in ("model", "scale", "trees", "seed", "forest", "smoothing"):
+        if getattr(config, name) != getattr(SegmentationConfig, name):
+            parts += [f"--{name}", str(getattr(config, name))]
+    if channels.components != ChannelConfig.components:
+        parts += ["--components", str(channels.components)]
+    if not channels.sigmas:
         parts.append("--no-filters")
-    elif settings.filters_3d:
+    if channels.sigmas_3d:
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
-    if _without_learned(settings):
+    if not channels.learned and config.model != CLASSICAL:
         parts.append("--no-learned")
-    for name in ("components", "trees", "seed"):
-        if getattr(settings, name) != getattr(Settings, name):
-            parts += [f"--{name}", str(getattr(settings, name))]
     if settings.device != Settings.device:
         parts += ["--device", settings.device]
     ignored = [str(known.value) for known in classes if known.ignored]
@@ -67,14 +63,14 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
 
 def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
     """Return the Python script that trains and segments as the window did."""
-    ignored = [known.value for known in classes if known.ignored]
+    config, ignored = settings.config, [known.value for known in classes if known.ignored]
     lines = [
         "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
         "from napari_alibi_seg import read_image, read_scribbles",
         "from napari_alibi_seg.core.choices import Forest",
         "from napari_alibi_seg.core.results import stack_writer",
         "",
-        f"image = read_image({_arguments(source, settings)})",
+        f"image = read_image({_arguments(source, config.channels)})",
         f"scribbles = read_scribbles({scribbles_name(source)!r}, image)",
         *([f"ignored = {ignored}"] * bool(ignored)),
         "classes = [",
@@ -84,10 +80,10 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
             if not known.ignored
         ),
         "]",
-        f"channels = ChannelConfig({_channels(settings)})",
-        f"config = SegmentationConfig(model={settings.model!r}, scale={settings.scale}, "
-        f"channels=channels, trees={settings.trees}, seed={settings.seed}, "
-        f"forest=Forest({settings.forest.value!r}), smoothing={settings.smoothing})",
+        f"channels = {config.channels}",
+        f"config = SegmentationConfig(model={config.model!r}, scale={config.scale}, "
+        f"channels=channels, trees={config.trees}, seed={config.seed}, "
+        f"forest=Forest({config.forest.value!r}), smoothing={config.smoothing})",
         f"segmenter = Segmenter(config, device={settings.device!r})",
         f"classifier = segmenter.fit(image, scribbles, classes{', ignored' * bool(ignored)})",
         f"with stack_writer({labels_name(source)!r}, image, classifier.label_values.dtype) "
@@ -106,29 +102,12 @@ def _reading(source: ImageSource) -> list[str]:
     return said if source.channel is None else [*said, "--channels", str(source.channel)]
 
 
-def _arguments(source: ImageSource, settings: Settings) -> str:
+def _arguments(source: ImageSource, channels: ChannelConfig) -> str:
     said = [repr(image_name(source))]
     if len(source.reading.axes) > 2:
         said.append(f"axes={source.reading.axes!r}")
     if source.channel is not None:
         said.append(f"channels=[{source.channel}]")
-    if settings.filters_3d:
+    if channels.sigmas_3d:
         said.append(f"spacing={source.micrograph.anisotropy}")
     return ", ".join(said)
-
-
-def _channels(settings: Settings) -> str:
-    said = f"components={settings.components}"
-    if _without_filters(settings):
-        return f"{said}, sigmas=()"
-    if settings.filters_3d:
-        said += f", sigmas_3d={SIGMAS_3D}"
-    return f"{said}, learned=0" if _without_learned(settings) else said
-
-
-def _without_filters(settings: Settings) -> bool:
-    return not settings.filters and settings.model != CLASSICAL
-
-
-def _without_learned(settings: Settings) -> bool:
-    return settings.filters and not settings.learned and settings.model != CLASSICAL

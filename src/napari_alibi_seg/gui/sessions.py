@@ -59,7 +59,7 @@ def keep_session(order: Order) -> SessionFound | SessionProblem | None:
 
 def _keep(order: Order) -> SessionFound | SessionProblem | None:
     path = session_path(order.image)
-    project = project_of(order.image, order.scribbles, order.classes, order.settings)
+    project = project_of(order.image, order.scribbles, order.classes, order.settings.config)
     project = replace(project, owner=order.owner)
     earlier = _earlier(path)
     painted = len(project.strokes.values)

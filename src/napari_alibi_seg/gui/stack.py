@@ -14,10 +14,10 @@ from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import estimate_words
 
 if TYPE_CHECKING:
+    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.live_records import Index, PlaneDone
     from napari_alibi_seg.gui.pace import Pace
     from napari_alibi_seg.gui.parts import Strip
-    from napari_alibi_seg.gui.records import Settings
     from napari_alibi_seg.gui.workspace import Workspace
 
 
@@ -46,13 +46,13 @@ class StackRun(QObject):
         self._done: set[Index] = set()
         self.planes: tuple[Index, ...] = ()
 
-    def propose(self, work: Workspace, settings: Settings) -> None:
+    def propose(self, work: Workspace, config: SegmentationConfig) -> None:
         """Begin, or ask whether to begin where that takes long."""
         image = work.source.micrograph
         rows, columns = image.shape_yx
         pixels = len(image.plane_indices()) * rows * columns
-        deep = settings.model != CLASSICAL
-        scale = (settings.scale or automatic_scale(image.shape_yx)) if deep else None
+        deep = config.model != CLASSICAL
+        scale = (config.scale or automatic_scale(image.shape_yx)) if deep else None
         known = self._pace.estimate(pixels, pixels, rows * columns, scale)
         self._proposed = work
         begin = partial(self._begin, work)

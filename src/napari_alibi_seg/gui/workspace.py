@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.live_records import Index, Painted
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Order, Settings
@@ -37,7 +38,7 @@ class Workspace:
         What came out.
     classes : tuple of PaintClass
         As last seen in the window.
-    settings : Settings
+    config : SegmentationConfig
         As last seen in the window.
     loaded : PixelClassifier or None
         A classifier from a file, applied instead of training.
@@ -45,7 +46,7 @@ class Workspace:
         The one that was loaded, since something was painted.
     fitted : PixelClassifier or None
         The one last applied.
-    fitted_with : Settings or None
+    fitted_with : SegmentationConfig or None
         What that one was trained with.
     painted : Painted or None
         How much was painted when the engine last told.
@@ -71,11 +72,11 @@ class Workspace:
     scribbles: Scribbles
     result: ResultLayers
     classes: tuple[PaintClass, ...]
-    settings: Settings
+    config: SegmentationConfig
     loaded: PixelClassifier | None = None
     put_aside: PixelClassifier | None = None
     fitted: PixelClassifier | None = None
-    fitted_with: Settings | None = None
+    fitted_with: SegmentationConfig | None = None
     painted: Painted | None = None
     assessments: dict[Index, Assessment] = field(default_factory=dict)
     told_lost: frozenset[int] = frozenset()
@@ -145,15 +146,15 @@ class Workspace:
         self.assessments = {}
         self.result.outdate()
 
-    def recipe(self, classes: tuple[PaintClass, ...], settings: Settings) -> Recipe:
+    def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:
         """Return what belongs to the painted pixels beside them."""
         source = self.source
-        return Recipe(classes, settings, source.reading.axes, source.channel, source.file)
+        return Recipe(classes, config, source.reading.axes, source.channel, source.file)
 
-    def features_seen(self, settings: Settings) -> str:
+    def features_seen(self, config: SegmentationConfig) -> str:
         """Return the key of the features behind what is shown; empty if that is not settled."""
         fitted = self.fitted
-        settled = self.loaded is None and fitted is not None and self.fitted_with == settings
+        settled = self.loaded is None and fitted is not None and self.fitted_with == config
         if not settled or fitted is None or fitted.features is None:
             return ""
         return fitted.features.key
@@ -163,11 +164,11 @@ class Workspace:
         """Whether there is more than one plane."""
         return len(self.source.micrograph.label_shape) > 2
 
-    def measure(self, settings: Settings) -> bool:
+    def measure(self, config: SegmentationConfig) -> bool:
         """Take over how far planes lie apart, if filters look through them; whether that is new."""
         loaded, measured = self.loaded, self.source.measured
-        through = settings.filters_3d if loaded is None else bool(loaded.channels.sigmas_3d)
-        if not through or measured.anisotropy == self.source.micrograph.anisotropy:
+        channels = (config if loaded is None else loaded).channels
+        if not channels.sigmas_3d or measured.anisotropy == self.source.micrograph.anisotropy:
             return False
         self.source = replace(self.source, micrograph=measured)
         self.result.outdate()

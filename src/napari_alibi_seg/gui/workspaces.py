@@ -91,7 +91,7 @@ class Workspaces(QObject):
         self.current = work
         work.offered = False
         self._panels.classes.show_classes(work.classes)
-        self._panels.show_settings(work.settings)
+        self._panels.show_config(work.config)
         self._bring_forward(work)  # a layer that appears is no longer painted on
         self.paint_on(work, work.scribbles.layer)
         self._show_opacity(work.result.opacity)
@@ -110,7 +110,7 @@ class Workspaces(QObject):
             work.source.layer.events.data.disconnect(self._tell_of_pixels)
             for name in _PLACING:
                 work.source.layer.events[name].disconnect(self._place)
-            work.classes, work.settings = self._panels.classes.classes, self._panels.settings
+            work.classes, work.config = self._panels.classes.classes, self._panels.settings.config
             work.result.opacity_changed.disconnect(self._show_opacity)
             work.result.release()
             self._brush.put_down()
@@ -319,12 +319,12 @@ class Workspaces(QObject):
     def _begin(self, source: ImageSource) -> Workspace:
         layer = self._scribbles_for(source)
         if RECIPE in layer.metadata:
-            self._panels.show_settings(layer.metadata[RECIPE].settings)
+            self._panels.show_config(layer.metadata[RECIPE].config)
         result = ResultLayers(self._viewer, source)
         if result.labels is None:
             result.opacity = self._panels.result.opacity.value() / 100
-        scribbles, settings = self._brush.take(layer), self._panels.settings
-        work = Workspace(source, scribbles, result, classes_of(layer), settings)
+        scribbles, config = self._brush.take(layer), self._panels.settings.config
+        work = Workspace(source, scribbles, result, classes_of(layer), config)
         work.second_offered = not is_blank(layer)
         return work
 
