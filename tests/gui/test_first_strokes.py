@@ -257,19 +257,20 @@ import os, sys, threading, time
 import numpy as np
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.live_records import LiveRequest
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.gui import torch_import
 from napari_alibi_seg.gui.bridge import _Run, _serve
-from napari_alibi_seg.gui.records import Order, PaintClass, Settings
+from napari_alibi_seg.gui.records import Order
 
 allowed, load = threading.Event(), torch_import._load_libraries
 torch_import._load_libraries = lambda: allowed.wait() and load()
 painted = np.zeros((30, 30), np.uint8)
 painted[5, :9], painted[9, :9] = 1, 2
 image = as_micrograph(np.random.default_rng(0).random((30, 30), np.float32))
-classes = (PaintClass.default(1), PaintClass.default(2))
-settings = Settings(SegmentationConfig("classical", trees=10))
-order = Order(image, painted, settings, ((),), Window(0, 0, 30, 30), classes, touched=True)
+config = SegmentationConfig("classical", trees=10)
+request = LiveRequest(image, painted, config, ((),), Window(0, 0, 30, 30))
+order = Order(request, touched=True)
 told = _serve({}, _Run(order, []))
 _, counted = next(told)
 assert counted.pixels == {1: 9, 2: 9} and counted.strokes == 2, counted
@@ -285,16 +286,19 @@ def test_an_order_that_waits_for_torch_makes_way_for_the_next():
     code = """
 import threading
 import numpy as np
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.live_records import LiveRequest
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.gui import torch_import
 from napari_alibi_seg.gui.bridge import _Run, _serve
-from napari_alibi_seg.gui.records import Order, PaintClass, Settings
+from napari_alibi_seg.gui.records import Order
 
 allowed = threading.Event()
 torch_import._load_libraries = allowed.wait
 image = as_micrograph(np.random.default_rng(0).random((30, 30), np.float32))
-order = Order(image, np.zeros((30, 30), np.uint8), Settings(), ((),), Window(0, 0, 30, 30), ())
+blank, config = np.zeros((30, 30), np.uint8), SegmentationConfig()
+order = Order(LiveRequest(image, blank, config, ((),), Window(0, 0, 30, 30)))
 run = _Run(order, [])
 served = _serve({}, run)
 next(served)

@@ -468,7 +468,8 @@ class BrokenOrder:
     def __getattr__(self, name):
         return getattr(self._order, name)
 
-    def request(self):
+    @property
+    def device(self):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 

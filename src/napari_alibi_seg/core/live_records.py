@@ -40,7 +40,7 @@ class LiveRequest:
     visible : Window
         The part of that plane on the screen; it comes before the rest.
     classes : tuple of ClassInfo
-        Names and colours.
+        Names and colours, also of what is ignored.
     ignored : frozenset of int
         Painted values that are neither trained on nor classified: their pixels become 0.
     classifier : PixelClassifier or None

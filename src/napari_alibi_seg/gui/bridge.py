@@ -12,6 +12,8 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
+from napari_alibi_seg.core.images import planes_of
+from napari_alibi_seg.core.strokes import look_at_strokes
 from napari_alibi_seg.gui.records import SessionProblem
 from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.torch_import import Stage, importing, is_imported
@@ -57,7 +59,7 @@ class Bridge(QObject):
 
     def ask(self, order: Order) -> None:
         """Run an order as soon as the one that runs has stopped; it replaces one that waits."""
-        self._generation = order.generation
+        self._generation = order.request.generation
         self._waiting = order
         self.interrupt()
         if self._running is None:
@@ -125,7 +127,7 @@ class Bridge(QObject):
 
     def _fail(self, error: Exception) -> None:
         order = self._running.order if self._running is not None else None
-        if order is not None and order.generation == self._generation:
+        if order is not None and order.request.generation == self._generation:
             self.failed.emit(str(error) if isinstance(error, AlibiSegError) else unexpected(error))
 
     def _finish(self, _: None = None) -> None:
@@ -159,24 +161,27 @@ def _serve(
                 yield None, problem
         if order is None:
             return
+        request = order.request
         if not is_imported(Stage.COMPUTING):
             for _ in importing(Stage.COUNTING):
                 if run.stopped.is_set():
                     return
-            yield order.generation, order.painted()
+            planes = planes_of(request.image)
+            _, painted = look_at_strokes(planes, request.scribbles, request.ignored)
+            yield request.generation, painted
         found = keep_session(order)
         if found is not None:
-            yield order.generation, found
+            yield request.generation, found
         for _ in importing(Stage.COMPUTING):
             if run.stopped.is_set():
                 return
-        _use_threads(order.settings.threads)
-        engine = _engine(engines, order.settings.device)
-        with closing(engine.update(order.request())) as events:
+        _use_threads(order.threads)
+        engine = _engine(engines, order.device)
+        with closing(engine.update(request)) as events:
             for event in events:
                 if run.stopped.is_set():
                     return
-                yield order.generation, event
+                yield request.generation, event
     except MemoryError as error:
         raise AlibiSegError(_NO_MEMORY) from error
     except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.live_records import Fitted, ModelReady, Painted, PlaneDone
+from napari_alibi_seg.core.live_records import Fitted, LiveRequest, ModelReady, Painted, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
@@ -19,7 +19,7 @@ from napari_alibi_seg.gui.ownership import image_layers, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.projects import RECIPE, misfit
-from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings
+from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings, as_core
 from napari_alibi_seg.gui.restoring import Restorer
 from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, readings
@@ -95,19 +95,21 @@ class Controller(QObject):
         work.scribbles.layer.metadata[RECIPE] = work.recipe(classes, settings.config)
         work.measure(settings.config)
         shown = work.source.index(self.viewer.dims)
-        work.order = Order(
+        request = LiveRequest(
             work.source.micrograph,
             work.scribbles.data,
-            settings,
+            settings.config,
             (shown, *(index for index in self.stack.planes if index != shown)),
             work.source.visible(),
-            classes,
+            *as_core(classes),
             work.loaded,
             predict=self._once or outputs.live.isChecked(),
             votes=outputs.uncertainty.isChecked() or outputs.probabilities.isChecked(),
             generation=self._generation,
-            touched=work.touched,
-            owner=work.owner,
+            advise=True,
+        )
+        work.order = Order(
+            request, settings.device, settings.threads, touched=work.touched, owner=work.owner
         )
         work.outdated = self._current = False
         self.pace.begin()
@@ -291,7 +293,7 @@ class Controller(QObject):
     def _last_order(self) -> Order:
         """Return an order that keeps the session of the work that is left."""
         assert self.work is not None
-        return self.work.last_order(self.panels.classes.classes, self.settings)
+        return self.work.last_order(self.panels.classes.classes, self.settings.config)
 
     def _reread(self) -> None:
         """Take the new pixels of the image; scribbles stay if they still fit."""

@@ -24,7 +24,7 @@ from napari_alibi_seg.core.project_files import load_project, save_project
 from napari_alibi_seg.gui.lengths import layer_scale
 from napari_alibi_seg.gui.ownership import is_result, is_scribbles
 from napari_alibi_seg.gui.painting import scribbles_options
-from napari_alibi_seg.gui.records import PaintClass, Recipe
+from napari_alibi_seg.gui.records import PaintClass, Recipe, as_core
 from napari_alibi_seg.gui.source import IMAGE_FILE, ImageSource, readings
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.images import Micrograph
     from napari_alibi_seg.gui.source import Reading
 
@@ -63,7 +64,8 @@ class OpenedProject:
 def project_of(
     image: Micrograph,
     scribbles: NDArray[np.integer[Any]],
-    classes: Sequence[PaintClass],
+    classes: tuple[ClassInfo, ...],
+    ignored: frozenset[int],
     config: SegmentationConfig,
 ) -> Project:
     """Return what is painted as a project.
@@ -74,17 +76,11 @@ def project_of(
         What is painted on.
     scribbles : ndarray
         Of its ``label_shape``.
-    classes, config
-        As the dock shows them.
+    classes, ignored, config
+        As in `Project`.
     """
-    return Project(
-        Strokes.of(image, scribbles),
-        tuple(known.info() for known in classes),
-        frozenset(known.value for known in classes if known.ignored),
-        config,
-        pixel_size=image.pixel_size,
-        spacing=image.spacing,
-    )
+    strokes, size = Strokes.of(image, scribbles), image.pixel_size
+    return Project(strokes, classes, ignored, config, pixel_size=size, spacing=image.spacing)
 
 
 def recipe_of(project: Project) -> Recipe:
@@ -126,7 +122,7 @@ def write_project(
     yield f"Saving {path.name}: reading the image"
     content = content_hash(image)
     file = keep_image(image, content, recipe.file, path)
-    project = project_of(image, scribbles, recipe.classes, recipe.config)
+    project = project_of(image, scribbles, *as_core(recipe.classes), recipe.config)
     save_project(replace(project, image=file, content=content, features=features), path)
     known = recipe.file is not None and recipe.file.path == file.path
     yield f"Written: {path}" + ("" if known else f", and beside it the image, {file.path.name}")

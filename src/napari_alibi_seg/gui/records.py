@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import SegmentationConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.live_records import Index, LiveRequest, Painted
-    from napari_alibi_seg.core.planes import Window
+    from napari_alibi_seg.core.live_records import LiveRequest
     from napari_alibi_seg.core.project import ImageFile, Project
 
 
@@ -43,6 +38,12 @@ class PaintClass(ClassInfo):
     def info(self) -> ClassInfo:
         """Return the class as the core knows it."""
         return ClassInfo(self.value, self.name, self.colour)
+
+
+def as_core(classes: Sequence[PaintClass]) -> tuple[tuple[ClassInfo, ...], frozenset[int]]:
+    """Return classes as the core knows them, and the values of those that are ignored."""
+    ignored = frozenset(known.value for known in classes if known.ignored)
+    return tuple(known.info() for known in classes), ignored
 
 
 class Shown(Enum):
@@ -105,10 +106,14 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Everything the engine needs to bring the screen up to date; see `LiveRequest`.
+    """What is asked of an engine, and what belongs to the session file beside it.
 
     Attributes
     ----------
+    request : LiveRequest
+        What should be on the screen.
+    device, threads
+        As in `Settings`.
     touched : bool
         Whether the person has painted, so that the session is worth keeping.
     owner : str
@@ -117,50 +122,12 @@ class Order:
         Set once the session is saved.
     """
 
-    image: Micrograph
-    scribbles: NDArray[np.integer[Any]]
-    settings: Settings
-    planes: tuple[Index, ...]
-    visible: Window
-    classes: tuple[PaintClass, ...]
-    classifier: PixelClassifier | None = None
-    predict: bool = True
-    votes: bool = False
-    generation: int = 0
+    request: LiveRequest
+    device: str = "auto"
+    threads: int = 0
     touched: bool = False
     owner: str = ""
     kept: Event = field(default_factory=Event)
-
-    @property
-    def ignored(self) -> frozenset[int]:
-        """Painted values that count nowhere."""
-        return frozenset(known.value for known in self.classes if known.ignored)
-
-    def painted(self) -> Painted:
-        """Return how much is painted; imports no torch."""
-        from napari_alibi_seg.core.images import planes_of
-        from napari_alibi_seg.core.strokes import look_at_strokes
-
-        return look_at_strokes(planes_of(self.image), self.scribbles, self.ignored)[1]
-
-    def request(self) -> LiveRequest:
-        """Return the order as the engine understands it; imports scikit-learn."""
-        from napari_alibi_seg.core.live_records import LiveRequest
-
-        return LiveRequest(
-            self.image,
-            self.scribbles,
-            self.settings.config,
-            self.planes,
-            self.visible,
-            tuple(known.info() for known in self.classes if not known.ignored),
-            self.ignored,
-            self.classifier,
-            self.predict,
-            self.votes,
-            self.generation,
-            advise=True,
-        )
 
 
 @dataclass(frozen=True)

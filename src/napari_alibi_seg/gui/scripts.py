@@ -74,11 +74,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"scribbles = read_scribbles({scribbles_name(source)!r}, image)",
         *([f"ignored = {ignored}"] * bool(ignored)),
         "classes = [",
-        *(
-            f"    ClassInfo({known.value}, {known.name!r}, {known.colour}),"
-            for known in classes
-            if not known.ignored
-        ),
+        *(f"    {known.info()}," for known in classes if not known.ignored),
         "]",
         f"channels = {config.channels}",
         f"config = SegmentationConfig(model={config.model!r}, scale={config.scale}, "

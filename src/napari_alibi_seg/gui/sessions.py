@@ -58,8 +58,9 @@ def keep_session(order: Order) -> SessionFound | SessionProblem | None:
 
 
 def _keep(order: Order) -> SessionFound | SessionProblem | None:
-    path = session_path(order.image)
-    project = project_of(order.image, order.scribbles, order.classes, order.settings.config)
+    asked = order.request
+    path = session_path(asked.image)
+    project = project_of(asked.image, asked.scribbles, asked.classes, asked.ignored, asked.config)
     project = replace(project, owner=order.owner)
     earlier = _earlier(path)
     painted = len(project.strokes.values)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from napari_alibi_seg.gui.ownership import OWNER, follow_name
 from napari_alibi_seg.gui.projects import RECIPE
-from napari_alibi_seg.gui.records import PaintClass, Recipe
+from napari_alibi_seg.gui.records import PaintClass, Recipe, as_core
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.live_records import Index, Painted
     from napari_alibi_seg.gui.painting import Scribbles
-    from napari_alibi_seg.gui.records import Order, Settings
+    from napari_alibi_seg.gui.records import Order
     from napari_alibi_seg.gui.result import ResultLayers
     from napari_alibi_seg.gui.source import ImageSource
 
@@ -113,15 +113,21 @@ class Workspace:
         kept = self.order is not None and self.order.kept.is_set() and not self.outdated
         return self.touched and (self.scribbles.pending or not kept)
 
-    def last_order(self, classes: tuple[PaintClass, ...], settings: Settings) -> Order:
+    def last_order(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Order:
         """Return an order that keeps the session, now that the work is left."""
         assert self.order is not None
         self.outdated = False
+        known, ignored = as_core(classes)
+        painted = replace(
+            self.order.request,
+            scribbles=self.scribbles.data,
+            config=config,
+            classes=known,
+            ignored=ignored,
+        )
         self.order = replace(
             self.order,
-            scribbles=self.scribbles.data,
-            classes=classes,
-            settings=settings,
+            request=painted,
             touched=True,  # also where the last stroke came after the last order
             owner=self.owner,
             kept=Event(),
