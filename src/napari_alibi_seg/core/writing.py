@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def require_writable(path: Path) -> None:
-    """Find out, before long work, whether a file could be written.
+    """Find out, before long work, whether a file could be written; leave nothing behind.
 
     Raises
     ------
@@ -63,11 +63,15 @@ def require_writable(path: Path) -> None:
         As from `replacing`.
     """
     _require_replaceable(path)
+    missing = [folder for folder in path.parents if not folder.exists()]  # the innermost first
     with _folder_beside(path) as folder:
         try:
             (folder / path.name).touch()
         except OSError as error:
             raise _unwritable(path, error) from error
+    with suppress(OSError):  # another program has put something there
+        for folder in missing:
+            folder.rmdir()
 
 
 def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
