@@ -31,13 +31,13 @@ from micrographs import mirrored, scribbled
 from napari_alibi_seg import FeatureExtractor, SegmentationConfig, Segmenter
 from napari_alibi_seg.core.backbone import Backbone
 from napari_alibi_seg.core.channels import PixelChannels
-from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALE
 from napari_alibi_seg.core.images import as_micrograph, planes_of
 from napari_alibi_seg.core.live import LiveEngine
 from napari_alibi_seg.core.live_records import Block, Fitted, LiveRequest, PlaneDone
 from napari_alibi_seg.core.planes import Window
 from napari_alibi_seg.core.smoothing import smoothed
-from napari_alibi_seg.core.tiling import TILE, automatic_scale
+from napari_alibi_seg.core.tiling import TILE
 from tilings import TILES, agreements
 
 if TYPE_CHECKING:
@@ -107,12 +107,11 @@ def in_turns(repeats: int, **works: Callable[[], object]) -> dict[str, float]:
 def feature_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure]:
     """Compare the features of an image with the plain transformer, tile by tile, no overlap."""
     plane = planes_of(as_micrograph(mirrored(SIDE)))[()]
-    scale = automatic_scale(plane.shape)
-    rows, columns = extractor.grid(plane.shape, scale)
+    rows, columns = extractor.grid(plane.shape, SCALE)
     tiles = rows * columns / TILE**2
     bare, pixels = bare_transformer(extractor), tile_pixels(extractor)
     took = in_turns(
-        repeats, ours=lambda: extractor.extract(plane, scale), bare=lambda: bare(pixels)
+        repeats, ours=lambda: extractor.extract(plane, SCALE), bare=lambda: bare(pixels)
     )
     ratio = took["ours"] / (tiles * took["bare"])
     yield Figure("features / bare transformer", f"{ratio:.2f}", "<= 1.3")
@@ -122,7 +121,7 @@ def feature_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figur
 
 def computed(extractor: FeatureExtractor) -> int:
     """Return how many tokens go through the transformer, overlap included."""
-    return len(extractor.tiles((SIDE, SIDE), automatic_scale((SIDE, SIDE)))) * TILE**2
+    return len(extractor.tiles((SIDE, SIDE), SCALE)) * TILE**2
 
 
 def bare_transformer(extractor: FeatureExtractor) -> Callable[[torch.Tensor], object]:
@@ -230,7 +229,7 @@ def all_channels(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the (N, F) channels of every pixel, and the (Y, X) grey values."""
     plane = planes_of(request.image)[()]
-    features = extractor.extract(plane, automatic_scale(plane.shape))
+    features = extractor.extract(plane, SCALE)
     channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
     values = channels.block(request.visible)
     return values.reshape(-1, values.shape[-1]), channels.guide(request.visible)
@@ -278,18 +277,18 @@ def rival_figures(model: str, repeats: int) -> Iterator[Figure]:
         return
     image, scribbles = as_micrograph(mirrored(SIDE)), scribbled(SIDE)
 
-    def ours(scale: int | None) -> None:
+    def ours(scale: int) -> None:
         segmenter = Segmenter(SegmentationConfig(model, scale))
         next(segmenter.apply(segmenter.fit(image, scribbles), image))
 
     took = in_turns(
         repeats,
-        default=partial(ours, None),
-        plain=partial(ours, 1),
+        default=partial(ours, SCALE),
+        finer=partial(ours, 2 * SCALE),
         convpaint=lambda: convpaint("dinov2", [image], [scribbles], 0)(image),
     )
     yield Figure("convpaint with DINOv2, end to end (s)", f"{took['convpaint']:.1f}")
-    for name, what in (("default", "default"), ("plain", "at scale 1")):
+    for name, what in (("default", "default"), ("finer", "at scale 2")):
         ratio = took["convpaint"] / took[name]
         yield Figure(f"convpaint / {what} ({took[name]:.1f} s)", f"{ratio:.1f}", ">= 3")
 

@@ -19,11 +19,11 @@ from methods import SHARED
 from napari_alibi_seg import SegmentationConfig, Segmenter, read_image, read_scribbles
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.checkpoints import load_backbone
-from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALE
 from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.images import planes_of
 from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.tiling import TILE, automatic_scale
+from napari_alibi_seg.core.tiling import TILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,10 +69,9 @@ def agreements(model: str, data: Path, tiles: Sequence[int]) -> Iterator[Agreeme
         segmenter = Segmenter(SegmentationConfig(model))
         classifier = segmenter.fit(image, read_scribbles(path, image))
         expected = segmenter.apply_to_plane(classifier, plane).labels
-        scale = automatic_scale(plane.shape)
-        usual = segmenter.cache.get(plane, default, scale)
+        usual = segmenter.cache.get(plane, default, SCALE)
         for tile, extractor in zip(tiles, others, strict=True):
-            features = extractor.extract(plane, scale)
+            features = extractor.extract(plane, SCALE)
             changed = labels(classifier, plane, features) != expected
             name = scribbles.parents[1].name
             yield Agreement(name, tile, cosine(usual, features), float(changed.mean()))

@@ -347,17 +347,6 @@ def test_a_damaged_file_is_called_so(classifier, tmp_path, spoil):
         load_classifier(path)
 
 
-def test_a_former_file_names_the_one_upsampler_there_is(classifier, tmp_path):
-    path = tmp_path / "c.skops"
-    save_classifier(classifier, path)
-    _change_header(channels=lambda channels: {**channels, "upsampler": "bilinear"})(path)
-    assert load_classifier(path).channels == classifier.channels
-
-    _change_header(channels=lambda channels: {**channels, "upsampler": "magic"})(path)
-    with pytest.raises(ClassifierError, match="the upsampler is 'magic', and there is only"):
-        load_classifier(path)
-
-
 def test_a_path_may_be_a_plain_string(classifier, tmp_path):
     path = str(tmp_path / "c.skops")
     save_classifier(classifier, path)

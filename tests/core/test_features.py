@@ -12,7 +12,6 @@ from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.features import FeatureExtractor
 from napari_alibi_seg.core.images import read_image
 from napari_alibi_seg.core.planes import Levels, Plane
-from napari_alibi_seg.core.tiling import automatic_scale
 
 PATCH = 14
 
@@ -127,11 +126,6 @@ def test_identity_follows_what_changes_features_but_not_the_models_name(small_ti
     backbone, identity = load_backbone()
     renamed = type(identity)("another name", *[*vars(identity).values()][1:])
     assert FeatureExtractor(backbone, renamed, "cpu").identity(1).key == extractor.identity(1).key
-
-
-def test_automatic_scale_is_fine_up_to_a_megapixel():
-    assert automatic_scale((1024, 1024)) == 2
-    assert automatic_scale((1024, 1025)) == 1
 
 
 @pytest.mark.parametrize("scale", [0, 5, -1])

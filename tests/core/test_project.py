@@ -90,21 +90,6 @@ def test_3d_filters_and_the_spacing_seen_come_with_the_project_and_older_ones_ha
     assert open_image(load_project(path), path).spacing is None
 
 
-def test_a_project_with_the_former_surroundings_and_upsampler_has_those_of_today(
-    folder, project_on, scribbles
-):
-    path = folder / "projects/p.alibi"
-    save_project(project_on(scribbles), path)
-
-    def former(content):
-        header = json.loads(content)
-        header["config"]["channels"].update(contrast=3.0, upsampler="bilinear")
-        return json.dumps(header)
-
-    replaced(path, "project.json", former)
-    assert load_project(path).config == CONFIG
-
-
 def test_the_image_is_named_relative_to_the_project(folder, project_on, scribbles, tmp_path):
     save_project(project_on(scribbles), folder / "projects/p.alibi")
     with zipfile.ZipFile(folder / "projects/p.alibi") as archive:

@@ -216,7 +216,7 @@ def test_one_tile_is_no_tiles():
 
 def test_the_chip_says_at_which_scale_and_where_features_are_computed(desk, pixels):
     desk.open(pixels)
-    desk.until(lambda: desk.panels.image.chip.words == "Ready · scale 2 · CPU")
+    desk.until(lambda: desk.panels.image.chip.words == "Ready · scale 1 · CPU")
 
 
 def test_what_is_unfolded_under_a_message_is_brought_into_view(desk, pixels):

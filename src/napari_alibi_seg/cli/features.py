@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.files import source
 from napari_alibi_seg.cli.options import (
-    MAGNIFICATIONS,
     add_cluster_option,
     add_command,
     add_image_options,
@@ -54,7 +53,7 @@ def features(options: argparse.Namespace) -> int:
             source(options.image, options),
             options.output.resolve(),
             options.model,
-            MAGNIFICATIONS[options.scale],
+            options.scale,
             device=options.device,
             cluster=options.cluster,
             progress=bars,

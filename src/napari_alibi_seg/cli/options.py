@@ -14,6 +14,7 @@ from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
     LARGEST_CLASS,
     LARGEST_SEED,
+    SCALE,
     SCALES,
     SMOOTHING,
     SMOOTHING_RADII,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where commands are added."""
-
-MAGNIFICATIONS = {"auto": None} | {str(scale): scale for scale in SCALES}
-"""Values of --scale, and what they mean to the core."""
 
 _FORESTS = tuple(forest.value for forest in Forest)
 
@@ -69,9 +67,10 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--scale",
-        choices=MAGNIFICATIONS,
-        default="auto",
-        help="magnification before the backbone; auto is 2 up to a megapixel, else 1",
+        type=int,
+        choices=SCALES,
+        default=SCALE,
+        help="magnification before the backbone (default %(default)s); 2 takes four times as long",
     )
     add_device_option(command)
 
@@ -187,7 +186,7 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
     )
     return SegmentationConfig(
         options.model,
-        MAGNIFICATIONS[options.scale],
+        options.scale,
         channels,
         trees=options.trees,
         seed=options.seed,

@@ -8,8 +8,11 @@ DEFAULT_MODEL = "alibi-dinov2-s14"
 CLASSICAL = "classical"
 """The model name that means: no deep features."""
 
-SCALES = (1, 2, 3, 4)
-"""How many times an image may be magnified before the model."""
+SCALE = 1
+"""How many times an image is magnified before the model."""
+
+SCALES = range(1, 5)
+"""How many times it may be."""
 
 SMOOTHING = 4
 """Radius, in pixels, of the filter that smooths the votes."""

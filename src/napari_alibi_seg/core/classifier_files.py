@@ -22,13 +22,12 @@ from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
 from napari_alibi_seg.core.features import FeatureIdentity
 from napari_alibi_seg.core.geometry import Geometry
-from napari_alibi_seg.core.stored import DAMAGE, channel_fields, with_tuples
+from napari_alibi_seg.core.stored import DAMAGE, with_tuples
 from napari_alibi_seg.core.voting import LEAF
 from napari_alibi_seg.core.writing import replacing, versions
 
-_FORMAT = "napari-alibi-seg classifier 1"
+_FORMAT = "napari-alibi-seg classifier 2"
 _TREE = "sklearn.tree._tree.Tree"
-_LAST_LAYER = 12  # where older files have their features from
 
 
 def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
@@ -93,11 +92,11 @@ def _from_state(state: Any) -> PixelClassifier:
     classifier = PixelClassifier(
         forest=forest,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
-        channels=ChannelConfig(**channel_fields(header["channels"])),
+        channels=ChannelConfig(**header["channels"]),
         projection=None if projection is None else Projection(*projection),
         features=None if header["features"] is None else _identity(header["features"]),
         colours=header["colours"],
-        smoothing=header.get("smoothing", 0),
+        smoothing=header["smoothing"],
     )
     _require_consistent(classifier)
     for estimator in forest.estimators_:
@@ -109,8 +108,7 @@ def _identity(fields: dict[str, Any]) -> FeatureIdentity:
     backbone = dict(fields["backbone"])
     if backbone["geometry"] is not None:
         backbone["geometry"] = Geometry.from_json(json.dumps(backbone["geometry"]))
-    fields = {"layer": _LAST_LAYER, **fields, "backbone": BackboneIdentity(**backbone)}
-    return FeatureIdentity(**fields)
+    return FeatureIdentity(**{**fields, "backbone": BackboneIdentity(**backbone)})
 
 
 def _require_consistent(classifier: PixelClassifier) -> None:

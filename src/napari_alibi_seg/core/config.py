@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.choices import (
@@ -12,6 +13,7 @@ from napari_alibi_seg.core.choices import (
     DEFAULT_MODEL,
     LARGEST_SEED,
     LEARNED_FILTERS,
+    SCALE,
     SCALES,
     SIGMAS,
     SIGMAS_3D,
@@ -60,11 +62,7 @@ class ChannelConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes and numbers that cannot be."""
-        if self.components not in COMPONENT_COUNTS:
-            raise AlibiSegError(
-                f"{self.components!r} components cannot be kept; give a whole number from "
-                f"{COMPONENT_COUNTS[0]} to {COMPONENT_COUNTS[-1]}."
-            )
+        _require("number of components", self.components, COMPONENT_COUNTS)
         if self.learned not in (0, LEARNED_FILTERS):
             raise AlibiSegError(
                 f"There are no learned filters of version {self.learned!r} here, only of "
@@ -72,7 +70,7 @@ class ChannelConfig:
                 "anew."
             )
         sigmas = (*self.sigmas, *self.sigmas_3d)
-        if not all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) or self.contrast < 0:
+        if not (all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) and self.contrast >= 0):
             raise AlibiSegError(
                 f"Filters cannot have the sigmas {sigmas} and the contrast {self.contrast}; give "
                 f"sigmas above 0 and up to {_LARGEST_SIGMA:g} pixels, and a contrast of 0 or more."
@@ -129,9 +127,9 @@ class SegmentationConfig:
     ----------
     model : str
         Name or path of a backbone (`load_model`), or ``classical`` for none.
-    scale : int or None
-        Magnification of the image before the backbone, 1 to 4; None chooses by the size of the
-        first plane painted (`automatic_scale`).
+    scale : int
+        Magnification of the image before the backbone, 1 to 4; each costs as many times the time
+        as its square.
     channels : ChannelConfig
         Which channels a pixel has; without a backbone no learned ones either.
     trees : int
@@ -146,7 +144,7 @@ class SegmentationConfig:
     """
 
     model: str = DEFAULT_MODEL
-    scale: int | None = None
+    scale: int = SCALE
     channels: ChannelConfig = field(default_factory=ChannelConfig)
     trees: int = TREES
     seed: int = 0
@@ -155,7 +153,7 @@ class SegmentationConfig:
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be trained with, before it is noticed after long work."""
-        _require("scale", self.scale, range(SCALES[0], SCALES[-1] + 1), None)
+        _require("scale", self.scale, SCALES)
         _require("trees", self.trees, TREE_COUNTS)
         _require("seed", self.seed, range(LARGEST_SEED + 1))
         _require("smoothing", self.smoothing, SMOOTHING_RADII)
@@ -168,10 +166,9 @@ class SegmentationConfig:
             object.__setattr__(self, "channels", replace(self.channels, learned=0))
 
 
-def _require(name: str, value: int | None, allowed: range, *others: None) -> None:
-    if value not in others and value not in allowed:
-        also = f", or {others[0]}" if others else ""
+def _require(name: str, value: int, allowed: range) -> None:
+    if not isinstance(value, Integral) or value not in allowed:
         raise AlibiSegError(
             f"The {name} {value!r} cannot be used; give a whole number from {allowed[0]} to "
-            f"{allowed[-1]}{also}."
+            f"{allowed[-1]}."
         )

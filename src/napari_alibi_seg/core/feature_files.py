@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from napari_alibi_seg.core.choices import SCALE
 from napari_alibi_seg.core.devices import inference_dtype
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features import FeatureExtractor
@@ -17,7 +18,6 @@ from napari_alibi_seg.core.models import absolute_model
 from napari_alibi_seg.core.ome_zarr import PLAN_KEY
 from napari_alibi_seg.core.planewise import LoadedWork, PlaneJob, Source, make_planes
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.tiling import automatic_scale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ def write_features(
     source: Source,
     output: Path,
     model: str,
-    scale: int | None = None,
+    scale: int = SCALE,
     *,
     device: str = "auto",
     cluster: str | None = None,
@@ -98,7 +98,7 @@ def write_features(
     model : str
         Name or path of a backbone (`load_model`).
     scale : int, optional
-        Magnification; None chooses by the size of a plane (`automatic_scale`).
+        Magnification, 1 to 4.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     cluster, progress
@@ -107,7 +107,6 @@ def write_features(
     model = absolute_model(model)
     image = source.open()
     first = next(iter(planes_of(image).values()))
-    scale = scale or automatic_scale(first.shape)
     extractor = FeatureExtractor.load(model, "cpu")  # workers have the device, if there are some
     identity = extractor.identity(scale)
 

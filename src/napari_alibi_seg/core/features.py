@@ -195,7 +195,7 @@ class FeatureExtractor:
         plane : Plane
             Any size; planes smaller than a tile are mirrored.
         scale : int
-            Magnification, 1 to 4 (`automatic_scale`).
+            Magnification, 1 to 4.
         progress : callable
             Told after every tile.
         """

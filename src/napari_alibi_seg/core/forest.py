@@ -41,8 +41,8 @@ _TREES_AT_ONCE = 17
 _GROWN_AT_ONCE = 100_000
 """Pixels times trees between two steps, at which training can be left: some .3 core-seconds."""
 _MISTAKEN = 0.1
-_PATCH = 6.0
-"""How far a deep channel looks, in pixels: about a patch, at the scale for small images."""
+_PATCH = 12.0
+"""How far a deep channel looks, in pixels of the magnified image: about a patch."""
 # Shares of the trees that see what filters give alone, by whether they are to do on the painted
 # image or on others: docs/quality.md.
 _FILTER_TREES_WITHIN_IMAGE, _FILTER_TREES_BETWEEN_IMAGES = 1 / 2, 1 / 3
@@ -99,7 +99,7 @@ def training_forest(
     deep = 0 if projection is None else len(projection.components)
     if classical and config.forest is Forest.EXTRA_TREES:
         colours = (samples[0].values.shape[1] - deep) // filters.count(1)
-        channels = [ChannelInfo(ChannelKind.DEEP, _PATCH)] * deep
+        channels = [ChannelInfo(ChannelKind.DEEP, _PATCH / config.scale)] * deep
         channels += filters.kinds(colours)
         vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
         bound = None if several else partial(boundary_pixels, channels)

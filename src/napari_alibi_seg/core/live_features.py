@@ -12,7 +12,7 @@ import numpy as np
 from napari_alibi_seg.core.devices import usable_devices
 from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.live_records import FeatureProgress, ModelReady
-from napari_alibi_seg.core.tiling import TILE_S, add_tile, automatic_scale
+from napari_alibi_seg.core.tiling import TILE_S, add_tile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -79,7 +79,7 @@ class GrowingFeatures:
 
     def identity(self, config: SegmentationConfig) -> FeatureIdentity:
         """Return what these features are."""
-        return self._extractors[config.model].identity(self._scale(config))
+        return self._extractors[config.model].identity(config.scale)
 
     def ready(self, config: SegmentationConfig, index: Index) -> bool:
         """Whether every tile of a plane is there."""
@@ -116,7 +116,7 @@ class GrowingFeatures:
         FeatureProgress
             Before the first tile and after each.
         """
-        extractor, scale = self._extractors[config.model], self._scale(config)
+        extractor, scale = self._extractors[config.model], config.scale
         kept = self._begun(config, index, needed)
         total = len(kept.tiles)
         megabytes = kept.values.nbytes / 1e6
@@ -138,7 +138,7 @@ class GrowingFeatures:
         key = self._key(config, index)
         kept = self._tokens.pop(key, None)
         if kept is None:
-            extractor, scale = self._extractors[config.model], self._scale(config)
+            extractor, scale = self._extractors[config.model], config.scale
             shape = self._planes[index].shape
             size = (*extractor.grid(shape, scale), extractor.backbone.channels)
             tiles = extractor.tiles(shape, scale)
@@ -154,13 +154,10 @@ class GrowingFeatures:
                 taken -= self._tokens.pop(key).values.nbytes
 
     def _key(self, config: SegmentationConfig, index: Index) -> _Key:
-        return config.model, self._scale(config), index
-
-    def _scale(self, config: SegmentationConfig) -> int:
-        return config.scale or automatic_scale(next(iter(self._planes.values())).shape)
+        return config.model, config.scale, index
 
     def _stride(self, config: SegmentationConfig) -> float:
-        return self._extractors[config.model].backbone.patch_size / self._scale(config)
+        return self._extractors[config.model].backbone.patch_size / config.scale
 
 
 def _distance(tile: Tile, stride: float, visible: Window) -> float:

@@ -17,20 +17,19 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
+from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.pixel_size import calibrate
 from napari_alibi_seg.core.project import ImageFile, Project, Strokes
-from napari_alibi_seg.core.stored import DAMAGE, channel_fields, with_tuples
+from napari_alibi_seg.core.stored import DAMAGE, with_tuples
 from napari_alibi_seg.core.writing import replacing, versions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_FORMAT = "napari-alibi-seg project 1"
+_FORMAT = "napari-alibi-seg project 2"
 _LARGEST_PROJECT = 2**31
-_FORMER_CONTRAST = 3.0  # the default once, which nobody could choose
 
 
 def save_project(project: Project, path: Path) -> None:
@@ -118,15 +117,11 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
 
 def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
-    config = {"smoothing": 0, **header["config"]}
-    config["channels"] = channel_fields(config["channels"])
-    if config["channels"]["contrast"] == _FORMER_CONTRAST:
-        config["channels"]["contrast"] = ChannelConfig.contrast
     return Project(
         strokes=strokes,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
-        config=_record(SegmentationConfig, config),
+        config=_record(SegmentationConfig, header["config"]),
         image=None if image is None else ImageFile(**_with_path(image, path)),
         content=str(header["content"]),
         features=str(header["features"]),

@@ -26,7 +26,6 @@ from napari_alibi_seg.core.images import Micrograph, planes_of, require_microgra
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.smoothing import margin
 from napari_alibi_seg.core.strokes import painted_pixels, painted_without
-from napari_alibi_seg.core.tiling import automatic_scale
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -121,7 +120,7 @@ class Segmenter:
         planes = [plane for plane, _ in painted]
         for plane in planes:
             self.config.channels.require(plane)
-        scale = self.config.scale or automatic_scale(planes[0].shape)
+        scale = self.config.scale
         maps = [self._features(plane, scale) for plane in planes]
         deep = [m for m in maps if m is not None]
         projection = Projection.fit(deep, self.config.channels) if deep else None

@@ -299,15 +299,3 @@ def letters(names: list[str]) -> str:
 def with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
     """Return an object of JSON with tuples for lists, as `dataclasses.asdict` was given them."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-
-
-def channel_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a `ChannelConfig` of today for those that a file has of it.
-
-    Former files tell nothing of learned filters, and which upsampler there is: always the same.
-    """
-    fields = {"learned": 0, **stored}
-    upsampler = fields.pop("upsampler", "bilinear")
-    if upsampler != "bilinear":
-        raise ValueError(f"the upsampler is {upsampler!r}, and there is only 'bilinear'")
-    return fields

@@ -19,18 +19,8 @@ TILE, HALO = 28, 2
 """Side of a tile, and half of what neighbours share, in tokens."""
 PATCH = 14
 """Pixels of a magnified image along the side of a token of the default model."""
-_FINE_PIXELS = 1024 * 1024
 TILE_S = {"cpu": 0.5, "cuda": 0.05, "mps": 0.1}
 """Seconds a tile of features takes by device, to tell before any was measured; very roughly."""
-
-
-def automatic_scale(shape: tuple[int, int]) -> int:
-    """Return 2 for planes up to a megapixel, where it is affordable, else 1.
-
-    At scale 1 a structure thinner than a patch (14 px) is averaged away; scale 2 costs four
-    times the time.
-    """
-    return 2 if shape[0] * shape[1] <= _FINE_PIXELS else 1
 
 
 def usual_tiles(pixels: int, scale: int) -> int:

@@ -32,7 +32,6 @@ from napari_alibi_seg.gui.records import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_SCALES = {"automatic": None} | {str(scale): scale for scale in SCALES}
 _FORESTS = {"extra trees": Forest.EXTRA_TREES, "random": Forest.RANDOM}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -46,8 +45,8 @@ class TrainingPanel(Block):
         super().__init__()
         self._threads = 0
         self.scale, self.device = QComboBox(), QComboBox()
-        self.scale.addItems(list(_SCALES))
-        self.scale.setToolTip("Magnification before the model; automatic is 2 up to a megapixel")
+        self.scale.addItems(list(map(str, SCALES)))
+        self.scale.setToolTip("Magnification before the model; 2 takes four times as long")
         self.device.addItems(_DEVICES)
         self.components = _number(
             COMPONENT_COUNTS, "Principal components kept of the deep features"
@@ -103,7 +102,7 @@ class TrainingPanel(Block):
         )
         config = SegmentationConfig(
             model,
-            _SCALES[self.scale.currentText()],
+            int(self.scale.currentText()),
             channels,
             self.trees.value(),
             int(self.seed.value()),
@@ -125,7 +124,7 @@ class TrainingPanel(Block):
     def show_config(self, config: SegmentationConfig) -> None:
         """Show another way to train, without telling of a change; the device stays."""
         blocked = self.blockSignals(True)
-        self.scale.setCurrentIndex(list(_SCALES.values()).index(config.scale))
+        self.scale.setCurrentText(str(config.scale))
         self.trees.setValue(config.trees)
         self.smoothing.setValue(config.smoothing)
         self.seed.setValue(config.seed)

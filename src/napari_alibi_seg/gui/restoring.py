@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.ownership import OWNER
 from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
@@ -123,7 +123,7 @@ class Restorer:
         config = replace(
             panels.settings.config,
             model=CLASSICAL if features is None else features.backbone.name,
-            scale=None if features is None else features.scale,
+            scale=SCALE if features is None else features.scale,
             channels=classifier.channels,
             smoothing=classifier.smoothing,
         )

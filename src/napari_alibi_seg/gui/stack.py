@@ -9,7 +9,6 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.tiling import automatic_scale
 from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import estimate_words
 
@@ -52,7 +51,7 @@ class StackRun(QObject):
         rows, columns = image.shape_yx
         pixels = len(image.plane_indices()) * rows * columns
         deep = config.model != CLASSICAL
-        scale = (config.scale or automatic_scale(image.shape_yx)) if deep else None
+        scale = config.scale if deep else None
         known = self._pace.estimate(pixels, pixels, rows * columns, scale)
         self._proposed = work
         begin = partial(self._begin, work)
