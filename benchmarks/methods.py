@@ -58,10 +58,10 @@ def methods(models: Mapping[str, str]) -> dict[str, Train]:
 
 def forest(config: SegmentationConfig, cache: FeatureCache | None = None) -> Train:
     """Return the method of the package itself."""
-    segmenter = Segmenter(config, cache=cache or FeatureCache(memory_limit=0))
+    cache = cache or FeatureCache(memory_limit=0)
 
     def train(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
-        segmenter.config = replace(config, seed=seed)
+        segmenter = Segmenter(replace(config, seed=seed), cache=cache)
         classifier = segmenter.fit(images, scribbles)
         return lambda image: next(segmenter.apply(classifier, image))[1].labels
 

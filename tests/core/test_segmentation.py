@@ -77,6 +77,13 @@ def test_where_all_is_ignored_nothing_is_painted(micrograph, scribbles):
         Segmenter(QUICK, "cpu").fit(micrograph, scribbles, ignored=[1, 3])
 
 
+@pytest.mark.parametrize("forest", list(Forest))
+def test_a_segmenter_of_a_classifier_trains_one_like_it(micrograph, scribbles, forest):
+    config = replace(QUICK, model=CLASSICAL, forest=forest, seed=3, trees=7, smoothing=2)
+    classifier = Segmenter(config, "cpu").fit(micrograph, scribbles)
+    assert Segmenter.of(classifier).config == config
+
+
 def test_equal_inputs_and_seed_give_equal_results_another_seed_others(micrograph, scribbles):
     one, again = (segmented(micrograph, scribbles, QUICK)[()] for _ in range(2))
     assert np.array_equal(one.probabilities, again.probabilities)

@@ -53,6 +53,11 @@ _KINDS: dict[Forest, type[PixelForest]] = {
 }
 
 
+def kind_of(forest: PixelForest) -> Forest:
+    """Return how the trees of a forest were grown."""
+    return next(kind for kind, made in _KINDS.items() if isinstance(forest, made))
+
+
 def train_forest(
     config: SegmentationConfig,
     samples: Sequence[PixelSamples],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import PixelChannels, Projection
-from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import (
     PixelClassifier,
@@ -21,7 +22,7 @@ from napari_alibi_seg.core.classifier import (
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import NO_DATA, ImageError, ModelError, ScribbleError
 from napari_alibi_seg.core.features import FeatureExtractor, FeatureIdentity, FeatureMap
-from napari_alibi_seg.core.forest import train_forest
+from napari_alibi_seg.core.forest import kind_of, train_forest
 from napari_alibi_seg.core.images import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.smoothing import margin
@@ -45,7 +46,7 @@ _BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
 _COPIES = 3
 
 
-@dataclass
+@dataclass(frozen=True)
 class Segmenter:
     """Trains and applies classifiers; keeps the backbone and the feature maps in between.
 
@@ -65,11 +66,10 @@ class Segmenter:
     device: str = "auto"
     cache: FeatureCache = field(default_factory=FeatureCache)
     progress: Progress = silent
-    _extractor: FeatureExtractor | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, classifier: PixelClassifier, model: str | None = None, **options: Any) -> Segmenter:
-        """Return a segmenter that can apply a classifier.
+        """Return a segmenter that can apply a classifier, and would train one like it.
 
         Parameters
         ----------
@@ -80,11 +80,16 @@ class Segmenter:
         **options
             `device`, `cache`, `progress`.
         """
-        features = classifier.features
-        if features is None:
-            return cls(SegmentationConfig(CLASSICAL, channels=classifier.channels), **options)
+        features, forest = classifier.features, classifier.forest
+        named = CLASSICAL if features is None else model or features.backbone.name
         config = SegmentationConfig(
-            model or features.backbone.name, features.scale, classifier.channels
+            named,
+            _scale_of(classifier),
+            classifier.channels,
+            trees=len(forest.estimators_),
+            seed=forest.random_state or 0,
+            forest=kind_of(forest),
+            smoothing=classifier.smoothing,
         )
         return cls(config, **options)
 
@@ -121,7 +126,7 @@ class Segmenter:
         for plane in planes:
             self.config.channels.require(plane)
         scale = self.config.scale
-        maps = [self._features(plane, scale) for plane in planes]
+        maps = [self._features(plane, scale, self.progress) for plane in planes]
         deep = [m for m in maps if m is not None]
         projection = Projection.fit(deep, self.config.channels) if deep else None
         samples = [
@@ -170,10 +175,15 @@ class Segmenter:
             yield index, self.apply_to_plane(classifier, plane, probabilities)
 
     def apply_to_plane(
-        self, classifier: PixelClassifier, plane: Plane, probabilities: bool = False
+        self,
+        classifier: PixelClassifier,
+        plane: Plane,
+        probabilities: bool = False,
+        progress: Progress | None = None,
     ) -> Segmentation:
-        """Classify one plane, block by block on all cores."""
-        channels = self.channels(classifier, plane)
+        """Classify one plane, block by block on all cores; tell `progress`, if given, of it."""
+        progress = progress or self.progress
+        channels = self.channels(classifier, plane, progress)
         windows = blocks(plane.shape, BLOCK)
         labels = np.empty(plane.shape, classifier.label_values.dtype)
         shares = None
@@ -192,11 +202,13 @@ class Segmenter:
             labels[window.slices] = part.labels
             if shares is not None and part.probabilities is not None:
                 shares[:, *window.slices] = part.probabilities
-            self.progress("segmentation", done, len(windows))
+            progress("segmentation", done, len(windows))
         return Segmentation(labels, shares, classifier.classes)
 
-    def channels(self, classifier: PixelClassifier, plane: Plane) -> PixelChannels:
-        """Return the channels of a plane that a classifier sees.
+    def channels(
+        self, classifier: PixelClassifier, plane: Plane, progress: Progress | None = None
+    ) -> PixelChannels:
+        """Return the channels of a plane that a classifier sees; tell `progress`, if given.
 
         Raises
         ------
@@ -208,7 +220,7 @@ class Segmenter:
         classifier.channels.require(plane)
         scale = _scale_of(classifier)
         classifier.require(self._identity(scale), plane.colours)
-        features = self._features(plane, scale)
+        features = self._features(plane, scale, progress or self.progress)
         return PixelChannels(plane, classifier.channels, features, classifier.projection)
 
     def load(self, classifier: PixelClassifier) -> None:
@@ -234,17 +246,16 @@ class Segmenter:
         classifier.require_features(identity)
 
     def _identity(self, scale: int) -> FeatureIdentity | None:
-        return None if self.config.model == CLASSICAL else self._loaded().identity(scale)
+        return None if self.config.model == CLASSICAL else self._extractor.identity(scale)
 
-    def _features(self, plane: Plane, scale: int) -> FeatureMap | None:
+    def _features(self, plane: Plane, scale: int, progress: Progress) -> FeatureMap | None:
         if self.config.model == CLASSICAL:
             return None
-        return self.cache.get(plane, self._loaded(), scale, self.progress)
+        return self.cache.get(plane, self._extractor, scale, progress)
 
-    def _loaded(self) -> FeatureExtractor:
-        if self._extractor is None:
-            self._extractor = FeatureExtractor.load(self.config.model, self.device)
-        return self._extractor
+    @cached_property
+    def _extractor(self) -> FeatureExtractor:
+        return FeatureExtractor.load(self.config.model, self.device)
 
 
 def segment(
@@ -288,7 +299,7 @@ def segment(
 
 
 def _scale_of(classifier: PixelClassifier) -> int:
-    return 1 if classifier.features is None else classifier.features.scale
+    return SCALE if classifier.features is None else classifier.features.scale
 
 
 def _painted(

@@ -64,8 +64,7 @@ class LabelWork:
         segmenter.load(classifier)
 
         def make(plane: Plane, progress: Progress) -> NDArray[Any]:
-            segmenter.progress = progress
-            return segmenter.apply_to_plane(classifier, plane).labels
+            return segmenter.apply_to_plane(classifier, plane, progress=progress).labels
 
         deep = classifier.features is not None
         return LoadedWork(make, str(inference_dtype(choose_device(self.device))) if deep else None)
