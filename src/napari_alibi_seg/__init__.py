@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_alibi_seg.core.choices import Forest as Forest
     from napari_alibi_seg.core.classes import ClassInfo as ClassInfo
     from napari_alibi_seg.core.classifier import PixelClassifier as PixelClassifier
     from napari_alibi_seg.core.classifier import Segmentation as Segmentation
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.debiasing import load_model as load_model
     from napari_alibi_seg.core.errors import AlibiSegError as AlibiSegError
     from napari_alibi_seg.core.features import FeatureExtractor as FeatureExtractor
+    from napari_alibi_seg.core.fractions import class_fractions as class_fractions
+    from napari_alibi_seg.core.fractions import write_fractions as write_fractions
     from napari_alibi_seg.core.images import Micrograph as Micrograph
     from napari_alibi_seg.core.images import as_micrograph as as_micrograph
     from napari_alibi_seg.core.images import read_image as read_image
+    from napari_alibi_seg.core.judging import assess as assess
+    from napari_alibi_seg.core.project_files import load_project as load_project
     from napari_alibi_seg.core.results import read_scribbles as read_scribbles
+    from napari_alibi_seg.core.results import stack_writer as stack_writer
     from napari_alibi_seg.core.segmentation import Segmenter as Segmenter
     from napari_alibi_seg.core.segmentation import segment as segment
 
@@ -30,18 +36,24 @@ _HOMES = {
     "ChannelConfig": "config",
     "ClassInfo": "classes",
     "FeatureExtractor": "features",
+    "Forest": "choices",
     "Micrograph": "images",
     "PixelClassifier": "classifier",
     "Segmentation": "classifier",
     "SegmentationConfig": "config",
     "Segmenter": "segmentation",
     "as_micrograph": "images",
+    "assess": "judging",
+    "class_fractions": "fractions",
     "load_classifier": "classifier_files",
     "load_model": "debiasing",
+    "load_project": "project_files",
     "read_image": "images",
     "read_scribbles": "results",
     "save_classifier": "classifier_files",
     "segment": "segmentation",
+    "stack_writer": "results",
+    "write_fractions": "fractions",
 }
 
 __all__ = ["__version__", *_HOMES]
@@ -52,3 +64,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.core.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -66,9 +66,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
     config, ignored = settings.config, [known.value for known in classes if known.ignored]
     lines = [
         "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
-        "from napari_alibi_seg import read_image, read_scribbles",
-        "from napari_alibi_seg.core.choices import Forest",
-        "from napari_alibi_seg.core.results import stack_writer",
+        "from napari_alibi_seg import read_image, read_scribbles, stack_writer",
         "",
         f"image = read_image({_arguments(source, config.channels)})",
         f"scribbles = read_scribbles({scribbles_name(source)!r}, image)",
@@ -79,7 +77,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"channels = {config.channels}",
         f"config = SegmentationConfig(model={config.model!r}, scale={config.scale}, "
         f"channels=channels, trees={config.trees}, seed={config.seed}, "
-        f"forest=Forest({config.forest.value!r}), smoothing={config.smoothing})",
+        f"forest={config.forest.value!r}, smoothing={config.smoothing})",
         f"segmenter = Segmenter(config, device={settings.device!r})",
         f"classifier = segmenter.fit(image, scribbles, classes{', ignored' * bool(ignored)})",
         f"with stack_writer({labels_name(source)!r}, image, classifier.label_values.dtype) "
