@@ -122,7 +122,9 @@ def make_card(
 def told_of(corpus: Corpus) -> dict[str, Any]:
     """Return what a card tells of the pictures: how many of which folders, hash, files skipped."""
     pictures = corpus.training + corpus.validation
-    folders = Counter(picture.name.rpartition("/")[0] or "." for picture in pictures)
+    folders = Counter(
+        picture.name.rpartition("/")[0] or picture.path.parent.name for picture in pictures
+    )
     return {
         "training": len(corpus.training),
         "validation": len(corpus.validation),
