@@ -111,15 +111,18 @@ def test_thinned_samples_keep_what_is_rare_and_every_few_of_the_rest():
         np.testing.assert_array_equal(some.labels, of[some.values[:, 0].astype(int)])
 
 
-def test_some_of_the_trees_split_on_classical_channels_alone(channels, scribbles):
+def test_some_of_the_trees_split_on_some_channels_alone(channels, scribbles):
     samples = gather_samples(channels, scribbles)
-    told = []
-    forest = fit_forest([samples], 50, 3, lambda *step: told.append(step), deep=4, filter_trees=0.3)
+    last = samples.values.shape[1]
+    parts, told = {range(4, last): 0.2, range(4, last - 2): 0.1}, []
+    forest = fit_forest([samples], 50, 3, lambda *step: told.append(step), parts=parts)
     splits = [tree.tree_.feature[tree.tree_.feature >= 0] for tree in forest.estimators_]
     assert len(splits) == forest.n_estimators == 50
     assert any(split.min() < 4 for split in splits[:35])
     assert all(split.min() >= 4 for split in splits[35:])
-    assert [step[1] for step in told] == [17, 34, 35, 50]
+    assert any(split.max() >= last - 2 for split in splits[35:45])
+    assert all(split.max() < last - 2 for split in splits[45:])
+    assert [step[1] for step in told] == [17, 34, 35, 45, 50]
 
 
 def test_trees_grown_apart_see_other_values(channels, scribbles):
@@ -129,10 +132,10 @@ def test_trees_grown_apart_see_other_values(channels, scribbles):
         drawn.append(values + random.normal(size=values.shape).astype(np.float32))
         return drawn[-1]
 
-    forest = fit_forest([samples], 20, 3, deep=4, vary=vary)
+    forest = fit_forest([samples], 20, 3, vary=vary)
     assert forest.n_estimators == len(forest.estimators_) == 20
     assert [np.array_equal(drawn[0], other) for other in drawn] == [True, False]
-    again = fit_forest([samples], 20, 3, deep=4, vary=vary)
+    again = fit_forest([samples], 20, 3, vary=vary)
     assert np.array_equal(*(f.predict_proba(samples.values) for f in (forest, again)))
 
 

@@ -8,6 +8,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from napari_alibi_seg.core.blockwise import Budget
+from napari_alibi_seg.core.channel_kinds import LEARNED_CHANNELS
 from napari_alibi_seg.core.channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, Forest
 from napari_alibi_seg.core.classes import ClassInfo
@@ -181,6 +182,21 @@ def test_strokes_on_several_images_are_learnt_for_others(micrograph, scribbles, 
         theirs = train_forest(QUICK, [samples] * images, None, several=several)
         equal = np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
         assert equal is (several is (images > 1))
+
+
+def test_half_of_the_trees_see_no_deep_channels_and_half_of_these_no_learned_ones(
+    micrograph, scribbles, cache
+):
+    config = SegmentationConfig(channels=ChannelConfig(components=8), trees=40)
+    classifier = Segmenter(config, "cpu", cache).fit(micrograph, scribbles)
+    deep, learned = 8, classifier.forest.n_features_in_ - LEARNED_CHANNELS
+    splits = [tree.tree_.feature[tree.tree_.feature >= 0] for tree in classifier.forest.estimators_]
+    sees_deep = [bool((split < deep).any()) for split in splits]
+    sees_learned = [bool((split >= learned).any()) for split in splits]
+    assert any(sees_deep[:20])
+    assert not any(sees_deep[20:])
+    assert any(sees_learned[20:30])
+    assert not any(sees_learned[30:])
 
 
 def test_a_random_forest_sees_the_strokes_in_their_own_light(micrograph, scribbles):

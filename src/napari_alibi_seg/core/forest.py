@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -20,7 +20,7 @@ from napari_alibi_seg.core.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Respon
 from napari_alibi_seg.core.voting import votes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,9 +43,9 @@ _GROWN_AT_ONCE = 100_000
 _MISTAKEN = 0.1
 _PATCH = 12.0
 """How far a deep channel looks, in pixels of the magnified image: about a patch."""
-# Shares of the trees that see what filters give alone, by whether they are to do on the painted
-# image or on others: docs/quality.md.
-_FILTER_TREES_WITHIN_IMAGE, _FILTER_TREES_BETWEEN_IMAGES = 1 / 2, 1 / 3
+# Shares of the trees that see no deep channels, and of those that see classical ones alone, by
+# whether they are to do on the painted image or on others: docs/quality.md.
+_WITHIN_IMAGE, _BETWEEN_IMAGES = (1 / 4, 1 / 4), (1 / 12, 1 / 4)
 
 _KINDS: dict[Forest, type[PixelForest]] = {
     Forest.EXTRA_TREES: ExtraTreesClassifier,
@@ -99,25 +99,37 @@ def training_forest(
 
     Parameters are as there.
     """
-    filters, vary, bound = config.channels.filters, None, None
-    classical = bool(config.channels.sigmas)
+    filters, vary, bound, parts = config.channels.filters, None, None, {}
     deep = 0 if projection is None else len(projection.components)
-    if classical and config.forest is Forest.EXTRA_TREES:
+    if config.channels.sigmas:
         colours = (samples[0].values.shape[1] - deep) // filters.count(1)
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH / config.scale)] * deep
         channels += filters.kinds(colours)
-        vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
-        bound = None if several else partial(boundary_pixels, channels)
+        parts = _parts(channels, _BETWEEN_IMAGES if several else _WITHIN_IMAGE)
+        if config.forest is Forest.EXTRA_TREES:
+            vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
+            bound = None if several else partial(boundary_pixels, channels)
     return growing_forest(
         samples,
         config.trees,
         config.seed,
         kind=config.forest,
-        deep=deep if classical else 0,
         vary=vary,
         bound=bound,
-        filter_trees=_FILTER_TREES_BETWEEN_IMAGES if several else _FILTER_TREES_WITHIN_IMAGE,
+        parts=parts,
     )
+
+
+def _parts(channels: Sequence[ChannelInfo], shares: tuple[float, float]) -> dict[range, float]:
+    """Return which channels trees see that do not see all, and the share of these trees."""
+    kinds = [channel.kind for channel in channels]  # deep, classical, learned
+    deep, learned = kinds.count(ChannelKind.DEEP), kinds.count(ChannelKind.LEARNED)
+    filters = range(deep, len(kinds))
+    parts: dict[range, float] = {}
+    for seen, share in zip((filters, filters[: len(filters) - learned]), shares, strict=True):
+        if len(seen) < len(kinds):
+            parts[seen] = parts.get(seen, 0.0) + share
+    return parts
 
 
 def fit_forest(
@@ -137,10 +149,9 @@ def growing_forest(
     seed: int,
     *,
     kind: Forest = Forest.EXTRA_TREES,
-    deep: int = 0,
     vary: Vary | None = None,
     bound: Bound | None = None,
-    filter_trees: float = 0.0,
+    parts: Mapping[range, float] = MappingProxyType({}),
 ) -> Generator[int, None, PixelForest]:
     """Fit a forest with balanced class weights on the samples of one or more planes, in steps.
 
@@ -152,17 +163,14 @@ def growing_forest(
         Of the forest.
     kind : Forest
         How the trees are grown.
-    deep : int
-        The first channels are this many deep ones, and those of filters follow. 0 lets every tree
-        use every channel.
     vary : callable, optional
         Returns the values as they might also be, drawn anew for every few trees.
     bound : callable, optional
         Returns pixels at boundaries between the phases, which all but the first few trees see,
         too: those that the first trees do not take for a third phase.
-    filter_trees : float
-        Share of the trees, 0 to below 1, that split on what filters give alone if there are deep
-        ones, so that deep features which mislead are outvoted.
+    parts : mapping of range to float
+        Share of the trees, 0 to below 1 together, that split on some channels alone, each part
+        within the one before, so that channels which mislead are outvoted.
 
     Yields
     ------
@@ -179,8 +187,8 @@ def growing_forest(
     require_two_classes(labels)
     random = np.random.default_rng(seed)
     forest = _KINDS[kind](random_state=seed, warm_start=True)
-    filtered = clone(forest)
-    everywhere = trees - (int(filter_trees * trees) if deep else 0)
+    counts = {seen: count for seen, share in parts.items() if (count := int(share * trees))}
+    everywhere = trees - sum(counts.values())
     first = min(_TREES_AT_ONCE, everywhere)
     yield from _grow(forest, range(first), values, labels, vary, random)
     if bound and first < trees:
@@ -188,11 +196,12 @@ def growing_forest(
         values = np.concatenate([values, added.values])
         labels = np.concatenate([labels, added.labels])
     yield from _grow(forest, range(first, everywhere), values, labels, vary, random)
-    if everywhere < trees:
-        values[:, :deep] = 0.0  # no tree splits on a constant
-        others = _grow(filtered, range(trees - everywhere), values, labels, vary, random)
-        yield from mapped(others, everywhere.__add__)
-        forest.estimators_ += filtered.estimators_
+    for seen, count in counts.items():
+        values[:, : seen.start] = values[:, seen.stop :] = 0.0  # no tree splits on a constant
+        others = _KINDS[kind](random_state=seed, warm_start=True)
+        grown = len(forest.estimators_)
+        yield from mapped(_grow(others, range(count), values, labels, vary, random), grown.__add__)
+        forest.estimators_ += others.estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 
 
