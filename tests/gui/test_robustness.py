@@ -501,7 +501,8 @@ def test_what_is_stale_never_arrives(segmented_desk, qtbot):
     bridge, told = Bridge(desk.controller), []
     bridge.told.connect(told.append)
 
-    bridge.ask(replace(orders[0], generation=7))
+    request = replace(orders[0].request, generation=7)
+    bridge.ask(replace(orders[0], request=request))
     bridge.outdate(8)
     desk.until(lambda: not bridge.busy)
     qtbot.wait(50)
