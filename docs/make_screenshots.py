@@ -221,7 +221,13 @@ def stack(stage: Stage) -> None:
     stage.rest()
     shown = planes[len(planes) // 2]
     stage.dock.panels.classes.add_class()
-    for key, percentile, near in ("1", 4, (190, 310)), ("2", 50, (240, 220)), ("3", 98, (200, 80)):
+    strokes = (
+        ("1", 4, (190, 310)),
+        ("2", 50, (240, 220)),
+        ("3", 98, (200, 80)),
+        ("2", 50, (207, 77)),
+    )
+    for key, percentile, near in strokes:
         stage.key(key)
         stage.stroke(*flat_run(shown, percentile, near))
     stage.name("pore", "quartz", "heavy mineral")
