@@ -38,6 +38,17 @@ def done(desk, words):
     desk.until(lambda: not desk.dock.background.busy)
 
 
+def reopen_and_restore(desk, pixels):
+    """Close the image, open it again, and take up what was painted."""
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(pixels.copy())
+    desk.until(lambda: "before" in desk.panels.strip.words)
+    assert not desk.painted.any()
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+
 def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
     desk = make_desk()
     desk.hurry()
@@ -47,14 +58,8 @@ def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
     desk.panels.classes._rows[0]._name.editingFinished.emit()
     desk.rest()
     painted = desk.painted.copy()
-    desk.viewer.layers.clear()
-    desk.rest()
 
-    desk.open(pixels.copy())
-    desk.until(lambda: "before" in desk.panels.strip.words)
-    assert not desk.painted.any()
-    desk.panels.strip.buttons[0].click()
-    desk.rest()
+    reopen_and_restore(desk, pixels)
 
     np.testing.assert_array_equal(desk.painted, painted)
     assert desk.panels.classes.classes[0].name == "matrix"
@@ -72,13 +77,8 @@ def test_classes_of_more_than_eight_bits_are_restored(make_desk, pixels):
     desk.work.scribbles.layer.data_setitem((np.array([18]), np.array([59])), 300)
     desk.rest()
     painted = desk.painted.copy()
-    desk.viewer.layers.clear()
-    desk.rest()
 
-    desk.open(pixels.copy())
-    desk.until(lambda: "before" in desk.panels.strip.words)
-    desk.panels.strip.buttons[0].click()
-    desk.rest()
+    reopen_and_restore(desk, pixels)
 
     np.testing.assert_array_equal(desk.painted, painted)
 

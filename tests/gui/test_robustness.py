@@ -7,12 +7,13 @@ from dataclasses import replace
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, LARGEST_SEED
-from napari_alibi_seg.gui.bridge import Bridge
+from napari_alibi_seg.gui.bridge import Bridge, _use_threads
 from napari_alibi_seg.gui.parts import ChipState
 
 
@@ -490,6 +491,14 @@ def test_an_exception_in_the_worker_is_told_and_the_next_order_runs(segmented_de
     desk.stroke((100, 20), (130, 20))
     desk.rest()
     assert desk.work.fitted is not None
+
+
+def test_no_number_of_threads_is_the_number_torch_chose_at_first():
+    usual = torch.get_num_threads()
+    _use_threads(usual + 1)
+    assert torch.get_num_threads() == usual + 1
+    _use_threads(0)
+    assert torch.get_num_threads() == usual
 
 
 def test_what_is_stale_never_arrives(segmented_desk, qtbot):

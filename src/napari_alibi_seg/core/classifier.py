@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.smoothing import reach, smoothed
@@ -199,6 +200,16 @@ class PixelClassifier:
     features: FeatureIdentity | None
     colours: int
     smoothing: int = 0
+
+    @property
+    def model(self) -> str:
+        """Name of the backbone as it was when trained, or ``classical`` for none."""
+        return CLASSICAL if self.features is None else self.features.backbone.name
+
+    @property
+    def scale(self) -> int:
+        """Magnification of the image before the backbone; the usual one if there is none."""
+        return SCALE if self.features is None else self.features.scale
 
     def require(self, features: FeatureIdentity | None, colours: int) -> None:
         """Refuse features, or a kind of image, the forest was not trained on.

@@ -128,8 +128,7 @@ class SegmentationConfig:
     model : str
         Name or path of a backbone (`load_model`), or ``classical`` for none.
     scale : int
-        Magnification of the image before the backbone, 1 to 4; each costs as many times the time
-        as its square.
+        Magnification of the image before the backbone, 1 to 4; the time grows with its square.
     channels : ChannelConfig
         Which channels a pixel has; without a backbone no learned ones either.
     trees : int

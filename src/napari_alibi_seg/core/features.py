@@ -149,7 +149,7 @@ class FeatureExtractor:
     def identity(self, scale: int) -> FeatureIdentity:
         """Return the identity of features at a scale."""
         if scale not in SCALES:
-            raise ValueError(f"scale must be one of {SCALES}, but is {scale}.")
+            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, but is {scale}.")
         return FeatureIdentity(self._identity, scale, self._tile, self._halo, self._layer)
 
     def grid(self, shape: tuple[int, int], scale: int) -> tuple[int, int]:

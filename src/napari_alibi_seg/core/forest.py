@@ -45,7 +45,7 @@ _PATCH = 12.0
 """How far a deep channel looks, in pixels of the magnified image: about a patch."""
 # Shares of the trees that see no deep channels, and of those that see classical ones alone, by
 # whether they are to do on the painted image or on others: docs/quality.md.
-_WITHIN_IMAGE, _BETWEEN_IMAGES = (1 / 4, 1 / 4), (1 / 12, 1 / 4)
+_PARTS_WITHIN_IMAGE, _PARTS_BETWEEN_IMAGES = (1 / 4, 1 / 4), (1 / 12, 1 / 4)
 
 _KINDS: dict[Forest, type[PixelForest]] = {
     Forest.EXTRA_TREES: ExtraTreesClassifier,
@@ -105,7 +105,7 @@ def training_forest(
         colours = (samples[0].values.shape[1] - deep) // filters.count(1)
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH / config.scale)] * deep
         channels += filters.kinds(colours)
-        parts = _parts(channels, _BETWEEN_IMAGES if several else _WITHIN_IMAGE)
+        parts = _parts(channels, _PARTS_BETWEEN_IMAGES if several else _PARTS_WITHIN_IMAGE)
         if config.forest is Forest.EXTRA_TREES:
             vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))
             bound = None if several else partial(boundary_pixels, channels)

@@ -11,7 +11,7 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
 from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.channels import PixelChannels, Projection
-from napari_alibi_seg.core.choices import CLASSICAL, SCALE
+from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.classifier import (
     PixelClassifier,
@@ -80,11 +80,10 @@ class Segmenter:
         **options
             `device`, `cache`, `progress`.
         """
-        features, forest = classifier.features, classifier.forest
-        named = CLASSICAL if features is None else model or features.backbone.name
+        forest, deep = classifier.forest, classifier.features is not None
         config = SegmentationConfig(
-            named,
-            _scale_of(classifier),
+            model if deep and model else classifier.model,
+            classifier.scale,
             classifier.channels,
             trees=len(forest.estimators_),
             seed=forest.random_state or 0,
@@ -218,7 +217,7 @@ class Segmenter:
             If the classifier sees 3-D filters, and the plane lies in no volume.
         """
         classifier.channels.require(plane)
-        scale = _scale_of(classifier)
+        scale = classifier.scale
         classifier.require(self._identity(scale), plane.colours)
         features = self._features(plane, scale, progress or self.progress)
         return PixelChannels(plane, classifier.channels, features, classifier.projection)
@@ -234,7 +233,7 @@ class Segmenter:
             If the classifier expects features of another.
         """
         try:
-            identity = self._identity(_scale_of(classifier))
+            identity = self._identity(classifier.scale)
         except ModelError as error:
             features = classifier.features
             if features is None or self.config.model != features.backbone.name:
@@ -296,10 +295,6 @@ def segment(
     shares = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
     shares = shares.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
     return Segmentation(labels, shares, classifier.classes)
-
-
-def _scale_of(classifier: PixelClassifier) -> int:
-    return SCALE if classifier.features is None else classifier.features.scale
 
 
 def _painted(

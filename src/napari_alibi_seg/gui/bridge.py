@@ -192,7 +192,8 @@ def _use_threads(count: int) -> None:
     """Let torch compute with so many threads; 0 with as many as it chose at first."""
     import torch
 
-    torch.set_num_threads(count or _usual_threads())
+    usual = _usual_threads()  # asked before it is changed for the first time
+    torch.set_num_threads(count or usual)
 
 
 @cache

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.ownership import OWNER
 from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
@@ -112,18 +111,18 @@ class Restorer:
 
     def use_classifier(self, classifier: PixelClassifier) -> None:
         """Apply a classifier from a file, with its settings, until something is painted."""
-        work, panels, features = self._controller.work, self._controller.panels, classifier.features
+        work, panels = self._controller.work, self._controller.panels
         if work is None:
             return
         try:
-            classifier.require(features, 3 if work.source.micrograph.colour else 1)
+            classifier.require(classifier.features, 3 if work.source.micrograph.colour else 1)
         except AlibiSegError as error:
             self._strip.say(str(error), warn=True)
             return
         config = replace(
             panels.settings.config,
-            model=CLASSICAL if features is None else features.backbone.name,
-            scale=SCALE if features is None else features.scale,
+            model=classifier.model,
+            scale=classifier.scale,
             channels=classifier.channels,
             smoothing=classifier.smoothing,
         )
