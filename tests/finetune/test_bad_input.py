@@ -136,6 +136,7 @@ def test_teacher_that_is_an_alibi_model(
     ("option", "reason"),
     [
         (["--seed", "-1"], "seed must be"),
+        (["--consistency", "-1"], "must not be negative"),
         (["--crop-shares", "1"], "length"),
         (["--sources", "nowhere.md"], "give a text file"),
     ],
@@ -155,6 +156,14 @@ def test_crops_that_are_no_whole_patches(
 ) -> None:
     command = [*arguments, "--crop-sizes", "32", "50"]
     assert_refused(main, command, tmp_path / "run", 2, "multiples of the teacher's patches")
+
+
+@pytest.mark.parametrize("block", ["0", "12"])
+def test_inner_blocks_that_are_none(
+    tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None], block: str
+) -> None:
+    command = [*arguments, "--inner-blocks", block]
+    assert_refused(main, command, tmp_path / "run", 2, "must be from 1 to")
 
 
 @pytest.mark.parametrize(

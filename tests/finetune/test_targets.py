@@ -13,7 +13,7 @@ from napari_alibi_seg.core.geometry import PUBLISHED, Geometry
 from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
-from napari_alibi_seg.finetune.targets import TargetTable, make_table, position_channels
+from napari_alibi_seg.finetune.targets import Imitated, TargetTable, make_table, position_channels
 from napari_alibi_seg.finetune.validation import Validation, nearest_agreement, tile_cosine
 
 if TYPE_CHECKING:
@@ -92,6 +92,17 @@ def test_table_survives_its_file(tmp_path: Path) -> None:
     assert torch.equal(
         TargetTable.load(tmp_path / "table.safetensors").apply(tokens), table.apply(tokens)
     )
+
+
+def test_a_table_of_the_last_block_is_the_end_of_that_of_several(
+    teacher: Backbone, crops: Crops
+) -> None:
+    images = crops.batch(64, [(Stream.TRAINING, 0, 0, n) for n in range(2)])
+    both, last = Imitated(teacher, (1,)), Imitated(teacher, ())
+    table = make_table(both, crops, CONFIG)
+    targets = table.of_last(teacher.channels).apply(teacher(images))
+    torch.testing.assert_close(targets, table.apply(both(images))[..., -teacher.channels :])
+    torch.testing.assert_close(targets, make_table(last, crops, CONFIG).apply(last(images)))
 
 
 def test_agreement_is_one_for_equal_and_chance_for_unrelated_tokens() -> None:

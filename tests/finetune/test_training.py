@@ -19,8 +19,13 @@ from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.motions import Motion, random_motion
 from napari_alibi_seg.finetune.processes import Processes
 from napari_alibi_seg.finetune.state import start
-from napari_alibi_seg.finetune.targets import TargetTable
-from napari_alibi_seg.finetune.training import Trainer, TrainingError, learning_rate
+from napari_alibi_seg.finetune.targets import Imitated, TargetTable
+from napari_alibi_seg.finetune.training import (
+    Distillation,
+    Trainer,
+    TrainingError,
+    learning_rate,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,12 +39,13 @@ CONFIG = FinetuneConfig(
 def make_trainer(teacher_name: str, images: Path):
     def make(config: FinetuneConfig) -> Trainer:
         teacher, identity = load_backbone(teacher_name)
+        imitated = Imitated(teacher, config.inner_blocks)
         corpus = read_corpus([images], config)
         return Trainer(
             config,
             Processes(0, 1, torch.device("cpu")),
-            teacher,
-            TargetTable({}, torch.ones(teacher.channels)),
+            imitated,
+            TargetTable({}, torch.ones(imitated.channels)),
             Crops(corpus, corpus.training, config),
             start(config, teacher, identity),
         )
@@ -106,6 +112,35 @@ def test_equivariance_adds_to_the_loss(make_trainer) -> None:
     alone, *_ = make_trainer(CONFIG).steps(Event())
     both, *_ = make_trainer(replace(CONFIG, equivariance=1e3)).steps(Event())
     assert both.loss > alone.loss + 1e-3
+
+
+def test_consistency_adds_what_the_surroundings_of_a_middle_change(make_trainer) -> None:
+    images = torch.rand(2, 3, 64, 64)
+    losses = []
+    for consistency in (0.0, 1.0):
+        student = make_trainer(CONFIG).state.student
+        loss = Distillation(Imitated(student, ()), 0.0, consistency)
+        with torch.no_grad():
+            losses.append(loss(images, student(images), Motion((0, 0), False, 0)))
+            middle = 1 - torch.cosine_similarity(
+                student(images)[:, 1:-1, 1:-1], student(images[..., 16:-16, 16:-16]), dim=-1
+            )
+    torch.testing.assert_close(losses[0], torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(losses[1], middle.mean(dim=(1, 2)), atol=1e-5, rtol=0)
+    assert (losses[1] > 1e-4).all()
+
+
+def test_inner_blocks_are_imitated_beside_the_last(make_trainer) -> None:
+    trainer = make_trainer(replace(CONFIG, inner_blocks=(1,)))
+    images = torch.rand(2, 3, 64, 64)
+    teacher = trainer.teacher.backbone
+    with torch.no_grad():
+        targets = trainer.targets(images)
+        expected = [teacher(images, layer=1), teacher(images)]
+    torch.testing.assert_close(targets, torch.cat(expected, dim=-1))
+    last, *_ = make_trainer(CONFIG).steps(Event())
+    both, *_ = trainer.steps(Event())
+    assert both.loss != last.loss
 
 
 def test_half_precision_stays_near_full_precision(make_trainer) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_alibi_seg.core.geometry import Geometry, Slopes, distance_matrix, fixed_slopes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _GRIDS_KEPT = 4
 
@@ -94,15 +94,26 @@ class Backbone(nn.Module):
         hidden = next(islice(self._hidden(images), (layer or self.depth) - 1, None))
         return self._on_grid(self.vit.norm(hidden), images)
 
-    def layers(self, images: Tensor) -> list[Tensor]:
+    def layers(self, images: Tensor, chosen: Collection[int] | None = None) -> list[Tensor]:
         """Return the patch tokens after every block, each through the final layer norm.
+
+        Parameters
+        ----------
+        images : Tensor
+            As in `forward`.
+        chosen : collection of int, optional
+            Only those after these blocks, 1 to `depth`.
 
         Returns
         -------
         list of Tensor
             One (B, H / patch, W / patch, C) per block, first block first.
         """
-        return [self._on_grid(self.vit.norm(hidden), images) for hidden in self._hidden(images)]
+        return [
+            self._on_grid(self.vit.norm(hidden), images)
+            for number, hidden in enumerate(self._hidden(images), 1)
+            if chosen is None or number in chosen
+        ]
 
     def digest(self) -> str:
         """Return the SHA-256 of all parameters in float32, hexadecimal."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from napari_alibi_seg.core.planes import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
+G = TypeVar("G")
 T = TypeVar("T")
 
 
@@ -33,14 +34,14 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_order(work: Callable[[Window], T], windows: Sequence[Window], most: int = 64) -> Iterator[T]:
-    """Map over windows with a thread per core, at most `most`, holding only a few results."""
+def in_order(work: Callable[[G], T], given: Iterable[G], most: int = 64) -> Iterator[T]:
+    """Map over windows or others with a thread per core, at most `most`, a few results ahead."""
     workers = min(available_cores(), most)
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[T]] = deque()
     try:
-        for window in windows:
-            pending.append(pool.submit(work, window))
+        for item in given:
+            pending.append(pool.submit(work, item))
             if len(pending) > workers:
                 yield pending.popleft().result()
         while pending:

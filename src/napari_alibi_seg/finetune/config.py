@@ -59,6 +59,10 @@ class FinetuneConfig(Options):
             "or without the channels that predict position in images left out (blanked)"
         ),
     ] = Target.CENTRED
+    inner_blocks: Annotated[
+        tuple[int, ...],
+        Option("blocks that are to be reproduced, too, beside the last; the first is 1"),
+    ] = ()
     turned: Annotated[
         bool,
         Option(
@@ -119,6 +123,9 @@ class FinetuneConfig(Options):
     equivariance: Annotated[
         float, Option("weight of agreement between a crop and its rolled, flipped, turned copy")
     ] = 0.0
+    consistency: Annotated[
+        float, Option("weight of agreement between a crop's middle and the middle seen alone")
+    ] = 0.0
     held_out: Annotated[
         float, Option("share of images kept for validation, by hash of their name", "0 to 1")
     ] = 0.05
@@ -163,9 +170,9 @@ class FinetuneConfig(Options):
             "grey must be in [0, 1], held_out in (0, 1) and ema in [0, 1)": (
                 0 <= self.grey <= 1 and 0 < self.held_out < 1 and 0 <= self.ema < 1
             ),
-            "warmup, weight_decay, slope_rate, matrix_rate, equivariance, brightness, contrast and "
-            "noise must not be negative, contrast below 1": (
-                min(self.warmup, self.weight_decay, self.equivariance) >= 0
+            "warmup, weight_decay, slope_rate, matrix_rate, equivariance, consistency, brightness, "
+            "contrast and noise must not be negative, contrast below 1": (
+                min(self.warmup, self.weight_decay, self.equivariance, self.consistency) >= 0
                 and min(self.slope_rate, self.matrix_rate) >= 0
                 and min(self.brightness, self.contrast, self.noise) >= 0
                 and self.contrast < 1

@@ -7,10 +7,12 @@ import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import read_pictures
 from napari_alibi_seg.core.planes import Plane, Window
@@ -83,6 +85,7 @@ class Corpus:
     memory: float
     _kept: dict[Picture, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
     _bytes: int = field(default=0, init=False, repr=False)
+    _counting: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def pixels(self, picture: Picture) -> NDArray[np.uint8]:
         """Return a picture's pixels, (Y, X, 1 or 3), its levels stretched to 0 and 255."""
@@ -93,8 +96,8 @@ class Corpus:
         self._keep(picture, pixels)
         return pixels
 
-    def add(self, path: Path, name: str, held_out: bool) -> None:
-        """Look into a file and take all its planes.
+    def look_into(self, path: Path, name: str) -> list[Picture]:
+        """Return all planes of a file; several threads may do so at a time.
 
         Raises
         ------
@@ -108,13 +111,12 @@ class Corpus:
                 f"{path} is {shortest} px at its shortest; training needs {_SMALLEST_SIDE} px or "
                 "more, so leave it out."
             )
-        pictures = [
+        return [
             picture
             for number, micrograph in enumerate(micrographs)
             if min(micrograph.shape_yx) >= _SMALLEST_SIDE
             for picture in self._planes(micrograph, path, name, number)
         ]
-        (self.validation if held_out else self.training).extend(pictures)
 
     def _planes(
         self, micrograph: Micrograph, path: Path, name: str, number: int
@@ -127,9 +129,10 @@ class Corpus:
             yield picture
 
     def _keep(self, picture: Picture, pixels: NDArray[np.uint8]) -> None:
-        if self._bytes < self.memory * 2**30:
-            self._kept[picture] = pixels
-            self._bytes += pixels.nbytes
+        with self._counting:
+            if self._bytes < self.memory * 2**30:
+                self._kept[picture] = pixels
+                self._bytes += pixels.nbytes
 
     def digest(self) -> str:
         """Return the SHA-256 over names, planes, levels, pixels and split, hexadecimal."""
@@ -190,12 +193,21 @@ def read_corpus(
         If the text that names their sources cannot be read.
     """
     corpus = Corpus([], [], {}, _told(config.sources), config.memory)
-    for path, name in progress(find_images(sources)):
+
+    def look(file: tuple[Path, str]) -> list[Picture] | ImageError:
         try:
-            corpus.add(path, name, _held_out(name, config.held_out))
+            return corpus.look_into(*file)
         except ImageError as error:
-            LOG.warning("skipped: %s", error)
-            corpus.skipped[name] = str(error).replace(str(path), name)
+            return error
+
+    files = find_images(sources)
+    for (path, name), found in zip(files, in_order(look, progress(files)), strict=True):
+        if isinstance(found, ImageError):
+            LOG.warning("skipped: %s", found)
+            corpus.skipped[name] = str(found).replace(str(path), name)
+        else:
+            held_out = _held_out(name, config.held_out)
+            (corpus.validation if held_out else corpus.training).extend(found)
     if not corpus.training and not corpus.validation:
         raise ImageError(
             f"No image was found in {', '.join(map(str, sources))} "

@@ -28,7 +28,7 @@ from napari_alibi_seg.finetune.logs import run_log
 from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError
 from napari_alibi_seg.finetune.processes import LeftError, joined_processes
 from napari_alibi_seg.finetune.state import export, start
-from napari_alibi_seg.finetune.targets import TargetTable, make_table
+from napari_alibi_seg.finetune.targets import Imitated, TargetTable, make_table
 from napari_alibi_seg.finetune.training import Trainer, TrainingError
 from napari_alibi_seg.finetune.validation import Scores, Validation
 
@@ -123,11 +123,12 @@ def _run(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
             if (output / CHECKPOINT).exists():
                 state.load(output / CHECKPOINT, corpus.digest())
         crops = Crops(corpus, corpus.training, config)
+        imitated = Imitated(teacher, config.inner_blocks)
         with processes.together():
             if processes.first:
-                _prepare(output, teacher, crops, begun=state.step > 0)
+                _prepare(output, imitated, crops, begun=state.step > 0)
         table = TargetTable.load(output / _TARGETS).to(processes.device)
-        trainer = Trainer(config, processes, teacher, table, crops, state)
+        trainer = Trainer(config, processes, imitated, table, crops, state)
         return Session(output, trainer, corpus, identity).run()
 
 
@@ -196,7 +197,9 @@ class Session:
     def _notes(self) -> Iterator[Callable[[StepReport], None]]:
         config, state = self._trainer.config, self._trainer.state
         held_out = Crops(self._corpus, self._corpus.validation, config, augmented=False)
-        validation = Validation(self._trainer.teacher, self._trainer.table, held_out)
+        teacher = self._trainer.teacher.backbone
+        table = self._trainer.table.of_last(teacher.channels)
+        validation = Validation(teacher, table, held_out)
 
         def validate() -> Scores:
             self._scores = validation.score(state.mean)
@@ -307,6 +310,11 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
             f"Crop sizes must be multiples of the teacher's patches of {teacher.patch_size} px, "
             f"but {', '.join(map(str, odd))} are not; change --crop-sizes."
         )
+    if any(not 0 < block < teacher.depth for block in config.inner_blocks):
+        raise ConfigError(
+            f"Inner blocks must be from 1 to {teacher.depth - 1}, as the teacher's last block is "
+            f"{teacher.depth}; change --inner-blocks."
+        )
     if teacher.geometry is not None:
         raise ModelError(
             f"The teacher {config.teacher} already is an ALiBi model; give a stock one as "
@@ -337,7 +345,7 @@ def claimed(output: Path) -> Iterator[None]:
         lock.release()
 
 
-def _prepare(output: Path, teacher: Backbone, crops: Crops, begun: bool) -> None:
+def _prepare(output: Path, teacher: Imitated, crops: Crops, begun: bool) -> None:
     with replacing(output / CONFIG_FILE) as aside:
         aside.write_text(crops.config.to_json() + "\n", encoding="utf-8")
     path = output / _TARGETS

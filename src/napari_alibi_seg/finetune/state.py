@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors.torch import save
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_alibi_seg.core.checkpoints import (
     convert_to_alibi,
@@ -110,8 +111,7 @@ class State:
 def move_mean(mean: nn.Module, learning: nn.Module, decay: float, step: int) -> None:
     """Move a mean towards what learns; early on faster, as there is little to remember."""
     decay = min(decay, (1 + step) / (10 + step))
-    for kept, new in zip(mean.parameters(), learning.parameters(), strict=True):
-        kept.lerp_(new, 1 - decay)
+    get_ema_multi_avg_fn(decay)([*mean.parameters()], [*learning.parameters()], step)
 
 
 def moments(

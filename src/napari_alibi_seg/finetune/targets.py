@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
+from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.checkpoints import read_tensors
 from napari_alibi_seg.core.position import channel_r2
 from napari_alibi_seg.core.writing import replacing
@@ -17,7 +18,7 @@ from napari_alibi_seg.finetune.config import Target
 from napari_alibi_seg.finetune.crops import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_alibi_seg.core.backbone import Backbone
@@ -27,6 +28,32 @@ if TYPE_CHECKING:
 _KEPT = "kept"
 _PROBED_CROPS = 64
 _PROBED_RAMPS = ("lr", "ud", "radial")
+
+
+class Imitated(nn.Module):
+    """What of a backbone is imitated: tokens of inner blocks and of the last, one after the other.
+
+    All have gone through the final layer norm and so are about as long, so that the cosine of the
+    long tokens is about the mean of those of the blocks.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Teacher or student.
+    inner_blocks : sequence of int
+        Numbers of the blocks, 1 to one less than the last.
+    """
+
+    def __init__(self, backbone: Backbone, inner_blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.patch_size = backbone.patch_size
+        self.channels = backbone.channels * (len(inner_blocks) + 1)
+        self._blocks = {*inner_blocks, backbone.depth}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the tokens of images, (B, 3, H, W) to (B, h, w, channels), the last block last."""
+        return torch.cat(self.backbone.layers(images, self._blocks), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +77,11 @@ class TargetTable:
             tokens = tokens - self.offsets[tokens.shape[1]]
         return tokens * self.kept
 
+    def of_last(self, channels: int) -> TargetTable:
+        """Return the table of the last channels alone."""
+        offsets = {side: offset[..., -channels:] for side, offset in self.offsets.items()}
+        return TargetTable(offsets, self.kept[-channels:])
+
     def to(self, device: torch.device) -> TargetTable:
         """Return the table on a device."""
         offsets = {side: offset.to(device) for side, offset in self.offsets.items()}
@@ -69,7 +101,7 @@ class TargetTable:
         return cls({int(side): offset for side, offset in tensors.items()}, kept)
 
 
-def make_table(teacher: Backbone, crops: Crops, config: FinetuneConfig) -> TargetTable:
+def make_table(teacher: Imitated, crops: Crops, config: FinetuneConfig) -> TargetTable:
     """Find out on random crops what position adds to the teacher's tokens.
 
     ``centred`` subtracts, per crop size, the mean token of every grid position less the mean of
@@ -86,7 +118,7 @@ def make_table(teacher: Backbone, crops: Crops, config: FinetuneConfig) -> Targe
     return TargetTable({}, kept)
 
 
-def position_channels(teacher: Backbone, crops: Crops, above: float) -> list[int]:
+def position_channels(teacher: Imitated, crops: Crops, above: float) -> list[int]:
     """Return the channels whose R^2 of a ramp, in images left out, is above a threshold."""
     size = sorted(crops.config.crop_sizes)[len(crops.config.crop_sizes) // 2]
     count = min(_PROBED_CROPS, crops.config.target_crops)
@@ -97,7 +129,7 @@ def position_channels(teacher: Backbone, crops: Crops, above: float) -> list[int
     return [int(channel) for channel in np.flatnonzero(r2 > above)]
 
 
-def _offset(teacher: Backbone, crops: Crops, size: int) -> Tensor:
+def _offset(teacher: Imitated, crops: Crops, size: int) -> Tensor:
     total = torch.zeros((), dtype=torch.float64)
     for tokens in _tokens(teacher, crops, size, crops.config.target_crops):
         total = total + tokens.sum(dim=0, dtype=torch.float64)
@@ -105,12 +137,15 @@ def _offset(teacher: Backbone, crops: Crops, size: int) -> Tensor:
     return (mean - mean.mean(dim=(0, 1))).float()
 
 
-def _tokens(teacher: Backbone, crops: Crops, size: int, count: int) -> Iterator[Tensor]:
+def _tokens(teacher: Imitated, crops: Crops, size: int, count: int) -> Iterator[Tensor]:
     """Yield teacher tokens, (B, h, w, C) on the CPU, of `count` crops."""
     together = max(1, crops.config.batch_tokens // (size // teacher.patch_size) ** 2)
     device = next(teacher.parameters()).device
-    for start in range(0, count, together):
+
+    def batch(start: int) -> Tensor:
         numbers = range(start, min(start + together, count))
-        images = crops.batch(size, [(Stream.TARGETS, size, number) for number in numbers])
+        return crops.batch(size, [(Stream.TARGETS, size, number) for number in numbers])
+
+    for images in in_order(batch, range(0, count, together)):
         with torch.no_grad():
             yield teacher(images.to(device)).cpu()

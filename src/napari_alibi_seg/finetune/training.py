@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,21 +13,25 @@ from torch.nn.functional import cosine_similarity
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
+from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.finetune.crops import Stream, training_batches
 from napari_alibi_seg.finetune.motions import Motion, random_motion
 from napari_alibi_seg.finetune.state import number_format
+from napari_alibi_seg.finetune.targets import Imitated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
-    from napari_alibi_seg.core.backbone import Backbone
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.crops import Batch, Crops
     from napari_alibi_seg.finetune.processes import Processes
     from napari_alibi_seg.finetune.state import State
     from napari_alibi_seg.finetune.targets import TargetTable
+
+
+_MOST_THREADS = 16  # that make crops while a GPU is busy
 
 
 class TrainingError(AlibiSegError):
@@ -85,16 +88,19 @@ class Distillation(nn.Module):
 
     Parameters
     ----------
-    student : Backbone
+    student : Imitated
         In training.
     equivariance : float
         Weight of the agreement between a crop and its moved copy.
+    consistency : float
+        Weight of the agreement between the middle of a crop and that middle seen alone.
     """
 
-    def __init__(self, student: Backbone, equivariance: float) -> None:
+    def __init__(self, student: Imitated, equivariance: float, consistency: float) -> None:
         super().__init__()
         self.student = student
         self._equivariance = equivariance
+        self._consistency = consistency
 
     def forward(self, images: Tensor, targets: Tensor, motion: Motion) -> Tensor:
         """Return, per crop, the mean of 1 - cosine over its tokens; (B,).
@@ -113,6 +119,9 @@ class Distillation(nn.Module):
         if self._equivariance:
             moved = self.student(motion.of_images(images, self.student.patch_size))
             loss = loss + self._equivariance * _distance(moved, motion.of_tokens(tokens.detach()))
+        if self._consistency:
+            alone = self.student(_middle(images, (2, 3), self.student.patch_size))
+            loss = loss + self._consistency * _distance(alone, _middle(tokens, (1, 2)))
         return loss
 
 
@@ -126,7 +135,7 @@ class Trainer:
         All options.
     processes : Processes
         This process among all.
-    teacher : Backbone
+    teacher : Imitated
         Frozen, on the device.
     table : TargetTable
         Turns its tokens into targets, on the device.
@@ -138,7 +147,7 @@ class Trainer:
 
     config: FinetuneConfig
     processes: Processes
-    teacher: Backbone
+    teacher: Imitated
     table: TargetTable
     crops: Crops
     state: State
@@ -156,21 +165,23 @@ class Trainer:
         TrainingError
             If the loss or its gradient is not finite; the weights are then as before.
         """
-        model: nn.Module = Distillation(self.state.student, self.config.equivariance)
+        config = self.config
+        student = Imitated(self.state.student, config.inner_blocks)
+        model: nn.Module = Distillation(student, config.equivariance, config.consistency)
         if self.processes.count > 1:
             model = DistributedDataParallel(model, broadcast_buffers=False)
         for portions in self._prefetched():
             yield self._step(model, portions, stop)
 
     def portions(self, step: int) -> list[Portion]:
-        """Return this process's crops of the batches of a step."""
-        rank, count = self.processes.rank, self.processes.count
+        """Return this process's crops of the batches of a step, on its device."""
+        rank, count, device = self.processes.rank, self.processes.count, self.processes.device
         unchanged = replace(self.crops, augmented=False)
         portions = []
         for batch in training_batches(self.config, step, self.teacher.patch_size, count):
             keys = batch.keys[rank::count]
-            images = self.crops.batch(batch.size, keys)
-            shown = unchanged.batch(batch.size, keys) if self.config.clean else images
+            images = self.crops.batch(batch.size, keys).to(device)
+            shown = unchanged.batch(batch.size, keys).to(device) if self.config.clean else images
             portions.append(Portion(batch, images, shown))
         return portions
 
@@ -203,17 +214,16 @@ class Trainer:
     def _backward(self, model: Any, part: Portion, last: bool) -> float:
         """Add the gradient of this process's crops; return their part of the loss."""
         device = self.processes.device
-        images, shown = part.images.to(device), part.shown.to(device)
         number = number_format(self.config.precision, device)
         half = torch.autocast(device.type, number, enabled=number is not torch.float32)
         with torch.no_grad(), half:
-            targets = self.targets(shown)
+            targets = self.targets(part.shown)
         key = (Stream.EQUIVARIANCE, self.state.step)
         motion = random_motion(self.config.seed, key, targets.shape[1])
         waits = nullcontext() if last or self.processes.count == 1 else model.no_sync()
         with waits:
             with half:
-                losses = model(images, targets, motion)
+                losses = model(part.images, targets, motion)
             # DDP averages over processes; their parts of a batch may differ by one crop.
             share = self.processes.count / (len(part.batch.keys) * self.config.accumulate)
             loss = losses.sum() * share
@@ -232,12 +242,8 @@ class Trainer:
     def _prefetched(self) -> Iterator[list[Portion]]:
         """Yield the crops of every step left; the next are made while one is used."""
         steps = range(self.state.step, self.config.steps)
-        with ThreadPoolExecutor(1) as executor:
-            asked = (executor.submit(self.portions, step) for step in steps)
-            coming = next(asked, None)
-            while coming is not None:
-                portions, coming = coming.result(), next(asked, None)
-                yield portions
+        spare = 1 if self.processes.device.type == "cpu" else _MOST_THREADS
+        return in_order(self.portions, steps, spare)
 
 
 class Schedule(Protocol):
@@ -262,6 +268,14 @@ def learning_rate(config: Schedule, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup
     done = (step - config.warmup) / max(1, config.steps - config.warmup)
     return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def _middle(values: Tensor, axes: tuple[int, int], unit: int = 1) -> Tensor:
+    """Return the inner half, but for whole patches, along two axes of patches of `unit` each."""
+    for axis in axes:
+        margin = values.shape[axis] // unit // 4 * unit
+        values = values.narrow(axis, margin, values.shape[axis] - 2 * margin)
+    return values
 
 
 def _distance(tokens: Tensor, targets: Tensor) -> Tensor:
