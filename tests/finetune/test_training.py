@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.checkpoints import load_backbone, save_backbone
 from napari_alibi_seg.core.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import parser
 from napari_alibi_seg.finetune.config import FinetuneConfig, Precision, Target
@@ -29,6 +29,8 @@ from napari_alibi_seg.finetune.training import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_alibi_seg.core.backbone import Backbone
 
 CONFIG = FinetuneConfig(
     crop_sizes=(64,), crop_shares=(1.0,), batch_tokens=32, steps=3, warmup=0, learning_rate=1e-3
@@ -97,6 +99,30 @@ def test_matrices_learn_only_when_asked(make_trainer) -> None:
         assert bool(matrices) is bool(rate)
         assert any(name.endswith("attn.m") for name in moved)
         assert "patch_embed.proj.weight" not in moved
+
+
+def slopes_of(backbone: Backbone) -> torch.Tensor:
+    return torch.cat([block.attn.m.flatten() for block in backbone.vit.blocks])
+
+
+def test_learned_slopes_never_make_a_head_look_at_the_far_end(make_trainer) -> None:
+    trainer = make_trainer(replace(CONFIG, slope_rate=1e3))
+    list(trainer.steps(Event()))
+    for backbone in (trainer.state.student, trainer.state.mean):
+        assert (slopes_of(backbone) >= 0).all()
+    assert (slopes_of(trainer.state.student) == 0).any()
+
+
+def test_negative_slopes_to_start_from_are_set_to_0(make_trainer, tmp_path: Path) -> None:
+    trainer = make_trainer(CONFIG)
+    with torch.no_grad():
+        trainer.state.student.vit.blocks[0].attn.m.fill_(-0.1)
+    file = tmp_path / "student.safetensors"
+    save_backbone(trainer.state.student, "test_vit", file)
+    begun = make_trainer(replace(CONFIG, init=str(file))).state
+    for backbone in (begun.student, begun.mean):
+        assert not slopes_of(backbone)[: backbone.heads].any()
+        assert slopes_of(backbone)[backbone.heads :].all()
 
 
 def test_mean_lags_behind_the_student(make_trainer) -> None:

@@ -48,9 +48,9 @@ class FinetuneConfig(Options):
     normalise: Annotated[
         bool, Option("whether distances are divided by the largest of the grid")
     ] = False
-    slopes: Annotated[Slopes, Option("where the factor of the distance comes from")] = (
-        Slopes.LEARNED
-    )
+    slopes: Annotated[
+        Slopes, Option("where the factor of the distance comes from; learned ones are 0 or more")
+    ] = Slopes.LEARNED
     slope: Annotated[float, Option("attention bias per distance", "logits per token")] = 0.0884
     target: Annotated[
         Target,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.config import FinetuneConfig
 
 _STUDENT, _MEAN, _ADAM = "student.", "mean.", "adam."
+_SLOPES = "attn.m"
 
 
 @dataclass
@@ -108,6 +109,17 @@ class State:
 
 
 @torch.no_grad()
+def keep_slopes_positive(student: Backbone) -> None:
+    """Set slopes that learned to be negative to 0.
+
+    With a negative one a head looks at the far end of the image, and so finds out where it is.
+    """
+    for name, parameter in student.vit.named_parameters():
+        if name.endswith(_SLOPES):
+            parameter.clamp_(min=0)
+
+
+@torch.no_grad()
 def move_mean(mean: nn.Module, learning: nn.Module, decay: float, step: int) -> None:
     """Move a mean towards what learns; early on faster, as there is little to remember."""
     decay = min(decay, (1 + step) / (10 + step))
@@ -158,6 +170,7 @@ def start(config: FinetuneConfig, teacher: Backbone, identity: BackboneIdentity)
     else:
         student = convert_to_alibi(identity.architecture, teacher, config.geometry)
     student = student.to(device).train().requires_grad_(True)
+    keep_slopes_positive(student)
     optimiser = torch.optim.AdamW(_groups(student, config), lr=config.learning_rate, fused=True)
     half = number_format(config.precision, device) is torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=half)
@@ -219,7 +232,7 @@ def _groups(student: Backbone, config: FinetuneConfig) -> list[dict[str, Any]]:
     }
     groups["matrices"]["weight_decay"] = config.weight_decay
     for name, parameter in _learning(student):
-        kind = "slopes" if name.endswith("attn.m") else "others"
+        kind = "slopes" if name.endswith(_SLOPES) else "others"
         kind = "matrices" if parameter.ndim == 2 else kind
         groups[kind]["params"].append(parameter.requires_grad_(times[kind] > 0))
     return [group for group in groups.values() if group["params"] and group["times"]]

@@ -17,7 +17,7 @@ from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.finetune.crops import Stream, training_batches
 from napari_alibi_seg.finetune.motions import Motion, random_motion
-from napari_alibi_seg.finetune.state import number_format
+from napari_alibi_seg.finetune.state import keep_slopes_positive, number_format
 from napari_alibi_seg.finetune.targets import Imitated
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ class Trainer:
         self._check(loss, norm)
         state.scaler.step(optimiser)
         state.scaler.update()
+        keep_slopes_positive(state.student)
         crops = sum(len(part.batch.keys) for part in portions)
         state.step, state.crops = state.step + 1, state.crops + crops
         state.update_mean(self.config.ema)
