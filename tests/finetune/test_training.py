@@ -13,11 +13,12 @@ import torch
 from napari_alibi_seg.core.checkpoints import load_backbone, save_backbone
 from napari_alibi_seg.core.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import parser
-from napari_alibi_seg.finetune.config import FinetuneConfig, Precision, Target
+from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.motions import Motion, random_motion
 from napari_alibi_seg.finetune.processes import Processes
+from napari_alibi_seg.finetune.run_config import Precision
 from napari_alibi_seg.finetune.state import start
 from napari_alibi_seg.finetune.targets import Imitated, TargetTable
 from napari_alibi_seg.finetune.training import (

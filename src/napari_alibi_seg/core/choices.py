@@ -35,7 +35,7 @@ COMPONENTS = 32
 COMPONENT_COUNTS = range(1, 385)
 """How many these may be."""
 
-LEARNED_FILTERS = 2
+LEARNED_FILTERS = 3
 """Version of the learned filters that are in the package; 0 is for none."""
 
 TREES = 100

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from napari_alibi_seg.finetune.options import CONFIG_FILE
 from napari_alibi_seg.finetune.session import (
     BAR,
     CHECKPOINT,
+    Outcome,
     check_folder,
     claimed,
     notes,
@@ -53,27 +54,7 @@ LOG = logging.getLogger(__name__)
 _CARD, _VIEWS = "card.json", "views"
 
 
-@dataclass(frozen=True)
-class FilterOutcome:
-    """What a run has reached when it ends.
-
-    Attributes
-    ----------
-    filters : Path
-        The exported filters.
-    step, steps : int
-        Steps taken, and those of the whole schedule.
-    scores : FilterScores or None
-        The last validation; None if there was none yet.
-    """
-
-    filters: Path
-    step: int
-    steps: int
-    scores: FilterScores | None
-
-
-def train_filters(config: FilterConfig, output: Path, resume: bool) -> FilterOutcome:
+def train_filters(config: FilterConfig, output: Path, resume: bool) -> Outcome:
     """Train filters, or go on training them, in a folder.
 
     Parameters
@@ -149,7 +130,7 @@ class FilterSession:
         self._made_from = made_from
         self._scores: FilterScores | None = None
 
-    def run(self) -> FilterOutcome:
+    def run(self) -> Outcome:
         """Train until the schedule is complete or a signal asks to stop; write the files."""
         state, config = self._trainer.state, self._trainer.config
         with stop_wish() as stop:
@@ -159,7 +140,7 @@ class FilterSession:
                     if stop.is_set():
                         break
             self.save()
-        return FilterOutcome(self._output / WEIGHTS, state.step, config.steps, self._scores)
+        return Outcome(self._output / WEIGHTS, state.step, config.steps, self._scores)
 
     def save(self) -> None:
         """Write the checkpoint, the filters and their card."""

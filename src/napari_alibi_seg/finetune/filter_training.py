@@ -19,9 +19,9 @@ from napari_alibi_seg.core.checkpoints import load_strictly, read_tensors
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.learned_filters import FilterNetwork
 from napari_alibi_seg.core.writing import replacing
-from napari_alibi_seg.finetune.config import Precision
 from napari_alibi_seg.finetune.crops import Stream
 from napari_alibi_seg.finetune.episodes import fresh_episodes, score
+from napari_alibi_seg.finetune.run_config import Precision
 from napari_alibi_seg.finetune.state import below, moments, move_mean, restore_moments
 from napari_alibi_seg.finetune.training import TrainingError, learning_rate
 

@@ -7,13 +7,13 @@ import json
 from dataclasses import asdict, dataclass
 from enum import EnumType
 from math import isfinite
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_args, get_origin, get_type_hints
 
 from napari_alibi_seg.core.errors import AlibiSegError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 CONFIG_FILE = "config.json"
 """Name of the saved options in a run's folder."""
@@ -42,7 +42,8 @@ class Options:
     def described(cls) -> dict[str, tuple[Any, Option]]:
         """Return the type and the description of every option, by name."""
         hints = get_type_hints(cls, include_extras=True)
-        return {name: (hint.__origin__, hint.__metadata__[0]) for name, hint in hints.items()}
+        described = {name: hint for name, hint in hints.items() if get_origin(hint) is Annotated}
+        return {name: (hint.__origin__, hint.__metadata__[0]) for name, hint in described.items()}
 
     def require(self, checks: Mapping[str, bool]) -> None:
         """Refuse the options if a rule, in words, is not kept or a number is not finite.
@@ -110,25 +111,6 @@ class Options:
             for name, (_, option) in self.described().items()
             if option.fixed and getattr(self, name) != getattr(other, name)
         ]
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add the folder of a run, and whether to go on with the run in it."""
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="RUN", help="folder of the run"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", default=False, help="go on with the run in RUN"
-    )
-
-
-def given_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parsed arguments as values of a record; lists that are empty were not given."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value != []
-    }
 
 
 def add_options(parser: argparse.ArgumentParser, record: type[Options]) -> None:

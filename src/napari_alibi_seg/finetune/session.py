@@ -60,18 +60,18 @@ class Outcome:
 
     Attributes
     ----------
-    student : Path
-        The exported model.
+    made : Path
+        The exported weights.
     step, steps : int
         Steps taken, and those of the whole schedule.
-    scores : Scores or None
+    scores : Scores, FilterScores or None
         The last validation; None if there was none yet.
     """
 
-    student: Path
+    made: Path
     step: int
     steps: int
-    scores: Scores | None
+    scores: Scores | FilterScores | None
 
 
 def finetune(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:

@@ -23,7 +23,7 @@ from napari_alibi_seg.core.checkpoints import (
 )
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.writing import replacing
-from napari_alibi_seg.finetune.config import Precision
+from napari_alibi_seg.finetune.run_config import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

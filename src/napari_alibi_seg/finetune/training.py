@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.crops import Batch, Crops
     from napari_alibi_seg.finetune.processes import Processes
+    from napari_alibi_seg.finetune.run_config import RunConfig
     from napari_alibi_seg.finetune.state import State
     from napari_alibi_seg.finetune.targets import TargetTable
 
@@ -247,23 +248,7 @@ class Trainer:
         return in_order(self.portions, steps, spare)
 
 
-class Schedule(Protocol):
-    """Options that say how fast a step learns; each as in `FinetuneConfig`."""
-
-    @property
-    def steps(self) -> int:
-        """Length of the whole schedule."""
-
-    @property
-    def warmup(self) -> int:
-        """How many of them are of the linear warm-up."""
-
-    @property
-    def learning_rate(self) -> float:
-        """The highest learning rate."""
-
-
-def learning_rate(config: Schedule, step: int) -> float:
+def learning_rate(config: RunConfig, step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then a cosine down to zero."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
