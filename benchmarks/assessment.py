@@ -3,10 +3,10 @@
     python benchmarks/assessment.py [--model classical]
 
 For every drawing of scribbles on the development set: the temperatures that suit the votes and
-the smoothed votes best, by set and over all (`core.vote_calibration` holds the latter); then, with
-the usual temperatures taken from the *other* sets, the estimated accuracy and fractions against
-the true ones, the expected calibration errors before and after, and what twice the strokes gain
-where the result counts as settled and where not.
+the smoothed votes best, by set and over all (`core.forest.vote_calibration` holds the latter);
+then, with the usual temperatures taken from the *other* sets, the estimated accuracy and fractions
+against the true ones, the expected calibration errors before and after, and what twice the strokes
+gain where the result counts as settled and where not.
 """
 
 from __future__ import annotations
@@ -24,25 +24,30 @@ from tqdm import tqdm
 from comparison import print_table
 from methods import SHARED
 from napari_alibi_seg import Micrograph, SegmentationConfig, Segmenter, read_image, read_scribbles
-from napari_alibi_seg.core.assessment import Assessment, GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.blockwise import blocks
-from napari_alibi_seg.core.cache import FeatureCache
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
-from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.judging import Training
+from napari_alibi_seg.core.features.cache import FeatureCache
+from napari_alibi_seg.core.forest.classifier import PixelClassifier, gather_samples
+from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior, calibrated
+from napari_alibi_seg.core.forest.voting import votes
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.judging.assessment import (
+    Assessment,
+    GridPixels,
+    StrokeSamples,
+    assessing,
+)
+from napari_alibi_seg.core.judging.judge import Training
+from napari_alibi_seg.core.judging.suggestions import grid_step
 from napari_alibi_seg.core.segmentation import BLOCK
 from napari_alibi_seg.core.steps import returned
-from napari_alibi_seg.core.suggestions import grid_step
-from napari_alibi_seg.core.vote_calibration import TemperaturePrior, calibrated
-from napari_alibi_seg.core.voting import votes
 from scores import class_iou, expected_calibration_error
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from methods import Labels
-    from napari_alibi_seg.core.channels import PixelChannels
+    from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 
 SPREAD = 0.2
 _TEMPERATURES = (0.2, 5.0)

@@ -22,8 +22,8 @@ from scipy.ndimage import maximum_filter
 from tqdm import tqdm
 
 from methods import OURS, SHARED, methods
-from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.planes import Window
 from quality import Task, labelled, tasks
 from scores import score
 

@@ -15,13 +15,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor, nn
 
 from napari_alibi_seg import ChannelConfig, Micrograph, SegmentationConfig, Segmenter
-from napari_alibi_seg.core.cache import FeatureCache
-from napari_alibi_seg.core.channels import PixelChannels
-from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, Forest
-from napari_alibi_seg.core.classifier import gather_samples
-from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.features.cache import FeatureCache
+from napari_alibi_seg.core.forest.classifier import gather_samples
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.model.checkpoints import load_backbone
 
 Labels: TypeAlias = NDArray[np.integer[Any]]
 Trained: TypeAlias = Callable[[Micrograph], Labels]

@@ -25,8 +25,8 @@ from comparison import print_table
 from methods import SHARED, STOCK
 from napari_alibi_seg import read_image, read_scribbles
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.features import FeatureExtractor
-from napari_alibi_seg.core.images import planes_of
+from napari_alibi_seg.core.features.extraction import FeatureExtractor
+from napari_alibi_seg.core.images.micrograph import planes_of
 from scores import class_iou
 
 if TYPE_CHECKING:

@@ -152,7 +152,7 @@ class Ear:
 
     def coarse(self, since: float) -> float | None:
         """Return when the last coarse block came of the first result after some time."""
-        from napari_alibi_seg.core.live_records import Block
+        from napari_alibi_seg.core.live.records import Block
 
         told = dropwhile(
             lambda heard: not isinstance(heard[1], Block),
@@ -238,7 +238,8 @@ def napari_alone(viewer: Viewer, pixels: np.ndarray, profile: bool) -> Clock:
 
 def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ear:
     """Open the dock, and wait until it could follow strokes."""
-    from napari_alibi_seg.core.live_records import ModelReady, Painted
+    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.live.records import ModelReady
 
     _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
     ear = Ear(dock)
@@ -263,7 +264,7 @@ def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ea
 
 def repeat_first_tile() -> None:
     """Let the tokens of one tile stand for those of all tiles that are computed with it."""
-    from napari_alibi_seg.core.features import FeatureExtractor
+    from napari_alibi_seg.core.features.extraction import FeatureExtractor
 
     compute = FeatureExtractor.compute
 
@@ -279,7 +280,7 @@ def strokes(
     viewer: Viewer, ear: Ear, clock: Clock, shown: Shown, options: argparse.Namespace
 ) -> None:
     """Paint strokes, and tell how soon each shows."""
-    from napari_alibi_seg.core.live_records import Block, PlaneDone
+    from napari_alibi_seg.core.live.records import Block, PlaneDone
 
     layer = ear.controller.work.scribbles.layer
     waits = []
@@ -345,7 +346,7 @@ def _is_coarse(event: object) -> bool:
 
 
 def _ready(event: object) -> bool:
-    from napari_alibi_seg.core.live_records import FeatureProgress
+    from napari_alibi_seg.core.live.records import FeatureProgress
 
     return isinstance(event, FeatureProgress) and event.done == event.total
 

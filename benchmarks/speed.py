@@ -29,15 +29,15 @@ import torch
 from methods import SHARED, convpaint
 from micrographs import mirrored, scribbled
 from napari_alibi_seg import FeatureExtractor, SegmentationConfig, Segmenter
-from napari_alibi_seg.core.backbone import Backbone
-from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALE
-from napari_alibi_seg.core.images import as_micrograph, planes_of
-from napari_alibi_seg.core.live import LiveEngine
-from napari_alibi_seg.core.live_records import Block, Fitted, LiveRequest, PlaneDone
-from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.smoothing import smoothed
-from napari_alibi_seg.core.tiling import TILE
+from napari_alibi_seg.core.features.tiling import TILE
+from napari_alibi_seg.core.forest.smoothing import smoothed
+from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.live.engine import LiveEngine
+from napari_alibi_seg.core.live.records import Block, Fitted, LiveRequest, PlaneDone
+from napari_alibi_seg.core.model.backbone import Backbone
 from tilings import TILES, agreements
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
 
 SIDE = 1024
 THREADS = 2

@@ -24,17 +24,17 @@ from tqdm import tqdm
 from comparison import print_table
 from methods import SHARED, Labels
 from napari_alibi_seg import SegmentationConfig, Segmenter
-from napari_alibi_seg.core.advice import Result, advising
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.classifier import gather_samples
-from napari_alibi_seg.core.forest import train_forest
-from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.judging import Training
-from napari_alibi_seg.core.live_channels import LiveChannels, PlaneChannels
-from napari_alibi_seg.core.live_records import Assessed
-from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.strokes import painted_pixels, stroke_numbers
-from napari_alibi_seg.core.voting import votes
+from napari_alibi_seg.core.forest.classifier import gather_samples
+from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers
+from napari_alibi_seg.core.forest.training import train_forest
+from napari_alibi_seg.core.forest.voting import votes
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.judging.judge import Training
+from napari_alibi_seg.core.live.advice import Result, advising
+from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
+from napari_alibi_seg.core.live.records import Assessed
 from quality import tasks
 from scores import Table, class_iou
 

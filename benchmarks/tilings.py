@@ -17,21 +17,21 @@ import numpy as np
 
 from methods import SHARED
 from napari_alibi_seg import SegmentationConfig, Segmenter, read_image, read_scribbles
-from napari_alibi_seg.core.channels import PixelChannels
-from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALE
-from napari_alibi_seg.core.features import FeatureExtractor, FeatureMap
-from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.tiling import TILE
+from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureMap
+from napari_alibi_seg.core.features.tiling import TILE
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.model.checkpoints import load_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.planes import Plane
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.planes import Plane
 
 TILES = (20, 24, 40)
 

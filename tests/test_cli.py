@@ -24,14 +24,14 @@ from napari_alibi_seg.cli import main
 from napari_alibi_seg.cli.overlay import overlay_picture
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.classifier import Segmentation
-from napari_alibi_seg.core.classifier_files import load_classifier
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.fractions import class_fractions
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.planes import Levels, Plane
-from napari_alibi_seg.core.project import ImageFile, Project, Strokes, content_hash
-from napari_alibi_seg.core.project_files import save_project
+from napari_alibi_seg.core.forest.classifier import Segmentation
+from napari_alibi_seg.core.forest.classifier_files import load_classifier
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.images.planes import Levels, Plane
+from napari_alibi_seg.core.judging.fractions import class_fractions
+from napari_alibi_seg.core.runs.project import ImageFile, Project, Strokes, content_hash
+from napari_alibi_seg.core.runs.project_files import save_project
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
 FAST = ("--model", "classical")
@@ -409,7 +409,7 @@ def test_a_classifier_is_kept_if_a_later_output_fails(folder, monkeypatch):
         assert saved.exists()
         raise OutputError("the disk is full")
 
-    monkeypatch.setattr("napari_alibi_seg.core.batch.write_segmentation", full)
+    monkeypatch.setattr("napari_alibi_seg.core.runs.batch.write_segmentation", full)
     assert segment(folder, *FAST, "--save-classifier", str(saved)) == 7
     monkeypatch.undo()
     monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", str(folder / "cache"))
@@ -583,7 +583,7 @@ def test_workers_are_sent_paths_that_hold_in_their_folders(
         return 0, 0
 
     for module in ("volumes", "feature_files"):
-        monkeypatch.setattr(f"napari_alibi_seg.core.{module}.make_planes", note)
+        monkeypatch.setattr(f"napari_alibi_seg.core.runs.{module}.make_planes", note)
     more = ["--output", "o.zarr", "--model", student, "--cluster", "tcp://h:1"]
     assert main(["apply", classifier.name, "image.png", *more]) == 0
     assert main(["features", "image.png", *more]) == 0
@@ -789,7 +789,7 @@ QT = {"napari", "qtpy", "PyQt6", "PySide6", "superqt"}
 
 
 def test_importing_the_package_imports_neither_qt_nor_torch():
-    for module in ("napari_alibi_seg", "napari_alibi_seg.core.batch"):
+    for module in ("napari_alibi_seg", "napari_alibi_seg.core.runs.batch"):
         assert not imported_by(f"import {module}") & {*QT, "torch", "timm", "sklearn"}
 
 

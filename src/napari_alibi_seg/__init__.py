@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_alibi_seg.core.choices import Forest as Forest
     from napari_alibi_seg.core.classes import ClassInfo as ClassInfo
-    from napari_alibi_seg.core.classifier import PixelClassifier as PixelClassifier
-    from napari_alibi_seg.core.classifier import Segmentation as Segmentation
-    from napari_alibi_seg.core.classifier_files import load_classifier as load_classifier
-    from napari_alibi_seg.core.classifier_files import save_classifier as save_classifier
     from napari_alibi_seg.core.config import ChannelConfig as ChannelConfig
     from napari_alibi_seg.core.config import SegmentationConfig as SegmentationConfig
-    from napari_alibi_seg.core.debiasing import load_model as load_model
     from napari_alibi_seg.core.errors import AlibiSegError as AlibiSegError
-    from napari_alibi_seg.core.features import FeatureExtractor as FeatureExtractor
-    from napari_alibi_seg.core.fractions import class_fractions as class_fractions
-    from napari_alibi_seg.core.fractions import write_fractions as write_fractions
-    from napari_alibi_seg.core.images import Micrograph as Micrograph
-    from napari_alibi_seg.core.images import as_micrograph as as_micrograph
-    from napari_alibi_seg.core.images import read_image as read_image
-    from napari_alibi_seg.core.judging import assess as assess
-    from napari_alibi_seg.core.project_files import load_project as load_project
-    from napari_alibi_seg.core.results import read_scribbles as read_scribbles
-    from napari_alibi_seg.core.results import stack_writer as stack_writer
+    from napari_alibi_seg.core.features.extraction import FeatureExtractor as FeatureExtractor
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier as PixelClassifier
+    from napari_alibi_seg.core.forest.classifier import Segmentation as Segmentation
+    from napari_alibi_seg.core.forest.classifier_files import load_classifier as load_classifier
+    from napari_alibi_seg.core.forest.classifier_files import save_classifier as save_classifier
+    from napari_alibi_seg.core.images.micrograph import Micrograph as Micrograph
+    from napari_alibi_seg.core.images.micrograph import as_micrograph as as_micrograph
+    from napari_alibi_seg.core.images.micrograph import read_image as read_image
+    from napari_alibi_seg.core.judging.fractions import class_fractions as class_fractions
+    from napari_alibi_seg.core.judging.fractions import write_fractions as write_fractions
+    from napari_alibi_seg.core.judging.judge import assess as assess
+    from napari_alibi_seg.core.model.debiasing import load_model as load_model
+    from napari_alibi_seg.core.runs.project_files import load_project as load_project
+    from napari_alibi_seg.core.runs.results import read_scribbles as read_scribbles
+    from napari_alibi_seg.core.runs.results import stack_writer as stack_writer
     from napari_alibi_seg.core.segmentation import Segmenter as Segmenter
     from napari_alibi_seg.core.segmentation import segment as segment
 
@@ -35,25 +35,25 @@ _HOMES = {
     "AlibiSegError": "errors",
     "ChannelConfig": "config",
     "ClassInfo": "classes",
-    "FeatureExtractor": "features",
+    "FeatureExtractor": "features.extraction",
     "Forest": "choices",
-    "Micrograph": "images",
-    "PixelClassifier": "classifier",
-    "Segmentation": "classifier",
+    "Micrograph": "images.micrograph",
+    "PixelClassifier": "forest.classifier",
+    "Segmentation": "forest.classifier",
     "SegmentationConfig": "config",
     "Segmenter": "segmentation",
-    "as_micrograph": "images",
-    "assess": "judging",
-    "class_fractions": "fractions",
-    "load_classifier": "classifier_files",
-    "load_model": "debiasing",
-    "load_project": "project_files",
-    "read_image": "images",
-    "read_scribbles": "results",
-    "save_classifier": "classifier_files",
+    "as_micrograph": "images.micrograph",
+    "assess": "judging.judge",
+    "class_fractions": "judging.fractions",
+    "load_classifier": "forest.classifier_files",
+    "load_model": "model.debiasing",
+    "load_project": "runs.project_files",
+    "read_image": "images.micrograph",
+    "read_scribbles": "runs.results",
+    "save_classifier": "forest.classifier_files",
     "segment": "segmentation",
-    "stack_writer": "results",
-    "write_fractions": "fractions",
+    "stack_writer": "runs.results",
+    "write_fractions": "judging.fractions",
 }
 
 __all__ = ["__version__", *_HOMES]

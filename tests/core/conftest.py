@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-from napari_alibi_seg.core.cache import FeatureCache
-from napari_alibi_seg.core.features import FeatureExtractor
-from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.features.cache import FeatureCache
+from napari_alibi_seg.core.features.extraction import FeatureExtractor
+from napari_alibi_seg.core.images.micrograph import as_micrograph
 
 SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
 

@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from napari_alibi_seg.core.assessment import GridPixels, StrokeSamples, assessing
-from napari_alibi_seg.core.classifier import PixelSamples
-from napari_alibi_seg.core.strokes import (
+from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.strokes import (
     amount_painted,
     painted_pixels,
     stroke_numbers,
     stroke_pieces,
 )
-from napari_alibi_seg.core.vote_calibration import (
+from napari_alibi_seg.core.forest.vote_calibration import (
     DEEP_PRIOR,
     HeldOut,
     calibrated,
     fit_temperature,
 )
+from napari_alibi_seg.core.judging.assessment import GridPixels, StrokeSamples, assessing
 
 
 def nearest_means(samples):

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from napari_alibi_seg.core.backbone import Backbone
-from napari_alibi_seg.core.checkpoints import build_alibi, convert_to_alibi, load_backbone
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.geometry import (
+from napari_alibi_seg.core.model.backbone import Backbone
+from napari_alibi_seg.core.model.checkpoints import build_alibi, convert_to_alibi, load_backbone
+from napari_alibi_seg.core.model.geometry import (
     PUBLISHED,
     Distance,
     Geometry,

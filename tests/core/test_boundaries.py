@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from napari_alibi_seg.core.boundaries import across_a_step, boundary_pixels
-from napari_alibi_seg.core.channel_kinds import ChannelInfo, ChannelKind
+from napari_alibi_seg.core.channels.classical import classical_channels, filter_channels
+from napari_alibi_seg.core.channels.kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import SIGMAS
-from napari_alibi_seg.core.classical import classical_channels, filter_channels
-from napari_alibi_seg.core.classifier import PixelSamples
-from napari_alibi_seg.core.forest import fit_forest
-from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
+from napari_alibi_seg.core.forest.boundaries import across_a_step, boundary_pixels
+from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.training import fit_forest
+from napari_alibi_seg.core.images.planes import Depth, Levels, Plane, Window
 
 SIDE, EDGE, BLUR = 80, 40, 0.8
 

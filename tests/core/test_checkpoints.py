@@ -7,16 +7,16 @@ import torch
 from safetensors.torch import save_file
 from skimage.io import imread
 
-from napari_alibi_seg.core.backbone import Backbone
-from napari_alibi_seg.core.checkpoints import (
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.model.backbone import Backbone
+from napari_alibi_seg.core.model.checkpoints import (
     build_alibi,
     convert_to_alibi,
     load_backbone,
     save_backbone,
 )
-from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.geometry import PUBLISHED, Geometry, Slopes
-from napari_alibi_seg.core.models import MODELS
+from napari_alibi_seg.core.model.geometry import PUBLISHED, Geometry, Slopes
+from napari_alibi_seg.core.model.names import MODELS
 
 TEACHER = Path(__file__).parents[3] / "shared/weights/dinov2_vits14.safetensors"
 STOCK = f"timm:vit_small_patch14_dinov2:{TEACHER}"

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_alibi_seg.core.choices import SIGMAS
-from napari_alibi_seg.core.classical import (
+from napari_alibi_seg.core.channels.classical import (
     classical_channels,
     filter_channels,
 )
-from napari_alibi_seg.core.filters import Filters
-from napari_alibi_seg.core.planes import Levels, Plane, Window
-from napari_alibi_seg.core.variation import Response
+from napari_alibi_seg.core.channels.filters import Filters
+from napari_alibi_seg.core.choices import SIGMAS
+from napari_alibi_seg.core.forest.variation import Response
+from napari_alibi_seg.core.images.planes import Levels, Plane, Window
 
 
 @pytest.fixture

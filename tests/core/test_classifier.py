@@ -10,22 +10,22 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from napari_alibi_seg.core.channels import PixelChannels, Projection, local_contrast
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection, local_contrast
 from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.classifier import (
+from napari_alibi_seg.core.config import ChannelConfig
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
+from napari_alibi_seg.core.forest.classifier import (
     PixelClassifier,
     PixelSamples,
     Segmentation,
     gather_samples,
     thinned,
 )
-from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
-from napari_alibi_seg.core.config import ChannelConfig
-from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
-from napari_alibi_seg.core.forest import fit_forest
-from napari_alibi_seg.core.planes import Levels, Plane, Window
-from napari_alibi_seg.core.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
+from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.forest.training import fit_forest
+from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
+from napari_alibi_seg.core.images.planes import Levels, Plane, Window
 
 TREE = "sklearn.tree._tree.Tree"
 CONFIG = ChannelConfig(components=8, sigmas=(1.0, 2.5))

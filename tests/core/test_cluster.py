@@ -4,8 +4,8 @@ from time import sleep
 
 import pytest
 
-from napari_alibi_seg.core.cluster import connected, on_cluster, tasks
 from napari_alibi_seg.core.errors import DeviceError
+from napari_alibi_seg.core.runs.cluster import connected, on_cluster, tasks
 
 pytest.importorskip("distributed")
 
@@ -40,7 +40,7 @@ def test_a_cluster_that_is_lost_ends_the_run_in_one_sentence(
     address, processes = running
     waited = []
     with connected(address) as client:
-        monkeypatch.setattr("napari_alibi_seg.core.cluster._PATIENCE", 3)
+        monkeypatch.setattr("napari_alibi_seg.core.runs.cluster._PATIENCE", 3)
         with pytest.raises(DeviceError, match=said):
             on_cluster(
                 tasks(sleep, [(0.1,)] * 100),

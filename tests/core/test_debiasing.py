@@ -2,9 +2,10 @@ import pytest
 import timm
 import torch
 
-from napari_alibi_seg.core.backbone import Backbone
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.debiasing import (
+from napari_alibi_seg.core.features.extraction import FeatureExtractor
+from napari_alibi_seg.core.model.backbone import Backbone
+from napari_alibi_seg.core.model.debiasing import (
     COMPONENTS,
     BlankProjected,
     Debiasing,
@@ -13,7 +14,6 @@ from napari_alibi_seg.core.debiasing import (
     leading_directions,
     project_out,
 )
-from napari_alibi_seg.core.features import FeatureExtractor
 
 
 @pytest.fixture(scope="module")

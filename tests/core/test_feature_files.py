@@ -3,10 +3,10 @@ import pytest
 import zarr
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.feature_files import write_features
-from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.ledger import Ledger
-from napari_alibi_seg.core.planewise import Source
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.runs.feature_files import write_features
+from napari_alibi_seg.core.runs.ledger import Ledger
+from napari_alibi_seg.core.runs.planewise import Source
 
 MODEL = "alibi-dinov2-s14"
 
@@ -35,7 +35,7 @@ def written(output):
 def test_features_of_a_volume_are_those_of_its_planes_and_go_on_where_they_stopped(
     volume, extractor, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("napari_alibi_seg.core.planewise.available_cores", lambda: 1)
+    monkeypatch.setattr("napari_alibi_seg.core.runs.planewise.available_cores", lambda: 1)
     output = tmp_path / "f.zarr"
     with pytest.raises(Stopped):
         write_features(volume, output, MODEL, device="cpu", scale=1, progress=stop)

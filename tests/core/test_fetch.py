@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.fetch import HubFile, cached, fetch
+from napari_alibi_seg.core.model.fetch import HubFile, cached, fetch
 
 WEIGHTS = HubFile("someone/some-model", "weights.pth")
 CONTENT = bytes(range(256)) * 200_000

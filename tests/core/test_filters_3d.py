@@ -6,20 +6,20 @@ import pytest
 import skops.io
 from scipy.ndimage import gaussian_filter
 
-from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.channels.classical import classical_channels, filter_channels
+from napari_alibi_seg.core.channels.filters import Filters
+from napari_alibi_seg.core.channels.filters_3d import filters_3d, planes_reached
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
-from napari_alibi_seg.core.classical import classical_channels, filter_channels
-from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.filters import Filters
-from napari_alibi_seg.core.filters_3d import filters_3d, planes_reached
-from napari_alibi_seg.core.images import as_micrograph, planes_of
-from napari_alibi_seg.core.live import LiveEngine
-from napari_alibi_seg.core.live_records import Block, LiveRequest
-from napari_alibi_seg.core.planes import Depth, Levels, Plane, Window
+from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.forest.variation import Response
+from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
+from napari_alibi_seg.core.images.planes import Depth, Levels, Plane, Window
+from napari_alibi_seg.core.live.engine import LiveEngine
+from napari_alibi_seg.core.live.records import Block, LiveRequest
 from napari_alibi_seg.core.segmentation import Segmenter, segment
-from napari_alibi_seg.core.variation import Response
 
 FLAT = SegmentationConfig(CLASSICAL, trees=20, smoothing=1)
 THROUGH = replace(FLAT, channels=ChannelConfig(sigmas_3d=SIGMAS_3D))

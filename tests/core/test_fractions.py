@@ -6,18 +6,18 @@ import numpy as np
 import pandas
 import pytest
 
-from napari_alibi_seg.core.assessment import Assessment, Estimate
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.fractions import (
+from napari_alibi_seg.core.images.micrograph import Micrograph
+from napari_alibi_seg.core.images.pixel_size import PixelSize
+from napari_alibi_seg.core.judging.assessment import Assessment, Estimate
+from napari_alibi_seg.core.judging.fractions import (
     COLUMNS,
     add_fractions,
     class_fractions,
     read_fractions,
     write_fractions,
 )
-from napari_alibi_seg.core.images import Micrograph
-from napari_alibi_seg.core.pixel_size import PixelSize
 
 CLASSES = [ClassInfo(1, 'matrix, "gamma"', (1, 2, 3)), ClassInfo(5, "δ\u2032", (4, 5, 6))]
 SIZE = PixelSize("µm", None, 0.1, 0.1)

@@ -10,10 +10,10 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_alibi_seg.core import stored, tiff
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images import Micrograph, as_micrograph, read_image
-from napari_alibi_seg.core.pixel_size import PixelSize
+from napari_alibi_seg.core.images import stored, tiff
+from napari_alibi_seg.core.images.micrograph import Micrograph, as_micrograph, read_image
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 
 DTYPES = ["?", "u1", "<u2", ">u2", "<i4", ">i8", "<f2", ">f4", "<f8"]
 

@@ -5,11 +5,11 @@ import pytest
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.judging import assess
-from napari_alibi_seg.core.live import LiveEngine
-from napari_alibi_seg.core.live_records import Assessed, LiveRequest
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.judging.judge import assess
+from napari_alibi_seg.core.live.engine import LiveEngine
+from napari_alibi_seg.core.live.records import Assessed, LiveRequest
 from napari_alibi_seg.core.segmentation import Segmenter
 
 DEEP = SegmentationConfig(scale=1, trees=20)

@@ -11,12 +11,12 @@ from napari_alibi_seg import (
     read_image,
     read_scribbles,
 )
-from napari_alibi_seg.core.channel_kinds import LEARNED_CHANNELS
-from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
+from napari_alibi_seg.core.channels.learned_filters import learned_channels
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, LEARNED_FILTERS
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.learned_filters import learned_channels
-from napari_alibi_seg.core.planes import Levels, Plane, Window
+from napari_alibi_seg.core.images.planes import Levels, Plane, Window
 
 SHARED = Path(__file__).parents[3] / "shared"
 

@@ -4,32 +4,31 @@ from itertools import islice, takewhile
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core import live_channels
-from napari_alibi_seg.core.cached_channels import CachedChannels
-from napari_alibi_seg.core.channels import PixelChannels, Projection
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.live import LiveEngine
-from napari_alibi_seg.core.live_blocks import coarse_step, magnified, visible_blocks
-from napari_alibi_seg.core.live_channels import LiveChannels, coarse_config
-from napari_alibi_seg.core.live_records import (
+from napari_alibi_seg.core.forest.classifier import Segmentation
+from napari_alibi_seg.core.forest.smoothing import reach
+from napari_alibi_seg.core.forest.strokes import Painted, same_painted
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.images.planes import Levels, Plane, Window
+from napari_alibi_seg.core.live import channels as live_channels
+from napari_alibi_seg.core.live.blocks import coarse_step, magnified, visible_blocks
+from napari_alibi_seg.core.live.cached_channels import CachedChannels
+from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
+from napari_alibi_seg.core.live.engine import LiveEngine
+from napari_alibi_seg.core.live.records import (
     Assessing,
     Block,
     FeatureProgress,
     Fitted,
     Growing,
     LiveRequest,
-    Painted,
     PlaneDone,
 )
-from napari_alibi_seg.core.planes import Levels, Plane, Window
+from napari_alibi_seg.core.live.shrunk import Shrunk, shrinkage
 from napari_alibi_seg.core.segmentation import segment
-from napari_alibi_seg.core.shrunk import Shrunk, shrinkage
-from napari_alibi_seg.core.smoothing import reach
-from napari_alibi_seg.core.strokes import same_painted
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)

@@ -10,10 +10,10 @@ os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # each thread take
 
 import numpy as np
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.live import LiveEngine
-from napari_alibi_seg.core.live_records import Block, LiveRequest, PlaneDone
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.live.engine import LiveEngine
+from napari_alibi_seg.core.live.records import Block, LiveRequest, PlaneDone
+from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.config import SegmentationConfig
 
 WHOLE = Window(0, 0, 500, 500)

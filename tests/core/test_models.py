@@ -1,6 +1,6 @@
 import pytest
 
-from napari_alibi_seg.core.models import absolute_model, model_without_folder
+from napari_alibi_seg.core.model.names import absolute_model, model_without_folder
 
 
 @pytest.mark.parametrize("before", ["", "timm:vit_small_patch14_dinov2:"])

@@ -3,9 +3,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_alibi_seg.core.images import read_image
-from napari_alibi_seg.core.pixel_size import PixelSize, calibrate
-from napari_alibi_seg.core.reading import measured
+from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate
+from napari_alibi_seg.core.images.reading import measured
 
 PIXELS = np.zeros((20, 35), np.uint8)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.planes import Levels, Plane, Window, mirrored, robust_levels
+from napari_alibi_seg.core.images.planes import Levels, Plane, Window, mirrored, robust_levels
 
 RAMP = np.arange(12).reshape(3, 4)
 

@@ -12,9 +12,9 @@ from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ProjectError, ScribbleError
-from napari_alibi_seg.core.images import as_micrograph, read_image
-from napari_alibi_seg.core.pixel_size import PixelSize
-from napari_alibi_seg.core.project import (
+from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
+from napari_alibi_seg.core.images.pixel_size import PixelSize
+from napari_alibi_seg.core.runs.project import (
     ImageFile,
     Project,
     Strokes,
@@ -22,7 +22,7 @@ from napari_alibi_seg.core.project import (
     keep_image,
     open_image,
 )
-from napari_alibi_seg.core.project_files import load_project, save_project
+from napari_alibi_seg.core.runs.project_files import load_project, save_project
 from napari_alibi_seg.core.segmentation import Segmenter
 
 CONFIG = SegmentationConfig(CLASSICAL, channels=ChannelConfig(8, sigmas=(0.7, 2.8)), trees=10)

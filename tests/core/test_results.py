@@ -4,9 +4,9 @@ import tifffile
 from PIL import Image
 
 from napari_alibi_seg.core.errors import ImageError, OutputError, ScribbleError
-from napari_alibi_seg.core.images import Micrograph, as_micrograph, read_image
-from napari_alibi_seg.core.pixel_size import PixelSize
-from napari_alibi_seg.core.results import read_scribbles, stack_writer
+from napari_alibi_seg.core.images.micrograph import Micrograph, as_micrograph, read_image
+from napari_alibi_seg.core.images.pixel_size import PixelSize
+from napari_alibi_seg.core.runs.results import read_scribbles, stack_writer
 
 SHAPES = {"T": 2, "Z": 3, "Y": 20, "X": 35, "C": 3}
 SIZE = PixelSize("nm", 7.1, 3.3, 2.1)
@@ -93,7 +93,7 @@ def test_labels_are_compressed(tmp_path):
 def test_results_that_may_be_too_large_for_a_tiff_are_bigtiffs(tmp_path, monkeypatch):
     micrograph = micrograph_with("ZYX")
     write_stack(tmp_path / "small.tif", micrograph, painted((3, 20, 35)))
-    monkeypatch.setattr("napari_alibi_seg.core.tiff._CLASSIC_BYTES", 3 * 20 * 35 - 1)
+    monkeypatch.setattr("napari_alibi_seg.core.images.tiff._CLASSIC_BYTES", 3 * 20 * 35 - 1)
     write_stack(tmp_path / "large.tif", micrograph, painted((3, 20, 35)))
     for name, large in (("small.tif", False), ("large.tif", True)):
         with tifffile.TiffFile(tmp_path / name) as tiff:

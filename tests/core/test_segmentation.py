@@ -8,11 +8,10 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from napari_alibi_seg.core.blockwise import Budget
-from napari_alibi_seg.core.channel_kinds import LEARNED_CHANNELS
-from napari_alibi_seg.core.channels import PixelChannels
+from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, Forest
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.classifier import PixelClassifier, gather_samples
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import (
     AlibiSegError,
@@ -21,8 +20,9 @@ from napari_alibi_seg.core.errors import (
     ImageError,
     ScribbleError,
 )
-from napari_alibi_seg.core.forest import train_forest
-from napari_alibi_seg.core.images import as_micrograph, planes_of
+from napari_alibi_seg.core.forest.classifier import PixelClassifier, gather_samples
+from napari_alibi_seg.core.forest.training import train_forest
+from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, grey_dilation, uniform_filter
 
-from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.smoothing import reach, smoothed
+from napari_alibi_seg.core.forest.smoothing import reach, smoothed
+from napari_alibi_seg.core.images.planes import Window
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import numpy as np
 
-from napari_alibi_seg.core.suggestions import grid_step, next_spots
+from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
 
 
 def votes_of(doubt):

@@ -3,7 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.tiling import HALO, PATCH, TILE, add_tile, spans, tiles, usual_tiles
+from napari_alibi_seg.core.features.tiling import (
+    HALO,
+    PATCH,
+    TILE,
+    add_tile,
+    spans,
+    tiles,
+    usual_tiles,
+)
 
 LENGTHS = [1, 7, 28, 29, 31, 52, 53, 147, 586]
 TILINGS = [(28, 2), (28, 0), (40, 6), (8, 3)]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.upsampling import upsampled_block, upsampled_points
+from napari_alibi_seg.core.features.upsampling import upsampled_block, upsampled_points
+from napari_alibi_seg.core.images.planes import Window
 
 
 @pytest.fixture

@@ -14,16 +14,16 @@ import pytest
 import zarr
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D
-from napari_alibi_seg.core.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
-from napari_alibi_seg.core.feature_files import write_features
-from napari_alibi_seg.core.images import as_micrograph, read_image
-from napari_alibi_seg.core.ledger import Ledger
-from napari_alibi_seg.core.planewise import Source, load_tools, make_plane
+from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.progress import silent
+from napari_alibi_seg.core.runs.feature_files import write_features
+from napari_alibi_seg.core.runs.ledger import Ledger
+from napari_alibi_seg.core.runs.planewise import Source, load_tools, make_plane
+from napari_alibi_seg.core.runs.volumes import segment_volume
 from napari_alibi_seg.core.segmentation import Segmenter
-from napari_alibi_seg.core.volumes import segment_volume
 
 resource = pytest.importorskip("resource")  # only POSIX limits the size of files
 
@@ -234,7 +234,7 @@ def test_another_image_classifier_or_version_is_refused(
     again = trained(replace(QUICK, seed=7), micrograph, scribbles, tmp_path / "again.skops")
     with pytest.raises(OutputError, match="begun by a run that differs in classifier"):
         segment_volume(volume, again, output)
-    monkeypatch.setattr("napari_alibi_seg.core.planewise._PROGRAM", "napari-alibi-seg 0.0")
+    monkeypatch.setattr("napari_alibi_seg.core.runs.planewise._PROGRAM", "napari-alibi-seg 0.0")
     with pytest.raises(OutputError, match="begun by a run that differs in program"):
         segment_volume(volume, classifier, output)
     assert entries(output) == done
@@ -245,13 +245,13 @@ def test_planes_of_two_precisions_are_never_mixed(
 ):
     deep = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
     jobs = []
-    keep = "napari_alibi_seg.core.planewise.load_tools"
+    keep = "napari_alibi_seg.core.runs.planewise.load_tools"
     monkeypatch.setattr(keep, lambda job: jobs.append(job) or load_tools(job))
     monkeypatch.setattr(f"{keep}.cache_clear", load_tools.cache_clear, raising=False)
     segment_volume(volume, deep, output, device="cpu")
     done = entries(output)
 
-    gpu = "napari_alibi_seg.core.volumes.inference_dtype"
+    gpu = "napari_alibi_seg.core.runs.volumes.inference_dtype"
     monkeypatch.setattr(gpu, lambda _: "torch.float16")
     with pytest.raises(OutputError, match="begun by a run that differs in precision"):
         segment_volume(volume, deep, output, device="cpu")
@@ -345,7 +345,7 @@ def test_a_truncated_chunk_of_the_result_is_made_again_and_no_other(volume, clas
 @pytest.fixture
 def two_cores(monkeypatch):
     """Few enough planes at once for the last ones to be read late."""
-    monkeypatch.setattr("napari_alibi_seg.core.planewise.available_cores", lambda: 2)
+    monkeypatch.setattr("napari_alibi_seg.core.runs.planewise.available_cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -517,7 +517,7 @@ def test_errors_of_workers_arrive_as_they_are(cluster, volume, classifier, outpu
 
 
 def test_a_cluster_that_is_not_there_is_explained(volume, classifier, output, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.core.cluster._PATIENCE", 1)
+    monkeypatch.setattr("napari_alibi_seg.core.runs.cluster._PATIENCE", 1)
     with pytest.raises(DeviceError, match="No cluster answers"):
         segment_volume(volume, classifier, output, cluster="tcp://127.0.0.1:9")
 

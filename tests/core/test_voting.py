@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-from napari_alibi_seg.core.voting import votes
+from napari_alibi_seg.core.forest.voting import votes
 
 
 def samples(count, classes=3, seed=0):

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
-from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.model.checkpoints import load_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.core.model.backbone import Backbone
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,8 +10,8 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from napari_alibi_seg.core.checkpoints import build_alibi, save_backbone
-from napari_alibi_seg.core.geometry import Geometry, Slopes
+from napari_alibi_seg.core.model.checkpoints import build_alibi, save_backbone
+from napari_alibi_seg.core.model.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.options import ConfigError

@@ -15,8 +15,8 @@ import torch
 import zarr
 from PIL import Image
 
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.results import stack_writer
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.runs.results import stack_writer
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.crops import Crops, training_batches
 from napari_alibi_seg.finetune.data import read_corpus

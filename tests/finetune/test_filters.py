@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_alibi_seg.core.learned_filters import WEIGHTS, FilterNetwork
+from napari_alibi_seg.core.channels.learned_filters import WEIGHTS, FilterNetwork
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.filter_config import FilterConfig

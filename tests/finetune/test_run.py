@@ -23,9 +23,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tqdm import tqdm
 
-from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.core.model.checkpoints import load_backbone
+from napari_alibi_seg.core.model.geometry import Geometry
 from napari_alibi_seg.finetune import session
 from napari_alibi_seg.finetune.__main__ import main
 from napari_alibi_seg.finetune.config import FinetuneConfig

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from napari_alibi_seg.core.checkpoints import convert_to_alibi
-from napari_alibi_seg.core.geometry import PUBLISHED, Geometry
+from napari_alibi_seg.core.model.checkpoints import convert_to_alibi
+from napari_alibi_seg.core.model.geometry import PUBLISHED, Geometry
 from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
@@ -19,7 +19,7 @@ from napari_alibi_seg.finetune.validation import Validation, nearest_agreement, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.core.model.backbone import Backbone
 
 CONFIG = FinetuneConfig(crop_sizes=(64,), crop_shares=(1.0,), target_crops=48, held_out=0.3)
 

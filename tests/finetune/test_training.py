@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from napari_alibi_seg.core.checkpoints import load_backbone, save_backbone
-from napari_alibi_seg.core.geometry import Geometry, Slopes
+from napari_alibi_seg.core.model.checkpoints import load_backbone, save_backbone
+from napari_alibi_seg.core.model.geometry import Geometry, Slopes
 from napari_alibi_seg.finetune.__main__ import parser
 from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops
@@ -31,7 +31,7 @@ from napari_alibi_seg.finetune.training import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.core.model.backbone import Backbone
 
 CONFIG = FinetuneConfig(
     crop_sizes=(64,), crop_shares=(1.0,), batch_tokens=32, steps=3, warmup=0, learning_rate=1e-3

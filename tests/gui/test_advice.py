@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.assessment import Assessment, CurvePoint, Estimate
-from napari_alibi_seg.core.live_records import Painted
+from napari_alibi_seg.core.forest.strokes import Painted
+from napari_alibi_seg.core.judging.assessment import Assessment, CurvePoint, Estimate
 from napari_alibi_seg.gui.records import Shown
 from napari_alibi_seg.gui.words import ACCURACY, facts, facts_tip
 

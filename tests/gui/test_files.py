@@ -12,8 +12,8 @@ from napari_alibi_seg.cli import _parser, main
 from napari_alibi_seg.cli.options import training_config
 from napari_alibi_seg.core.choices import CLASSICAL, COMPONENT_COUNTS, DEFAULT_MODEL, TREE_COUNTS
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-from napari_alibi_seg.core.fractions import COLUMNS, read_fractions
-from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.core.judging.fractions import COLUMNS, read_fractions
+from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.bias import BiasReport
 from napari_alibi_seg.gui.folded_panels import TrainingPanel
 from napari_alibi_seg.gui.records import Settings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_alibi_seg.core.live_records import Block, FeatureProgress
+from napari_alibi_seg.core.live.records import Block, FeatureProgress
 from napari_alibi_seg.gui.parts import ChipState
 
 

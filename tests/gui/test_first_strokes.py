@@ -5,8 +5,8 @@ import numpy as np
 from qtpy.QtWidgets import QLabel
 from superqt import QCollapsible
 
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.live_records import FeatureProgress
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.live.records import FeatureProgress
 from napari_alibi_seg.core.segmentation import segment
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.words import features_words
@@ -17,7 +17,7 @@ def test_opening_the_dock_imports_no_torch():
 import sys
 import napari_alibi_seg.gui.dock, napari_alibi_seg.gui.bias, napari_alibi_seg.gui.samples
 slow = {"torch", "sklearn", "huggingface_hub", "scipy.sparse.csgraph", "skimage.feature"}
-slow |= {"dask.array", "zarr", "napari_alibi_seg.core.voting"}
+slow |= {"dask.array", "zarr", "napari_alibi_seg.core.forest.voting"}
 sys.exit(", ".join(slow & sys.modules.keys()) or 0)
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
@@ -256,9 +256,9 @@ def test_strokes_are_counted_and_kept_while_torch_is_imported():
 import os, sys, threading, time
 import numpy as np
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.live_records import LiveRequest
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.live.records import LiveRequest
+from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.gui import torch_import
 from napari_alibi_seg.gui.bridge import _Run, _serve
 from napari_alibi_seg.gui.records import Order
@@ -287,9 +287,9 @@ def test_an_order_that_waits_for_torch_makes_way_for_the_next():
 import threading
 import numpy as np
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.live_records import LiveRequest
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.live.records import LiveRequest
+from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.gui import torch_import
 from napari_alibi_seg.gui.bridge import _Run, _serve
 from napari_alibi_seg.gui.records import Order

@@ -6,7 +6,7 @@ import weakref
 import pytest
 import tifffile
 
-from napari_alibi_seg.core.fractions import read_fractions
+from napari_alibi_seg.core.judging.fractions import read_fractions
 from napari_alibi_seg.gui.parts import Strip
 
 

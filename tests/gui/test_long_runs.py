@@ -5,11 +5,11 @@ import pytest
 import tifffile
 from napari.utils.notifications import notification_manager
 
-from napari_alibi_seg.core.classifier import Segmentation
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
-from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.tiling import usual_tiles
+from napari_alibi_seg.core.features.tiling import usual_tiles
+from napari_alibi_seg.core.forest.classifier import Segmentation
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.live.records import Block, FeatureProgress, ModelReady
 from napari_alibi_seg.gui.pace import FEATURES_MB, LONG_S, Pace
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.words import estimate_words

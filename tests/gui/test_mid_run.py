@@ -8,7 +8,7 @@ from PIL import Image
 from qtpy.QtCore import QBuffer
 
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.images import as_micrograph
+from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.segmentation import segment
 from napari_alibi_seg.gui.parts import ChipState
 

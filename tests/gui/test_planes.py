@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QApplication
 from napari_alibi_seg.cli import main
 from napari_alibi_seg.core.choices import CLASSICAL, SIGMAS_3D
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-from napari_alibi_seg.core.images import as_micrograph, read_image
-from napari_alibi_seg.core.project import open_image
-from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
+from napari_alibi_seg.core.runs.project import open_image
+from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.core.segmentation import segment
 
 THROUGH = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas_3d=SIGMAS_3D))

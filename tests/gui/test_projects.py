@@ -6,9 +6,9 @@ from napari.layers import Image, Labels
 
 from napari_alibi_seg.cli import main
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.images import read_image
-from napari_alibi_seg.core.project import content_hash, open_image
-from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.runs.project import content_hash, open_image
+from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.projects import write_layers
 
 

@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
-from napari_alibi_seg.core.project_files import load_project
+from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.ownership import is_result, is_scribbles, offered_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.sessions import session_path

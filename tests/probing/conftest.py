@@ -2,8 +2,8 @@ import pytest
 import timm
 import torch
 
-from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity, fold_positions
-from napari_alibi_seg.core.geometry import Geometry
+from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity, fold_positions
+from napari_alibi_seg.core.model.geometry import Geometry
 from napari_alibi_seg.probing.inputs import ProbedModel
 
 

@@ -6,10 +6,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_alibi_seg.core.debiasing import BlankProjected, FlipAveraged
 from napari_alibi_seg.core.errors import ImageError, ModelError
-from napari_alibi_seg.core.images import as_micrograph
-from napari_alibi_seg.core.results import stack_writer
+from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.model.debiasing import BlankProjected, FlipAveraged
+from napari_alibi_seg.core.runs.results import stack_writer
 from napari_alibi_seg.probing.inputs import ProbedModel, find_images, read_square, unique_names
 
 

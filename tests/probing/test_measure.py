@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import r2_score
 
-from napari_alibi_seg.core.position import (
+from napari_alibi_seg.core.model.position import (
     leave_one_image_out_predictions,
     leave_one_image_out_r2,
     ramps,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_alibi_seg.core.position import (
+from napari_alibi_seg.core.model.position import (
     authors_r2,
     channel_r2,
     leave_one_image_out_r2,

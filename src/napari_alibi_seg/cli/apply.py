@@ -52,7 +52,7 @@ def add_to(commands: Commands) -> None:
 
 def apply(options: argparse.Namespace) -> int:
     """Segment many images with one classifier, or a project's image as the window did."""
-    from napari_alibi_seg.core.project import PROJECT_SUFFIX
+    from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
         if options.images:

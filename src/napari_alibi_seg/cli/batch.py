@@ -18,8 +18,8 @@ _NAMED = 20
 
 def apply_to_images(options: argparse.Namespace) -> int:
     """Write labels of every image, and their fractions into one table; return 1 if some failed."""
-    from napari_alibi_seg.core.batch import label_targets, segment_images
-    from napari_alibi_seg.core.classifier_files import load_classifier
+    from napari_alibi_seg.core.forest.classifier_files import load_classifier
+    from napari_alibi_seg.core.runs.batch import label_targets, segment_images
     from napari_alibi_seg.core.segmentation import Segmenter
 
     classifier = load_classifier(options.recipe)

@@ -28,10 +28,10 @@ def add_to(commands: Commands) -> None:
 def demo(options: argparse.Namespace) -> int:
     """Segment the bundled micrograph from the scribbles a person drew on it."""
     from napari_alibi_seg.cli.overlay import overlay_picture
-    from napari_alibi_seg.core.batch import write_segmentation
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.images import planes_of, read_image
-    from napari_alibi_seg.core.results import read_scribbles
+    from napari_alibi_seg.core.images.micrograph import planes_of, read_image
+    from napari_alibi_seg.core.runs.batch import write_segmentation
+    from napari_alibi_seg.core.runs.results import read_scribbles
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import replacing, require_free
 

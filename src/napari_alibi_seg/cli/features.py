@@ -40,7 +40,7 @@ def add_to(commands: Commands) -> None:
 
 def features(options: argparse.Namespace) -> int:
     """Write the patch features of an image, or of those planes that are not done yet."""
-    from napari_alibi_seg.core.feature_files import write_features
+    from napari_alibi_seg.core.runs.feature_files import write_features
     from napari_alibi_seg.core.writing import require_free
 
     if options.model == CLASSICAL:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.planewise import Source
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.runs.planewise import Source
 
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
     """Read an image by the options of `add_image_options`, and `add_spacing_option` if given."""
-    from napari_alibi_seg.core.images import read_image
+    from napari_alibi_seg.core.images.micrograph import read_image
 
     return read_image(
         path,
@@ -35,7 +35,7 @@ def read(path: Path, options: argparse.Namespace) -> Micrograph:
 
 def source(path: Path, options: argparse.Namespace) -> Source:
     """Return what `read` reads, by a path that holds in the working folders of workers, too."""
-    from napari_alibi_seg.core.planewise import Source
+    from napari_alibi_seg.core.runs.planewise import Source
 
     spacing = vars(options).get("spacing")
     return Source(path.resolve(), options.axes, options.dataset, options.channels, spacing)
@@ -43,7 +43,7 @@ def source(path: Path, options: argparse.Namespace) -> Source:
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:
     """Read the scribbles on an image by the options of `add_training_options`."""
-    from napari_alibi_seg.core.results import read_scribbles
+    from napari_alibi_seg.core.runs.results import read_scribbles
 
     axes, dataset = options.scribbles_axes, options.scribbles_dataset
     return read_scribbles(path, image, axes=axes, dataset=dataset)
@@ -53,8 +53,8 @@ def tell_what_taught_nothing(
     classifier: PixelClassifier, drawings: Sequence[NDArray[Any]], ignored: Collection[int]
 ) -> None:
     """Tell of classes to ignore that are not painted, and of those painted only on no data."""
+    from napari_alibi_seg.core.forest.strokes import painted_pixels
     from napari_alibi_seg.core.naming import first_few
-    from napari_alibi_seg.core.strokes import painted_pixels
 
     def named(classes: Collection[int]) -> str:
         return first_few([str(value) for value in sorted(classes)])

@@ -21,8 +21,8 @@ def add_to(commands: Commands) -> None:
 
 def models(_: argparse.Namespace) -> int:
     """List the models a name stands for."""
-    from napari_alibi_seg.core.fetch import cache_folder
-    from napari_alibi_seg.core.models import MODELS
+    from napari_alibi_seg.core.model.fetch import cache_folder
+    from napari_alibi_seg.core.model.names import MODELS
 
     for name, entry in MODELS.items():
         tell(f"{name:30} {entry.where:14} {entry.licence:22} {entry.description}")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
-from napari_alibi_seg.core.planes import Window
+from napari_alibi_seg.core.images.planes import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.classifier import Segmentation
-    from napari_alibi_seg.core.fractions import ClassFraction
-    from napari_alibi_seg.core.planes import Plane
+    from napari_alibi_seg.core.forest.classifier import Segmentation
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.judging.fractions import ClassFraction
 
 _TINT = 0.4
 _GAP = 12

@@ -13,19 +13,19 @@ from napari_alibi_seg.core.naming import FRACTIONS, LABELS
 if TYPE_CHECKING:
     import argparse
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.project import Project
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.runs.project import Project
     from napari_alibi_seg.core.segmentation import Segmenter
 
 
 def apply_project(options: argparse.Namespace) -> int:
     """Train on a project's strokes again, and write labels and fractions of its image."""
-    from napari_alibi_seg.core.batch import write_segmentation
-    from napari_alibi_seg.core.fractions import write_fractions
-    from napari_alibi_seg.core.judging import assess
-    from napari_alibi_seg.core.project import open_image
-    from napari_alibi_seg.core.project_files import load_project
+    from napari_alibi_seg.core.judging.fractions import write_fractions
+    from napari_alibi_seg.core.judging.judge import assess
+    from napari_alibi_seg.core.runs.batch import write_segmentation
+    from napari_alibi_seg.core.runs.project import open_image
+    from napari_alibi_seg.core.runs.project_files import load_project
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import require_free
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.cli.options import Commands
-    from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.classifier import PixelClassifier, Segmentation
-    from napari_alibi_seg.core.fractions import ClassFraction
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.live_records import Index
-    from napari_alibi_seg.core.results import WritePlane
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.judging.fractions import ClassFraction
+    from napari_alibi_seg.core.runs.results import WritePlane
 
 
 def add_to(commands: Commands) -> None:
@@ -57,10 +57,10 @@ def add_to(commands: Commands) -> None:
 
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
-    from napari_alibi_seg.core.classifier_files import save_classifier
-    from napari_alibi_seg.core.fractions import write_fractions
-    from napari_alibi_seg.core.judging import assess
-    from napari_alibi_seg.core.results import require_tiff_name
+    from napari_alibi_seg.core.forest.classifier_files import save_classifier
+    from napari_alibi_seg.core.judging.fractions import write_fractions
+    from napari_alibi_seg.core.judging.judge import assess
+    from napari_alibi_seg.core.runs.results import require_tiff_name
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import require_free
 
@@ -101,8 +101,8 @@ def _write(
     """Write the labels of planes, and their probabilities if asked for."""
     import numpy as np
 
-    from napari_alibi_seg.core.batch import write_segmentation
-    from napari_alibi_seg.core.results import stack_writer
+    from napari_alibi_seg.core.runs.batch import write_segmentation
+    from napari_alibi_seg.core.runs.results import stack_writer
 
     labels, shares = options.output, options.probabilities
     with ExitStack() as stack:
@@ -130,8 +130,8 @@ def _passing(
 def _tell_strokes(
     path: Path, image: Micrograph, drawn: NDArray[Any], ignored: Collection[int]
 ) -> None:
-    from napari_alibi_seg.core.images import planes_of
-    from napari_alibi_seg.core.strokes import amount_painted, painted_without
+    from napari_alibi_seg.core.forest.strokes import amount_painted, painted_without
+    from napari_alibi_seg.core.images.micrograph import planes_of
 
     painted = amount_painted(painted_without(planes_of(image), drawn, ignored))
     tell(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")

@@ -41,7 +41,7 @@ def add_to(commands: Commands) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train one classifier on the scribbles of several images."""
-    from napari_alibi_seg.core.classifier_files import save_classifier
+    from napari_alibi_seg.core.forest.classifier_files import save_classifier
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import require_free
 

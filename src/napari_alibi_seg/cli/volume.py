@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def apply_to_volume(options: argparse.Namespace) -> int:
     """Write the planes of an OME-Zarr of labels that are not made yet."""
-    from napari_alibi_seg.core.volumes import segment_volume
+    from napari_alibi_seg.core.runs.volumes import segment_volume
     from napari_alibi_seg.core.writing import require_free
 
     image, classifier = source(Path(options.images[0]), options), options.recipe.resolve()

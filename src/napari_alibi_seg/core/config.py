@@ -26,8 +26,8 @@ from napari_alibi_seg.core.choices import (
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 
 if TYPE_CHECKING:
-    from napari_alibi_seg.core.filters import Filters
-    from napari_alibi_seg.core.planes import Plane
+    from napari_alibi_seg.core.channels.filters import Filters
+    from napari_alibi_seg.core.images.planes import Plane
 
 _LEAST_SPACING = 0.1
 _LARGEST_SIGMA = 1000.0
@@ -89,7 +89,7 @@ class ChannelConfig:
     @property
     def filters(self) -> Filters:
         """Which filters there are; imports scipy."""
-        from napari_alibi_seg.core.filters import Filters
+        from napari_alibi_seg.core.channels.filters import Filters
 
         if not self.sigmas:
             return Filters()
@@ -139,7 +139,7 @@ class SegmentationConfig:
         How the trees are grown.
     smoothing : int
         Radius, in pixels, of the filter that smooths the votes but not across edges of the image
-        (`core.smoothing`); 0 for none.
+        (`core.forest.smoothing`); 0 for none.
     """
 
     model: str = DEFAULT_MODEL

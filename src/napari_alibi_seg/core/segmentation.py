@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
-from napari_alibi_seg.core.cache import FeatureCache
-from napari_alibi_seg.core.channels import PixelChannels, Projection
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.classifier import (
+from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.errors import NO_DATA, ImageError, ModelError, ScribbleError
+from napari_alibi_seg.core.features.cache import FeatureCache
+from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureIdentity, FeatureMap
+from napari_alibi_seg.core.forest.classifier import (
     PixelClassifier,
     Segmentation,
     gather_samples,
     require_two_classes,
 )
-from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.errors import NO_DATA, ImageError, ModelError, ScribbleError
-from napari_alibi_seg.core.features import FeatureExtractor, FeatureIdentity, FeatureMap
-from napari_alibi_seg.core.forest import kind_of, train_forest
-from napari_alibi_seg.core.images import Micrograph, planes_of, require_micrograph
+from napari_alibi_seg.core.forest.smoothing import margin
+from napari_alibi_seg.core.forest.strokes import painted_pixels, painted_without
+from napari_alibi_seg.core.forest.training import kind_of, train_forest
+from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.smoothing import margin
-from napari_alibi_seg.core.strokes import painted_pixels, painted_without
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.planes import Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane, Window
 
     _Painted: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
 

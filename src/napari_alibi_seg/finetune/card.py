@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.checkpoints import load_backbone
+from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.core.backbone import BackboneIdentity
+    from napari_alibi_seg.core.model.backbone import BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.data import Corpus
     from napari_alibi_seg.finetune.state import State

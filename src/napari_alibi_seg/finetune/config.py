@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from napari_alibi_seg.core.geometry import Distance, Geometry, Slopes
+from napari_alibi_seg.core.model.geometry import Distance, Geometry, Slopes
 from napari_alibi_seg.finetune.options import ConfigError, Option
 from napari_alibi_seg.finetune.run_config import RunConfig
 

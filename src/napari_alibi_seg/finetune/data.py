@@ -14,9 +14,9 @@ import numpy as np
 
 from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images import read_pictures
-from napari_alibi_seg.core.planes import Plane, Window
-from napari_alibi_seg.core.results import passed_over
+from napari_alibi_seg.core.images.micrograph import read_pictures
+from napari_alibi_seg.core.images.planes import Plane, Window
+from napari_alibi_seg.core.runs.results import passed_over
 from napari_alibi_seg.finetune.options import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.planes import Levels
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.planes import Levels
     from napari_alibi_seg.finetune.config import FinetuneConfig
 
 LOG = logging.getLogger(__name__)
@@ -146,7 +146,8 @@ class Corpus:
 def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
     """Return every file below the given folders and files once, with its name below its source.
 
-    In folders, what is hidden and earlier results are passed over (`core.results.passed_over`).
+    In folders, what is hidden and earlier results are passed over
+    (`core.runs.results.passed_over`).
 
     Raises
     ------

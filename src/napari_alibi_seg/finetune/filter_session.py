@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save
 from tqdm import tqdm
 
-from napari_alibi_seg.core.debiasing import load_model
+from napari_alibi_seg.core.channels.learned_filters import WEIGHTS
 from napari_alibi_seg.core.devices import choose_device
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.features import usual_layer
-from napari_alibi_seg.core.learned_filters import WEIGHTS
+from napari_alibi_seg.core.features.extraction import usual_layer
+from napari_alibi_seg.core.model.debiasing import load_model
 from napari_alibi_seg.core.writing import replacing, versions
 from napari_alibi_seg.finetune.card import told_of
 from napari_alibi_seg.finetune.crops import Crops, Stream
@@ -42,8 +42,8 @@ from napari_alibi_seg.finetune.training import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_alibi_seg.core.backbone import BackboneIdentity
-    from napari_alibi_seg.core.debiasing import TokenModel
+    from napari_alibi_seg.core.model.backbone import BackboneIdentity
+    from napari_alibi_seg.core.model.debiasing import TokenModel
     from napari_alibi_seg.finetune.data import Corpus, Picture
     from napari_alibi_seg.finetune.filter_config import FilterConfig
     from napari_alibi_seg.finetune.filter_training import FilterReport

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from torch.nn.utils import clip_grad_norm_
 
-from napari_alibi_seg.core.channel_kinds import LEARNED_CHANNELS
-from napari_alibi_seg.core.checkpoints import load_strictly, read_tensors
+from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
+from napari_alibi_seg.core.channels.learned_filters import FilterNetwork
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.learned_filters import FilterNetwork
+from napari_alibi_seg.core.model.checkpoints import load_strictly, read_tensors
 from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.crops import Stream
 from napari_alibi_seg.finetune.episodes import fresh_episodes, score

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from napari_alibi_seg.core.choices import LARGEST_SEED
-from napari_alibi_seg.core.models import absolute_model, model_without_folder
+from napari_alibi_seg.core.model.names import absolute_model, model_without_folder
 from napari_alibi_seg.finetune.options import Option, Options
 
 if TYPE_CHECKING:

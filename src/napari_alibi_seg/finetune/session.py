@@ -18,8 +18,8 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from napari_alibi_seg.core.checkpoints import load_backbone
 from napari_alibi_seg.core.errors import ModelError, OutputError
+from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.writing import replacing, require_new_folder
 from napari_alibi_seg.finetune.card import make_card
 from napari_alibi_seg.finetune.crops import Crops
@@ -35,7 +35,7 @@ from napari_alibi_seg.finetune.validation import Scores, Validation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
+    from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.filter_config import FilterConfig
     from napari_alibi_seg.finetune.filter_training import FilterReport, FilterState

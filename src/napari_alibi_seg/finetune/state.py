@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import save
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from napari_alibi_seg.core.checkpoints import (
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.model.checkpoints import (
     convert_to_alibi,
     load_backbone,
     load_strictly,
     read_tensors,
     save_backbone,
 )
-from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.run_config import Precision
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.nn import Parameter
 
-    from napari_alibi_seg.core.backbone import Backbone, BackboneIdentity
+    from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
 
 _STUDENT, _MEAN, _ADAM = "student.", "mean.", "adam."

@@ -11,8 +11,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from napari_alibi_seg.core.blockwise import in_order
-from napari_alibi_seg.core.checkpoints import read_tensors
-from napari_alibi_seg.core.position import channel_r2
+from napari_alibi_seg.core.model.checkpoints import read_tensors
+from napari_alibi_seg.core.model.position import channel_r2
 from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.config import Target
 from napari_alibi_seg.finetune.crops import Stream
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.core.model.backbone import Backbone
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.crops import Crops
 

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import save
 from torch.nn.functional import interpolate
 
-from napari_alibi_seg.core.checkpoints import read_tensors
 from napari_alibi_seg.core.devices import inference_precision
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.features import usual_layer
+from napari_alibi_seg.core.features.extraction import usual_layer
+from napari_alibi_seg.core.model.checkpoints import read_tensors
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_alibi_seg.core.debiasing import TokenModel
+    from napari_alibi_seg.core.model.debiasing import TokenModel
     from napari_alibi_seg.finetune.crops import Crops, Stream
 
 COMPONENTS = 64

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from napari_alibi_seg.core.position import authors_r2, leave_one_image_out_r2, ramps, rolled
+from napari_alibi_seg.core.model.position import authors_r2, leave_one_image_out_r2, ramps, rolled
 from napari_alibi_seg.finetune.crops import Stream
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_alibi_seg.core.backbone import Backbone
+    from napari_alibi_seg.core.model.backbone import Backbone
     from napari_alibi_seg.finetune.crops import Crops
     from napari_alibi_seg.finetune.targets import TargetTable
 

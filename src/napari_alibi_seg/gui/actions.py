@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.gui.background import Background
     from napari_alibi_seg.gui.controller import Controller
     from napari_alibi_seg.gui.folded_panels import ReusePanel

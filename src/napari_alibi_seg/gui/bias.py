@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.fetch import stock_is_cached
+from napari_alibi_seg.core.model.fetch import stock_is_cached
 from napari_alibi_seg.gui.ownership import image_layers
 from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow, scrolled, side_by_side
 from napari_alibi_seg.gui.source import ImageSource, readings
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
-    from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.core.images.planes import Index
     from napari_alibi_seg.gui.source import Reading
 
 _STOCK = "vit_small_patch14_dinov2.lvd142m"

@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
-from napari_alibi_seg.core.images import planes_of
-from napari_alibi_seg.core.strokes import look_at_strokes
+from napari_alibi_seg.core.forest.strokes import look_at_strokes
+from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.gui.records import SessionProblem
 from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.torch_import import Stage, importing, is_imported
@@ -21,8 +21,8 @@ from napari_alibi_seg.gui.torch_import import Stage, importing, is_imported
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_alibi_seg.core.live import LiveEngine
-    from napari_alibi_seg.core.live_records import LiveEvent
+    from napari_alibi_seg.core.live.engine import LiveEngine
+    from napari_alibi_seg.core.live.records import LiveEvent
     from napari_alibi_seg.gui.records import Order, SessionFound
 
 _NO_MEMORY = (
@@ -205,7 +205,7 @@ def _usual_threads() -> int:
 
 def _engine(engines: dict[str, LiveEngine], device: str) -> LiveEngine:
     """Return the engine of a device; that of another device is let go with all it holds."""
-    from napari_alibi_seg.core.live import LiveEngine
+    from napari_alibi_seg.core.live.engine import LiveEngine
 
     if device not in engines:
         engines.clear()

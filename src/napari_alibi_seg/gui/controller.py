@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.live_records import Fitted, LiveRequest, ModelReady, Painted, PlaneDone
+from napari_alibi_seg.core.forest.strokes import Painted
+from napari_alibi_seg.core.live.records import Fitted, LiveRequest, ModelReady, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
-    from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.live_records import LiveEvent
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.live.records import LiveEvent
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.source import Reading
     from napari_alibi_seg.gui.workspace import Workspace

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.live_records import (
+from napari_alibi_seg.core.forest.strokes import Painted
+from napari_alibi_seg.core.live.records import (
     Assessed,
     Block,
     FeatureProgress,
     Fitted,
     ModelReady,
-    Painted,
     PlaneDone,
 )
-from napari_alibi_seg.core.models import MODELS
+from napari_alibi_seg.core.model.names import MODELS
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.records import Shown
 from napari_alibi_seg.gui.samples import ATTRIBUTION
@@ -27,9 +27,10 @@ from napari_alibi_seg.gui.words import WELCOME, facts, facts_tip, features_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_alibi_seg.core.live_records import Index, LiveEvent
-    from napari_alibi_seg.core.pixel_size import PixelSize
-    from napari_alibi_seg.core.suggestions import Spot
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.judging.suggestions import Spot
+    from napari_alibi_seg.core.live.records import LiveEvent
     from napari_alibi_seg.gui.brush import Keys
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.workspace import Workspace

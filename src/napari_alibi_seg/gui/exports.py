@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core import naming
-from napari_alibi_seg.core.project import PROJECT_SUFFIX
+from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY
 from napari_alibi_seg.gui.words import counted

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.assessment import Assessment
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.classifier import PixelClassifier
-    from napari_alibi_seg.core.fractions import ClassFraction
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.live_records import Index
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.judging.fractions import ClassFraction
 
 
 def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]) -> Iterator[str]:
@@ -34,7 +34,7 @@ def write_labels(path: Path, image: Micrograph, labels: NDArray[np.integer[Any]]
     OutputError
         If the file is the image's own, or cannot be written.
     """
-    from napari_alibi_seg.core.results import stack_writer
+    from napari_alibi_seg.core.runs.results import stack_writer
 
     _require_free(path, image)
     with stack_writer(path, image, labels.dtype) as write:
@@ -68,7 +68,7 @@ def write_maps(
     """
     import numpy as np
 
-    from napari_alibi_seg.core.results import stack_writer
+    from napari_alibi_seg.core.runs.results import stack_writer
 
     _require_free(path, image)
     channels = len(maps) if len(maps) > 1 else None
@@ -94,7 +94,7 @@ def write_table(
     OutputError
         If the file is the image's own, or cannot be written.
     """
-    from napari_alibi_seg.core.fractions import class_fractions, write_fractions
+    from napari_alibi_seg.core.judging.fractions import class_fractions, write_fractions
 
     _require_free(path, image)
     rows: list[ClassFraction] = []
@@ -162,8 +162,8 @@ def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
     OutputError
         As from `label_targets`.
     """
-    from napari_alibi_seg.core.batch import label_targets
-    from napari_alibi_seg.core.images import read_image
+    from napari_alibi_seg.core.images.micrograph import read_image
+    from napari_alibi_seg.core.runs.batch import label_targets
 
     targets = label_targets(paths, folder)
     pixels, largest = 0, 0
@@ -187,7 +187,7 @@ def segment_files(
     str
         What happens, in words.
     """
-    from napari_alibi_seg.core.batch import segment_images
+    from napari_alibi_seg.core.runs.batch import segment_images
     from napari_alibi_seg.core.segmentation import Segmenter
 
     segmenter = Segmenter.of(classifier, device=device)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.pixel_size import calibrate
+from napari_alibi_seg.core.images.pixel_size import calibrate
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_alibi_seg.core.pixel_size import PixelSize
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
 
 
 def layer_scale(size: PixelSize | None, axes: str, spacing: float | None = None) -> dict[str, Any]:

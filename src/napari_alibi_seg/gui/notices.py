@@ -10,7 +10,7 @@ from napari_alibi_seg.gui.words import lost_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_alibi_seg.core.live_records import Painted
+    from napari_alibi_seg.core.forest.strokes import Painted
     from napari_alibi_seg.gui.parts import Strip
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.workspace import Workspace

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.live_records import Block, FeatureProgress, ModelReady
-from napari_alibi_seg.core.tiling import TILE_S, usual_tiles
+from napari_alibi_seg.core.features.tiling import TILE_S, usual_tiles
+from napari_alibi_seg.core.live.records import Block, FeatureProgress, ModelReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_alibi_seg.core.live_records import LiveEvent
+    from napari_alibi_seg.core.live.records import LiveEvent
 
 LONG_S = 60
 """What is worth asking about before it is begun."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.project import Strokes
+    from napari_alibi_seg.core.runs.project import Strokes
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.source import ImageSource
 

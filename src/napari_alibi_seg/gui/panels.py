@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLabel, QPushButton, QSlider
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
-from napari_alibi_seg.core.models import MODELS
+from napari_alibi_seg.core.model.names import MODELS
 from napari_alibi_seg.gui.brush import SPOT_KEY
 from napari_alibi_seg.gui.parts import Block, Chip, LayerCombo, narrow, side_by_side
 from napari_alibi_seg.gui.result import OPACITY

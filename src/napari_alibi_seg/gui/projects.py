@@ -12,7 +12,7 @@ from napari.utils.notifications import show_info
 
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ProjectError
-from napari_alibi_seg.core.project import (
+from napari_alibi_seg.core.runs.project import (
     PROJECT_SUFFIX,
     Project,
     Strokes,
@@ -20,7 +20,7 @@ from napari_alibi_seg.core.project import (
     keep_image,
     open_image,
 )
-from napari_alibi_seg.core.project_files import load_project, save_project
+from napari_alibi_seg.core.runs.project_files import load_project, save_project
 from napari_alibi_seg.gui.lengths import layer_scale
 from napari_alibi_seg.gui.ownership import is_result, is_scribbles
 from napari_alibi_seg.gui.painting import scribbles_options
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.images import Micrograph
+    from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.gui.source import Reading
 
     LayerData = tuple[Any, dict[str, Any], str]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_alibi_seg.core.live_records import LiveRequest
-    from napari_alibi_seg.core.project import ImageFile, Project
+    from napari_alibi_seg.core.live.records import LiveRequest
+    from napari_alibi_seg.core.runs.project import ImageFile, Project
 
 
 @dataclass(frozen=True)

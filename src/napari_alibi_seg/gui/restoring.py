@@ -18,7 +18,7 @@ from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.workspaces import is_blank
 
 if TYPE_CHECKING:
-    from napari_alibi_seg.core.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.gui.controller import Controller
     from napari_alibi_seg.gui.projects import OpenedProject
     from napari_alibi_seg.gui.records import Recipe, SessionFound

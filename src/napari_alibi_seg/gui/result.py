@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import PixelClassifier, Segmentation
-    from napari_alibi_seg.core.live_records import Block, Index
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.live.records import Block
     from napari_alibi_seg.gui.source import ImageSource
 
 OPACITY = 0.45

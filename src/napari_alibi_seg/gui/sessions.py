@@ -21,14 +21,14 @@ import numpy as np
 import platformdirs
 
 from napari_alibi_seg.core.errors import OutputError, ProjectError
-from napari_alibi_seg.core.project import PROJECT_SUFFIX
-from napari_alibi_seg.core.project_files import load_project, save_project
+from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
+from napari_alibi_seg.core.runs.project_files import load_project, save_project
 from napari_alibi_seg.gui.projects import project_of
 from napari_alibi_seg.gui.records import SessionFound, SessionProblem
 
 if TYPE_CHECKING:
-    from napari_alibi_seg.core.images import Micrograph
-    from napari_alibi_seg.core.project import Project
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.runs.project import Project
     from napari_alibi_seg.gui.records import Order
 
 _HASHED_PLANES, _HASHED_ROWS = 8, 32

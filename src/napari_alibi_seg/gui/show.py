@@ -11,8 +11,8 @@ from napari_alibi_seg.gui.painting import colormap
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classifier import Segmentation
-    from napari_alibi_seg.core.stored import Array
+    from napari_alibi_seg.core.forest.classifier import Segmentation
+    from napari_alibi_seg.core.images.stored import Array
 
 
 def show(image: Array, scribbles: NDArray[Any], segmentation: Segmentation) -> None:

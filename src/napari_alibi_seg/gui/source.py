@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images import Micrograph, settle
-from napari_alibi_seg.core.planes import Window
-from napari_alibi_seg.core.project import ImageFile
-from napari_alibi_seg.core.stored import Stored, as_array
+from napari_alibi_seg.core.images.micrograph import Micrograph, settle
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.stored import Stored, as_array
+from napari_alibi_seg.core.runs.project import ImageFile
 from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale, layer_spacing
 from napari_alibi_seg.gui.ownership import CHANNEL
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Layer
 
-    from napari_alibi_seg.core.live_records import Index
-    from napari_alibi_seg.core.pixel_size import PixelSize
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
+    from napari_alibi_seg.core.images.planes import Index
 
 IMAGE_FILE = "napari-alibi-seg image"
 """Metadata of image layers from a project: their `ImageFile`."""
@@ -71,7 +71,7 @@ def readings(layer: Image) -> list[Reading]:
     if colour:
         return [Reading(found[0].axes + colour, found[0].words)]
     if len(found) > 1 and layer.source.path is not None:
-        from napari_alibi_seg.core.reading import told_axes
+        from napari_alibi_seg.core.images.reading import told_axes
 
         told = told_axes(Path(layer.source.path))
         found.sort(key=lambda one: one.axes != told)
@@ -231,6 +231,6 @@ def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> Image
 
 def _told_size(image: Micrograph) -> PixelSize | None:
     """Return the pixel size by the image's file: napari's own reader leaves it out."""
-    from napari_alibi_seg.core.reading import measured
+    from napari_alibi_seg.core.images.reading import measured
 
     return None if image.path is None else measured(image.path, image.shape_yx)

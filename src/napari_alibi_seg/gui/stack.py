@@ -14,7 +14,8 @@ from napari_alibi_seg.gui.words import estimate_words
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.config import SegmentationConfig
-    from napari_alibi_seg.core.live_records import Index, PlaneDone
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.live.records import PlaneDone
     from napari_alibi_seg.gui.pace import Pace
     from napari_alibi_seg.gui.parts import Strip
     from napari_alibi_seg.gui.workspace import Workspace

@@ -90,7 +90,7 @@ def _import_torch() -> None:
         with _uncollected():
             import torch  # noqa: F401
 
-            import napari_alibi_seg.core.live  # noqa: F401
+            import napari_alibi_seg.core.live.engine  # noqa: F401
     finally:
         if hidden:
             sys.modules.pop("triton", None)

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import NO_DATA
-from napari_alibi_seg.core.fractions import interval
+from napari_alibi_seg.core.judging.fractions import interval
 from napari_alibi_seg.core.naming import first_few, listed
 from napari_alibi_seg.gui.records import Shown
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.live_records import FeatureProgress, Painted, PlaneDone
-    from napari_alibi_seg.core.pixel_size import PixelSize
+    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
+    from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.live.records import FeatureProgress, PlaneDone
     from napari_alibi_seg.gui.pace import Estimate
     from napari_alibi_seg.gui.records import PaintClass
 

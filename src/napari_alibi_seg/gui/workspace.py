@@ -14,10 +14,11 @@ from napari_alibi_seg.gui.records import PaintClass, Recipe, as_core
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_alibi_seg.core.assessment import Assessment
-    from napari_alibi_seg.core.classifier import PixelClassifier
     from napari_alibi_seg.core.config import SegmentationConfig
-    from napari_alibi_seg.core.live_records import Index, Painted
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Order
     from napari_alibi_seg.gui.result import ResultLayers

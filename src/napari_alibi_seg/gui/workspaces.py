@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
-    from napari_alibi_seg.core.live_records import Painted
+    from napari_alibi_seg.core.forest.strokes import Painted
     from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.records import PaintClass

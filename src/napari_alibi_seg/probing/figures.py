@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.position import FloatArray
+    from napari_alibi_seg.core.model.position import FloatArray
     from napari_alibi_seg.probing.inputs import Square
     from napari_alibi_seg.probing.records import ModelProbe, Probing
     from napari_alibi_seg.probing.stability import Resegmentation

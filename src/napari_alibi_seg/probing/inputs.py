@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import interpolate
 
-from napari_alibi_seg.core.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.features import usual_layer
-from napari_alibi_seg.core.images import read_pictures
+from napari_alibi_seg.core.features.extraction import usual_layer
+from napari_alibi_seg.core.images.micrograph import read_pictures
+from napari_alibi_seg.core.images.planes import Plane, Window, robust_levels
+from napari_alibi_seg.core.model.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
-from napari_alibi_seg.core.planes import Plane, Window, robust_levels
-from napari_alibi_seg.core.results import images_among
+from napari_alibi_seg.core.runs.results import images_among
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.backbone import BackboneIdentity
-    from napari_alibi_seg.core.debiasing import TokenModel
+    from napari_alibi_seg.core.model.backbone import BackboneIdentity
+    from napari_alibi_seg.core.model.debiasing import TokenModel
 
 LARGEST_SQUARE = 1024
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import r2_score
 
 from napari_alibi_seg.core.devices import choose_device, inference_precision
-from napari_alibi_seg.core.position import (
+from napari_alibi_seg.core.model.position import (
     authors_r2,
     leave_one_image_out_predictions,
     leave_one_image_out_r2,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.position import FloatArray
+    from napari_alibi_seg.core.model.position import FloatArray
     from napari_alibi_seg.probing.inputs import ProbedModel, Square
     from napari_alibi_seg.probing.records import ProbingConfig
 

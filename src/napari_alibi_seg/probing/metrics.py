@@ -1,4 +1,4 @@
-"""The probes of `core.position` for every channel of every layer, and a second null."""
+"""The probes of `core.model.position` for every channel of every layer, and a second null."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.position import AUTHORS_ALPHA, LEFT_OUT_ALPHA, authors_samples
+from napari_alibi_seg.core.model.position import AUTHORS_ALPHA, LEFT_OUT_ALPHA, authors_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.position import FloatArray
+    from napari_alibi_seg.core.model.position import FloatArray
 
 
 _SMALLEST_DEVIATION = 1e-6
@@ -109,8 +109,8 @@ class ChannelMoments:
 def left_out_channel_r2(images: Sequence[ChannelMoments]) -> FloatArray:
     """Return how well each channel of each layer predicts position in an image left out.
 
-    The same as `napari_alibi_seg.core.position.channel_r2`, from sums: the features of all layers
-    of all images need not be kept.
+    The same as `napari_alibi_seg.core.model.position.channel_r2`, from sums: the features of all
+    layers of all images need not be kept.
 
     Parameters
     ----------

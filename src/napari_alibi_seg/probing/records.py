@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.position import FloatArray
+    from napari_alibi_seg.core.model.position import FloatArray
     from napari_alibi_seg.probing.inputs import ProbedModel, Square
     from napari_alibi_seg.probing.stability import Resegmentation, Strokes
 

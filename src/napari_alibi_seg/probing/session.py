@@ -38,7 +38,7 @@ def probe(
     sources : sequence of Path
         Image files and folders.
     models : sequence of str
-        See `napari_alibi_seg.core.debiasing.load_model`.
+        See `napari_alibi_seg.core.model.debiasing.load_model`.
     output : Path
         A folder that does not exist yet or is empty; it appears when all is done.
     config : ProbingConfig

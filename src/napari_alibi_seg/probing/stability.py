@@ -12,22 +12,22 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.filters import threshold_otsu
 from torch.nn.functional import cosine_similarity
 
-from napari_alibi_seg.core.channels import PixelChannels, Projection
-from napari_alibi_seg.core.classifier import PixelSamples
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.devices import inference_precision
-from napari_alibi_seg.core.features import FeatureExtractor
-from napari_alibi_seg.core.forest import fit_forest
-from napari_alibi_seg.core.planes import Levels, Plane
+from napari_alibi_seg.core.features.extraction import FeatureExtractor
+from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.training import fit_forest
+from napari_alibi_seg.core.images.planes import Levels, Plane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.debiasing import TokenModel
-    from napari_alibi_seg.core.features import FeatureMap
-    from napari_alibi_seg.core.forest import PixelForest
+    from napari_alibi_seg.core.features.extraction import FeatureMap
+    from napari_alibi_seg.core.forest.training import PixelForest
+    from napari_alibi_seg.core.model.debiasing import TokenModel
     from napari_alibi_seg.probing.inputs import ProbedModel, Square
 
 HALOS = (0, 2, 4)

@@ -16,7 +16,7 @@ from napari_alibi_seg.probing.stability import HALOS, Change, Strokes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_alibi_seg.core.position import FloatArray
+    from napari_alibi_seg.core.model.position import FloatArray
     from napari_alibi_seg.probing.records import ModelProbe, Probing, Stability
 
 ENOUGH_IMAGES = 8

@@ -1,0 +1,1 @@
+"""What a pixel is classified by: projected features beside filters."""

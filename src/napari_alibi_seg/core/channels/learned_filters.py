@@ -1,0 +1,123 @@
+"""Filters of pixels that were learned: what a small network makes of 60 pixels around each.
+
+The network is trained (`napari_alibi_seg.finetune.filters`) to foretell the tokens of the
+ALiBi-DINOv2 model from pixels, in whatever light and noise, and to tell the phases of made-up
+micrographs, whose truth is known, apart from a few strokes. So it sees what a token stands for at
+the resolution of pixels, and takes seconds where the model takes minutes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import as_file, files
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, gelu, interpolate
+
+from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
+from napari_alibi_seg.core.devices import memory_shortage_told
+from napari_alibi_seg.core.images.planes import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.planes import Plane
+
+WEIGHTS = "learned-filters.safetensors"
+_WIDTHS = (LEARNED_CHANNELS, 32, 64, 96)
+_TILE, _MARGIN = 128, 40  # pixels, multiples of what the coarsest level takes together
+_ONE_AT_A_TIME = Lock()
+
+
+class FilterNetwork(nn.Module):
+    """A U-Net of four levels that keeps the resolution of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        finer, coarser = _WIDTHS[:-1], _WIDTHS[1:]
+        before = (1, *finer)
+        self.down = nn.ModuleList(_Block(i, o) for i, o in zip(before, _WIDTHS, strict=True))
+        self.up = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(coarser, finer, strict=True))
+        self.mix = nn.ModuleList(_Block(width, width) for width in finer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (N, LEARNED_CHANNELS, Y, X) of (N, 1, Y, X), multiples of 8, in about [0, 1]."""
+        hidden = 4 * images - 2
+        levels = []
+        for level, block in enumerate(self.down):
+            hidden = block(avg_pool2d(hidden, 2) if level else hidden)
+            levels.append(hidden)
+        for up, mix, finer in reversed(list(zip(self.up, self.mix, levels[:-1], strict=True))):
+            hidden = mix(interpolate(up(hidden), scale_factor=2, mode="bilinear") + finer)
+        return hidden
+
+
+class _Block(nn.Module):
+    """Two convolutions, around which the input goes, too, where it is as wide as the output."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, padding=1)
+        self.second = nn.Conv2d(after, after, 3, padding=1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        made = self.second(gelu(self.first(values)))
+        return gelu(values + made if values.shape == made.shape else made)
+
+
+def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
+    """Compute the learned channels of a window, very nearly as if of the whole mirrored plane.
+
+    Tiles of one size at fixed places of the plane are computed, so windows cut in other ways agree
+    to the last bit. The network looks a little further than the margin of a tile, but what lies
+    there hardly matters.
+
+    Parameters
+    ----------
+    plane : Plane
+        Source of the pixels.
+    window : Window
+        Where.
+
+    Returns
+    -------
+    ndarray
+        (height, width, colours * LEARNED_CHANNELS) float32.
+    """
+    values = np.empty((window.height, window.width, plane.colours * LEARNED_CHANNELS), np.float32)
+    for tile in _tiles(window):
+        shared = tile.overlap(window)
+        made = _filtered(plane.read(tile.grown(_MARGIN)))
+        values[shared.seen_from(window).slices] = made[shared.seen_from(tile).slices]
+    return values
+
+
+def _filtered(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (Y, X, colours * LEARNED_CHANNELS) of (Y, X, colours), without the margin."""
+    images = torch.from_numpy(pixels).permute(2, 0, 1)[:, None]  # (colours, 1, Y, X)
+    with _ONE_AT_A_TIME, torch.inference_mode(), memory_shortage_told(images.device):
+        made = _network()(images.contiguous())[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    filtered: NDArray[np.float32] = made.flatten(0, 1).permute(1, 2, 0).numpy()
+    return filtered
+
+
+@lru_cache(maxsize=1)
+def _network() -> FilterNetwork:
+    network = FilterNetwork()
+    with as_file(files("napari_alibi_seg") / "weights" / WEIGHTS) as path:
+        network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    return network.eval()
+
+
+def _tiles(window: Window) -> Iterator[Window]:
+    bottom, right = window.top + window.height, window.left + window.width
+    for top in range(window.top // _TILE * _TILE, bottom, _TILE):
+        for left in range(window.left // _TILE * _TILE, right, _TILE):
+            yield Window(top, left, _TILE, _TILE)

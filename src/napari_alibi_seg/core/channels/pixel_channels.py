@@ -1,0 +1,157 @@
+"""The channels a pixel is classified by: projected deep features beside classical filters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from sklearn.decomposition import PCA
+
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.features.upsampling import upsampled_block, upsampled_points
+from napari_alibi_seg.core.images.planes import neighbourhoods
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.config import ChannelConfig
+    from napari_alibi_seg.core.features.extraction import FeatureMap
+    from napari_alibi_seg.core.images.planes import Plane, Window
+
+_FITTED_TOKENS = 20_000
+_CHANNELS_AT_ONCE = 32
+_TRUNCATE = 2.0
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear projection of patch features, fitted on the images that were painted.
+
+    Attributes
+    ----------
+    mean : ndarray
+        (C,) float32.
+    components : ndarray
+        (D, C) float32, orthonormal rows, largest variance first.
+    """
+
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, maps: Sequence[FeatureMap], config: ChannelConfig) -> Projection:
+        """Find the principal components of at most 20,000 tokens spread over the maps."""
+        every = -(-sum(m.tokens.shape[0] * m.tokens.shape[1] for m in maps) // _FITTED_TOKENS)
+        tokens = np.concatenate([_sampled(m.tokens, config.contrast, every) for m in maps])
+        if len(tokens) == 1:  # nothing varies
+            return cls(tokens[0].astype(np.float32), np.eye(1, tokens.shape[1], dtype=np.float32))
+        kept = min(config.components, *tokens.shape)
+        pca = PCA(kept, svd_solver="covariance_eigh").fit(tokens)
+        return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+
+    def __call__(self, tokens: NDArray[np.float16]) -> NDArray[np.float32]:
+        """Project (h, w, C) tokens to (h, w, D), a row at a time so that float16 stays small."""
+        projected = np.empty((*tokens.shape[:2], len(self.components)), np.float32)
+        for row, out in zip(tokens, projected, strict=True):
+            out[:] = (row.astype(np.float32) - self.mean) @ self.components.T
+        return projected
+
+
+class PixelChannels:
+    """Evaluates the channels of one plane where they are needed, and nowhere else.
+
+    Parameters
+    ----------
+    plane : Plane
+        The pixels.
+    config : ChannelConfig
+        Which channels.
+    features : FeatureMap, optional
+        Deep features of the plane; None for classical channels only.
+    projection : Projection, optional
+        Required with `features`.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        config: ChannelConfig,
+        features: FeatureMap | None = None,
+        projection: Projection | None = None,
+    ) -> None:
+        config.require(plane)
+        self._plane = plane
+        self._config = config
+        self._tokens = None
+        if features is not None and projection is not None:
+            self._tokens = local_contrast(projection(features.tokens), config.contrast)
+            self._stride = features.stride
+        elif not config.sigmas:
+            raise AlibiSegError(
+                "There is nothing to tell pixels by, neither a model's features nor filters; name "
+                "a model, or give the filters sigmas."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        return self._plane.shape
+
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) float32 grey values of a window, normalised."""
+        grey: NDArray[np.float32] = self._plane.read(window).mean(axis=-1)
+        return grey
+
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        return self._plane.missing(window)
+
+    def block(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width, F) float32 channels of a window inside the plane."""
+        parts = []
+        if self._tokens is not None:
+            parts.append(upsampled_block(self._tokens, self._stride, window))
+        if self._config.sigmas:
+            parts.append(self._config.filters.channels(self._plane, window))
+        return np.concatenate(parts, axis=-1)
+
+    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (N, F) float32 channels of N pixels, the same as `block` has there."""
+        parts = []
+        if self._tokens is not None:
+            parts.append(upsampled_points(self._tokens, self._stride, rows, columns))
+        if self._config.sigmas:
+            parts.append(self._filtered_points(rows, columns))
+        return np.concatenate(parts, axis=-1)
+
+    def _filtered_points(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        filters = self._config.filters
+        values = np.empty((len(rows), filters.count(self._plane.colours)), np.float32)
+        for here, window in neighbourhoods(rows, columns):
+            block = filters.channels(self._plane, window)
+            values[here] = block[rows[here] - window.top, columns[here] - window.left]
+        return values
+
+
+def local_contrast(tokens: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Subtract from (h, w, D) tokens their Gaussian mean, `sigma` in tokens; 0 changes nothing."""
+    if sigma == 0:
+        return tokens
+    surroundings = gaussian_filter(tokens, sigma, axes=(0, 1), mode="mirror", truncate=_TRUNCATE)
+    contrast: NDArray[np.float32] = tokens - surroundings
+    return contrast
+
+
+def _sampled(tokens: NDArray[np.float16], contrast: float, every: int) -> NDArray[np.float64]:
+    """Return every n-th token, (N, C), a few channels at a time so that float16 stays small."""
+    sampled = [
+        local_contrast(some.astype(np.float32), contrast).reshape(-1, some.shape[-1])[::every]
+        for some in np.array_split(tokens, tokens.shape[-1] // _CHANNELS_AT_ONCE + 1, axis=-1)
+    ]
+    return np.concatenate(sampled, axis=-1).astype(np.float64)

@@ -1,0 +1,1 @@
+"""Patch features: made in tiles, kept, and interpolated at pixels."""

@@ -1,0 +1,292 @@
+"""A forest that knows what it was trained on, and the pixels it learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_alibi_seg.core.choices import CLASSICAL, SCALE
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.forest.smoothing import reach, smoothed
+from napari_alibi_seg.core.forest.strokes import painted_pixels, require_classes
+from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
+from napari_alibi_seg.core.forest.voting import margin_uncertainty, votes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.channels.pixel_channels import Projection
+    from napari_alibi_seg.core.config import ChannelConfig
+    from napari_alibi_seg.core.features.extraction import FeatureIdentity
+    from napari_alibi_seg.core.forest.training import PixelForest
+    from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior
+    from napari_alibi_seg.core.images.planes import Window
+
+
+class Channels(Protocol):
+    """The channels of a plane, wherever they are kept."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) normalised grey values of a window inside the plane."""
+
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+
+    def block(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width, F) channels of a window inside the plane."""
+
+    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (N, F) channels of N different pixels in row-major order."""
+
+
+@dataclass(frozen=True)
+class PixelSamples:
+    """Labelled pixels.
+
+    Attributes
+    ----------
+    values : ndarray
+        (N, F) float32 channels.
+    labels : ndarray
+        (N,) class values as painted.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.integer[Any]]
+
+
+def thinned(samples: Sequence[PixelSamples], most: int) -> list[PixelSamples]:
+    """Leave out all but every few pixels of the classes of which there are many.
+
+    Parameters
+    ----------
+    samples : sequence of PixelSamples
+        Of each plane.
+    most : int
+        Pixels to keep of all planes together, as many of each class that has so many; of each
+        plane one of every class it has is kept in any case.
+    """
+    classes, counts = np.unique(
+        np.concatenate([some.labels for some in samples]), return_counts=True
+    )
+    every = -(-counts * len(classes) // most)
+    few = []
+    for some in samples:
+        kept = [np.flatnonzero(some.labels == c)[::n] for c, n in zip(classes, every, strict=True)]
+        chosen = np.sort(np.concatenate(kept))
+        few.append(PixelSamples(some.values[chosen], some.labels[chosen]))
+    return few
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The classes of a plane or of a window of it.
+
+    Attributes
+    ----------
+    labels : ndarray
+        (Y, X) class values as painted, 0 where the image has no data; uint8, or uint16 if a value
+        needs it.
+    probabilities : ndarray or None
+        (K, Y, X) float32 probability of each class, in the order of `classes`, made of the trees'
+        votes by the temperature that is usual for them (`core.forest.vote_calibration`), if asked
+        for; 0 where the image has no data.
+    classes : tuple of ClassInfo
+        The K classes.
+    """
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    probabilities: NDArray[np.float32] | None
+    classes: tuple[ClassInfo, ...]
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """(Y, X) what `margin_uncertainty` makes of `probabilities`, which must be there."""
+        assert self.probabilities is not None
+        return margin_uncertainty(self.probabilities, axis=0)
+
+    def without(self, missing: NDArray[np.bool_] | None) -> Segmentation:
+        """Return the segmentation with nothing where (Y, X) `missing` is true."""
+        if missing is None or not missing.any():
+            return self
+        labels = np.where(missing, 0, self.labels).astype(self.labels.dtype)
+        shares = None if self.probabilities is None else np.where(missing, 0, self.probabilities)
+        return replace(self, labels=labels, probabilities=shares)
+
+    def without_painted(
+        self, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]
+    ) -> Segmentation:
+        """Return the segmentation with nothing where (Y, X) `scribbles` hold an ignored class."""
+        return self.without(np.isin(scribbles, list(ignored))) if ignored else self
+
+
+def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
+    """Evaluate the channels at every painted pixel.
+
+    Parameters
+    ----------
+    channels : Channels
+        Of the plane.
+    scribbles : ndarray
+        (Y, X) integers, 0 = not painted.
+
+    Raises
+    ------
+    ScribbleError
+        If the scribbles have another shape than the plane.
+    """
+    if scribbles.shape != channels.shape:
+        raise ScribbleError(
+            f"The scribbles have shape {scribbles.shape} but the image plane has {channels.shape}; "
+            "paint on a layer of the image's own size."
+        )
+    rows, columns = painted_pixels(scribbles)
+    return PixelSamples(channels.points(rows, columns), scribbles[rows, columns])
+
+
+def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[int] = ()) -> None:
+    """Explain why painted values, without those that are ignored, do not do, if so.
+
+    Raises
+    ------
+    ScribbleError
+        If a value is no class, or fewer than two classes are painted.
+    """
+    values = np.unique(painted[painted != 0])
+    require_classes(values)
+    if values.size < 2:
+        found = f"only class {values[0]} is painted" if values.size else "nothing is painted yet"
+        found += " that is not ignored" if ignored else ""
+        raise ScribbleError(
+            f"A segmentation needs two classes, but {found}; paint a stroke in each of two or more."
+        )
+
+
+@dataclass(frozen=True)
+class PixelClassifier:
+    """A forest with everything that says which pixels it may be shown.
+
+    Attributes
+    ----------
+    forest : ExtraTreesClassifier or RandomForestClassifier
+        Fitted on `PixelSamples` (`fit_forest`).
+    classes : tuple of ClassInfo
+        In the order of ``forest.classes_``.
+    channels : ChannelConfig
+        Which channels a pixel has.
+    projection : Projection or None
+        Of the deep features; None for classical channels only.
+    features : FeatureIdentity or None
+        Of the deep features; None for classical channels only.
+    colours : int
+        1 if trained on grey planes, 3 on colour.
+    smoothing : int
+        Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
+    """
+
+    forest: PixelForest
+    classes: tuple[ClassInfo, ...]
+    channels: ChannelConfig
+    projection: Projection | None
+    features: FeatureIdentity | None
+    colours: int
+    smoothing: int = 0
+
+    @property
+    def model(self) -> str:
+        """Name of the backbone as it was when trained, or ``classical`` for none."""
+        return CLASSICAL if self.features is None else self.features.backbone.name
+
+    @property
+    def scale(self) -> int:
+        """Magnification of the image before the backbone; the usual one if there is none."""
+        return SCALE if self.features is None else self.features.scale
+
+    def require(self, features: FeatureIdentity | None, colours: int) -> None:
+        """Refuse features, or a kind of image, the forest was not trained on.
+
+        Raises
+        ------
+        ClassifierError
+            As from `require_features`, or if grey meets colour.
+        """
+        self.require_features(features)
+        if self.colours != colours:
+            kinds = {1: "grey", 3: "colour"}
+            raise ClassifierError(
+                f"The classifier was trained on {kinds[self.colours]} images, but this one is "
+                f"{kinds[colours]}; convert the image, or train again."
+            )
+
+    def require_features(self, features: FeatureIdentity | None) -> None:
+        """Refuse features the forest was not trained on.
+
+        Raises
+        ------
+        ClassifierError
+            If backbone, weights, geometry, block, scale or tiling differ.
+        """
+        mine, other = (None if f is None else f.key for f in (self.features, features))
+        if mine != other:
+            raise ClassifierError(
+                f"The classifier was trained on features of {self.features or 'no model'}, but "
+                f"these are of {features or 'no model'}; use that model and scale, or train again."
+            )
+
+    def predict(
+        self, channels: Channels, window: Window, probabilities: bool = False
+    ) -> Segmentation:
+        """Classify a window, but for pixels without data.
+
+        Parameters
+        ----------
+        channels : Channels
+            Of the plane, made with this classifier's configuration.
+        window : Window
+            Rectangle inside the plane.
+        probabilities : bool
+            Whether to return these beside the labels.
+        """
+        share = self.votes(channels, window)
+        labels, probable = self.label_values[share.argmax(axis=-1)], None
+        if probabilities:
+            usual = self.prior.smoothed if self.smoothing else self.prior.typical
+            probable = np.moveaxis(calibrated(share.astype(np.float32), usual), -1, 0)
+        return Segmentation(labels, probable, self.classes).without(channels.missing(window))
+
+    def votes(self, channels: Channels, window: Window) -> NDArray[np.float64]:
+        """Return the (height, width, K) shares of votes in a window, smoothed."""
+        around = reach(window, self.smoothing, channels.shape)
+        share = votes(self.forest, channels.block(around))
+        share = smoothed(share, channels.guide(around), self.smoothing)
+        return share[window.seen_from(around).slices]
+
+    def classify(self, values: NDArray[np.float32]) -> Segmentation:
+        """Classify (Y, X, F) channel values, each pixel alone, without smoothing."""
+        winner = votes(self.forest, values).argmax(axis=-1)
+        return Segmentation(self.label_values[winner], None, self.classes)
+
+    @property
+    def prior(self) -> TemperaturePrior:
+        """What makes probabilities of votes of its kind of channels."""
+        return CLASSICAL_PRIOR if self.projection is None else DEEP_PRIOR
+
+    @property
+    def label_values(self) -> NDArray[np.unsignedinteger[Any]]:
+        """(K,) class values, in the smallest unsigned type that holds them."""
+        values = np.array([info.value for info in self.classes])
+        return values.astype(np.min_scalar_type(values.max()))
+
+    def renamed(self, classes: Sequence[ClassInfo]) -> PixelClassifier:
+        """Return the classifier with other names and colours for its classes."""
+        known = (*self.classes, *classes)
+        return replace(self, classes=ClassInfo.of(self.label_values, known))

@@ -1,0 +1,141 @@
+"""Classifiers on disk: skops files, from which nothing can run when they are loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+
+from napari_alibi_seg.core.channels.pixel_channels import Projection
+from napari_alibi_seg.core.choices import SMOOTHING_RADII
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.config import ChannelConfig
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
+from napari_alibi_seg.core.features.extraction import FeatureIdentity
+from napari_alibi_seg.core.forest.classifier import PixelClassifier
+from napari_alibi_seg.core.forest.voting import LEAF
+from napari_alibi_seg.core.images.stored import DAMAGE, with_tuples
+from napari_alibi_seg.core.model.backbone import BackboneIdentity
+from napari_alibi_seg.core.model.geometry import Geometry
+from napari_alibi_seg.core.writing import replacing, versions
+
+_FORMAT = "napari-alibi-seg classifier 2"
+_TREE = "sklearn.tree._tree.Tree"
+
+
+def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
+    """Write a classifier as a skops file, from which nothing can run when it is loaded.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    header = {
+        "format": _FORMAT,
+        "classes": [asdict(info) for info in classifier.classes],
+        "channels": asdict(classifier.channels),
+        "features": None if classifier.features is None else asdict(classifier.features),
+        "colours": classifier.colours,
+        "smoothing": classifier.smoothing,
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+    projection = classifier.projection
+    state = {
+        "header": json.dumps(header, sort_keys=True),
+        "forest": classifier.forest,
+        "projection": None if projection is None else [projection.mean, projection.components],
+    }
+    with replacing(Path(path)) as aside:
+        skops.io.dump(state, aside)
+
+
+def load_classifier(path: str | Path) -> PixelClassifier:
+    """Read what `save_classifier` wrote.
+
+    Raises
+    ------
+    ClassifierError
+        If the file is missing, damaged, of another kind, or holds a type that could run code.
+    """
+    if not os.path.isfile(path):
+        raise ClassifierError(f"There is no classifier file {path}; check the path.")
+    try:
+        unsafe = set(skops.io.get_untrusted_types(file=path)) - {_TREE}
+        loaded = None if unsafe else _from_state(skops.io.load(path, trusted=[_TREE]))
+    except (*DAMAGE, AlibiSegError) as error:
+        raise ClassifierError(
+            f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
+            "save it again with --save-classifier."
+        ) from error
+    if loaded is None:
+        raise ClassifierError(
+            f"{path} holds {', '.join(sorted(unsafe))}, which a classifier does not need and "
+            "which could run code; it was not loaded, ask its author for another file."
+        )
+    return loaded
+
+
+def _from_state(state: Any) -> PixelClassifier:
+    header, forest = json.loads(state["header"], object_hook=with_tuples), state["forest"]
+    kinds = ExtraTreesClassifier | RandomForestClassifier
+    if header["format"] != _FORMAT or not isinstance(forest, kinds):
+        raise ValueError(f"expected {_FORMAT!r}")
+    projection = state["projection"]
+    classifier = PixelClassifier(
+        forest=forest,
+        classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
+        channels=ChannelConfig(**header["channels"]),
+        projection=None if projection is None else Projection(*projection),
+        features=None if header["features"] is None else _identity(header["features"]),
+        colours=header["colours"],
+        smoothing=header["smoothing"],
+    )
+    _require_consistent(classifier)
+    for estimator in forest.estimators_:
+        _require_sound(estimator.tree_, forest.n_features_in_, len(forest.classes_))
+    return classifier
+
+
+def _identity(fields: dict[str, Any]) -> FeatureIdentity:
+    backbone = dict(fields["backbone"])
+    if backbone["geometry"] is not None:
+        backbone["geometry"] = Geometry.from_json(json.dumps(backbone["geometry"]))
+    return FeatureIdentity(**{**fields, "backbone": BackboneIdentity(**backbone)})
+
+
+def _require_consistent(classifier: PixelClassifier) -> None:
+    """Refuse a header that does not describe its forest: the labels would be silently wrong."""
+    projection = classifier.projection
+    if [info.value for info in classifier.classes] != classifier.forest.classes_.tolist():
+        raise ValueError("the classes are not those of the forest")
+    if classifier.smoothing not in SMOOTHING_RADII:
+        raise ValueError("the radius of the smoothing is out of range")
+    if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
+        raise ValueError("features, projection and colours do not belong together")
+    deep = 0 if projection is None else len(projection.components)
+    filtered = classifier.channels.filters.count(classifier.colours)
+    if deep + filtered != classifier.forest.n_features_in_:
+        raise ValueError("the channels are not those of the forest")
+
+
+def _require_sound(tree: Any, features: int, classes: int) -> None:
+    """Refuse a tree that would make scikit-learn, which does not look, read outside its arrays."""
+    sizes = (tree.n_features, tree.n_outputs, tree.max_n_classes)
+    if not 1 <= tree.node_count <= tree.capacity or sizes != (features, 1, classes):
+        raise ValueError("a tree does not fit its forest")
+    nodes = np.arange(tree.node_count)
+    inner = tree.children_left != LEAF
+    for children in (tree.children_left, tree.children_right):
+        # Children come after their parent, so no walk through the tree is endless either.
+        if np.any((children <= nodes) & inner) or np.any((children >= tree.node_count) & inner):
+            raise ValueError("a tree points outside itself")
+    if np.any((tree.feature < 0) & inner) or np.any((tree.feature >= features) & inner):
+        raise ValueError("a tree asks for a channel that is not there")

@@ -1,0 +1,200 @@
+"""Votes smoothed where the image is smooth, and left alone across its edges: the guided filter.
+
+A forest judges every pixel alone, so noise makes it change its mind from one to the next. Here
+the votes of each class become, in every small square, a linear function of the grey value; where
+they are noise, in squares four times as wide. What is small, however, is not noise: noise changes
+from one pixel to the next more than over a few pixels, and things do not. Trees agree less than
+they are right, and the more so once neighbours are averaged, so shares are squared first
+(docs/quality.md).
+
+K. He, J. Sun, X. Tang, "Guided image filtering", IEEE TPAMI 35 (2013) 1397-1409.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.machine_code import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.planes import Window
+
+_EPSILON = 1e-5
+_WIDER = 4
+"""How many times wider the squares are where votes are noise."""
+_AROUND = 3
+"""How many times wider the squares are in which it is judged whether votes are noise."""
+# Energy of the finest details of the votes over that of the next finer ones: what things have at
+# most, and noise at least (docs/quality.md). White noise would have 8.8.
+_THINGS, _NOISE = 0.5, 0.7
+_TINY = 1e-12
+
+
+def margin(radius: int) -> int:
+    """Return how far around a pixel its smoothed votes look, in pixels."""
+    return 2 * _WIDER * radius + 1 if radius else 0
+
+
+def reach(window: Window, radius: int, shape: tuple[int, int]) -> Window:
+    """Return what of a plane must be known to smooth a window of it."""
+    return window.grown(margin(radius)).within(shape)
+
+
+def smoothed(
+    shares: NDArray[np.float64], guide: NDArray[np.float32], radius: int
+) -> NDArray[np.float64]:
+    """Square shares of votes, and smooth them along the edges of an image.
+
+    Every pixel is computed from the pixels within `reach` in one fixed order, so windows cut in
+    other ways agree to the last bit.
+
+    Parameters
+    ----------
+    shares : ndarray
+        (Y, X, K), in [0, 1], with sum 1.
+    guide : ndarray
+        (Y, X) grey values, normalised so that the image extends over about 1.
+    radius : int
+        Half the side of the squares, in pixels, where the votes are clear; 0 changes nothing.
+
+    Returns
+    -------
+    ndarray
+        (Y, X, K), in [0, 1], with sum 1.
+    """
+    if radius == 0:
+        return shares
+    result = np.empty_like(shares)
+    _smooth(shares, guide.astype(np.float64), radius, result)
+    return result
+
+
+def compile_now() -> None:
+    """Get the machine code ready, which takes seconds the first time on a machine."""
+    smoothed(np.ones((1, 1, 1)), np.zeros((1, 1), np.float32), 1)
+
+
+@compiled
+def _squared(shares: Any) -> Any:
+    """Return the squares of shares, made to add up to 1."""
+    height, width, classes = shares.shape
+    squares = shares * shares
+    for y in range(height):
+        for x in range(width):
+            total = 0.0
+            for k in range(classes):
+                total += squares[y, x, k]
+            for k in range(classes):
+                squares[y, x, k] /= total
+    return squares
+
+
+@compiled
+def _smooth(shares: Any, grey: Any, radius: int, out: Any) -> None:
+    """Write the smoothed squares of shares."""
+    height, width, classes = shares.shape
+    guide, squares = np.empty_like(grey), _squared(shares)
+    _blend(grey, 1, guide)
+    near, far = _guided(squares, guide, radius), _guided(squares, guide, _WIDER * radius)
+    noise = _noise(shares, radius)
+    for y in range(height):
+        for x in range(width):
+            total = 0.0
+            for k in range(classes):
+                mixed = near[k, y, x] + noise[y, x] * (far[k, y, x] - near[k, y, x])
+                out[y, x, k] = min(max(mixed, 0.0), 1.0)
+                total += out[y, x, k]
+            for k in range(classes):
+                out[y, x, k] /= total
+
+
+@compiled
+def _noise(shares: Any, radius: int) -> Any:
+    """Return how far shares are noise around each pixel: 0 if they follow things, to 1."""
+    height, width, classes = shares.shape
+    share = np.empty((height, width))
+    once, twice = np.empty_like(share), np.empty_like(share)
+    finest, next_finest = np.zeros_like(share), np.zeros_like(share)
+    for k in range(classes):
+        share[:] = shares[..., k]
+        _blend(share, 1, once)
+        _blend(once, 2, twice)
+        for y in range(height):
+            for x in range(width):
+                finest[y, x] += (share[y, x] - once[y, x]) ** 2
+                next_finest[y, x] += (once[y, x] - twice[y, x]) ** 2
+    _box(finest, _AROUND * radius, once)
+    _box(next_finest, _AROUND * radius, twice)
+    noise = np.empty_like(share)
+    for y in range(height):
+        for x in range(width):
+            ratio = once[y, x] / max(twice[y, x], _TINY)
+            noise[y, x] = min(max((ratio - _THINGS) / (_NOISE - _THINGS), 0.0), 1.0)
+    return noise
+
+
+@compiled
+def _guided(shares: Any, guide: Any, radius: int) -> Any:
+    """Return the shares filtered, (K, Y, X); the last class is what the others leave."""
+    height, width, classes = shares.shape
+    result = np.ones((classes, height, width))
+    share, mean, slope = np.empty_like(guide), np.empty_like(guide), np.empty_like(guide)
+    mean_guide, spread = np.empty_like(guide), np.empty_like(guide)
+    _box(guide, radius, mean_guide)
+    _box(guide * guide, radius, spread)
+    spread += _EPSILON - mean_guide * mean_guide
+    for k in range(classes - 1):
+        share[:] = shares[..., k]
+        _box(share, radius, mean)
+        share *= guide
+        _box(share, radius, slope)
+        for y in range(height):
+            for x in range(width):
+                slope[y, x] = (slope[y, x] - mean[y, x] * mean_guide[y, x]) / spread[y, x]
+                mean[y, x] -= slope[y, x] * mean_guide[y, x]
+        _box(mean, radius, result[k])
+        _box(slope, radius, mean)
+        result[k] += mean * guide
+        result[-1] -= result[k]
+    return result
+
+
+@compiled
+def _blend(values: Any, step: int, out: Any) -> None:
+    """Blend every pixel with those a step away: a quarter, a half and a quarter along both axes."""
+    height, width = values.shape
+    row = np.empty(width + 2 * step)
+    for y in range(height):
+        above, below = values[max(y - step, 0)], values[min(y + step, height - 1)]
+        for x in range(width):
+            row[x + step] = 0.25 * (above[x] + below[x]) + 0.5 * values[y, x]
+        row[:step], row[width + step :] = row[step], row[width + step - 1]
+        for x in range(width):
+            out[y, x] = 0.25 * (row[x] + row[x + 2 * step]) + 0.5 * row[x + step]
+
+
+@compiled
+def _box(values: Any, radius: int, out: Any) -> None:
+    """Write the mean over squares; scipy's uniform_filter is as fast, but its sums run on."""
+    height, width = values.shape
+    sums, row = np.empty(width), np.empty(width + 2 * radius)
+    for y in range(height):
+        sums[:] = 0
+        for d in range(-radius, radius + 1):
+            _add(sums, values[min(max(y + d, 0), height - 1)])
+        row[:radius], row[radius + width :] = sums[0], sums[width - 1]
+        row[radius : radius + width] = sums
+        sums[:] = 0
+        for d in range(2 * radius + 1):
+            _add(sums, row[d : d + width])
+        out[y] = sums / (2 * radius + 1) ** 2
+
+
+@compiled
+def _add(sums: Any, values: Any) -> None:
+    for x in range(len(sums)):
+        sums[x] += values[x]

@@ -1,0 +1,148 @@
+"""Axes and channels of stored arrays, brought into the one order of micrographs.
+
+Axes are never guessed: they come from the file or from the user, and without either an array of
+more than two dimensions is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError, UnsettledError
+from napari_alibi_seg.core.images.stored import Stored, copyable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_alibi_seg.core.images.stored import Array
+
+_LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, green, blue, alpha)"
+
+
+def settle_axes(stored: Stored, axes: str | None) -> Stored:
+    """Order the dimensions as TZYX and then C or S, without those of length one but Y and X."""
+    _require_numbers(stored)
+    letters = _require_names(stored, axes)
+    keep = [n for n, letter in enumerate(letters) if letter in "YX" or stored.data.shape[n] > 1]
+    if not {letters[n] for n in keep} <= set("TZYXCS"):
+        raise _unnamed(stored)
+    data = stored.array(letters)
+    data = data[tuple(slice(None) if n in keep else 0 for n in range(len(letters)))]
+    left = [letters[n] for n in keep]
+    order = [left.index(letter) for letter in "TZYXCS" if letter in left]
+    return replace(stored, data=data.transpose(order), axes="".join(left[n] for n in order))
+
+
+def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[Array, str]:
+    """Take the channels that are asked for, or colours that are known to be such.
+
+    Parameters
+    ----------
+    ordered : Stored
+        From `settle_axes`.
+    channels : int or sequence of int, optional
+        As for `read_image`.
+
+    Returns
+    -------
+    tuple of array and str
+        The data in native byte order, and its axes: some of TZYX, and C for colours.
+    """
+    data, letters = ordered.array(), ordered.axes or ""
+    if letters[-1] in "CS" or channels is not None:
+        data = _take(ordered, _chosen(ordered, channels))
+        colour = data.ndim == len(letters.rstrip("CS")) + 1
+        letters = letters.rstrip("CS") + ("C" if colour else "")
+    return _native(data, letters), letters
+
+
+def _require_numbers(stored: Stored) -> None:
+    shape, dtype = stored.shape, stored.data.dtype
+    if dtype.kind not in "biuf":
+        raise ImageError(
+            f"The values of {stored.name} are of type {dtype}; convert them to integers, floats "
+            "or bool."
+        )
+    if len(shape) < 2 or 0 in shape:
+        raise ImageError(
+            f"The shape of {stored.name} is {shape}; an image has at least two dimensions and one "
+            "pixel, so choose another file or array."
+        )
+
+
+def _require_names(stored: Stored, axes: str | None) -> str:
+    if axes is None:
+        if len(stored.shape) == 2:
+            return "YX"
+        if not stored.named:
+            raise _unnamed(stored)
+        return stored.axes or ""
+    letters = str(axes).upper()
+    known = set("YX") <= set(letters) <= set("TZYXCS")
+    if not known or len(set(letters)) != len(letters) or len(letters) != len(stored.shape):
+        raise ImageError(
+            f"The axes {axes!r} do not fit {stored.name}, whose shape is {stored.shape}; name "
+            f"each dimension once, Y and X among them: {_LETTERS}."
+        )
+    return letters
+
+
+def _unnamed(stored: Stored) -> ImageError:
+    count = len(stored.shape)
+    likely = "YXS" if count == 3 and stored.shape[-1] in (3, 4) else "TZYXC"[-count - 1 : -1]
+    example = "TZYXC" if count == 5 else likely
+    return UnsettledError(
+        f"The shape of {stored.name} is {stored.shape} and nothing tells what its dimensions are",
+        f"name each, for example axes={example!r} (--axes {example}): {_LETTERS}",
+    )
+
+
+def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Return the indices to take along the last axis: one for grey, three for colour."""
+    letters = ordered.axes or ""
+    count = ordered.shape[-1] if letters[-1] in "CS" else 1
+    if letters.endswith("CS"):
+        raise UnsettledError(
+            f"There are both channels and colours in {ordered.name}",
+            "name the channels Z or T with axes (--axes), or save one of them as an image of its "
+            "own",
+        )
+    if channels is None:
+        if letters[-1] == "S" and count <= 4:
+            return (0,) if count == 2 else (0, 1, 2)
+        raise _unchosen(ordered, count)
+    chosen = np.atleast_1d(channels)
+    if len(chosen) not in (1, 3) or not np.isin(chosen, range(count)).all():
+        raise ImageError(
+            f"The channels {chosen.tolist()} do not fit {ordered.name}, which has {count}; give "
+            f"one index for grey or three for red, green and blue, each from 0 to {count - 1}."
+        )
+    return tuple(int(channel) for channel in chosen)
+
+
+def _unchosen(ordered: Stored, count: int) -> ImageError:
+    colour = "; if they are colours, name that axis S instead of C, as in axes='YXS' (--axes YXS)"
+    return UnsettledError(
+        f"There are {count} channels in {ordered.name}",
+        "choose one as grey, as in channels=[0] (--channels 0), or three as red, green and blue, "
+        f"as in channels=[0, 1, 2] (--channels 0,1,2){colour if count in (3, 4) else ''}",
+    )
+
+
+def _take(ordered: Stored, chosen: tuple[int, ...]) -> Array:
+    data = ordered.array()
+    data = data if (ordered.axes or "")[-1] in "CS" else data[..., None]
+    if len(chosen) == 1:
+        return data[..., chosen[0]]
+    if chosen == (0, 1, 2):
+        return data[..., :3]
+    return copyable(data, ordered.axes)[..., list(chosen)]
+
+
+def _native(data: Array, axes: str) -> Array:
+    if data.dtype.isnative:
+        return data
+    return copyable(data, axes).astype(data.dtype.newbyteorder("="))

@@ -1,0 +1,246 @@
+"""Micrographs: an array with named axes and a pixel size, whatever it came from.
+
+One order of axes holds everywhere: a subsequence of TZYXC.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError, UnsettledError
+from napari_alibi_seg.core.images.axes import settle_axes, settle_channels
+from napari_alibi_seg.core.images.planes import Depth, Plane, robust_levels
+from napari_alibi_seg.core.images.stored import Stored, as_array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_alibi_seg.core.images.ome_zarr import Placement
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
+    from napari_alibi_seg.core.images.planes import Levels
+    from napari_alibi_seg.core.images.stored import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Micrograph:
+    """An image, or a stack of images, ready to be segmented.
+
+    Attributes
+    ----------
+    data : array
+        numpy (in memory or mapped) or dask, with the dimensions `axes`, native byte order; bool,
+        integer or float, with any values, NaN and inf included.
+    axes : str
+        A subsequence of TZYXC with Y and X; C has length 3 and means red, green, blue.
+    pixel_size : PixelSize or None
+        Spatial calibration; None if unknown.
+    path : Path or None
+        The file, if there is one.
+    placed : mapping
+        From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
+    spacing : float or None
+        Distance between planes, in pixels; None goes by `pixel_size`.
+    """
+
+    data: Array
+    axes: str
+    pixel_size: PixelSize | None = None
+    path: Path | None = None
+    placed: Mapping[str, Placement] = field(default_factory=dict)
+    spacing: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse axes that are not those of the data, and a spacing that is no distance."""
+        ordered = "".join(letter for letter in "TZYXC" if letter in self.axes)
+        if self.axes != ordered or "YX" not in ordered or self.data.ndim != len(ordered):
+            raise ImageError(
+                f"The axes {self.axes!r} are not those of a micrograph of shape {self.data.shape}; "
+                "make it with as_micrograph, which brings them into order."
+            )
+        if self.spacing is not None and not 0 < self.spacing < np.inf:
+            raise ImageError(
+                f"Planes cannot lie {self.spacing} pixels apart; give a positive number of pixels."
+            )
+
+    @property
+    def anisotropy(self) -> float:
+        """Distance between planes over that between pixels; 1 where nothing tells it."""
+        size = self.pixel_size
+        if self.spacing is not None or size is None or size.z is None:
+            return self.spacing or 1.0
+        return float(size.z / np.sqrt(size.area))
+
+    @property
+    def colour(self) -> bool:
+        """Whether there is a last axis of red, green and blue."""
+        return self.axes.endswith("C")
+
+    @property
+    def label_axes(self) -> str:
+        """Axes of scribbles and labels: all but C."""
+        return self.axes.removesuffix("C")
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of scribbles and labels, (Y, X) or (Z, Y, X) or (T, Z, Y, X)."""
+        return tuple(int(length) for length in self.data.shape[: len(self.label_axes)])
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Rows and columns of a plane."""
+        rows, columns = self.label_shape[-2:]
+        return rows, columns
+
+    @cached_property
+    def levels(self) -> Levels:
+        """Raw values that become 0 and 1 in all planes, by the pixels when first asked for."""
+        return robust_levels([self.plane(index) for index in self.plane_indices()])
+
+    def plane_indices(self) -> list[tuple[int, ...]]:
+        """Return the index of each plane in order; ``[()]`` if there is one plane."""
+        return list(np.ndindex(self.label_shape[:-2]))
+
+    def plane(self, index: tuple[int, ...] = ()) -> Array:
+        """Return a plane, (Y, X) or (Y, X, 3), raw values; lazy if `data` is."""
+        plane: Array = self.data[index]
+        return plane
+
+
+def read_image(
+    path: str | Path,
+    *,
+    axes: str | None = None,
+    dataset: str | None = None,
+    channels: int | Sequence[int] | None = None,
+    spacing: float | None = None,
+) -> Micrograph:
+    """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, OME-Zarr (0.4, 0.5) or HDF5.
+
+    The pixel size comes from OME metadata, ImageJ, the header of an FEI or Zeiss microscope, or
+    the resolution of a TIFF, PNG or JPEG. Up to 5000 dpi that is one to print at, written by
+    programs that do not know the scale: it is ignored.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the folder of an OME-Zarr image.
+    axes : str, optional
+        A name for each dimension, out of TZYXC and S (samples of a colour image, C that is known
+        to be red, green, blue), in the order of the file; overrides what the file says.
+    dataset : str, optional
+        Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; needed
+        if there are several, without meaning for PNG and JPEG.
+    channels : int or sequence of int, optional
+        Of an image with channels: one index, taken as grey, or three, as red, green and blue.
+    spacing : float, optional
+        Distance between planes, in pixels, for 3-D filters; overrides what the file says.
+
+    Returns
+    -------
+    Micrograph
+        Larger than memory if need be: data of TIFF, OME-Zarr and HDF5 is then lazy.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of an unknown kind, holds several arrays, or if its
+        axes or channels are not settled.
+    """
+    # Loaded here because its libraries take long to load.
+    from napari_alibi_seg.core.images.reading import open_stored
+
+    image = settle(open_stored(Path(path), dataset), axes, channels)
+    return replace(image, spacing=spacing)
+
+
+def read_pictures(path: Path) -> list[Micrograph]:
+    """Read all that a file holds, for uses to which it is one how planes follow each other.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_image`; every image of a TIFF is taken, and unnamed pages, or channels, are
+        planes.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of an unknown kind, or holds more than planes.
+    """
+    from napari_alibi_seg.core.images.reading import open_every
+
+    try:
+        return [_picture(stored) for stored in open_every(path)]
+    except UnsettledError as error:
+        raise ImageError(
+            f"{error.trouble}; save what is to be used of it as images of their own."
+        ) from error
+
+
+def _picture(stored: Stored) -> Micrograph:
+    try:
+        return settle(stored, None, None)
+    except UnsettledError:
+        with suppress(ImageError):
+            return settle(stored, "ZYX", None)
+        raise
+
+
+def as_micrograph(
+    array: Any, axes: str | None = None, channels: int | Sequence[int] | None = None
+) -> Micrograph:
+    """Take an array as a micrograph.
+
+    Parameters
+    ----------
+    array : array-like
+        numpy, dask, zarr or h5py; bool, integer or float. What numpy masks holds no data, as NaN.
+    axes : str, optional
+        As for `read_image`; may be left out for (Y, X) only.
+    channels : int or sequence of int, optional
+        As for `read_image`.
+
+    Raises
+    ------
+    ImageError
+        If the array is empty, its type is no number, or its axes or channels are not settled.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.result_type(array, np.float16)), np.nan)
+    return settle(Stored(as_array(array, axes)), axes, channels)
+
+
+def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
+    """Return every plane of an image by its index, all normalised by the levels of the whole."""
+    require_micrograph(image)
+    return {
+        index: Plane(image.plane(index), image.levels, _depth(image, index))
+        for index in image.plane_indices()
+    }
+
+
+def _depth(image: Micrograph, index: tuple[int, ...]) -> Depth | None:
+    if "Z" not in image.axes:
+        return None
+    return Depth(image.plane(index[:-1]), index[-1], image.anisotropy)
+
+
+def require_micrograph(image: object) -> None:
+    """Raise an `ImageError` unless an image is a `Micrograph`."""
+    if not isinstance(image, Micrograph):
+        raise ImageError(
+            f"An image is a Micrograph, but this is of type {type(image).__name__}; make one with "
+            "read_image or as_micrograph."
+        )
+
+
+def settle(stored: Stored, axes: str | None, channels: int | Sequence[int] | None) -> Micrograph:
+    """Bring a stored array into the one order of axes; see `read_image` for the rules."""
+    data, letters = settle_channels(settle_axes(stored, axes), channels)
+    return Micrograph(data, letters, stored.pixel_size, stored.path, stored.placed)

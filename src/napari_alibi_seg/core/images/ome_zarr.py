@@ -1,0 +1,206 @@
+"""OME-Zarr: where axes lie, read from 0.1 to 0.5; label pyramids, written as 0.5.
+
+Planes are written one at a time, each with its own part of every level, so that a pyramid can be
+looked at while it grows: what is missing reads as 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.images.stored import DAMAGE, is_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_alibi_seg.core.classes import ClassInfo
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+
+_VERSION = "0.5"
+PLAN_KEY = "napari-alibi-seg plan"
+"""The attribute by which `require_made_by` knows the plan a result was made by."""
+
+_CHUNK = 1024
+_COARSEST = 512
+_KINDS = {"t": "time", "z": "space", "y": "space", "x": "space"}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the elements of an axis lie: index `i` is at ``scale * i + translation``.
+
+    Attributes
+    ----------
+    scale, translation : float
+        In `unit`.
+    unit : str or None
+        As OME-Zarr spells it, ``micrometer``.
+    """
+
+    scale: float = 1.0
+    translation: float = 0.0
+    unit: str | None = None
+
+
+def multiscales(group: zarr.Group) -> dict[str, Any] | None:
+    """Return the OME metadata of an image, of version 0.5 or before; None if there is none."""
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome", attributes)
+    scales = ome.get("multiscales") if isinstance(ome, dict) else None
+    return scales[0] if scales else None
+
+
+def placements(scales: dict[str, Any], axes: int) -> list[tuple[str, Placement]]:
+    """Return the name and the placement of each axis of the finest level; [] if none is named.
+
+    Parameters
+    ----------
+    scales : dict
+        From `multiscales`. Version 0.3 has plain names of axes, the versions before had none.
+    axes : int
+        How many the array has.
+    """
+    told = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
+    scale, translation = np.ones(axes), np.zeros(axes)
+    for holder in (scales["datasets"][0], scales):
+        for transform in holder.get("coordinateTransformations", ()):
+            step = np.asarray(transform.get("scale", 1.0), float)
+            scale, translation = scale * step, translation * step
+            translation = translation + np.asarray(transform.get("translation", 0.0), float)
+    return [
+        (axis["name"], Placement(float(step), float(start), axis.get("unit")))
+        for axis, step, start in zip(told, scale, translation, strict=bool(told))
+    ]
+
+
+def create_labels(
+    path: Path, image: Micrograph, dtype: DTypeLike, classes: Sequence[ClassInfo], plan_key: str
+) -> None:
+    """Create an empty pyramid for the labels of an image, in place and scale like the image.
+
+    Rows and columns are halved from level to level, planes are not: each plane is complete by
+    itself. Chunks hold one plane, or a part of at most 1024 x 1024 pixels of it.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, which does not exist yet.
+    image : Micrograph
+        What is segmented.
+    dtype : dtype
+        uint8 or uint16.
+    classes : sequence of ClassInfo
+        Their names and colours are kept for viewers.
+    plan_key : str
+        Of the plan it is made by, for `require_made_by`.
+    """
+    axes = image.label_axes.lower()
+    levels = _level_shapes(image.label_shape)
+    group = zarr.create_group(path, zarr_format=3)
+    for level, shape in enumerate(levels):
+        group.create_array(
+            str(level),
+            shape=shape,
+            chunks=(*[1] * (len(shape) - 2), *(min(_CHUNK, length) for length in shape[-2:])),
+            dtype=np.dtype(dtype),
+            dimension_names=list(axes),
+        )
+    group.attrs["ome"] = {
+        "version": _VERSION,
+        "multiscales": [_multiscale(path.name, axes, _placed(image), len(levels))],
+        "image-label": _label_metadata(classes),
+    }
+    group.attrs[PLAN_KEY] = plan_key
+
+
+def require_made_by(path: Path, plan_key: str) -> None:
+    """Raise an `OutputError` unless a folder is made by this plan (see `create_labels`)."""
+    try:
+        known = is_zarr(path) and zarr.open(path, mode="r").attrs.get(PLAN_KEY) == plan_key
+    except DAMAGE:
+        known = False
+    if not known:
+        raise OutputError(
+            f"{path} was damaged, or replaced by something else, since the run began; choose "
+            "another name, or delete it to begin anew."
+        )
+
+
+def is_made_here(path: Path) -> bool:
+    """Return whether a Zarr folder is a pyramid of `create_labels`, or features of an image."""
+    attributes = zarr.open(path, mode="r").attrs
+    return PLAN_KEY in attributes or {"stride", "identity"} <= set(attributes)
+
+
+def write_plane(
+    path: Path, index: tuple[int, ...], labels: NDArray[np.unsignedinteger[Any]]
+) -> None:
+    """Write one plane, (Y, X), to every level; a coarser one keeps every second pixel.
+
+    Pixels are kept and not voted on: thin phases do not vanish and fractions stay unbiased.
+    """
+    shape = zarr.open_array(path / "0", mode="r").shape
+    # Coarse levels first: where the finest has the plane, all have it.
+    for level in reversed(range(len(_level_shapes(shape)))):
+        step = 2**level
+        zarr.open_array(path / str(level), mode="r+")[index] = labels[::step, ::step]
+
+
+def read_plane(path: Path, index: tuple[int, ...]) -> NDArray[Any]:
+    """Return one plane of the finest level, (Y, X)."""
+    return np.asarray(zarr.open_array(path / "0", mode="r")[index])
+
+
+def _level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    shapes = [shape]
+    while max(shapes[-1][-2:]) > _COARSEST:
+        *lead, rows, columns = shapes[-1]
+        shapes.append((*lead, -(-rows // 2), -(-columns // 2)))
+    return shapes
+
+
+def _placed(image: Micrograph) -> dict[str, Placement]:
+    """Return the placement of each axis: as the OME-Zarr says it, else by the pixel size."""
+    size, known = image.pixel_size, dict(image.placed)
+    if size is not None and not known:
+        steps = {"z": size.z, "y": size.y, "x": size.x}
+        known = {axis: Placement(step, 0.0, size.unit_name) for axis, step in steps.items() if step}
+    return {axis: known.get(axis, Placement()) for axis in image.label_axes.lower()}
+
+
+def _multiscale(name: str, axes: str, placed: dict[str, Placement], levels: int) -> dict[str, Any]:
+    units = {axis: {"unit": place.unit} if place.unit else {} for axis, place in placed.items()}
+    return {
+        "name": name.removesuffix(".zarr").removesuffix(".ome"),
+        "type": "every second pixel",
+        "axes": [{"name": axis, "type": _KINDS[axis], **units[axis]} for axis in axes],
+        "datasets": [
+            {"path": str(level), "coordinateTransformations": _transforms(placed, 2**level)}
+            for level in range(levels)
+        ],
+    }
+
+
+def _transforms(placed: dict[str, Placement], step: int) -> list[dict[str, Any]]:
+    """Return scale and translation; the pixels kept lie where they lay, so none is shifted."""
+    scale = [place.scale * (step if axis in "yx" else 1) for axis, place in placed.items()]
+    translation = [place.translation for place in placed.values()]
+    return [
+        {"type": "scale", "scale": scale},
+        {"type": "translation", "translation": translation},
+    ]
+
+
+def _label_metadata(classes: Sequence[ClassInfo]) -> dict[str, Any]:
+    return {
+        "colors": [{"label-value": c.value, "rgba": [*c.colour, 255]} for c in classes],
+        "properties": [{"label-value": c.value, "name": c.name} for c in classes],
+    }

@@ -1,0 +1,278 @@
+"""One plane of an image as every later stage sees it: normalised, and endless by reflection."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.stored import Array
+
+Index: TypeAlias = tuple[int, ...]
+"""Which plane of an image, as in `Micrograph.plane_indices`."""
+
+_PERCENTILES = (0.1, 99.9)
+_SAMPLED_PIXELS = 4_000_000
+_SAMPLED_PLANES = 16
+_HASHED_ROWS = 512
+_BOUNDS = (-1.0, 2.0)
+_NEAR = 256
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The raw values that become 0 and 1."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels, in rows and columns of the plane; it may reach beyond the border."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the window in an array of the plane's size."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def grown(self, margin: int) -> Window:
+        """Return the window with `margin` pixels more on every side."""
+        return Window(
+            self.top - margin,
+            self.left - margin,
+            self.height + 2 * margin,
+            self.width + 2 * margin,
+        )
+
+    def within(self, shape: tuple[int, int]) -> Window:
+        """Return the part of the window that lies inside a plane."""
+        return self.overlap(Window(0, 0, *shape))
+
+    def overlap(self, other: Window) -> Window:
+        """Return what the window shares with another that it meets."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + self.height, other.top + other.height)
+        right = min(self.left + self.width, other.left + other.width)
+        return Window(top, left, bottom - top, right - left)
+
+    def seen_from(self, larger: Window) -> Window:
+        """Return the window in the coordinates of one that contains it."""
+        return Window(self.top - larger.top, self.left - larger.left, self.height, self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """Where a plane lies in a volume.
+
+    Attributes
+    ----------
+    volume : array
+        (Z, Y, X) or (Z, Y, X, 3), numpy or dask; at least the planes that filters reach.
+    position : int
+        Index of the plane in it.
+    spacing : float
+        Distance between planes, in pixels.
+    """
+
+    volume: Array
+    position: int
+    spacing: float
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A grey or colour plane with the levels that normalise it.
+
+    Attributes
+    ----------
+    data : array
+        (Y, X) or (Y, X, 3), any real dtype, numpy or dask.
+    levels : Levels
+        Raw values that become 0 and 1; of the whole image, so that tiles agree.
+    depth : Depth or None
+        The volume around it; None for a plane of its own.
+    """
+
+    data: Array
+    levels: Levels
+    depth: Depth | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.data.shape[0]), int(self.data.shape[1])
+
+    @property
+    def colours(self) -> int:
+        """1 for grey, 3 for colour."""
+        return 1 if self.data.ndim == 2 else 3
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Return normalised pixels, mirrored beyond the border (the border pixel once).
+
+        Parameters
+        ----------
+        window : Window
+            Where; it may lie partly or wholly outside the plane.
+
+        Returns
+        -------
+        ndarray
+            (height, width, colours) float32; 0 and 1 are the levels, outliers are cut at -1 and
+            2, NaN becomes 0.
+        """
+        within = self._mirrored(window)
+        return self._pixels(np.asarray(self.data[_spanned(within)]), within)
+
+    def read_through(self, window: Window, reach: int) -> Iterator[NDArray[np.float32]]:
+        """Yield a window of every plane around this one, mirrored at the ends of the volume.
+
+        No other plane is read.
+
+        Parameters
+        ----------
+        window : Window
+            Where, as for `read`.
+        reach : int
+            Planes before this one, and as many after it.
+
+        Yields
+        ------
+        ndarray
+            (height, width, colours) float32, as from `read`, of ``2 * reach + 1`` planes.
+        """
+        assert self.depth is not None
+        volume = self.depth.volume
+        planes = mirrored(self.depth.position - reach, 2 * reach + 1, volume.shape[0])
+        within = self._mirrored(window)
+        raw = np.asarray(volume[_spanned((planes, *within))])
+        for plane in planes - planes.min():
+            yield self._pixels(raw[plane], within)
+
+    def _mirrored(self, window: Window) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        rows = mirrored(window.top, window.height, self.shape[0])
+        return rows, mirrored(window.left, window.width, self.shape[1])
+
+    def _pixels(
+        self, raw: NDArray[Any], within: tuple[NDArray[np.intp], NDArray[np.intp]]
+    ) -> NDArray[np.float32]:
+        rows, columns = (wanted - wanted.min() for wanted in within)
+        pixels = raw[np.ix_(rows, columns)].reshape(len(rows), len(columns), -1)
+        return _normalised(pixels, self.levels)
+
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data.
+
+        Returns
+        -------
+        ndarray or None
+            (height, width), true where a pixel is NaN in any colour; None if the type of the
+            pixels knows no NaN.
+        """
+        if not np.issubdtype(self.data.dtype, np.floating):
+            return None
+        missing: NDArray[np.bool_] = np.isnan(np.asarray(self.data[window.slices]))
+        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=-1))
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 of the raw pixels, their type and the levels, hexadecimal."""
+        digest = hashlib.sha256(repr((self.data.shape, str(self.data.dtype), self.levels)).encode())
+        for top in range(0, self.shape[0], _HASHED_ROWS):
+            digest.update(np.ascontiguousarray(self.data[top : top + _HASHED_ROWS]).tobytes())
+        return digest.hexdigest()
+
+
+def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
+    """Return the indices of a run of pixels after reflection into ``[0, size)``.
+
+    Examples
+    --------
+    >>> mirrored(-2, 6, 3).tolist()
+    [2, 1, 0, 1, 2, 1]
+    """
+    period = max(2 * (size - 1), 1)
+    folded = np.arange(start, start + length) % period
+    return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, dtype=np.intp)
+
+
+def _spanned(wanted: Sequence[NDArray[np.intp]]) -> tuple[slice, ...]:
+    return tuple(slice(int(some.min()), int(some.max()) + 1) for some in wanted)
+
+
+def neighbourhoods(
+    rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], Window]]:
+    """Group pixels that are close together; yields their positions and a window around them."""
+    across = columns.max(initial=0) // _NEAR + 1
+    block = rows // _NEAR * across + columns // _NEAR
+    order = np.argsort(block, kind="stable")
+    for here in np.split(order, np.flatnonzero(np.diff(block[order])) + 1) if len(rows) else ():
+        top, left = int(rows[here].min()), int(columns[here].min())
+        height, width = int(np.ptp(rows[here])) + 1, int(np.ptp(columns[here])) + 1
+        yield here, Window(top, left, height, width)
+
+
+def robust_levels(planes: Sequence[Array]) -> Levels:
+    """Return the .1 and 99.9 percentiles of the finite pixels of an image.
+
+    At most 4 million pixels on a regular grid are looked at, in at most 16 planes. If the two
+    percentiles coincide the extremes are taken; a constant image becomes 0 everywhere.
+
+    Parameters
+    ----------
+    planes : sequence of array
+        The planes of the image, each (Y, X) or (Y, X, 3).
+
+    Raises
+    ------
+    ImageError
+        If no pixel is finite.
+    """
+    values = _sampled(planes)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        raise ImageError(
+            "The image has no finite pixel (all are NaN or infinite); use another one."
+        )
+    if values.max() / 2 - values.min() / 2 > np.finfo(np.float64).max / 2:
+        raise ImageError(
+            f"The values of the image go from {values.min():g} to {values.max():g}, which is too "
+            "far apart to compute with; rescale them."
+        )
+    low, high = np.percentile(values, _PERCENTILES)
+    if low == high:
+        low, high = values.min(), values.max()
+    return Levels(float(low), float(high))
+
+
+def _sampled(planes: Sequence[Array]) -> NDArray[np.float64]:
+    chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
+    pixels = sum(math.prod(planes[i].shape) for i in chosen)
+    step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
+    return np.concatenate(
+        [np.asarray(planes[i][::step, ::step]).astype(np.float64).ravel() for i in chosen]
+    )
+
+
+def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
+    # Subtract in double precision: large integers and offsets do not survive float32.
+    extent = levels.high - levels.low
+    scaled = (raw.astype(np.float64) - levels.low) / (extent if extent > 0 else 1.0)
+    scaled = np.where(np.isnan(scaled), 0.0, scaled)
+    return np.clip(scaled, *_BOUNDS).astype(np.float32)

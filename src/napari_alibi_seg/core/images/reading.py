@@ -1,0 +1,154 @@
+"""Opening image files of any kind: what they hold, how they name their axes, their pixel size.
+
+Nothing is decided here about unnamed axes or channels; that is `napari_alibi_seg.core.images.axes`.
+Arrays larger than memory stay in their file: uncompressed TIFFs are mapped; OME-Zarr, HDF5 and
+large compressed TIFFs are read piece by piece through dask. PNG, JPEG and TIFFs with a palette are
+read whole. What reads Zarr and HDF5 takes long to load, so it is loaded when such a file is opened.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images.pixel_size import resolution_size
+from napari_alibi_seg.core.images.stored import Stored, greys, reading
+from napari_alibi_seg.core.images.tiff import (
+    TIFF_SUFFIXES,
+    measured_tiff,
+    named_axes,
+    open_tiff,
+    open_tiffs,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False) -> Stored:
+    """Open an image file of any known format.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF, PNG, JPEG or HDF5 file or an OME-Zarr folder.
+    dataset : str, optional
+        Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF.
+    indices : bool
+        Keep the numbers of a file with a palette, as labels need it, instead of their colours.
+
+    Raises
+    ------
+    ImageError
+        If there is no such file, it cannot be read, or it holds several arrays.
+    """
+    suffix = path.suffix.lower()
+    with reading(path):
+        if not path.exists():
+            raise ImageError(f"{path} does not exist; check the name and the folder.")
+        if path.is_dir():
+            from napari_alibi_seg.core.images.zarr_images import open_zarr
+
+            return open_zarr(path, dataset)
+        if suffix in TIFF_SUFFIXES:
+            return open_tiff(path, dataset, indices)
+        if suffix in (".h5", ".hdf5"):
+            from napari_alibi_seg.core.images.hdf5 import open_hdf5
+
+            return open_hdf5(path, dataset)
+        if suffix in _PICTURE_SUFFIXES:
+            return _open_picture(path, indices)
+    raise ImageError(
+        f"{path} is of an unknown kind; use .tif, .tiff, .png, .jpg, .jpeg, .h5, .hdf5 or an "
+        "OME-Zarr folder."
+    )
+
+
+def open_every(path: Path) -> list[Stored]:
+    """Open an image file of any known format, and every image of a TIFF.
+
+    Raises
+    ------
+    ImageError
+        As for `open_stored`.
+    """
+    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
+        return [open_stored(path)]
+    with reading(path):
+        return open_tiffs(path)
+
+
+def told_axes(path: Path) -> str | None:
+    """Return the axes that a TIFF names, without reading its pixels; None for other files."""
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with suppress(ImageError), reading(path):
+            return named_axes(path)
+    return None
+
+
+def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
+    """Return the pixel size that a file tells, without reading its pixels; None if it does not.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+    shape : tuple of int
+        Rows and columns the image must have.
+    """
+    suffix = path.suffix.lower()
+    with suppress(ImageError), reading(path):
+        if suffix in TIFF_SUFFIXES:
+            return measured_tiff(path, shape)
+        if suffix in _PICTURE_SUFFIXES:
+            with Image.open(path, formats=("PNG", "JPEG")) as picture:
+                return _printed_size(picture) if picture.size == shape[::-1] else None
+        if path.is_dir():
+            from napari_alibi_seg.core.images.zarr_images import open_zarr
+
+            stored = open_zarr(path, None)
+            return stored.pixel_size if set(shape) <= set(stored.shape) else None
+    return None
+
+
+def _printed_size(picture: Image.Image) -> PixelSize | None:
+    dots = picture.info.get("dpi")
+    return resolution_size(float(dots[1]), float(dots[0])) if dots else None
+
+
+def _open_picture(path: Path, indices: bool) -> Stored:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            picture = Image.open(path, formats=("PNG", "JPEG"))
+        except Image.DecompressionBombError as error:
+            raise ImageError(
+                f"{path} is too large for a PNG or JPEG, which are read whole; save it as TIFF, "
+                "which is read piece by piece."
+            ) from error
+    with picture:
+        data = _samples(path, picture, indices)
+        size = _printed_size(picture)
+    return Stored(data, "YXS"[: data.ndim], size, path)
+
+
+def _samples(path: Path, picture: Image.Image, indices: bool) -> NDArray[Any]:
+    if picture.mode == "P" and not indices:
+        return greys(np.asarray(picture.convert("RGB")))
+    if picture.mode == "CMYK":
+        return np.asarray(picture.convert("RGB"))
+    if any("16B" in str(tile) for tile in getattr(picture, "tile", ())):
+        # Pillow keeps only 8 of the 16 bits unless the picture is grey.
+        return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    return np.asarray(picture)

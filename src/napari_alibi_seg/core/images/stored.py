@@ -1,0 +1,301 @@
+"""Arrays as files hold them: named as the file names them, and read no sooner than needed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zipfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from tokenize import TokenError
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import ImageError, UnsettledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    import dask.array as da
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.ome_zarr import Placement
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
+
+    Array: TypeAlias = NDArray[Any] | da.Array
+
+COPIED_BYTES = 2**28
+"""Larger arrays are not copied or read whole to bring them into order, but piece by piece."""
+
+_PIECE_SIDE = 1024
+_SIDE_BY_SIDE = 16  # so many channels of a pixel are read together where the file is one piece
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    EOFError,
+    SyntaxError,
+    TokenError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What readers raise on damaged files, collected by changing bytes of good ones at random."""
+_NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT}
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """An array as its file, or its owner, holds it.
+
+    Attributes
+    ----------
+    data : array or Pieces
+        In the order of the file.
+    axes : str or None
+        One letter for each dimension, S for colour samples, another than TZYXCS for one without
+        a known name; None if no axis is named.
+    pixel_size : PixelSize or None
+        Spatial calibration.
+    path : Path or None
+        The file.
+    placed : mapping
+        From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
+    """
+
+    data: Array | Pieces
+    axes: str | None = None
+    pixel_size: PixelSize | None = None
+    path: Path | None = None
+    placed: Mapping[str, Placement] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths in the order of the file."""
+        return tuple(int(length) for length in self.data.shape)
+
+    @property
+    def named(self) -> bool:
+        """Whether there is a name for each dimension, Y and X among them."""
+        letters = self.axes or ""
+        return len(letters) == len(set(letters)) == len(self.shape) and {*"YX"} <= {*letters}
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "the array" if self.path is None else str(self.path)
+
+    def array(self, axes: str | None = None) -> Array:
+        """Return the data, lazy if it is in pieces; see `lazily`."""
+        data = self.data
+        return lazily(data, data.chunks, axes) if isinstance(data, Pieces) else data
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Array in a file that is opened anew for each piece: no handle stays open.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Lengths in the order of the file.
+    dtype : dtype
+        Of its values.
+    read : callable
+        Takes slices, returns what is there.
+    chunks : tuple of int or None
+        The pieces it is stored in, if it is not one.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[Any], Any]
+    chunks: tuple[int, ...] | None
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        with reading(self.path, lambda: self._damaged_part(key)):
+            return np.asarray(self.read(key))
+
+    def _damaged_part(self, key: Any) -> str | None:
+        """Tell the first chunk that cannot be read; None if that is not known."""
+        parts = key if isinstance(key, tuple) else ()
+        if self.chunks is None or [type(part) for part in parts] != [slice] * self.ndim:
+            return None
+        wanted = [range(length)[part] for length, part in zip(self.shape, parts, strict=True)]
+        spans = zip(wanted, self.chunks, strict=True)
+        chunks = [range(min(some) // size, max(some) // size + 1) for some, size in spans]
+        for chunk in product(*chunks):
+            starts = [n * size for n, size in zip(chunk, self.chunks, strict=True)]
+            ends = map(sum, zip(starts, self.chunks, strict=True))
+            bounds = [*zip(starts, map(min, ends, self.shape), strict=True)]
+            try:
+                self.read(tuple(slice(*bound) for bound in bounds))
+            except DAMAGE:
+                where = ", ".join(f"{start}:{end}" for start, end in bounds)
+                return f"[{where}], which is its chunk {'/'.join(map(str, chunk))},"
+        return None
+
+
+@contextmanager
+def reading(path: Path, part: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Turn whatever a reader raises on a file that is closed to it or damaged to `ImageError`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    part : callable
+        Finds out which part of it is damaged, once some is.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
+            raise ImageError(
+                f"{path} cannot be read ({error.strerror}); check its name, and whether you may "
+                "read it and its folder."
+            ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        where = part()
+        if where is None:
+            raise damaged(path, reason) from error
+        raise ImageError(
+            f"{path} cannot be read at {where} and is probably damaged or incomplete there "
+            f"({reason}); copy it again from where it came."
+        ) from error
+
+
+def damaged(path: Path, reason: str) -> ImageError:
+    """Return the error for a file that cannot be read."""
+    return ImageError(
+        f"{path} cannot be read and is probably damaged, incomplete or of another kind than its "
+        f"name says ({reason}); copy it again, or save it as TIFF from a program that opens it."
+    )
+
+
+def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None) -> str:
+    """Return the name of the array asked for, or of the only one there is."""
+    if dataset is not None and dataset.strip("/") in found:
+        return dataset.strip("/")
+    if dataset is None and len(found) == 1:
+        return next(iter(found))
+    if not found:
+        raise nothing_in(path)
+    held = ", ".join(f"{name} {shape}" for name, shape in found.items())
+    trouble = "holds several arrays" if dataset is None else f"holds no {dataset!r}"
+    raise UnsettledError(f"{path} {trouble}", f"choose a dataset (--dataset NAME) among: {held}")
+
+
+def nothing_in(path: Path) -> ImageError:
+    """Return the error for a file without an image."""
+    return ImageError(
+        f"{path} holds no array of numbers with two or more dimensions; choose another file."
+    )
+
+
+def copyable(data: Array, axes: str | None = None) -> Array:
+    """Make a large array in memory or in a mapped file lazy, so that working on it is cheap."""
+    if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES:
+        return lazily(data, axes=axes)
+    return data
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is a Zarr folder, of version 2 or 3, whatever its name."""
+    # Not Path.is_file, which raises where a folder is closed or a name too long.
+    return any(os.path.isfile(path / mark) for mark in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None = None) -> da.Array:
+    """Wrap an array so that it is read, and worked on, piece by piece.
+
+    A piece is part of one plane and made of whole chunks, so that a plane takes no chunk of
+    another channel, and none twice.
+
+    Parameters
+    ----------
+    array : array-like
+        Has a shape of two or more dimensions, a dtype and slicing.
+    chunks : tuple of int, optional
+        The pieces it is stored in, if it is not one.
+    axes : str, optional
+        A letter for each dimension; else rows and columns are the last two, but for colours.
+    """
+    import dask.array as da  # a second at every start, for images that are mostly small
+
+    shape = tuple(array.shape)
+    letters = str(axes or "").upper()
+    if len(letters) != len(shape) or not {*"YX"} <= {*letters}:
+        letters = f"{'YXS' if len(shape) > 2 and shape[-1] <= 4 else 'YX':?>{len(shape)}}"
+    y, x = letters.index("Y"), letters.index("X")
+    pieces = list(chunks or [1] * len(shape))
+    if chunks is None and shape[-1] <= _SIDE_BY_SIDE and max(x, y) < len(shape) - 1:
+        pieces[-1] = shape[-1]
+    pieces[x] = _whole_chunks(pieces[x], _PIECE_SIDE)
+    pieces[y] = _whole_chunks(pieces[y], _PIECE_SIDE**2 // pieces[x])
+    wrapped: da.Array = da.from_array(
+        array,
+        chunks=tuple(pieces),
+        name=False,
+        meta=np.empty((0,) * len(shape), array.dtype),
+    )
+    return wrapped
+
+
+def as_array(data: Any, axes: str | None = None) -> Array:
+    """Return numpy and dask arrays as they are, lazily what is stored in chunks, else a copy.
+
+    Parameters
+    ----------
+    data : array-like
+        numpy, dask, zarr or h5py.
+    axes : str, optional
+        As for `lazily`.
+    """
+    ready: Array = data
+    if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):
+        chunked = hasattr(data, "chunks") and len(data.shape) >= 2
+        ready = lazily(data, data.chunks, axes) if chunked else np.asarray(data)
+    return ready
+
+
+def _whole_chunks(chunk: int, wanted: int) -> int:
+    return chunk * max(1, wanted // chunk)
+
+
+def greys(colours: NDArray[Any]) -> NDArray[Any]:
+    """Return (..., 3), or (...) if all three are equal everywhere."""
+    return colours[..., 0] if (colours == colours[..., :1]).all() else colours
+
+
+def is_image(shape: tuple[int, ...] | None, kind: str) -> bool:
+    """Whether an array of a shape and a numpy kind of dtype may be an image."""
+    return len(shape or ()) >= 2 and kind in "biufc"
+
+
+def letters(names: list[str]) -> str:
+    """Return names of axes as capital letters, `?` for a name of several."""
+    return "".join(name.upper() if len(name) == 1 else "?" for name in names)
+
+
+def with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return an object of JSON with tuples for lists, as `dataclasses.asdict` was given them."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

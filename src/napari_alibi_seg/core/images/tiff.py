@@ -1,0 +1,199 @@
+"""TIFF in all its dialects: OME, ImageJ, those of microscopes, and plain pages."""
+
+from __future__ import annotations
+
+import logging
+import math
+import struct
+import xml.etree.ElementTree as ElementTree
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate, resolution_size
+from napari_alibi_seg.core.images.stored import (
+    COPIED_BYTES,
+    Pieces,
+    Stored,
+    choose,
+    damaged,
+    greys,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.stored import Array
+
+# A broken tag ends in the one error message; without a handler tifffile would print it too.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+_CLASSIC_BYTES = 2**32 - 2**25
+_COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+_ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+_PER_INCH = {2: 1.0, 3: 2.54}
+_MEASURED = {4: "mm", 5: "µm"}
+"""Units of resolution that no printer has."""
+_PRINTED = {"inch": 1.0, "in": 1.0, "cm": 2.54}
+"""Words of ImageJ for the units of resolution tags, which may be a printer's, per inch."""
+
+
+def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
+    """Open a TIFF; see `napari_alibi_seg.core.images.reading.open_stored`."""
+    with tifffile.TiffFile(path) as tiff:
+        found = {str(number): series.shape for number, series in enumerate(tiff.series)}
+        return _opened(path, tiff, int(choose(path, found, dataset)), indices)
+
+
+def open_tiffs(path: Path) -> list[Stored]:
+    """Open every image of a TIFF, of which programs that write page by page make many."""
+    with tifffile.TiffFile(path) as tiff:
+        return [_opened(path, tiff, number, indices=False) for number in range(len(tiff.series))]
+
+
+def needs_bigtiff(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Return whether an array is too large for a classic TIFF, whose offsets have 32 bits."""
+    return math.prod(shape) * dtype.itemsize > _CLASSIC_BYTES
+
+
+def measured_tiff(path: Path, shape: tuple[int, int]) -> PixelSize | None:
+    """Return the pixel size of a TIFF, if its first image has these rows and columns."""
+    with tifffile.TiffFile(path) as tiff:
+        return _pixel_size(tiff, 0) if set(shape) <= set(tiff.series[0].shape) else None
+
+
+def named_axes(path: Path) -> str | None:
+    """Return the axes that the first image of a TIFF names; None if it names none."""
+    with tifffile.TiffFile(path) as tiff:
+        return _tiff_axes(tiff.series[0])
+
+
+def _opened(path: Path, tiff: tifffile.TiffFile, number: int, indices: bool) -> Stored:
+    series = tiff.series[number]
+    _require_whole(path, tiff, series)
+    data, axes = _tiff_data(path, number, series), _tiff_axes(series)
+    palette = None if indices else _palette(tiff, series.keyframe)
+    if palette is not None:
+        data = greys(palette[np.asarray(data[...])])
+        axes = f"{axes}S"[: data.ndim]
+    return Stored(data, axes, _pixel_size(tiff, number), path)
+
+
+def _require_whole(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Refuse a file cut short: tifffile takes the pages that are left, or zeros, for the whole."""
+    if series.keyframe.dtype is None:
+        raise damaged(path, "the type of its values is unknown")
+    for page in series.pages:
+        if page is None:
+            raise damaged(path, "planes are missing")
+        ends = [sum(piece) for piece in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        if len(ends) < math.prod(series.keyframe.chunked):
+            raise damaged(path, "pieces of a plane are missing")
+        if max(ends) > page.parent.filehandle.size:
+            raise damaged(path, "the file ends too early")
+    if _next_page(tiff) >= tiff.filehandle.size or (tiff.is_imagej and series.kind != "imagej"):
+        raise damaged(path, "pages are missing")
+
+
+def _next_page(tiff: tifffile.TiffFile) -> int:
+    """Return where the last page found says that the next one is; 0 if it says there is none."""
+    layout, file = tiff.tiff, tiff.filehandle
+    file.seek(tiff.pages[-1].offset)
+    (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+    file.seek(tags * layout.tagsize, 1)
+    (offset,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+    return int(offset)
+
+
+def _tiff_data(path: Path, number: int, series: tifffile.TiffPageSeries) -> Array | Pieces:
+    if series.dataoffset is not None:
+        return tifffile.memmap(path, series=number, mode="r")
+    if series.nbytes <= COPIED_BYTES:
+        return np.asarray(series.asarray())
+    import zarr  # takes long to load
+
+    def read(key: Any) -> Any:
+        with tifffile.TiffFile(path) as tiff, tiff.series[number].aszarr(level=0) as store:
+            return zarr.open_array(store, mode="r")[key]
+
+    with series.aszarr(level=0) as store:
+        chunks = zarr.open_array(store, mode="r").chunks
+    return Pieces(path, series.shape, series.dtype, read, chunks)
+
+
+def _tiff_axes(series: tifffile.TiffPageSeries) -> str | None:
+    """Return the axes a TIFF names; S is kept for samples that are colours or grey and alpha."""
+    page, axes = series.keyframe, series.axes
+    if series.kind == "shaped" and "SY" in axes:
+        # tifffile writes any (3, Y, X) array as if it were RGB in three planes.
+        return None
+    colour = page.photometric in _COLOUR and page.samplesperpixel in (3, 4)
+    grey = page.samplesperpixel == 2 and page.extrasamples[-1:] and page.extrasamples[-1] in _ALPHA
+    return axes if colour or grey else axes.replace("S", "C")
+
+
+def _palette(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> NDArray[Any] | None:
+    """Return the palette, (N, 3) uint8; None if there is none to apply."""
+    if page.colormap is None or tiff.is_imagej:
+        return None  # a lookup table of ImageJ colours the display of what are intensities
+    return np.asarray(page.colormap.T >> 8).astype(np.uint8)
+
+
+def _pixel_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
+    told = _ome_size(tiff, number) or _imagej_size(tiff) or _vendor_size(tiff)
+    return told or _tagged_size(tiff.series[number].keyframe)
+
+
+def _ome_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
+    if not tiff.ome_metadata:
+        return None
+    pixels = ElementTree.fromstring(tiff.ome_metadata).findall("{*}Image/{*}Pixels")
+    told = pixels[number].attrib if number < len(pixels) else {}
+    names = {axis: f"PhysicalSize{axis.upper()}" for axis in "zyx"}
+    return calibrate(
+        {axis: (told.get(name), told.get(f"{name}Unit", "µm")) for axis, name in names.items()}
+    )
+
+
+def _imagej_size(tiff: tifffile.TiffFile) -> PixelSize | None:
+    told = tiff.imagej_metadata or {}
+    unit = told.get("unit")
+    y, x = _dots(tiff.pages.first)
+    per_inch = _PRINTED.get(str(unit))
+    if per_inch and not resolution_size(y * per_inch, x * per_inch):
+        return None
+    return calibrate({"z": (told.get("spacing"), unit), "y": (1 / y, unit), "x": (1 / x, unit)})
+
+
+def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
+    """Read the header of an FEI (in metres) or Zeiss (name, value, unit) electron microscope."""
+    scan = (tiff.fei_metadata or {}).get("Scan", {})
+    if "PixelWidth" in scan and "PixelHeight" in scan:
+        return calibrate(
+            {"y": (scan["PixelHeight"] * 1e9, "nm"), "x": (scan["PixelWidth"] * 1e9, "nm")}
+        )
+    told = (tiff.sem_metadata or {}).get("ap_image_pixel_size")
+    return calibrate({"y": told[1:], "x": told[1:]}) if told else None
+
+
+def _tagged_size(page: tifffile.TiffPage) -> PixelSize | None:
+    unit = int(page.tags.valueof("ResolutionUnit", 2))
+    y, x = _dots(page)
+    if unit in _MEASURED:
+        return calibrate({"y": (1 / y, _MEASURED[unit]), "x": (1 / x, _MEASURED[unit])})
+    per_inch = _PER_INCH.get(unit, math.nan)
+    return resolution_size(y * per_inch, x * per_inch)
+
+
+def _dots(page: tifffile.TiffPage) -> tuple[float, float]:
+    """Return the pixels per unit along y and x; nan where the page does not say."""
+
+    def dots(tag: str) -> float:
+        above, below = page.tags.valueof(tag, (0, 0))
+        return above / below if above and below else math.nan
+
+    return dots("YResolution"), dots("XResolution")

@@ -1,0 +1,50 @@
+"""Which blocks of a plane come first, and what is painted into them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_alibi_seg.core.blockwise import blocks
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.core.forest.classifier import Segmentation
+    from napari_alibi_seg.core.images.planes import Plane, Window
+
+_STEP = 4
+_COARSE_PIXELS = 150_000
+
+
+def coarse_step(visible: Window) -> int:
+    """Return n: a coarse result looks at every n-th pixel in rows and columns."""
+    return max(_STEP, math.ceil(math.sqrt(visible.height * visible.width / _COARSE_PIXELS)))
+
+
+def visible_blocks(plane: Plane, visible: Window, side: int) -> list[Window]:
+    """Return the blocks that touch what is visible, the middle ones first."""
+    touching = [
+        window
+        for window in blocks(plane.shape, side)
+        if window.top < visible.top + visible.height
+        and visible.top < window.top + window.height
+        and window.left < visible.left + visible.width
+        and visible.left < window.left + window.width
+    ]
+    return sorted(touching, key=partial(distance, visible=visible))
+
+
+def distance(window: Window, visible: Window) -> float:
+    """Return how far apart the middles of two windows are, in pixels."""
+    down = window.top + window.height / 2 - visible.top - visible.height / 2
+    across = window.left + window.width / 2 - visible.left - visible.width / 2
+    return float(np.hypot(down, across))
+
+
+def magnified(result: Segmentation, window: Window, step: int) -> Segmentation:
+    """Paint each pixel of a coarse result as a square, to fill a window."""
+    labels = result.labels.repeat(step, axis=0).repeat(step, axis=1)
+    return replace(result, labels=labels[: window.height, : window.width])

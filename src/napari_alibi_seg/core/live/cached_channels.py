@@ -1,0 +1,157 @@
+"""Channels that are kept, so that one more stroke costs only its new pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
+from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.live.blocks import distance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.config import ChannelConfig
+    from napari_alibi_seg.core.images.planes import Plane
+
+
+@dataclass(eq=False)
+class _Block:
+    """Room for deep channels, then those of filters: (height, width, deep + F); grey values."""
+
+    values: NDArray[np.float32]
+    guide: NDArray[np.float32]
+    deep: PixelChannels | None = None
+
+
+class CachedChannels:
+    """The channels of a plane, kept by block and by painted pixel.
+
+    Deep channels and those of filters lie beside each other, as a forest wants them, so that
+    nothing is copied when only the forest is new. Blocks may be asked for from several threads, but
+    not the same one; pixels from one at a time.
+
+    Parameters
+    ----------
+    plane : Plane
+        The pixels.
+    config : ChannelConfig
+        With at least one filter.
+    limit : float
+        Bytes of blocks to keep; those far from what is looked at go first.
+    deep : int
+        How many deep channels to expect; with as many nothing is copied.
+    """
+
+    def __init__(self, plane: Plane, config: ChannelConfig, limit: float, deep: int = 0) -> None:
+        self._channels = PixelChannels(plane, config)
+        self._count = config.filters.count(plane.colours)
+        self._deep = deep
+        self._limit = limit
+        self._visible = Window(0, 0, *plane.shape)
+        self._blocks: dict[Window, _Block] = {}
+        self._lock = Lock()
+        self._known = np.empty(0, np.intp)
+        self._values = np.empty((0, self._count), np.float32)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another block like the last."""
+        sizes = [block.values.nbytes for block in self._blocks.values()]
+        return sum(sizes) + sum(sizes[-1:]) > self._limit
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        return self._channels.shape
+
+    def look_at(self, visible: Window) -> None:
+        """Say what is on the screen: blocks near its middle are kept."""
+        self._visible = visible
+
+    def block(self, window: Window, deep: PixelChannels | None = None) -> NDArray[np.float32]:
+        """Return channels of a window; the array belongs to this object.
+
+        Parameters
+        ----------
+        window : Window
+            Rectangle inside the plane.
+        deep : PixelChannels, optional
+            Source of the deep channels; another object means other ones.
+
+        Returns
+        -------
+        ndarray
+            (height, width, D + F) float32, deep before classical.
+        """
+        kept = self._blocks.get(window) or self._made(window)
+        classical = kept.values.shape[-1] - self._count
+        if deep is None:
+            return kept.values[..., classical:]
+        if kept.deep is not deep:
+            made = deep.block(window)
+            if made.shape[-1] == classical:
+                kept.values[..., :classical] = made
+            else:
+                kept.values = np.concatenate([made, kept.values[..., classical:]], axis=-1)
+            kept.deep = deep
+        return kept.values
+
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) normalised grey values of a window."""
+        kept = self._blocks.get(window)
+        return self._channels.guide(window) if kept is None else kept.guide
+
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        return self._channels.missing(window)
+
+    def forget_blocks(self) -> None:
+        """Free the blocks; painted pixels stay."""
+        self._blocks.clear()
+
+    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (N, F) classical channels of N different pixels in row-major order.
+
+        Pixels that were asked for the last time, or lie in a block that is kept, cost nothing.
+        """
+        flat = rows * self._channels.shape[1] + columns
+        known = np.isin(flat, self._known, assume_unique=True)
+        values = np.empty((len(flat), self._count), np.float32)
+        values[known] = self._values[np.searchsorted(self._known, flat[known])]
+        values[~known] = self._fresh(rows[~known], columns[~known])
+        self._known, self._values = flat, values
+        return values
+
+    def _made(self, window: Window) -> _Block:
+        shape = (window.height, window.width, self._deep + self._count)
+        made = _Block(np.empty(shape, np.float32), self._channels.guide(window))
+        made.values[..., self._deep :] = self._channels.block(window)
+        with self._lock:
+            self._blocks[window] = made
+            self._make_room()
+        return made
+
+    def _make_room(self) -> None:
+        far = partial(distance, visible=self._visible)
+        taken = sum(block.values.nbytes for block in self._blocks.values())
+        for window in sorted(self._blocks, key=far, reverse=True)[:-1]:
+            if taken > self._limit:
+                taken -= self._blocks.pop(window).values.nbytes
+
+    def _fresh(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        values = np.empty((len(rows), self._count), np.float32)
+        left = np.ones(len(rows), bool)
+        for window, block in self._blocks.items():
+            row, column = rows - window.top, columns - window.left
+            inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
+            values[inside] = block.values[row[inside], column[inside], -self._count :]
+            left &= ~inside
+        if left.any():
+            values[left] = self._channels.points(rows[left], columns[left])
+        return values

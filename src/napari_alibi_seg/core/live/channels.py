@@ -1,0 +1,193 @@
+"""The channels the live engine classifies by, made once and kept between requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
+from napari_alibi_seg.core.forest.smoothing import reach
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.live.cached_channels import CachedChannels
+from napari_alibi_seg.core.live.shrunk import Shrunk, ShrunkChannels, shrinkage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.channels.filters import Filters
+    from napari_alibi_seg.core.channels.pixel_channels import Projection
+    from napari_alibi_seg.core.config import ChannelConfig
+    from napari_alibi_seg.core.features.extraction import FeatureMap
+    from napari_alibi_seg.core.images.planes import Index, Window
+    from napari_alibi_seg.core.images.stored import Array
+
+_CACHED_BYTES = 1.7e9
+_CACHED_PIXELS = 2_000_000
+_SHRUNK_BYTES = 300e6
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneChannels:
+    """The channels of a plane, deep before classical, as `PixelChannels` orders them."""
+
+    deep: PixelChannels | None
+    classical: CachedChannels | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        return self._kept.shape
+
+    def guide(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width) normalised grey values of a window."""
+        return self._kept.guide(window)
+
+    def missing(self, window: Window) -> NDArray[np.bool_] | None:
+        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        return self._kept.missing(window)
+
+    @property
+    def _kept(self) -> PixelChannels | CachedChannels:
+        kept = self.classical or self.deep
+        assert kept is not None
+        return kept
+
+    def block(self, window: Window) -> NDArray[np.float32]:
+        """Return (height, width, F) channels of a window."""
+        if self.classical is not None:
+            return self.classical.block(window, self.deep)
+        assert self.deep is not None
+        return self.deep.block(window)
+
+    def every(self, step: int, window: Window, smoothing: int) -> NDArray[np.float32]:
+        """Return channels of every `step`-th pixel of a window in rows and columns.
+
+        Those that smoothing needs later, by its radius in pixels, are remembered with them.
+        """
+        if self.classical is not None:
+            around = reach(window, smoothing, self.shape)
+            return self.block(around)[window.seen_from(around).slices][::step, ::step]
+        assert self.deep is not None
+        rows = np.arange(window.top, window.top + window.height, step)
+        columns = np.arange(window.left, window.left + window.width, step)
+        grid = np.meshgrid(rows, columns, indexing="ij")
+        values = self.deep.points(grid[0].ravel(), grid[1].ravel())
+        return values.reshape(len(rows), len(columns), -1)
+
+    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (N, F) channels of N different pixels in row-major order."""
+        parts = [part.points(rows, columns) for part in (self.deep, self.classical) if part]
+        return np.concatenate(parts, axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Deep:
+    features: FeatureMap
+    projection: Projection
+    config: ChannelConfig
+    channels: PixelChannels
+
+
+class LiveChannels:
+    """Keeps the channels of the planes of one image."""
+
+    def __init__(self) -> None:
+        self._planes: Mapping[Index, Plane] = {}
+        self._classical: dict[tuple[Index, Filters], CachedChannels] = {}
+        self._shrunk: dict[tuple[Index, Filters], ShrunkChannels] = {}
+        self._deep: dict[Index, _Deep] = {}
+
+    def open(self, planes: Mapping[Index, Plane]) -> None:
+        """Turn to another image and forget the last one."""
+        self._planes = planes
+        self.forget()
+
+    def forget(self) -> None:
+        """Free the memory."""
+        self._classical.clear()
+        self._shrunk.clear()
+        self._deep.clear()
+
+    def of(
+        self,
+        index: Index,
+        config: ChannelConfig,
+        features: FeatureMap | None,
+        projection: Projection | None,
+    ) -> PlaneChannels:
+        """Return the channels of a plane; deep ones if there are features and a projection."""
+        deep = None
+        if features is not None and projection is not None:
+            deep = self._projected(index, replace(config, sigmas=()), features, projection)
+        return PlaneChannels(deep, self.classical(index, config) if config.sigmas else None)
+
+    def classical(self, index: Index, config: ChannelConfig) -> CachedChannels:
+        """Return the pixel filters of a plane."""
+        kept = self._classical.get((index, config.filters))
+        if kept is None:
+            for old in self._classical.values():
+                old.forget_blocks()  # only the plane on the screen keeps its blocks
+            kept = CachedChannels(self._planes[index], config, _CACHED_BYTES, config.components)
+            self._classical[index, config.filters] = kept
+        return kept
+
+    def shrunk(self, index: Index, config: ChannelConfig, factor: int) -> ShrunkChannels:
+        """Return the pixel filters of a plane shrunk by a factor."""
+        kept = self._shrunk.get((index, config.filters))
+        if kept is None or kept.factor != factor:
+            for old in self._shrunk.values():
+                old.small.forget_blocks()
+            plane = self._planes[index]
+            small = Plane(cast("Array", Shrunk(plane.data, factor)), plane.levels)
+            channels = CachedChannels(small, config, _SHRUNK_BYTES)
+            kept = ShrunkChannels(channels, plane.shape, factor)
+            self._shrunk[index, config.filters] = kept
+        return kept
+
+    def _projected(
+        self, index: Index, config: ChannelConfig, features: FeatureMap, projection: Projection
+    ) -> PixelChannels:
+        kept = self._deep.get(index)
+        if kept is None or not _holds(kept, config, features, projection):
+            made = PixelChannels(self._planes[index], config, features, projection)
+            # A new projection makes those of all planes useless.
+            self._deep = {i: old for i, old in self._deep.items() if old.projection is projection}
+            kept = self._deep[index] = _Deep(features, projection, config, made)
+        return kept.channels
+
+
+def _holds(
+    kept: _Deep, config: ChannelConfig, features: FeatureMap, projection: Projection
+) -> bool:
+    same_tokens = kept.features.tokens is features.tokens  # maps themselves are made anew
+    return same_tokens and kept.projection is projection and kept.config == config
+
+
+def coarse_config(config: ChannelConfig, visible: Window, deep: bool) -> tuple[ChannelConfig, int]:
+    """Spare a coarse result the filters that would take longer than it may.
+
+    Parameters
+    ----------
+    config : ChannelConfig
+        Of the final result.
+    visible : Window
+        What is to be classified coarsely.
+    deep : bool
+        Whether there are features.
+
+    Returns
+    -------
+    tuple of ChannelConfig and int
+        Without filters for a large view of features; else with those of classical segmentation in
+        the plane alone, and the factor by which it is shrunk before it is filtered (1 for a small
+        view).
+    """
+    if visible.height * visible.width <= _CACHED_PIXELS or not config.sigmas:
+        return config, 1
+    if deep:
+        return replace(config, sigmas=()), 1
+    return replace(config, sigmas_3d=(), learned=0), shrinkage(visible)

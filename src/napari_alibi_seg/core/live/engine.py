@@ -1,0 +1,371 @@
+"""The engine behind live painting: ask for what should be on the screen, take what comes.
+
+It computes what `Segmenter` computes, byte for byte, in another order: what is visible comes
+first, and coarse before fine. Between requests it keeps features, channels and the forest, so a
+new stroke pays only for what it changes. A request is abandoned by closing its generator; the next
+one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.blockwise import blocks, in_order
+from napari_alibi_seg.core.channels.pixel_channels import Projection
+from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.forest import smoothing, voting
+from napari_alibi_seg.core.forest.classifier import (
+    PixelClassifier,
+    Segmentation,
+    gather_samples,
+    thinned,
+)
+from napari_alibi_seg.core.forest.smoothing import reach
+from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
+from napari_alibi_seg.core.forest.training import training_forest
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.judging.judge import Training
+from napari_alibi_seg.core.live.advice import Result, advising
+from napari_alibi_seg.core.live.blocks import (
+    coarse_step,
+    distance,
+    magnified,
+    visible_blocks,
+)
+from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
+from napari_alibi_seg.core.live.features import GrowingFeatures
+from napari_alibi_seg.core.live.records import Block, Fitted, Growing, PlaneDone, Warmed
+from napari_alibi_seg.core.steps import mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.config import ChannelConfig
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.planes import Index, Plane, Window
+    from napari_alibi_seg.core.live.channels import PlaneChannels
+    from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest
+
+_SIDES = (256, 128, 64)
+_COARSE_TREES = 16
+_COARSE_SAMPLES = 6000
+_COARSE_SIDE = 1024
+_SHRUNK_SIDE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """Two classifiers, what they were made from, and the blocks the fine one has classified.
+
+    The coarse one is of planes shrunk by `shrinkage`, if that is not 1.
+    """
+
+    request: LiveRequest
+    painted: Mapping[Index, NDArray[Any]]
+    coarse: PixelClassifier
+    shrinkage: int
+    fine: PixelClassifier
+    done: dict[Index, dict[Window, Counter[int]]] = field(default_factory=dict)
+
+
+class LiveEngine:
+    """Serves one request after the other, never two at a time.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self._features = GrowingFeatures(device)
+        self._image: Micrograph | None = None
+        self._planes: dict[Index, Plane] = {}
+        self._channels = LiveChannels()
+        self._trained: _Trained | None = None
+        self._told: dict[Index, Mapping[Index, NDArray[Any]]] = {}
+        self._projected: tuple[object, Projection] | None = None
+
+    def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
+        """Bring the screen up to date.
+
+        Parameters
+        ----------
+        request : LiveRequest
+            What should be seen.
+
+        Yields
+        ------
+        LiveEvent
+            What is known so far, whenever it is known.
+
+        Raises
+        ------
+        AlibiSegError
+            If the model, the classifier or the image cannot be used, or memory does not suffice
+            even for small blocks.
+        """
+        for side in _SIDES:
+            try:
+                yield from self._update(request, side)
+                return
+            except MemoryError:
+                self._channels.forget()
+                if self._trained is not None:
+                    self._trained.done.clear()  # of blocks of another size
+        raise AlibiSegError(
+            "There is not enough memory for this image, even in small pieces; close other "
+            "images or programs, choose scale 1, or crop the image."
+        )
+
+    def _update(self, request: LiveRequest, side: int) -> Iterator[LiveEvent]:
+        self._open(request.image)
+        painted, amount = look_at_strokes(self._planes, request.scribbles, request.ignored)
+        yield amount
+        trainable = request.classifier is not None or len(amount.pixels) > 1
+        deep = request.config.model != CLASSICAL
+        seen = dict.fromkeys([request.planes[0], *painted])
+        if deep:
+            yield from self._features.load(request.config.model)
+            missing = any(not self._features.ready(request.config, index) for index in seen)
+            told = self._is_told(request.planes[0], painted)
+            if missing and not told and request.predict and len(amount.pixels) > 1:
+                yield from self._preliminary(request, painted, side)
+            for index in seen:
+                yield from self._features.compute(request.config, index, request.visible, seen)
+        if not (trainable and request.predict):
+            yield from self._warm(request, side)
+            return
+        yield from self._train(request, painted, side)
+        for index in request.planes:
+            if deep:
+                yield from self._features.compute(request.config, index, request.visible, seen)
+            yield from self._classify(request, index, side)
+        if request.advise:
+            yield from self._advise(request, painted)
+
+    def _open(self, image: Micrograph) -> None:
+        if image is not self._image:
+            self._planes = planes_of(image)
+            self._features.open(self._planes)
+            self._channels.open(self._planes)
+            self._trained = self._projected = None
+            self._told = {}
+            self._image = image
+
+    def _is_told(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
+        """Whether the last that was told of a plane is a final result of the same strokes."""
+        return index in self._told and same_painted(self._told[index], painted)
+
+    def _channels_of(
+        self,
+        request: LiveRequest,
+        index: Index,
+        config: ChannelConfig,
+        projection: Projection | None,
+    ) -> PlaneChannels:
+        """Return the channels of a plane, of which those near what is visible are kept."""
+        features = None if projection is None else self._features.map(request.config, index)
+        channels = self._channels.of(index, config, features, projection)
+        if channels.classical is not None:
+            channels.classical.look_at(request.visible)
+        return channels
+
+    def _warm(self, request: LiveRequest, side: int) -> Iterator[Warmed]:
+        """Project features and filter what is visible before the first stroke needs it."""
+        index = request.planes[0]
+        projection = self._projection(request, [index])
+        if projection is not None:
+            self._channels_of(request, index, request.config.channels, projection)
+            yield Warmed(index, 0, 1)
+        if not request.config.channels.sigmas:
+            return
+        voting.compile_now()
+        smoothing.compile_now()
+        yield from self._warm_shrunk(request)
+        kept = self._channels.classical(index, request.config.channels)
+        kept.look_at(request.visible)
+        windows = visible_blocks(self._planes[index], request.visible, side)
+        for done, window in enumerate(windows, start=1):
+            if kept.full:
+                return
+            kept.block(reach(window, request.config.smoothing, self._planes[index].shape))
+            yield Warmed(index, done, len(windows))
+
+    def _warm_shrunk(self, request: LiveRequest) -> Iterator[Warmed]:
+        index, deep = request.planes[0], request.config.model != CLASSICAL
+        config, factor = coarse_config(request.config.channels, request.visible, deep)
+        if factor == 1:
+            return
+        channels = self._channels.shrunk(index, config, factor)
+        windows = visible_blocks(self._planes[index], request.visible, _SHRUNK_SIDE * factor)
+        for done, _ in enumerate(in_order(partial(channels.every, factor), windows), start=1):
+            yield Warmed(index, done, len(windows))
+
+    def _preliminary(
+        self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
+    ) -> Iterator[LiveEvent]:
+        """Show something by the pixel filters alone while the features are being computed."""
+        if not request.config.channels.sigmas:
+            return
+        first, factor = coarse_config(request.config.channels, request.visible, deep=False)
+        coarse = yield from self._fit(
+            request, painted, first, _COARSE_TREES, None, factor, _COARSE_SAMPLES
+        )
+        yield from self._classify_coarsely(request, coarse, side, factor)
+
+    def _train(
+        self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
+    ) -> Iterator[LiveEvent]:
+        last = self._trained
+        if last is not None and _same_training(last, request, painted):
+            done = last.done if _continues(last.request, request) else {}
+            names = request.classes
+            self._trained = replace(
+                last, request=request, painted=painted, fine=last.fine.renamed(names), done=done
+            )
+        elif request.classifier is not None:
+            self._require(request)
+            self._trained = _Trained(request, painted, request.classifier, 1, request.classifier)
+        else:
+            projection = self._projection(request, painted)
+            channels, trees = request.config.channels, request.config.trees
+            first, factor = coarse_config(channels, request.visible, projection is not None)
+            few = min(trees, _COARSE_TREES)
+            coarse = yield from self._fit(
+                request, painted, first, few, projection, factor, _COARSE_SAMPLES
+            )
+            yield from self._classify_coarsely(request, coarse, side, factor)
+            fine = yield from self._fit(request, painted, channels, trees, projection)
+            self._trained = _Trained(request, painted, coarse, factor, fine)
+            yield Fitted(fine)
+            return
+        yield Fitted(self._trained.fine)
+        if not self._trained.done.get(request.planes[0]):
+            last = self._trained
+            yield from self._classify_coarsely(request, last.coarse, side, last.shrinkage)
+
+    def _require(self, request: LiveRequest) -> None:
+        assert request.classifier is not None
+        deep = request.config.model != CLASSICAL
+        identity = self._features.identity(request.config) if deep else None
+        request.classifier.require(identity, self._planes[request.planes[0]].colours)
+
+    def _projection(self, request: LiveRequest, painted: Collection[Index]) -> Projection | None:
+        """Return the projection of the planes that are painted, fitted once for the same ones."""
+        if request.config.model == CLASSICAL:
+            return None
+        key = (request.config, tuple(painted))
+        if self._projected is None or self._projected[0] != key:
+            maps = [self._features.map(request.config, index) for index in painted]
+            self._projected = key, Projection.fit(maps, request.config.channels)
+        return self._projected[1]
+
+    def _fit(
+        self,
+        request: LiveRequest,
+        painted: Mapping[Index, NDArray[Any]],
+        channels: ChannelConfig,
+        trees: int,
+        projection: Projection | None,
+        factor: int = 1,
+        most: int | None = None,
+    ) -> Generator[Growing, None, PixelClassifier]:
+        samples = [
+            self._channels.shrunk(index, channels, factor).samples(scribbles)
+            if factor > 1
+            else gather_samples(self._channels_of(request, index, channels, projection), scribbles)
+            for index, scribbles in painted.items()
+        ]
+        samples = samples if most is None else thinned(samples, most)
+        config = replace(request.config, channels=channels, trees=trees)
+        work = training_forest(config, samples, projection)
+        forest = yield from mapped(work, partial(Growing, total=trees))
+        found = ClassInfo.of(forest.classes_, request.classes)
+        identity = None if projection is None else self._features.identity(request.config)
+        colours = next(iter(self._planes.values())).colours
+        return PixelClassifier(
+            forest, found, channels, projection, identity, colours, config.smoothing
+        )
+
+    def _classify_coarsely(
+        self, request: LiveRequest, classifier: PixelClassifier, side: int, factor: int
+    ) -> Iterator[Block]:
+        index = request.planes[0]
+        plane, config = self._planes[index], classifier.channels
+        step = factor * max(1, coarse_step(request.visible) // factor)
+        if factor > 1:
+            shrunk = self._channels.shrunk(index, config, factor)
+            every, side = partial(shrunk.every, step), _SHRUNK_SIDE * factor
+        else:
+            channels = self._channels_of(request, index, config, classifier.projection)
+            every = partial(channels.every, step, smoothing=classifier.smoothing)
+            side = side if channels.classical else _COARSE_SIDE
+
+        def every_few(window: Window) -> Segmentation:
+            result = magnified(classifier.classify(every(window)), window, step)
+            return result.without(plane.missing(window))
+
+        self._told.pop(index, None)
+        windows = visible_blocks(plane, request.visible, side)
+        for window, result in zip(windows, in_order(every_few, windows), strict=True):
+            painted = request.scribbles[index][window.slices]
+            yield Block(index, window, result.without_painted(painted, request.ignored), False)
+
+    def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
+        assert self._trained is not None
+        classifier, plane = self._trained.fine, self._planes[index]
+        channels = self._channels_of(request, index, classifier.channels, classifier.projection)
+        done = self._trained.done.setdefault(index, {})
+        near = partial(distance, visible=request.visible)
+        windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
+        classified = partial(classifier.predict, channels, probabilities=request.votes)
+        for window, result in zip(windows, in_order(classified, windows), strict=True):
+            painted = request.scribbles[index][window.slices]
+            shown = result.without_painted(painted, request.ignored)
+            yield Block(index, window, shown, True)
+            values, counts = np.unique(shown.labels[shown.labels > 0], return_counts=True)
+            done[window] = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        if request.classifier is None:
+            self._told[index] = self._trained.painted
+        else:
+            self._told.pop(index, None)
+        yield PlaneDone(index, dict(sum(done.values(), Counter())))
+
+    def _advise(
+        self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
+    ) -> Iterator[LiveEvent]:
+        assert self._trained is not None
+        fine, shown = self._trained.fine, request.planes[0]
+        channels = {
+            index: self._channels_of(request, index, fine.channels, fine.projection)
+            for index in (*painted, shown)  # the shown plane last: its blocks are kept
+        }
+        trained = request.classifier is None
+        samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
+        training = Training(fine, request.config, painted, samples)
+        scribbles = request.scribbles[shown].copy()  # the person may be painting on
+        yield from advising(Result(shown, scribbles, channels[shown], training))
+
+
+def _same_training(
+    last: _Trained, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
+) -> bool:
+    if last.request.config != request.config:
+        return False
+    if last.request.classifier is not None or request.classifier is not None:
+        return last.request.classifier is request.classifier
+    return same_painted(last.painted, painted)
+
+
+def _continues(last: LiveRequest, request: LiveRequest) -> bool:
+    return last.generation == request.generation and last.votes == request.votes

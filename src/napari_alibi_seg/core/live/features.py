@@ -1,0 +1,166 @@
+"""Feature maps that grow tile by tile, can be left at any time, and are gone on with later."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from napari_alibi_seg.core.devices import usable_devices
+from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureMap
+from napari_alibi_seg.core.features.tiling import TILE_S, add_tile
+from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.config import SegmentationConfig
+    from napari_alibi_seg.core.features.extraction import FeatureIdentity
+    from napari_alibi_seg.core.features.tiling import Tile
+    from napari_alibi_seg.core.images.planes import Index, Plane, Window
+
+_LIMIT = 1e9
+
+_Key: TypeAlias = "tuple[str, int, Index]"
+
+
+@dataclass
+class _Tokens:
+    """A feature map in the making; its tiles come in any order, and are added in theirs."""
+
+    values: NDArray[np.float16]
+    tiles: Sequence[Tile]
+    waiting: list[Tile]
+    come: dict[Tile, NDArray[np.float16]] = field(default_factory=dict)
+
+    def add(self, tile: Tile, tokens: NDArray[np.float16]) -> None:
+        """Take a tile; with the last one the map is complete."""
+        self.come[tile] = tokens
+        self.waiting.remove(tile)
+        if not self.waiting:
+            for one in self.tiles:
+                add_tile(self.values, one, self.come.pop(one))
+
+
+class GrowingFeatures:
+    """The features of the planes of one image.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._planes: Mapping[Index, Plane] = {}
+        self._extractors: dict[str, FeatureExtractor] = {}
+        self._tokens: dict[_Key, _Tokens] = {}
+        self._tile_s: float | None = None
+
+    def open(self, planes: Mapping[Index, Plane]) -> None:
+        """Turn to another image and forget the features of the last one."""
+        self._planes = planes
+        self._tokens.clear()
+
+    def load(self, model: str) -> Iterator[ModelReady]:
+        """Load a model, unless it is the one already loaded."""
+        if model not in self._extractors:
+            self._extractors.clear()
+            self._tile_s = None
+            self._extractors[model] = FeatureExtractor.load(model, self._device)
+        yield ModelReady(self._extractors[model].device.type, usable_devices())
+
+    def identity(self, config: SegmentationConfig) -> FeatureIdentity:
+        """Return what these features are."""
+        return self._extractors[config.model].identity(config.scale)
+
+    def ready(self, config: SegmentationConfig, index: Index) -> bool:
+        """Whether every tile of a plane is there."""
+        kept = self._tokens.get(self._key(config, index))
+        return kept is not None and not kept.waiting
+
+    def map(self, config: SegmentationConfig, index: Index) -> FeatureMap:
+        """Return the features of a plane that is ready."""
+        tokens = self._tokens[self._key(config, index)].values
+        return FeatureMap(tokens, self._stride(config), self.identity(config))
+
+    def compute(
+        self,
+        config: SegmentationConfig,
+        index: Index,
+        visible: Window,
+        needed: Collection[Index],
+    ) -> Iterator[FeatureProgress]:
+        """Compute the tiles a plane still lacks.
+
+        Parameters
+        ----------
+        config : SegmentationConfig
+            Model (loaded) and scale.
+        index : Index
+            Which plane.
+        visible : Window
+            Tiles near its centre come first.
+        needed : collection of Index
+            Planes whose features must not make way for these.
+
+        Yields
+        ------
+        FeatureProgress
+            Before the first tile and after each.
+        """
+        extractor, scale = self._extractors[config.model], config.scale
+        kept = self._begun(config, index, needed)
+        total = len(kept.tiles)
+        megabytes = kept.values.nbytes / 1e6
+        started, first = time.monotonic(), len(kept.waiting)
+        expected = first * (self._tile_s or TILE_S[extractor.device.type])
+        order = partial(_distance, stride=self._stride(config), visible=visible)
+        yield FeatureProgress(index, total - first, total, expected, megabytes, scale)
+        todo = sorted(kept.waiting, key=order)
+        for tile, tokens in extractor.compute(self._planes[index], todo, scale):
+            kept.add(tile, tokens)
+            left = len(kept.waiting)
+            self._tile_s = (time.monotonic() - started) / (first - left)
+            seconds = self._tile_s * left
+            yield FeatureProgress(index, total - left, total, seconds, megabytes, scale)
+
+    def _begun(
+        self, config: SegmentationConfig, index: Index, needed: Collection[Index]
+    ) -> _Tokens:
+        key = self._key(config, index)
+        kept = self._tokens.pop(key, None)
+        if kept is None:
+            extractor, scale = self._extractors[config.model], config.scale
+            shape = self._planes[index].shape
+            size = (*extractor.grid(shape, scale), extractor.backbone.channels)
+            tiles = extractor.tiles(shape, scale)
+            kept = _Tokens(np.zeros(size, np.float16), tiles, list(tiles))
+            self._make_room(kept.values.nbytes, needed)
+        self._tokens[key] = kept  # the youngest is last
+        return kept
+
+    def _make_room(self, size: int, needed: Collection[Index]) -> None:
+        taken = size + sum(kept.values.nbytes for kept in self._tokens.values())
+        for key in [key for key in self._tokens if key[2] not in needed]:
+            if taken > _LIMIT:
+                taken -= self._tokens.pop(key).values.nbytes
+
+    def _key(self, config: SegmentationConfig, index: Index) -> _Key:
+        return config.model, config.scale, index
+
+    def _stride(self, config: SegmentationConfig) -> float:
+        return self._extractors[config.model].backbone.patch_size / config.scale
+
+
+def _distance(tile: Tile, stride: float, visible: Window) -> float:
+    """Return how far a tile is from the middle of what is visible, in pixels."""
+    row = stride * tile.rows.middle - visible.top - visible.height / 2
+    column = stride * tile.columns.middle - visible.left - visible.width / 2
+    return float(np.hypot(row, column))

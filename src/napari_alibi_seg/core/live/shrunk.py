@@ -1,0 +1,106 @@
+"""The pixel filters of a shrunk plane: what a large view of it is coarsely classified by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.strokes import painted_pixels
+from napari_alibi_seg.core.images.planes import Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.live.cached_channels import CachedChannels
+
+_FILTERED_PIXELS = 1e6
+
+
+def shrinkage(visible: Window) -> int:
+    """Return the power of two, at least 2, that leaves about a million pixels of a view."""
+    times = math.sqrt(visible.height * visible.width / _FILTERED_PIXELS)
+    return int(2 ** max(1, round(math.log2(times))))
+
+
+class Shrunk:
+    """Means of squares of a plane's pixels, read only where they are asked for.
+
+    Parameters
+    ----------
+    data : array-like
+        (Y, X) or (Y, X, 3).
+    factor : int
+        Side of the squares; those at the lower and right border may be smaller.
+    """
+
+    def __init__(self, data: Any, factor: int) -> None:
+        self._data = data
+        self._factor = factor
+        rows, columns, *colours = data.shape
+        self.shape = (-(-rows // factor), -(-columns // factor), *colours)
+        self.ndim = len(self.shape)
+        self.dtype = np.dtype(np.float64)
+
+    def __getitem__(self, where: tuple[slice, slice]) -> NDArray[np.float64]:
+        side = self._factor
+        rows, columns = (slice(one.start * side, one.stop * side) for one in where)
+        means: NDArray[Any] = np.asarray(self._data[rows, columns])
+        for axis in (0, 1):
+            begins = np.arange(0, means.shape[axis], side)
+            sizes = np.diff(begins, append=means.shape[axis])
+            sums = np.add.reduceat(means, begins, axis=axis, dtype=np.float64)
+            means = sums / sizes.reshape(-1, *[1] * (means.ndim - axis - 1))
+        return means
+
+
+@dataclass(frozen=True, eq=False)
+class ShrunkChannels:
+    """The pixel filters of a shrunk plane, asked for by the pixels of the plane itself.
+
+    Attributes
+    ----------
+    small : CachedChannels
+        Of a plane of `Shrunk` pixels.
+    shape : tuple of int
+        Rows and columns of the plane itself.
+    factor : int
+        By which it is shrunk.
+    """
+
+    small: CachedChannels
+    shape: tuple[int, int]
+    factor: int
+
+    def every(self, step: int, window: Window) -> NDArray[np.float32]:
+        """Return channels of every `step`-th pixel of a window in rows and columns.
+
+        Parameters
+        ----------
+        step : int
+            A multiple of `factor`.
+        window : Window
+            It begins at multiples of `factor`.
+        """
+        inside = Window(
+            window.top // self.factor,
+            window.left // self.factor,
+            -(-window.height // self.factor),
+            -(-window.width // self.factor),
+        )
+        some = slice(None, None, step // self.factor)
+        return self.small.block(inside)[some, some]
+
+    def samples(self, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
+        """Return the channels under (Y, X) scribbles, once for each square and class in it."""
+        rows, columns = painted_pixels(scribbles)
+        across = -(-self.shape[1] // self.factor)
+        flat = rows // self.factor * across + columns // self.factor
+        painted = scribbles[rows, columns].astype(np.intp)
+        places, classes = np.unique(np.stack([flat, painted]), axis=1)
+        squares, back = np.unique(places, return_inverse=True)
+        values = self.small.points(*np.divmod(squares, across))[back]
+        return PixelSamples(values, classes.astype(scribbles.dtype))

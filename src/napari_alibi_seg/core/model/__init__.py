@@ -1,0 +1,1 @@
+"""Backbones: their names, weights and geometry, and how much they tell of position."""

@@ -1,0 +1,193 @@
+"""Removing positional bias from a backbone's features without training.
+
+Both remedies wrap a backbone, are called as it is, and are asked for by a name that ends in theirs.
+They are the two simple baselines that Pawlowsky et al. (arXiv 2603.16840) compare ALiBi with;
+neither needs weights of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.model.checkpoints import load_backbone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity
+
+    TokenModel: TypeAlias = Backbone | "FlipAveraged" | "BlankProjected"
+
+COMPONENTS = 16
+"""Directions taken out of the features by `BlankProjected`, as many as the authors take."""
+
+_GRIDS_KEPT = 4
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
+class Debiasing(StrEnum):
+    """A remedy that needs no training."""
+
+    FLIPS = "flips"
+    BLANK = "blank"
+
+
+REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
+"""How the name of a model with a remedy ends."""
+
+
+def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]:
+    """Load a backbone by name or path; behind a remedy if the name ends in +flips or +blank.
+
+    Its features are others than the bare backbone's, so the identity is another, too.
+
+    Raises
+    ------
+    ModelError
+        See `load_backbone`; or if more or less than one model with one remedy is named.
+    """
+    if not name.endswith(REMEDIES):
+        return load_backbone(name)
+    bare, _, remedy = name.rpartition("+")
+    if bare in ("", CLASSICAL) or bare.endswith(REMEDIES):
+        raise ModelError(
+            f"{name!r} is not one model with one remedy of positional bias, which only deep "
+            f"features have; use a name like {DEFAULT_MODEL}{REMEDIES[0]}, or {CLASSICAL} alone."
+        )
+    backbone, identity = load_backbone(bare)
+    model = debiased(backbone, Debiasing(remedy)).eval()
+    return model, replace(identity, name=name, weights=f"{identity.weights}+{remedy}")
+
+
+def debiased(backbone: Backbone, debiasing: Debiasing) -> FlipAveraged | BlankProjected:
+    """Return the backbone behind a remedy."""
+    if debiasing is Debiasing.FLIPS:
+        return FlipAveraged(backbone)
+    return BlankProjected(backbone)
+
+
+class FlipAveraged(nn.Module):
+    """The mean of the tokens of an image and of its flips, each flipped back first.
+
+    Whatever is antisymmetric in position (left against right, top against bottom) cancels; what
+    only depends on the distance from the centre stays. Costs four times the backbone.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Where the tokens come from.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.patch_size = backbone.patch_size
+        self.channels = backbone.channels
+
+    @property
+    def depth(self) -> int:
+        """How many blocks there are."""
+        return self.backbone.depth
+
+    def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
+        """Return the averaged tokens, (B, h, w, C); see `Backbone.forward`."""
+        return self._averaged(images, lambda flipped: [self.backbone(flipped, layer)])[0]
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return the averaged tokens after every block; see `Backbone.layers`."""
+        return self._averaged(images, self.backbone.layers)
+
+    def _averaged(
+        self, images: Tensor, tokens_of: Callable[[Tensor], Sequence[Tensor]]
+    ) -> list[Tensor]:
+        views = [
+            [tokens.flip(_on_tokens(axes)) for tokens in tokens_of(images.flip(axes))]
+            for axes in _FLIPS
+        ]
+        return [torch.stack(layer).mean(dim=0) for layer in zip(*views, strict=True)]
+
+
+class BlankProjected(nn.Module):
+    """Tokens without the directions in which those of a blank image vary.
+
+    A black image has no content, so what differs between its tokens is position. The leading
+    principal directions of its tokens, around their mean over the grid, are projected out of the
+    tokens of every image of that size. They are kept for the last few grid sizes.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Where the tokens come from.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.patch_size = backbone.patch_size
+        self.channels = backbone.channels
+        self._bases: dict[tuple[object, ...], list[Tensor]] = {}
+
+    @property
+    def depth(self) -> int:
+        """How many blocks there are."""
+        return self.backbone.depth
+
+    def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
+        """Return the projected tokens, (B, h, w, C); see `Backbone.forward`."""
+        basis = self._basis(images)[(layer or self.depth) - 1]
+        return project_out(self.backbone(images, layer), basis)
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return the projected tokens after every block; see `Backbone.layers`."""
+        layers = zip(self.backbone.layers(images), self._basis(images), strict=True)
+        return [project_out(tokens, basis) for tokens, basis in layers]
+
+    def _basis(self, images: Tensor) -> list[Tensor]:
+        key = (*images.shape[-2:], images.device)
+        if key not in self._bases:
+            if len(self._bases) >= _GRIDS_KEPT:
+                self._bases.pop(next(iter(self._bases)))
+            blank = torch.zeros_like(images[:1])
+            layers = self.backbone.layers(blank)
+            self._bases[key] = [leading_directions(layer, COMPONENTS) for layer in layers]
+        return self._bases[key]
+
+
+def leading_directions(tokens: Tensor, components: int) -> Tensor:
+    """Return the leading principal directions of tokens around their mean.
+
+    Parameters
+    ----------
+    tokens : Tensor
+        (..., C).
+    components : int
+        How many; at most C.
+
+    Returns
+    -------
+    Tensor
+        (C, components) float32, orthonormal columns.
+    """
+    rows = tokens.reshape(-1, tokens.shape[-1]).cpu().double()  # (..., C) -> (N, C)
+    centred = rows - rows.mean(dim=0)
+    _, directions = torch.linalg.eigh(centred.T @ centred)  # smallest variance first
+    leading: Tensor = directions.flip(-1)[:, :components]  # (C, components)
+    return leading.float().to(tokens.device)
+
+
+def project_out(tokens: Tensor, basis: Tensor) -> Tensor:
+    """Return (..., C) tokens without their parts along the columns of a (C, k) basis."""
+    basis = basis.to(tokens.dtype)
+    return tokens - (tokens @ basis) @ basis.T
+
+
+def _on_tokens(axes: tuple[int, ...]) -> tuple[int, ...]:
+    # Rows and columns are the last axes of (B, 3, H, W) and the middle ones of (B, h, w, C).
+    return tuple(axis - 1 for axis in axes)

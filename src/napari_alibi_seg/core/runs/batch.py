@@ -1,0 +1,155 @@
+"""Images segmented into files of labels, with their fractions in a table; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.judging.fractions import (
+    ClassFraction,
+    add_fractions,
+    class_fractions,
+    read_fractions,
+)
+from napari_alibi_seg.core.naming import TABLE, label_files
+from napari_alibi_seg.core.runs.results import images_of, stack_writer
+from napari_alibi_seg.core.writing import require_free
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike
+
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one of several images.
+
+    Attributes
+    ----------
+    image : Path
+        What was to be segmented.
+    labels : Path
+        The file that was written, unless it failed.
+    failure : str
+        What was wrong; empty if it went well.
+    """
+
+    image: Path
+    labels: Path
+    failure: str
+
+
+def label_targets(
+    names: Iterable[str | Path], folder: Path, others: Sequence[Path] = ()
+) -> dict[Path, Path]:
+    """Return the file for the labels of every image that some names stand for, before any work.
+
+    Parameters
+    ----------
+    names : iterable of str or Path
+        Files, folders and patterns.
+    folder : Path
+        For the labels, and the table of fractions.
+    others : sequence of Path
+        Further files that are not to be written over.
+
+    Raises
+    ------
+    ImageError
+        If a folder or pattern stands for no image.
+    OutputError
+        If two images have the same name, a result would be written over an image or cannot be
+        written, or a file in the way is no table of fractions.
+    """
+    found = (image for name in names for image in images_of(str(name)))
+    targets = label_files(dict.fromkeys(found), folder)
+    require_free([*others, *targets], [*targets.values(), folder / TABLE])
+    read_fractions(folder / TABLE)
+    return targets
+
+
+def segment_images(
+    segmenter: Segmenter,
+    classifier: PixelClassifier,
+    targets: Mapping[Path, Path],
+    read: Callable[[Path], Micrograph] = read_image,
+) -> Iterator[Outcome]:
+    """Segment images one after the other; a bad one is told of, and the rest go on.
+
+    The fractions of each are added to the table beside its labels as soon as it is done, so that
+    they are there whatever ends the rest.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        From `Segmenter.of` the classifier.
+    classifier : PixelClassifier
+        What to apply.
+    targets : mapping
+        From `label_targets`.
+    read : callable
+        How images are read.
+
+    Yields
+    ------
+    Outcome
+        Of each image, when it is done.
+    """
+    for path, target in targets.items():
+        failure = ""
+        try:
+            image = read(path)
+            planes = segmenter.apply(classifier, image)
+            dtype = classifier.label_values.dtype
+            rows = write_segmentation(target, image, dtype, path.name, planes)
+            add_fractions(target.parent / TABLE, rows)
+        except (AlibiSegError, MemoryError) as error:
+            failure = str(error) or "out of memory"
+        yield Outcome(path, target, failure)
+
+
+def write_segmentation(
+    path: Path,
+    image: Micrograph,
+    dtype: DTypeLike,
+    name: str,
+    planes: Iterable[tuple[Index, Segmentation]],
+    assessments: Mapping[Index, Assessment] | None = None,
+) -> list[ClassFraction]:
+    """Write labels of an image plane by plane, as they are made, and measure them.
+
+    Parameters
+    ----------
+    path, image, dtype
+        As for `stack_writer`.
+    name : str
+        What the image is called in the table.
+    planes : iterable of tuple
+        Index and segmentation of every plane, in order.
+    assessments : mapping, optional
+        Of planes that were assessed, for the intervals.
+
+    Returns
+    -------
+    list of ClassFraction
+        Of all planes.
+    """
+    told = assessments or {}
+    rows: list[ClassFraction] = []
+    with stack_writer(path, image, dtype) as write:
+        for index, result in planes:
+            write(index, result.labels)
+            rows += class_fractions(
+                name, image, index, result.labels, result.classes, told.get(index)
+            )
+    return rows

@@ -1,0 +1,130 @@
+"""Patch features as a Zarr file that other programs can read, plane by plane."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_alibi_seg.core.choices import SCALE
+from napari_alibi_seg.core.devices import inference_dtype
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.features.extraction import FeatureExtractor
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.ome_zarr import PLAN_KEY
+from napari_alibi_seg.core.model.names import absolute_model
+from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, Source, make_planes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.planes import Plane
+
+
+@dataclass(frozen=True)
+class FeatureWork:
+    """Making features of planes.
+
+    Attributes
+    ----------
+    model : str
+        Name or path of a backbone (`load_model`).
+    scale : int
+        Magnification.
+    key : str
+        Of the identity of the features.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    model: str
+    scale: int
+    key: str
+    device: str
+
+    def load(self) -> LoadedWork:
+        """Load the weights."""
+        extractor = FeatureExtractor.load(self.model, self.device)
+        if extractor.identity(self.scale).key != self.key:
+            raise ModelError(
+                f"{self.model} changed after the run began, or is another model on this worker; "
+                "give all workers the same."
+            )
+
+        def make(plane: Plane, progress: Progress) -> NDArray[Any]:
+            return extractor.extract(plane, self.scale, progress).tokens
+
+        return LoadedWork(make, str(inference_dtype(extractor.device)))
+
+    def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
+        """Write the features of a plane."""
+        zarr.open_array(output, mode="r+")[index] = made
+
+    def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return the features of a plane."""
+        return np.asarray(zarr.open_array(output, mode="r")[index])
+
+
+def write_features(
+    source: Source,
+    output: Path,
+    model: str,
+    scale: int = SCALE,
+    *,
+    device: str = "auto",
+    cluster: str | None = None,
+    progress: Progress = silent,
+) -> tuple[int, int]:
+    """Compute the features of every plane of an image into a Zarr array, or finish doing so.
+
+    The array has the axes of the image's planes, then patch rows, patch columns and channels,
+    in float16. Its attributes hold `stride` (pixels per token; token i is centred on pixel
+    ``stride * (i + .5) - .5``), `axes` and `identity` (model, weights, geometry, block,
+    scale, tiling).
+
+    Parameters
+    ----------
+    source : Source
+        The image.
+    output : Path
+        A folder, by custom ``*.zarr``; new, or left by a run of the same image, features and
+        version of this program.
+    model : str
+        Name or path of a backbone (`load_model`).
+    scale : int, optional
+        Magnification, 1 to 4.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    cluster, progress
+        As for `make_planes`, which tells what is returned and raised, too.
+    """
+    model = absolute_model(model)
+    image = source.open()
+    first = next(iter(planes_of(image).values()))
+    extractor = FeatureExtractor.load(model, "cpu")  # workers have the device, if there are some
+    identity = extractor.identity(scale)
+
+    def create(path: Path, plan_key: str) -> None:
+        leading = image.label_shape[:-2]
+        grid = (*extractor.grid(first.shape, scale), extractor.backbone.channels)
+        chunks = (*[1] * len(leading), *grid)
+        array = zarr.create_array(path, shape=(*leading, *grid), chunks=chunks, dtype="float16")
+        array.attrs["axes"] = [*image.label_axes.lower(), "channel"]
+        array.attrs["stride"] = extractor.backbone.patch_size / scale
+        array.attrs["identity"] = json.loads(json.dumps(asdict(identity)))
+        array.attrs[PLAN_KEY] = plan_key
+
+    return make_planes(
+        "features",
+        PlaneJob(source, first.levels, FeatureWork(model, scale, identity.key, device), output),
+        create,
+        features=identity.key,
+        cluster=cluster,
+        progress=progress,
+    )

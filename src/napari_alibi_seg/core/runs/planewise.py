@@ -1,0 +1,347 @@
+"""Volumes larger than memory: one plane after another, on threads or a cluster, and resumable.
+
+Every plane is a task of its own that reads it, and makes and writes what is made of it, wherever it
+runs: tasks get paths and never pixels.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+import numpy as np
+
+from napari_alibi_seg import __version__
+from napari_alibi_seg.core.blockwise import available_cores
+from napari_alibi_seg.core.errors import DeviceError, ImageError
+from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.images.ome_zarr import require_made_by
+from napari_alibi_seg.core.images.planes import Depth, Levels, Plane
+from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.runs.cluster import connected, on_cluster, on_threads, tasks
+from napari_alibi_seg.core.runs.ledger import Ledger, Plan, digest, writing
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from dask.delayed import Delayed
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.stored import Array
+
+    Run = Callable[[str, Sequence[Delayed]], tuple[Any, ...]]
+
+_PROGRAM = f"napari-alibi-seg {__version__}"
+_PLANES_BYTES = 1e9
+_LOADING = Lock()
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image in a file, and how to read it; see `read_image`."""
+
+    path: Path
+    axes: str | None = None
+    dataset: str | None = None
+    channels: tuple[int, ...] | None = None
+    spacing: float | None = None
+
+    def open(self) -> Micrograph:
+        """Read it lazily."""
+        return read_image(
+            self.path,
+            axes=self.axes,
+            dataset=self.dataset,
+            channels=self.channels,
+            spacing=self.spacing,
+        )
+
+
+class PlaneWork(Protocol):
+    """What is made of every plane: a record that is sent to workers."""
+
+    def load(self) -> LoadedWork:
+        """Load all that it takes, once in each process of a run."""
+
+    def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
+        """Write what was made of a plane."""
+
+    def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return what was written of a plane."""
+
+
+@dataclass(frozen=True)
+class LoadedWork:
+    """A work with all that it takes, in one process.
+
+    Attributes
+    ----------
+    make : callable
+        Takes a plane, and what is to be told of the parts of it that are done.
+    precision : str or None
+        Of the features, which differs between a CPU and a GPU; None if there are none.
+    """
+
+    make: Callable[[Plane, Progress], NDArray[Any]]
+    precision: str | None
+
+
+@dataclass(frozen=True)
+class PlaneJob:
+    """All a process needs to make something of the planes of a volume.
+
+    Attributes
+    ----------
+    source : Source
+        The image; its path must mean the same on every worker, as must those below.
+    levels : Levels
+        Of the whole image.
+    work : PlaneWork
+        What to make of them.
+    output : Path
+        The Zarr folder it is written to.
+    run : str
+        Different in every run, so that nothing a worker keeps in memory outlives one.
+    """
+
+    source: Source
+    levels: Levels
+    work: PlaneWork
+    output: Path
+    run: str = field(default_factory=lambda: uuid4().hex)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    image: Micrograph
+    work: LoadedWork
+
+
+def make_planes(
+    stage: str,
+    job: PlaneJob,
+    create: Callable[[Path, str], None],
+    *,
+    classifier: str | None = None,
+    features: str | None = None,
+    reach: int = 0,
+    cluster: str | None = None,
+    progress: Progress = silent,
+) -> tuple[int, int]:
+    """Make every plane of a result, or those that a run before has left.
+
+    What is done is noted in ``<output>.progress``: after any interruption the same call goes on,
+    and computes no finished plane again.
+
+    Parameters
+    ----------
+    stage : str
+        What `progress` is told is done.
+    job : PlaneJob
+        What to make; its output is new, or left by a run of the same image, work and version of
+        this program.
+    create : callable
+        Makes the output, without any plane, at a path, by the key of a plan (`require_made_by`).
+    classifier, features : str, optional
+        As in `Plan`; the one that the work is by.
+    reach : int
+        How many planes before and after each it is made of.
+    cluster : str, optional
+        ``tcp://HOST:PORT`` of the scheduler of a dask cluster whose workers see the same files.
+    progress : callable
+        Told of every plane checked and made, and of the parts of an only one.
+
+    Returns
+    -------
+    tuple of int
+        How many planes were made now, and how many there are.
+
+    Raises
+    ------
+    OutputError
+        If the output belongs to something else, another run is at it, or it cannot be written.
+    ImageError
+        If the image cannot be read, or changes meanwhile; planes finished before stay.
+    DeviceError
+        If the cluster does not answer, loses its workers, or some have a GPU and some have none.
+    """
+    image, ledger = job.source.open(), Ledger(job.output)
+    numbers = range(len(image.plane_indices()))
+    with ledger.claimed(), _runner(cluster, _planes_at_once(image, reach), progress) as run:
+        checked = run("checking", tasks(check_plane, [(job, number) for number in numbers]))
+        digests = tuple(found for found, _ in checked)
+        precision, *others = {precision for _, precision in checked}
+        if others:
+            raise _mixed()
+        plan = Plan(_PROGRAM, _settings(image, reach), precision, digests, classifier, features)
+        if job.output.exists() and ledger.agrees(plan):
+            require_made_by(job.output, plan.key)
+        else:
+            ledger.begin(plan)
+            with replacing(job.output) as aside:
+                create(aside, plan.key)
+        told = progress if cluster is None and len(numbers) == 1 else silent
+        todo = [
+            (
+                job,
+                number,
+                {near: digests[near] for near in _around(image, number, reach)},
+                precision,
+                told,
+            )
+            for number in numbers
+        ]
+        return sum(run(stage, tasks(make_plane, todo))), len(todo)
+
+
+def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
+    """Return the digest of a plane of the image, and the precision of features here."""
+    tools = _tools(job)
+    data = _in_memory(tools.image.plane(_index(tools.image, number)))
+    return Plane(data, job.levels).content_hash(), tools.work.precision
+
+
+def make_plane(
+    job: PlaneJob,
+    number: int,
+    expected: Mapping[int, str],
+    precision: str | None,
+    progress: Progress,
+) -> bool:
+    """Make and write one plane unless it is done; return whether it was not.
+
+    Parameters
+    ----------
+    job : PlaneJob
+        What to do.
+    number : int
+        Which plane.
+    expected : mapping
+        The digest of that plane, and of each that it is made of, by number.
+    precision : str or None
+        Of the features of the other planes.
+    progress : callable
+        Told of the parts of the plane.
+
+    Raises
+    ------
+    ImageError
+        If one of these planes no longer has its digest.
+    OutputError
+        If what is made cannot be written.
+    DeviceError
+        If features have another precision here.
+    """
+    tools, ledger = _tools(job), Ledger(job.output)
+    index = _index(tools.image, number)
+    entered = ledger.entered(number)
+    if entered is not None and entered == _made(job, index):
+        return False
+    if tools.work.precision != precision:
+        raise _mixed()
+    made = tools.work.make(_plane(job, number, expected), progress)
+    with writing(job.output):
+        job.work.write(job.output, index, made)
+        ledger.enter(number, made)
+    return True
+
+
+def _mixed() -> DeviceError:
+    return DeviceError(
+        "Some workers of the cluster have a GPU, which computes features in half precision, and "
+        "some have none; start workers of one kind, or compute with --device cpu."
+    )
+
+
+def _made(job: PlaneJob, index: tuple[int, ...]) -> str | None:
+    """Return the digest of a plane of the result; None if it cannot be read, to be made again."""
+    try:
+        return digest(job.work.read(job.output, index))
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
+    """Read a plane, and those its filters look at, into memory, where they stay as they are."""
+    image = _tools(job).image
+    index = _index(image, number)
+    if len(expected) == 1:
+        found, depth = _in_memory(image.plane(index))[None], None
+    else:
+        first = index[-1] - (number - min(expected))
+        within = image.plane(index[:-1])[first : first + len(expected)]
+        found = _in_memory(within)
+        depth = Depth(found, index[-1] - first, image.anisotropy)
+    for (near, digest_before), data in zip(sorted(expected.items()), found, strict=True):
+        if Plane(data, job.levels).content_hash() != digest_before:
+            raise ImageError(
+                f"Plane {near} of {job.source.path} changed while the run was at work; "
+                "bring the image back and run the same command to go on, or choose another output."
+            )
+    return Plane(found[number - min(expected)], job.levels, depth)
+
+
+def _in_memory(data: Array) -> NDArray[Any]:
+    if not isinstance(data, np.ndarray):
+        data = data.compute(scheduler="synchronous")
+    return np.array(data)
+
+
+def _around(image: Micrograph, number: int, reach: int) -> range:
+    """Return the numbers of the planes that the filters of one look at, its own among them."""
+    if not reach:
+        return range(number, number + 1)
+    depth = image.label_shape[-3]
+    before, after = number % depth, depth - 1 - number % depth
+    return range(number - min(reach, before), number + min(reach, after) + 1)
+
+
+def _index(image: Micrograph, number: int) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(number, image.label_shape[:-2]))
+
+
+def _tools(job: PlaneJob) -> _Tools:
+    with _LOADING:  # else each thread of a worker would load weights of its own
+        return load_tools(job)
+
+
+@lru_cache(maxsize=1)
+def load_tools(job: PlaneJob) -> _Tools:
+    """Open the image and load what the work takes, once in each process of a run."""
+    return _Tools(job.source.open(), job.work.load())
+
+
+def _settings(image: Micrograph, reach: int) -> str:
+    settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype}"
+    return f"{settings} {image.anisotropy}" if reach else settings
+
+
+def _planes_at_once(image: Micrograph, reach: int) -> int:
+    """Return how many planes the memory of a desk computer holds beside their features."""
+    read = image.plane(image.plane_indices()[0])
+    plane_bytes = 16 * image.shape_yx[0] * image.shape_yx[1] + 2 * reach * read.nbytes
+    return max(1, min(available_cores(), int(_PLANES_BYTES / plane_bytes)))
+
+
+@contextmanager
+def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[Run]:
+    """Yield what runs the tasks of a stage, on a cluster if there is one."""
+
+    def tell(stage: str, graph: Sequence[Delayed]) -> Callable[[int], None]:
+        return lambda done: progress(stage, done, len(graph))
+
+    if cluster is None:
+        try:
+            yield lambda stage, graph: on_threads(graph, tell(stage, graph), threads)
+        finally:
+            load_tools.cache_clear()
+    else:
+        with connected(cluster) as client:
+            yield lambda stage, graph: on_cluster(graph, tell(stage, graph), client, progress)

@@ -1,0 +1,162 @@
+"""Projects on disk: a zip archive from which nothing can run.
+
+It holds ``project.json``, to be read by people too, and the painted pixels as two numpy arrays. It
+names its image relative to itself, so a folder with both can be moved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import numpy as np
+
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
+from napari_alibi_seg.core.images.pixel_size import calibrate
+from napari_alibi_seg.core.images.stored import DAMAGE, with_tuples
+from napari_alibi_seg.core.runs.project import ImageFile, Project, Strokes
+from napari_alibi_seg.core.writing import replacing, versions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+_FORMAT = "napari-alibi-seg project 2"
+_LARGEST_PROJECT = 2**31
+
+
+def save_project(project: Project, path: Path) -> None:
+    """Write a project file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays = {"positions": project.strokes.positions, "values": project.strokes.values}
+    with (
+        replacing(path) as aside,
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        archive.writestr(
+            "project.json", json.dumps(_header(project, path), indent=1, default=_plain)
+        )
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def load_project(path: Path) -> Project:
+    """Read what `save_project` wrote; the image is not opened.
+
+    Raises
+    ------
+    ProjectError
+        If the file is missing, damaged or of another kind.
+    """
+    if not os.path.isfile(path):
+        raise ProjectError(f"There is no project file {path}; check the path.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _LARGEST_PROJECT:
+                raise ValueError("it is too large")
+            header = json.loads(archive.read("project.json"), object_hook=with_tuples)
+            positions, values = (_array(archive, name) for name in ("positions", "values"))
+        if header["format"] != _FORMAT:
+            raise ValueError(f"expected {_FORMAT!r}, found {header['format']!r}")
+        strokes = Strokes(tuple(int(length) for length in header["shape"]), positions, values)
+        _require_inside(strokes)
+        return _project(header, strokes, path)
+    except (*DAMAGE, AlibiSegError) as error:
+        raise ProjectError(
+            f"{path} is no project of napari-alibi-seg or is damaged ({error}); use another copy "
+            "of it, or save it again."
+        ) from error
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with archive.open(f"{name}.npy") as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def _require_inside(strokes: Strokes) -> None:
+    positions, values = strokes.positions, strokes.values
+    if positions.dtype.kind != "i" or values.dtype not in (np.uint8, np.uint16):
+        raise ValueError("the painted pixels are of another type")
+    if positions.shape != (len(values), len(strokes.shape)) or values.min(initial=1) < 1:
+        raise ValueError("positions and classes do not belong together")
+    if positions.min(initial=0) < 0 or np.any(positions >= strokes.shape):
+        raise ValueError("a painted pixel lies outside the image")
+
+
+def _header(project: Project, path: Path) -> dict[str, Any]:
+    image = project.image
+    return {
+        "format": _FORMAT,
+        "image": None if image is None else {**asdict(image), "path": _relative(image.path, path)},
+        "content": project.content,
+        "shape": project.strokes.shape,
+        "classes": [asdict(info) for info in project.classes],
+        "ignored": sorted(project.ignored),
+        "config": asdict(project.config),
+        "features": project.features,
+        "owner": project.owner,
+        "pixel_size": project.pixel_size and asdict(project.pixel_size),
+        "spacing": project.spacing,
+        "versions": versions(),
+    }
+
+
+def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
+    image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
+    return Project(
+        strokes=strokes,
+        classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
+        ignored=frozenset(int(value) for value in header["ignored"]),
+        config=_record(SegmentationConfig, header["config"]),
+        image=None if image is None else ImageFile(**_with_path(image, path)),
+        content=str(header["content"]),
+        features=str(header["features"]),
+        owner=str(header["owner"]),
+        pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
+        spacing=spacing and float(spacing),
+    )
+
+
+def _record(kind: Any, fields: dict[str, Any]) -> Any:
+    """Make a dataclass of JSON, with the dataclasses and enums that it holds."""
+    hints, made = get_type_hints(kind), dict(fields)
+    for name, value in fields.items():
+        hint = hints.get(name)
+        if is_dataclass(hint):
+            made[name] = _record(hint, value)
+        elif isinstance(hint, type) and issubclass(hint, Enum):
+            made[name] = hint(value)
+    return kind(**made)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON has no word for as something it has."""
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{value!r} cannot be written")
+
+
+def _with_path(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+    absolute = os.path.normpath(path.absolute().parent / fields["path"])
+    return {**fields, "path": Path(absolute)}
+
+
+def _relative(image: Path, path: Path) -> str:
+    try:
+        return Path(os.path.relpath(image.absolute(), path.absolute().parent)).as_posix()
+    except ValueError:  # Windows: another drive
+        return str(image.absolute())

@@ -1,0 +1,300 @@
+"""Scribbles in, label and probability stacks out.
+
+Results are OME-TIFFs that carry the axes and the pixel size of the image. They hold no date, no
+identifier and nothing of the machine: equal results are equal bytes.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import xml.etree.ElementTree as ElementTree
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_alibi_seg.core.choices import LARGEST_CLASS
+from napari_alibi_seg.core.errors import ImageError, OutputError, ScribbleError
+from napari_alibi_seg.core.images.axes import settle_axes
+from napari_alibi_seg.core.images.ome_zarr import is_made_here
+from napari_alibi_seg.core.images.reading import open_stored
+from napari_alibi_seg.core.images.stored import DAMAGE, is_zarr, reading
+from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES, needs_bigtiff
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.stored import Array, Stored
+
+    WritePlane = Callable[[tuple[int, ...], NDArray[Any]], None]
+
+_LARGEST_RATIONAL = 2**32 - 1
+_PAGE: dict[str, Any] = {
+    "photometric": "minisblack",
+    "compression": "zlib",
+    "software": "napari-alibi-seg",
+    "metadata": None,
+}
+_OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+_OME_TYPES = {
+    "uint8": "uint8",
+    "uint16": "uint16",
+    "uint32": "uint32",
+    "int8": "int8",
+    "int16": "int16",
+    "int32": "int32",
+    "float32": "float",
+    "float64": "double",
+}
+
+
+def read_scribbles(
+    path: str | Path,
+    micrograph: Micrograph,
+    *,
+    axes: str | None = None,
+    dataset: str | None = None,
+) -> NDArray[Any]:
+    """Read the scribbles drawn on a micrograph.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file `read_image` reads, with whole numbers: 0 unlabelled, classes from 1. Of a PNG or
+        TIFF with a palette the numbers count, not the colours.
+    micrograph : Micrograph
+        What they were drawn on.
+    axes, dataset : str, optional
+        As for `read_image`. Without names a file with the very shape of the micrograph fits, as
+        napari writes it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``micrograph.label_shape``, integer, not negative; mapped if the file allows it.
+
+    Raises
+    ------
+    ScribbleError
+        If the shape is another one, or a value is no whole number from 0 to 65535.
+    ImageError
+        If the file cannot be read.
+    """
+    stored = open_stored(Path(path), dataset, indices=True)
+    data = _fitted(stored, micrograph, axes)
+    if data is None or data.shape != micrograph.label_shape:
+        raise ScribbleError(
+            f"The scribbles {stored.name} have shape {stored.shape} and the image needs "
+            f"{micrograph.label_shape} (axes {micrograph.label_axes}); draw them on this image and "
+            "save class numbers, without colours."
+        )
+    return _class_numbers(stored.name, np.asanyarray(data))
+
+
+def _fitted(stored: Stored, micrograph: Micrograph, axes: str | None) -> Array | None:
+    """Return the scribbles in the order of the micrograph; None if nothing tells their order."""
+    same_names = sorted(stored.axes or "") == sorted(micrograph.label_axes)
+    if axes is None and not same_names and len(stored.shape) > 2:
+        if _without_ones(stored.shape) == _without_ones(micrograph.label_shape):
+            return stored.array().reshape(micrograph.label_shape)
+        if not stored.named or not set(stored.axes or "") <= set("TZYXCS"):
+            return None
+    return settle_axes(stored, axes).array()
+
+
+def _without_ones(shape: tuple[int, ...]) -> list[int]:
+    return [length for length in shape if length > 1]
+
+
+def _class_numbers(name: str, data: NDArray[Any]) -> NDArray[Any]:
+    if data.dtype.kind == "b":
+        return data.astype(np.uint8)
+    whole = data
+    if data.dtype.kind == "f":
+        whole = np.clip(np.nan_to_num(data, nan=-1), -1, LARGEST_CLASS).astype(np.int32)
+    fractional = whole is not data and not np.array_equal(whole, data)
+    if fractional or whole.min() < 0 or whole.max() > LARGEST_CLASS:
+        raise ScribbleError(
+            f"The scribbles {name} hold values that are no classes; use 0 where nothing is painted "
+            f"and whole class numbers from 1 to {LARGEST_CLASS}."
+        )
+    return whole.astype(whole.dtype.newbyteorder("="), copy=False)
+
+
+def images_among(paths: Iterable[Path]) -> list[Path]:
+    """Return, in order, the images among files and folders, as their names end."""
+    images = (path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in images if not passed_over(path)]
+
+
+def passed_over(path: Path) -> bool:
+    """Return whether a file in a folder of images is none of them, whatever it holds.
+
+    Earlier results are none, and no hidden files, such as macOS leaves.
+    """
+    return path.name.startswith(".") or path.name.endswith(LABELS) or is_result(path)
+
+
+def images_of(name: str) -> list[Path]:
+    """Return the images that the name of a file, a folder or a pattern stands for.
+
+    An OME-Zarr folder is one image, and so is what does not exist.
+
+    Raises
+    ------
+    ImageError
+        If a folder or pattern stands for none, or cannot be looked into.
+    """
+    path = Path(name)
+    if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
+        return [path]  # a missing file is reported when its turn comes
+    with reading(path):
+        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+        images = images_among(inside)
+    if not images:
+        raise ImageError(
+            f"There is no image in {name}; name files, folders or patterns "
+            f"of {', '.join(IMAGE_SUFFIXES)}."
+        )
+    return images
+
+
+def is_result(path: Path) -> bool:
+    """Return whether a file or Zarr folder holds labels, votes or features that were made here."""
+    try:
+        if is_zarr(path):
+            return is_made_here(path)
+        if path.suffix.lower() not in TIFF_SUFFIXES:
+            return False
+        with tifffile.TiffFile(path) as tiff:
+            return bool(tiff.pages.first.software == _PAGE["software"])
+    except DAMAGE:  # whoever opens it will say so
+        return False
+
+
+@contextmanager
+def stack_writer(
+    path: str | Path,
+    micrograph: Micrograph,
+    dtype: DTypeLike,
+    channels: int | None = None,
+    names: Sequence[str] = (),
+) -> Iterator[WritePlane]:
+    """Open an OME-TIFF for labels or probabilities of a micrograph, to be filled plane by plane.
+
+    The file has the micrograph's axes (with C before Y if there are channels) and pixel size, and
+    appears under its name once it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .tif or .tiff.
+    micrograph : Micrograph
+        What is segmented.
+    dtype : dtype
+        8, 16 or 32 bit integer or 32 or 64 bit float.
+    channels : int, optional
+        Number of probabilities per pixel; None for labels.
+    names : sequence of str
+        What the channels are called; empty if they have no names.
+
+    Yields
+    ------
+    callable
+        ``write(index, plane)`` takes each of ``micrograph.plane_indices()`` in turn and a plane,
+        (Y, X), or (channels, Y, X) if there are channels.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, has another extension or type, or lacks planes at the end.
+    """
+    path, dtype = Path(path), np.dtype(dtype)
+    _require_ome_tiff(path, dtype)
+    waiting = micrograph.plane_indices()
+    plane_shape = (channels or 1, *micrograph.shape_yx)
+    large = needs_bigtiff((len(waiting), *plane_shape), dtype)
+    tags = _resolution(micrograph) | {"description": _ome_xml(micrograph, dtype, channels, names)}
+
+    with (
+        replacing(path) as aside,
+        tifffile.TiffWriter(aside, bigtiff=large, ome=False) as tiff,
+    ):
+
+        def write(index: tuple[int, ...], plane: NDArray[Any]) -> None:
+            pages = plane[None] if channels is None else plane
+            if waiting[:1] != [index] or pages.shape != plane_shape:
+                raise OutputError(
+                    f"{path} was not written: plane {index} of shape {plane.shape} came where "
+                    f"{waiting[:1]} was due, of shape {plane_shape}; write the planes in order."
+                )
+            del waiting[0]
+            for page in pages.astype(dtype, copy=False):
+                tiff.write(page, **_PAGE, **tags)
+                tags["description"] = None  # the first page speaks for all
+
+        yield write
+        if waiting:
+            raise OutputError(f"{path} was not written: {len(waiting)} planes are missing.")
+
+
+def _require_ome_tiff(path: Path, dtype: np.dtype[Any]) -> None:
+    require_tiff_name(path)
+    if dtype.name not in _OME_TYPES:
+        raise OutputError(f"{path} cannot hold {dtype}; use one of {', '.join(_OME_TYPES)}.")
+
+
+def require_tiff_name(path: Path) -> None:
+    """Raise an `OutputError` unless a name ends as a TIFF's does."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
+
+
+def _resolution(micrograph: Micrograph) -> dict[str, Any]:
+    """Return the resolution tags, in pixels per cm, if TIFF can express them."""
+    size = micrograph.pixel_size
+    if size is None or size.metres_per_unit is None:
+        return {}
+    x, y = (0.01 / (length * size.metres_per_unit) for length in (size.x, size.y))
+    if max(x, y) > _LARGEST_RATIONAL:
+        return {}
+    return {"resolution": (x, y), "resolutionunit": "CENTIMETER"}
+
+
+def _ome_xml(
+    micrograph: Micrograph, dtype: np.dtype[Any], channels: int | None, names: Sequence[str]
+) -> bytes:
+    """Return OME-XML without UUID, which tifffile would draw anew for each file."""
+    lengths = dict(zip(micrograph.label_axes, micrograph.label_shape, strict=True))
+    lengths["C"] = channels or 1
+    told = {f"Size{axis}": str(lengths.get(axis, 1)) for axis in "XYCZT"}
+    told |= {"DimensionOrder": "XYCZT", "Type": _OME_TYPES[dtype.name], "ID": "Pixels:0"}
+    root = ElementTree.Element("OME", xmlns=_OME, Creator="napari-alibi-seg")
+    image = ElementTree.SubElement(root, "Image", ID="Image:0")
+    pixels = ElementTree.SubElement(image, "Pixels", told | _physical_sizes(micrograph))
+    for channel in range(lengths["C"]):
+        called = {"Name": names[channel]} if names else {}
+        told = {"ID": f"Channel:0:{channel}", **called, "SamplesPerPixel": "1"}
+        ElementTree.SubElement(pixels, "Channel", told)
+    planes = len(micrograph.plane_indices()) * lengths["C"]
+    ElementTree.SubElement(pixels, "TiffData", IFD="0", PlaneCount=str(planes))
+    xml: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml
+
+
+def _physical_sizes(micrograph: Micrograph) -> dict[str, str]:
+    size = micrograph.pixel_size
+    if size is None:
+        return {}
+    told = {"X": size.x, "Y": size.y} | ({"Z": size.z} if size.z is not None else {})
+    return {f"PhysicalSize{axis}": repr(float(length)) for axis, length in told.items()} | {
+        f"PhysicalSize{axis}Unit": size.unit for axis in told
+    }

@@ -1,0 +1,136 @@
+"""Segmenting volumes larger than memory, plane by plane (`core/runs/planewise.py`).
+
+The result of a plane is that of `Segmenter.apply`, byte for byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_alibi_seg.core.channels.filters_3d import planes_reached
+from napari_alibi_seg.core.devices import choose_device, inference_dtype
+from napari_alibi_seg.core.errors import ClassifierError
+from napari_alibi_seg.core.features.cache import FeatureCache
+from napari_alibi_seg.core.forest.classifier_files import load_classifier
+from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.ome_zarr import create_labels, read_plane, write_plane
+from napari_alibi_seg.core.model.fetch import sha256
+from napari_alibi_seg.core.model.names import absolute_model
+from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, Source, make_planes
+from napari_alibi_seg.core.segmentation import Segmenter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.planes import Plane
+
+
+@dataclass(frozen=True)
+class LabelWork:
+    """Making labels of planes.
+
+    Attributes
+    ----------
+    classifier : Path
+        A file of `save_classifier`.
+    classifier_hash : str
+        SHA-256 of that file.
+    model : str or None
+        Where the classifier's backbone lies, if its name means nothing there.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    classifier: Path
+    classifier_hash: str
+    model: str | None
+    device: str
+
+    def load(self) -> LoadedWork:
+        """Load the classifier and the weights."""
+        if sha256(self.classifier) != self.classifier_hash:
+            raise ClassifierError(
+                f"{self.classifier} changed after the run began, or is another file on this "
+                "worker; give all workers the same file."
+            )
+        classifier = load_classifier(self.classifier)
+        cache = FeatureCache(memory_limit=0)  # no plane comes twice
+        segmenter = Segmenter.of(classifier, self.model, device=self.device, cache=cache)
+        segmenter.load(classifier)
+
+        def make(plane: Plane, progress: Progress) -> NDArray[Any]:
+            return segmenter.apply_to_plane(classifier, plane, progress=progress).labels
+
+        deep = classifier.features is not None
+        return LoadedWork(make, str(inference_dtype(choose_device(self.device))) if deep else None)
+
+    def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
+        """Write labels to every level of the pyramid."""
+        write_plane(output, index, made)
+
+    def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return labels of the finest level."""
+        return read_plane(output, index)
+
+
+def segment_volume(
+    source: Source,
+    classifier: Path,
+    output: Path,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    cluster: str | None = None,
+    progress: Progress = silent,
+) -> tuple[int, int]:
+    """Segment every plane of an image into an OME-Zarr of labels, or finish doing so.
+
+    The result has the axes, scale and translation of the image, and coarser levels; it may be
+    looked at while it grows.
+
+    Parameters
+    ----------
+    source : Source
+        The image.
+    classifier : Path
+        A file of `save_classifier`.
+    output : Path
+        A folder, by custom ``*.ome.zarr``; new, or left by a run of the same image, classifier and
+        version of this program.
+    model : str, optional
+        Where the classifier's backbone lies, if its name means nothing on this machine.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    cluster, progress
+        As for `make_planes`, which tells what is returned and raised, too.
+    """
+    image = source.open()
+    first = next(iter(planes_of(image).values()))
+    known = load_classifier(classifier)
+    known.channels.require(first)
+    where = None if model is None else absolute_model(model)
+    work = LabelWork(classifier, sha256(classifier), where, device)
+
+    def create(path: Path, plan_key: str) -> None:
+        create_labels(path, image, known.label_values.dtype, known.classes, plan_key)
+
+    return make_planes(
+        "segmentation",
+        PlaneJob(source, first.levels, work, output),
+        create,
+        classifier=work.classifier_hash,
+        reach=_reach(known, first),
+        cluster=cluster,
+        progress=progress,
+    )
+
+
+def _reach(classifier: PixelClassifier, plane: Plane) -> int:
+    """Return how many planes a classifier looks at before and after each."""
+    sigmas_3d = classifier.channels.filters.sigmas_3d
+    return 0 if plane.depth is None else planes_reached(sigmas_3d, plane.depth.spacing)
