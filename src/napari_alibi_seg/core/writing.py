@@ -166,15 +166,25 @@ def _new_folder(path: Path) -> tuple[Path, BaseFileLock]:
     while True:
         # Not tempfile's: on Windows its folders, and all that is moved from there, are private.
         folder = path.parent / f"{_beside(path)}{uuid4().hex[:8]}"
-        folder.mkdir(parents=True)
         lock = _lock(folder)
         try:
-            lock.acquire()
-        except Timeout:
-            continue  # another program came between and removes it
-        except (OSError, NotImplementedError):
-            pass  # this file system has no locks, so nobody will remove it
-        return folder, lock
+            folder.mkdir(parents=True)
+            if _acquired(lock):
+                return folder, lock
+        except KeyboardInterrupt:  # nobody would remove a folder without a lock
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _acquired(lock: BaseFileLock) -> bool:
+    """Return whether a folder is this program's; False if another came between and removes it."""
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    except (OSError, NotImplementedError):
+        pass  # this file system has no locks, so nobody will remove it
+    return True
 
 
 def _remove_left(path: Path) -> None:
