@@ -408,6 +408,11 @@ def test_a_run_goes_on_from_another_folder_than_it_was_started_in(
     assert str(tmp_path) in (tmp_path / "second" / "config.json").read_text()
     for card in ("card.json", "card.md"):
         assert str(tmp_path) not in (tmp_path / "second" / card).read_text()
+    first, second = (
+        json.loads((tmp_path / run / "card.json").read_text()) for run in ("first", "second")
+    )
+    assert first["earlier"] == {}
+    assert second["earlier"] == {key: first[key] for key in ("training", "config")}
 
 
 def test_resume_refuses_other_images(

@@ -7,19 +7,21 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_alibi_seg.core.model.backbone import BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.data import Corpus
     from napari_alibi_seg.finetune.state import State
     from napari_alibi_seg.finetune.validation import Scores
+
+CARD_FILE = "card.json"
+"""Name of the card in a run's folder."""
 
 _SOFTWARE = ("napari-alibi-seg", "torch", "timm")
 
@@ -47,6 +49,9 @@ class Card:
         The last validation (`Scores`); empty if there was none yet.
     config : dict
         All options.
+    earlier : dict
+        Training and options of the run whose student this one started from, and of the one before
+        that; empty if it started from the teacher or nothing is known.
     software : dict
         Versions.
     """
@@ -59,11 +64,12 @@ class Card:
     training: dict[str, Any]
     figures: dict[str, Any]
     config: dict[str, Any]
+    earlier: dict[str, Any]
     software: dict[str, str]
 
     def write(self, folder: Path) -> None:
         """Write ``card.json`` and ``card.md``."""
-        texts = {"card.json": json.dumps(asdict(self), indent=1) + "\n", "card.md": self.markdown()}
+        texts = {CARD_FILE: json.dumps(asdict(self), indent=1) + "\n", "card.md": self.markdown()}
         for name, text in texts.items():
             with replacing(folder / name) as aside:
                 aside.write_text(text, encoding="utf-8", errors="replace")
@@ -90,6 +96,7 @@ def make_card(
     student: Path,
 ) -> Card:
     """Return the card of an exported student, without the folders of this machine."""
+    earlier = _told_before(Path(config.init)) if config.init else {}
     config = config.without_folders()
     made = load_backbone(student)[1]
     return Card(
@@ -115,6 +122,7 @@ def make_card(
         },
         figures={} if scores is None else asdict(scores),
         config=json.loads(config.to_json()),
+        earlier=earlier,
         software={name: version(name) for name in _SOFTWARE},
     )
 
@@ -132,6 +140,15 @@ def told_of(corpus: Corpus) -> dict[str, Any]:
         "sha256": corpus.digest(),
         "skipped": corpus.skipped,
     }
+
+
+def _told_before(student: Path) -> dict[str, Any]:
+    """Return what the card beside a student tells of its making."""
+    try:
+        card = json.loads(student.with_name(CARD_FILE).read_text(encoding="utf-8"))
+        return {key: card[key] for key in ("training", "config", "earlier") if card.get(key)}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _cell(value: Any) -> str:

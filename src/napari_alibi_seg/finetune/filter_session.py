@@ -21,7 +21,7 @@ from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features.extraction import usual_layer
 from napari_alibi_seg.core.model.debiasing import load_model
 from napari_alibi_seg.core.writing import replacing, versions
-from napari_alibi_seg.finetune.card import told_of
+from napari_alibi_seg.finetune.card import CARD_FILE, told_of
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.filter_training import FilterState, FilterTrainer
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-_CARD, _VIEWS = "card.json", "views"
+_VIEWS = "views"
 
 
 def train_filters(config: FilterConfig, output: Path, resume: bool) -> Outcome:
@@ -152,7 +152,7 @@ class FilterSession:
         }
         stored = save(filters, metadata={"step": str(state.step)})
         card = json.dumps(self._card(stored), indent=1) + "\n"
-        for name, content in ((WEIGHTS, stored), (_CARD, card.encode())):
+        for name, content in ((WEIGHTS, stored), (CARD_FILE, card.encode())):
             with replacing(self._output / name) as aside:
                 aside.write_bytes(content)
 
