@@ -50,7 +50,7 @@ class StepReport:
     crops : int
         How many, over all processes.
     loss : float
-        Mean of 1 - cosine, plus the equivariance term if there is one.
+        Mean of 1 - cosine, plus the terms of equivariance and consistency if there are any.
     gradient_norm, learning_rate : float
         Before clipping; as used.
     stop : bool

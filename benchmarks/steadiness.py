@@ -1,0 +1,103 @@
+"""How much of a segmentation changes with one more stroke, and how much of that for the better.
+
+    python benchmarks/steadiness.py [--methods "random forest" classical default] [--seeds 2]
+
+On the first image of every set the strokes of a drawing are added one by one, the classes in turn,
+from one stroke per class on, and the image is segmented anew each time. Counted are the annotated
+pixels under no stroke of the drawing: those whose class an added stroke changes, those of them
+that become right, and those that were right and become wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from itertools import chain, pairwise, zip_longest
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from comparison import print_table
+from methods import OURS, SHARED, Train, methods
+from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers
+from quality import tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from methods import Labels
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one more stroke did, as shares of the pixels, 0 to 1.
+
+    Attributes
+    ----------
+    changed, mended, spoilt : float
+        Of another class than before; right now; wrong now, and right before.
+    """
+
+    changed: float
+    mended: float
+    spoilt: float
+
+
+def growing(drawing: Labels, seed: int) -> Iterator[Labels]:
+    """Yield the drawing with one stroke per class, then with one more each time."""
+    rows, columns = painted_pixels(drawing)
+    numbers, values = stroke_numbers(drawing), drawing[rows, columns]
+    random = np.random.default_rng(seed)
+    classes = random.permutation(np.unique(values))
+    strokes = [random.permutation(np.unique(numbers[values == value])) for value in classes]
+    in_turn = [n for n in chain.from_iterable(zip_longest(*strokes)) if n is not None]
+    for count in range(len(classes), len(in_turn) + 1):
+        shown, begun = np.isin(numbers, in_turn[:count]), np.zeros_like(drawing)
+        begun[rows[shown], columns[shown]] = values[shown]
+        yield begun
+
+
+def changes(train: Train, folder: Path, seed: int) -> list[Change]:
+    """Return what every added stroke does to the first image of a set."""
+    [task] = tasks(folder, "same", "spread-1", seed, 1)
+    [name] = task.painted
+    image, drawing, truth = task.image(name), task.scribbles(name), task.truth(name)
+    asked = (truth > 0) & (drawing == 0)
+    found = [
+        train([image], [scribbles], seed)(image)[asked] for scribbles in growing(drawing, seed)
+    ]
+    return [
+        Change(
+            changed=float((after != before).mean()),
+            mended=float(((before != truth[asked]) & (after == truth[asked])).mean()),
+            spoilt=float(((before == truth[asked]) & (after != truth[asked])).mean()),
+        )
+        for before, after in pairwise(found)
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", nargs="+", default=["random forest", "classical", OURS])
+    parser.add_argument("--seeds", type=int, default=1)
+    options = parser.parse_args()
+    folders = sorted(path for path in (SHARED / "data").iterdir() if path.is_dir())
+    known, rows = methods({}), []
+    for name in options.methods:
+        of_sets = [
+            [change for seed in range(options.seeds) for change in changes(known[name], f, seed)]
+            for f in tqdm(folders, desc=name)
+        ]
+        means = [
+            np.mean([np.mean([getattr(change, what) for change in some]) for some in of_sets])
+            for what in ("changed", "mended", "spoilt")
+        ]
+        rows.append([name, *(f"{100 * mean:.1f} %" for mean in means)])
+    print_table(["one more stroke changes", "pixels", "become right", "become wrong"], rows)
+
+
+if __name__ == "__main__":
+    main()
