@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from comparison import print_table
 from methods import OURS, SHARED, Train, methods
-from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers
 from quality import tasks
+from strokes import only, strokes_of_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,16 +47,12 @@ class Change:
 
 def growing(drawing: Labels, seed: int) -> Iterator[Labels]:
     """Yield the drawing with one stroke per class, then with one more each time."""
-    rows, columns = painted_pixels(drawing)
-    numbers, values = stroke_numbers(drawing), drawing[rows, columns]
-    random = np.random.default_rng(seed)
-    classes = random.permutation(np.unique(values))
-    strokes = [random.permutation(np.unique(numbers[values == value])) for value in classes]
+    random, of_classes = np.random.default_rng(seed), strokes_of_classes(drawing)
+    order = random.permutation(len(of_classes))
+    strokes = [random.permutation(of_classes[place]) for place in order]
     in_turn = [n for n in chain.from_iterable(zip_longest(*strokes)) if n is not None]
-    for count in range(len(classes), len(in_turn) + 1):
-        shown, begun = np.isin(numbers, in_turn[:count]), np.zeros_like(drawing)
-        begun[rows[shown], columns[shown]] = values[shown]
-        yield begun
+    for count in range(len(strokes), len(in_turn) + 1):
+        yield only(drawing, in_turn[:count])
 
 
 def changes(train: Train, folder: Path, seed: int) -> list[Change]:

@@ -26,7 +26,6 @@ from methods import SHARED, Labels
 from napari_alibi_seg import SegmentationConfig, Segmenter
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.forest.classifier import gather_samples
-from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers
 from napari_alibi_seg.core.forest.training import train_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
@@ -37,6 +36,7 @@ from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
 from napari_alibi_seg.core.live.records import Assessed
 from quality import tasks
 from scores import Table, class_iou
+from strokes import only, strokes_of_classes
 
 FOLLOWER, RANDOM, IN_TURN = USERS = ("suggested", "random", "random in turn")
 ADDED = 12
@@ -76,13 +76,8 @@ class Canvas:
 
     def begun(self, seed: int) -> Labels:
         """Return one stroke per class of the drawing."""
-        rows, columns = painted_pixels(self.drawing)
-        numbers, values = stroke_numbers(self.drawing), self.drawing[rows, columns]
-        of_classes = [np.unique(numbers[values == value]) for value in np.unique(values)]
-        chosen = np.isin(numbers, [strokes[seed % len(strokes)] for strokes in of_classes])
-        begun = np.zeros_like(self.drawing)
-        begun[rows[chosen], columns[chosen]] = values[chosen]
-        return begun
+        of_classes = strokes_of_classes(self.drawing)
+        return only(self.drawing, [strokes[seed % len(strokes)] for strokes in of_classes])
 
     def taught(self, scribbles: Labels, seed: int) -> Training:
         """Train on scribbles."""

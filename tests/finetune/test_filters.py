@@ -158,7 +158,7 @@ def test_a_run_interrupted_while_tokens_are_computed_keeps_those_it_has(
     monkeypatch.setattr(Teacher, "_computed", interrupted)
     command = [*arguments, "--pictures", "20", "--steps", "1", "--output", str(run)]
     assert main(command) == 130
-    assert "before a step was taken; go on with" in capfd.readouterr().err
+    assert "the tokens so far are kept; go on with" in capfd.readouterr().err
     monkeypatch.undo()
     kept = (run / "views" / "training-00000.safetensors").stat().st_mtime_ns
     assert main(["--output", str(run), "--resume"]) == 0

@@ -96,7 +96,7 @@ def make_card(
     student: Path,
 ) -> Card:
     """Return the card of an exported student, without the folders of this machine."""
-    earlier = _told_before(Path(config.init)) if config.init else {}
+    earlier = _told_before(Path(config.init))
     config = config.without_folders()
     made = load_backbone(student)[1]
     return Card(
@@ -143,9 +143,11 @@ def told_of(corpus: Corpus) -> dict[str, Any]:
 
 
 def _told_before(student: Path) -> dict[str, Any]:
-    """Return what the card beside a student tells of its making."""
+    """Return what the card beside a student tells of its making; nothing if it is no file."""
+    if not student.is_file():
+        return {}
     try:
-        card = json.loads(student.with_name(CARD_FILE).read_text(encoding="utf-8"))
+        card = json.loads((student.parent / CARD_FILE).read_text(encoding="utf-8"))
         return {key: card[key] for key in ("training", "config", "earlier") if card.get(key)}
     except (OSError, ValueError, AttributeError):
         return {}

@@ -81,7 +81,8 @@ def run_command(
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write(f"Interrupted before a step was taken{_way_on(output)}.\n")
+        kept = _way_on(output, record.KEPT) or "; nothing was begun"
+        sys.stderr.write(f"Interrupted before a step was taken{kept}.\n")
         return _INTERRUPTED
     if outcome is None:
         return 0
@@ -92,9 +93,9 @@ def run_command(
     return _INTERRUPTED
 
 
-def _way_on(output: Path) -> str:
+def _way_on(output: Path, kept: str = "") -> str:
     begun = os.path.exists(output / CONFIG_FILE)
-    return f"; go on with --output {output} --resume" if begun else ""
+    return f"{kept and '; ' + kept}; go on with --output {output} --resume" if begun else ""
 
 
 def _summary(outcome: Outcome) -> str:

@@ -18,6 +18,7 @@ class FilterConfig(RunConfig):
     """Every option of a run; each says for itself what it means."""
 
     MODELS: ClassVar[tuple[str, ...]] = ("model", "init")
+    KEPT: ClassVar[str] = "the tokens so far are kept"
 
     model: Annotated[str, Option("model whose tokens are to be foretold, by name or path")] = (
         DEFAULT_MODEL

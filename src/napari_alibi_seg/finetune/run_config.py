@@ -30,6 +30,8 @@ class RunConfig(Options):
 
     MODELS: ClassVar[tuple[str, ...]] = ("init",)
     """Options that name models or files of weights."""
+    KEPT: ClassVar[str] = ""
+    """What is told of what a run made before its first step, if it goes on from there."""
 
     images: Annotated[
         tuple[str, ...], Option("image files, and folders to search through", fixed=False)
