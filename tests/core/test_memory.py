@@ -48,7 +48,7 @@ def with_room_for(megabytes):
 
 expected, large = segmented()
 tried = {}
-for megabytes in range(120, 15, -3):  # how much is enough depends on what malloc has at hand
+for megabytes in range(120, 15, -3):
     labels, side = with_room_for(megabytes)
     tried[megabytes] = side
     if 0 < side < large:
@@ -60,11 +60,14 @@ assert side == 0 and "not enough memory" in told, (side, told)
 """
 
 
+ARRAYS_GIVE_BACK_THEIR_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="sets a limit that only Linux keeps to")
 def test_the_engine_goes_on_in_smaller_blocks_and_then_says_that_memory_lacks():
     done = subprocess.run(
         [sys.executable, "-c", SHORT_OF_MEMORY],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **ARRAYS_GIVE_BACK_THEIR_MEMORY},
         capture_output=True,
         text=True,
         check=False,
