@@ -116,7 +116,7 @@ def canvas(folder: Path, model: str) -> Canvas:
     if classifier.projection is not None:
         alone = replace(classifier, channels=replace(filters, sigmas=()))
         deep = segmenter.channels(alone, planes[()])
-    channels = PlaneChannels(deep, live.classical((), filters))
+    channels = PlaneChannels(deep, live.filtered((), filters))
     trained = Training(classifier, segmenter.config, {(): drawing}, [])
     return Canvas(task.truth(name), drawing, channels, trained)
 

@@ -85,6 +85,22 @@ def test_one_more_stroke_gives_what_a_new_engine_gives(request_of, scribbles):
     np.testing.assert_array_equal(followed, anew)
 
 
+def test_only_the_plane_that_was_looked_at_last_keeps_its_blocks():
+    stack = np.random.default_rng(0).random((3, 40, 50), np.float32)
+    micrograph, painted = as_micrograph(stack, "ZYX"), np.zeros(stack.shape, np.uint8)
+    painted[0, 5, :20], painted[0, 30, :20] = 1, 2
+    more = painted.copy()
+    more[0, 20, 20:40] = 1
+    engine, planes = LiveEngine("cpu"), ((0,), (1,), (2,))
+
+    for scribbles in (painted, more):
+        request = LiveRequest(micrograph, scribbles, QUICK, planes, Window(0, 0, 40, 50))
+        list(engine.update(request))
+
+        kept = engine._channels._filtered
+        assert [plane for plane in planes if kept[plane]._blocks] == [(2,)]
+
+
 def test_coarse_comes_before_fine_and_what_is_visible_before_the_rest():
     rng = np.random.default_rng(0)
     image = as_micrograph(rng.random((600, 600), np.float32))
@@ -424,7 +440,7 @@ def test_a_large_view_is_classified_coarsely_without_filtering_all_of_it(wide):
     labels = painted_by(coarse, wide.scribbles.shape)
     right = np.arange(1510) >= 700
     assert np.mean(labels == 1 + right) > 0.99
-    assert all(not kept._blocks for kept in engine._channels._classical.values())
+    assert all(not kept._blocks for kept in engine._channels._filtered.values())
 
 
 def test_the_final_result_of_a_large_view_is_that_of_segment(wide):

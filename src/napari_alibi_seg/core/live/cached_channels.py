@@ -49,8 +49,9 @@ class CachedChannels:
     """
 
     def __init__(self, plane: Plane, config: ChannelConfig, limit: float, deep: int = 0) -> None:
+        self.filters = config.filters
         self._channels = PixelChannels(plane, config)
-        self._count = config.filters.count(plane.colours)
+        self._count = self.filters.count(plane.colours)
         self._deep = deep
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)
@@ -87,18 +88,18 @@ class CachedChannels:
         Returns
         -------
         ndarray
-            (height, width, D + F) float32, deep before classical.
+            (height, width, D + F) float32, deep before filters.
         """
         kept = self._blocks.get(window) or self._made(window)
-        classical = kept.values.shape[-1] - self._count
+        deep_count = kept.values.shape[-1] - self._count
         if deep is None:
-            return kept.values[..., classical:]
+            return kept.values[..., deep_count:]
         if kept.deep is not deep:
             made = deep.block(window)
-            if made.shape[-1] == classical:
-                kept.values[..., :classical] = made
+            if made.shape[-1] == deep_count:
+                kept.values[..., :deep_count] = made
             else:
-                kept.values = np.concatenate([made, kept.values[..., classical:]], axis=-1)
+                kept.values = np.concatenate([made, kept.values[..., deep_count:]], axis=-1)
             kept.deep = deep
         return kept.values
 
@@ -116,7 +117,7 @@ class CachedChannels:
         self._blocks.clear()
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return (N, F) classical channels of N different pixels in row-major order.
+        """Return (N, F) channels of filters at N different pixels in row-major order.
 
         Pixels that were asked for the last time, or lie in a block that is kept, cost nothing.
         """

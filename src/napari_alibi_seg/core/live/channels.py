@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels.filters import Filters
     from napari_alibi_seg.core.channels.pixel_channels import Projection
     from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.features.extraction import FeatureMap
@@ -32,10 +31,10 @@ _SHRUNK_BYTES = 300e6
 
 @dataclass(frozen=True, eq=False)
 class PlaneChannels:
-    """The channels of a plane, deep before classical, as `PixelChannels` orders them."""
+    """The channels of a plane, deep before filters, as `PixelChannels` orders them."""
 
     deep: PixelChannels | None
-    classical: CachedChannels | None
+    filtered: CachedChannels | None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,14 +51,14 @@ class PlaneChannels:
 
     @property
     def _kept(self) -> PixelChannels | CachedChannels:
-        kept = self.classical or self.deep
+        kept = self.filtered or self.deep
         assert kept is not None
         return kept
 
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) channels of a window."""
-        if self.classical is not None:
-            return self.classical.block(window, self.deep)
+        if self.filtered is not None:
+            return self.filtered.block(window, self.deep)
         assert self.deep is not None
         return self.deep.block(window)
 
@@ -68,7 +67,7 @@ class PlaneChannels:
 
         Those that smoothing needs later, by its radius in pixels, are remembered with them.
         """
-        if self.classical is not None:
+        if self.filtered is not None:
             around = reach(window, smoothing, self.shape)
             return self.block(around)[window.seen_from(around).slices][::step, ::step]
         assert self.deep is not None
@@ -80,7 +79,7 @@ class PlaneChannels:
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return (N, F) channels of N different pixels in row-major order."""
-        parts = [part.points(rows, columns) for part in (self.deep, self.classical) if part]
+        parts = [part.points(rows, columns) for part in (self.deep, self.filtered) if part]
         return np.concatenate(parts, axis=-1)
 
 
@@ -97,8 +96,8 @@ class LiveChannels:
 
     def __init__(self) -> None:
         self._planes: Mapping[Index, Plane] = {}
-        self._classical: dict[tuple[Index, Filters], CachedChannels] = {}
-        self._shrunk: dict[tuple[Index, Filters], ShrunkChannels] = {}
+        self._filtered: dict[Index, CachedChannels] = {}
+        self._shrunk: dict[Index, ShrunkChannels] = {}
         self._deep: dict[Index, _Deep] = {}
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
@@ -108,7 +107,7 @@ class LiveChannels:
 
     def forget(self) -> None:
         """Free the memory."""
-        self._classical.clear()
+        self._filtered.clear()
         self._shrunk.clear()
         self._deep.clear()
 
@@ -123,29 +122,35 @@ class LiveChannels:
         deep = None
         if features is not None and projection is not None:
             deep = self._projected(index, replace(config, sigmas=()), features, projection)
-        return PlaneChannels(deep, self.classical(index, config) if config.sigmas else None)
+        return PlaneChannels(deep, self.filtered(index, config) if config.sigmas else None)
 
-    def classical(self, index: Index, config: ChannelConfig) -> CachedChannels:
+    def look_at(self, index: Index, visible: Window) -> None:
+        """Say what is on the screen: only that plane keeps its blocks, first those near the view."""
+        for other, kept in self._filtered.items():
+            if other == index:
+                kept.look_at(visible)
+            else:
+                kept.forget_blocks()
+        for other, shrunk in self._shrunk.items():
+            if other != index:
+                shrunk.small.forget_blocks()
+
+    def filtered(self, index: Index, config: ChannelConfig) -> CachedChannels:
         """Return the pixel filters of a plane."""
-        kept = self._classical.get((index, config.filters))
-        if kept is None:
-            for old in self._classical.values():
-                old.forget_blocks()  # only the plane on the screen keeps its blocks
+        kept = self._filtered.get(index)
+        if kept is None or kept.filters != config.filters:
             kept = CachedChannels(self._planes[index], config, _CACHED_BYTES, config.components)
-            self._classical[index, config.filters] = kept
+            self._filtered[index] = kept
         return kept
 
     def shrunk(self, index: Index, config: ChannelConfig, factor: int) -> ShrunkChannels:
         """Return the pixel filters of a plane shrunk by a factor."""
-        kept = self._shrunk.get((index, config.filters))
-        if kept is None or kept.factor != factor:
-            for old in self._shrunk.values():
-                old.small.forget_blocks()
+        kept = self._shrunk.get(index)
+        if kept is None or kept.factor != factor or kept.small.filters != config.filters:
             plane = self._planes[index]
             small = Plane(cast("Array", Shrunk(plane.data, factor)), plane.levels)
             channels = CachedChannels(small, config, _SHRUNK_BYTES)
-            kept = ShrunkChannels(channels, plane.shape, factor)
-            self._shrunk[index, config.filters] = kept
+            kept = self._shrunk[index] = ShrunkChannels(channels, plane.shape, factor)
         return kept
 
     def _projected(

@@ -173,12 +173,8 @@ class LiveEngine:
         config: ChannelConfig,
         projection: Projection | None,
     ) -> PlaneChannels:
-        """Return the channels of a plane, of which those near what is visible are kept."""
         features = None if projection is None else self._features.map(request.config, index)
-        channels = self._channels.of(index, config, features, projection)
-        if channels.classical is not None:
-            channels.classical.look_at(request.visible)
-        return channels
+        return self._channels.of(index, config, features, projection)
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Warmed]:
         """Project features and filter what is visible before the first stroke needs it."""
@@ -192,8 +188,8 @@ class LiveEngine:
         voting.compile_now()
         smoothing.compile_now()
         yield from self._warm_shrunk(request)
-        kept = self._channels.classical(index, request.config.channels)
-        kept.look_at(request.visible)
+        kept = self._channels.filtered(index, request.config.channels)
+        self._channels.look_at(index, request.visible)
         windows = visible_blocks(self._planes[index], request.visible, side)
         for done, window in enumerate(windows, start=1):
             if kept.full:
@@ -309,13 +305,14 @@ class LiveEngine:
         else:
             channels = self._channels_of(request, index, config, classifier.projection)
             every = partial(channels.every, step, smoothing=classifier.smoothing)
-            side = side if channels.classical else _COARSE_SIDE
+            side = side if channels.filtered else _COARSE_SIDE
 
         def every_few(window: Window) -> Segmentation:
             result = magnified(classifier.classify(every(window)), window, step)
             return result.without(plane.missing(window))
 
         self._told.pop(index, None)
+        self._channels.look_at(index, request.visible)
         windows = visible_blocks(plane, request.visible, side)
         for window, result in zip(windows, in_order(every_few, windows), strict=True):
             painted = request.scribbles[index][window.slices]
@@ -325,6 +322,7 @@ class LiveEngine:
         assert self._trained is not None
         classifier, plane = self._trained.fine, self._planes[index]
         channels = self._channels_of(request, index, classifier.channels, classifier.projection)
+        self._channels.look_at(index, request.visible)
         done = self._trained.done.setdefault(index, {})
         near = partial(distance, visible=request.visible)
         windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
