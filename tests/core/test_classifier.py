@@ -289,15 +289,25 @@ def _replace_forest(path):
     skops.io.dump({**state, "forest": {}}, path)
 
 
-def _spoil_tree(path):
-    """Point a node of the first tree far outside it, in the file's own bytes."""
-    state = skops.io.load(path, trusted=[TREE])
-    tree = state["forest"].estimators_[0].tree_
-    fields = tree.__getstate__()
-    fields["nodes"] = fields["nodes"].copy()
+def _spoil_tree(spoil):
+    def change(path):
+        state = skops.io.load(path, trusted=[TREE])
+        tree = state["forest"].estimators_[0].tree_
+        fields = {**tree.__getstate__()}
+        fields["nodes"] = fields["nodes"].copy()
+        spoil(fields)
+        tree.__setstate__(fields)
+        skops.io.dump(state, path)
+
+    return change
+
+
+def _point_outside(fields):
     fields["nodes"]["left_child"][0] = 1_000_000
-    tree.__setstate__(fields)
-    skops.io.dump(state, path)
+
+
+def _claim_to_be_flat(fields):
+    fields["max_depth"] = 0
 
 
 def _change_header(**changes):
@@ -330,7 +340,8 @@ def _other_zip(path):
     [
         _truncate,
         _replace_forest,
-        _spoil_tree,
+        _spoil_tree(_point_outside),
+        _spoil_tree(_claim_to_be_flat),
         _unfit,
         _change_header(classes=lambda classes: classes[::-1]),
         _change_header(classes=lambda classes: classes[:1]),

@@ -7,7 +7,7 @@ import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skops.io
@@ -25,6 +25,9 @@ from napari_alibi_seg.core.images.stored import DAMAGE, with_tuples
 from napari_alibi_seg.core.model.backbone import BackboneIdentity
 from napari_alibi_seg.core.model.geometry import Geometry
 from napari_alibi_seg.core.writing import replacing, versions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _FORMAT = "napari-alibi-seg classifier 2"
 _TREE = "sklearn.tree._tree.Tree"
@@ -139,3 +142,14 @@ def _require_sound(tree: Any, features: int, classes: int) -> None:
             raise ValueError("a tree points outside itself")
     if np.any((tree.feature < 0) & inner) or np.any((tree.feature >= features) & inner):
         raise ValueError("a tree asks for a channel that is not there")
+    if _depth(tree, inner) != tree.max_depth:
+        raise ValueError("a tree is not as deep as it says")
+
+
+def _depth(tree: Any, inner: NDArray[np.bool_]) -> int:
+    """Return the length of a tree's longest path; `voting` makes room for as much as it says."""
+    level, depth = np.zeros(1, np.intp), 0
+    while len(level := level[inner[level]]):
+        level = np.unique([tree.children_left[level], tree.children_right[level]])
+        depth += 1
+    return depth

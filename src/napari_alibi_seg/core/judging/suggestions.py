@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_erosion, gaussian_filter
+from scipy.spatial import KDTree
 
 from napari_alibi_seg.core.forest.voting import margin_uncertainty
 
@@ -80,9 +81,7 @@ def next_spots(
     doubt = gaussian_filter(margin_uncertainty(votes), _BRUSH / step) * _inside(painted.shape, step)
     if missing is not None:
         doubt[missing] = 0
-    nearest = np.full(doubt.shape, np.inf)
-    if painted.any():
-        nearest = distance_transform_edt(~painted)[::step, ::step]
+    nearest = _distances(painted, step)
     rows, columns = np.ogrid[: doubt.shape[0], : doubt.shape[1]]
     spots: list[Spot] = []
     for _ in range(_MOST):
@@ -93,6 +92,18 @@ def next_spots(
         spots.append(Spot(row * step, column * step, float(worth[row, column])))
         nearest = np.minimum(nearest, step * np.hypot(rows - row, columns - column))
     return tuple(Spot(s.row, s.column, s.worth / spots[0].worth) for s in spots)
+
+
+def _distances(painted: NDArray[np.bool_], step: int) -> NDArray[np.float64]:
+    """Return how far the points of the grid are from what is painted, in pixels."""
+    rows, columns = (np.arange(0, length, step) for length in painted.shape)
+    points = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+    if not painted.any():
+        return np.full(points.shape[:2], np.inf)
+    edges = painted & ~binary_erosion(painted)  # enough, and few even where much is painted
+    distances: NDArray[np.float64] = KDTree(np.argwhere(edges)).query(points)[0]
+    distances[painted[::step, ::step]] = 0
+    return distances
 
 
 def _inside(shape: tuple[int, ...], step: int) -> NDArray[np.bool_]:

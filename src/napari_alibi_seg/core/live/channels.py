@@ -125,7 +125,7 @@ class LiveChannels:
         return PlaneChannels(deep, self.filtered(index, config) if config.sigmas else None)
 
     def look_at(self, index: Index, visible: Window) -> None:
-        """Say what is on the screen: only that plane keeps its blocks, first those near the view."""
+        """Say what is on the screen: that plane alone keeps blocks, those near the view."""
         for other, kept in self._filtered.items():
             if other == index:
                 kept.look_at(visible)
