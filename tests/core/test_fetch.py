@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import socket
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -31,6 +33,9 @@ class Hub(BaseHTTPRequestHandler):
         self.state["asked"].append(start)
         body = self.state["content"][start:]
         self._head(206 if start else 200, len(body), start)
+        if self.state["breaks"]:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
         self.wfile.write(body[: self.state["break_after"]])
         self.state["break_after"] = None
 
@@ -51,13 +56,19 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", str(tmp_path))
-    state = {"asked": [], "content": CONTENT, "break_after": None}
+    state = {"asked": [], "content": CONTENT, "break_after": None, "breaks": False}
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, state))
     Thread(target=server.serve_forever, daemon=True).start()
     state["endpoint"] = f"http://127.0.0.1:{server.server_port}"
     yield state
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """The hub's client tries several times, and waits longer each time."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
 
 def test_a_file_is_fetched_once_into_the_documented_place(hub, tmp_path):
@@ -85,6 +96,12 @@ def test_an_interrupted_download_is_resumed_where_it_broke(hub):
     assert starts[-1] > 0
 
 
+def test_a_connection_that_breaks_is_told_of(hub, impatient):
+    hub["breaks"] = True
+    with pytest.raises(ModelError, match="try again"):
+        fetch(WEIGHTS, hub["endpoint"])
+
+
 def test_a_file_with_another_sha256_never_gets_in(hub):
     hub["content"] = CONTENT[:-1] + b"x"
     with pytest.raises(ModelError, match="SHA-256"):
@@ -94,7 +111,7 @@ def test_a_file_with_another_sha256_never_gets_in(hub):
     assert fetch(WEIGHTS, hub["endpoint"]).read_bytes() == CONTENT
 
 
-def test_without_a_network_the_place_for_a_local_file_is_named(tmp_path, monkeypatch):
+def test_without_a_network_the_place_for_a_local_file_is_named(tmp_path, monkeypatch, impatient):
     monkeypatch.setenv("NAPARI_ALIBI_SEG_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"weights\.pth yourself"):
         fetch(WEIGHTS, "http://127.0.0.1:9")

@@ -96,6 +96,23 @@ def test_an_image_that_is_left_tells_if_its_strokes_cannot_be_kept(painted_desk,
     desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
 
 
+def test_strokes_of_a_class_that_cannot_be_are_told_of_and_the_next_image_is_worked_on(
+    desk, pixels
+):
+    desk.hurry()
+    desk.open(pixels)
+    painted = np.zeros(pixels.shape, np.int32)
+    painted[20, 20:60] = 70_000
+    desk.work.scribbles.layer.data = painted
+    desk.controller._on_touch()
+    desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
+
+    desk.controller.choose_image(desk.viewer.add_image(255 - pixels, name="other"))
+    desk.two_strokes()
+
+    desk.until(lambda: desk.segmented is not None)
+
+
 def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):
     desk = painted_desk
     path = session_path(desk.work.source.micrograph)
@@ -220,6 +237,26 @@ def test_other_files_are_segmented_and_a_bad_one_is_named(painted_desk, tmp_path
     desk.until(lambda: [one.text() for one in desk.panels.strip.buttons] == ["Dismiss"])
     labels = tifffile.imread(tmp_path / "out" / "other_labels.tif")
     assert set(np.unique(labels)) == {1, 2}
+
+
+def test_files_of_several_channels_are_segmented_by_the_one_that_was_painted_on(
+    desk, tmp_path, pixels
+):
+    desk.hurry()
+    for name, image in (("one", pixels), ("two", pixels[::-1])):
+        channels = np.stack([0 * image, image])
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", channels, metadata={"axes": "CYX"})
+    desk.viewer.open(tmp_path / "one.ome.tif", plugin="napari")
+    desk.until(lambda: desk.work is not None)
+    desk.controller.choose_channel(1)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    desk.dock.reuse.apply_to_files([tmp_path / "two.ome.tif"], tmp_path / "out")
+    done(desk, "Segmented 1 of 1 image")
+
+    assert set(np.unique(tifffile.imread(tmp_path / "out" / "two_labels.tif"))) == {1, 2}
 
 
 @pytest.mark.parametrize("kind", ["folder", "zarr"])

@@ -257,3 +257,27 @@ def test_an_image_of_channels_is_saved_by_its_first_with_strokes_of_any_layer(
     project = load_project(tmp_path / "p.alibi")
     np.testing.assert_array_equal(open_image(project, tmp_path / "p.alibi").data, grey)
     np.testing.assert_array_equal(project.strokes.array(), painted)
+
+
+@pytest.mark.parametrize("strokes", [0, 1, 2])
+def test_a_colour_image_comes_back_from_napari_s_menus_and_is_saved_there_again(
+    make_desk, pixels, tmp_path, strokes
+):
+    colour, painted = np.stack([pixels] * 3, axis=-1), np.zeros(pixels.shape, np.uint8)
+    for value in range(1, strokes + 1):
+        painted[20 * value, 20:90] = value
+    layers = [Image(colour, rgb=True), Labels(painted)]
+    write_layers(str(tmp_path / "p.alibi"), [layer.as_layer_data_tuple() for layer in layers])
+    desk = make_desk()
+    desk.viewer.open(tmp_path / "p.alibi", plugin="napari-alibi-seg")
+    desk.until(lambda: desk.work is not None)
+    desk.rest()
+    opened = {desk.work.source.layer, desk.work.scribbles.layer}
+
+    write_layers(str(tmp_path / "q.alibi"), [layer.as_layer_data_tuple() for layer in opened])
+
+    assert [one.value for one in desk.panels.classes.classes[:strokes]] == [1, 2][:strokes]
+    np.testing.assert_array_equal(desk.painted, painted)
+    again = load_project(tmp_path / "q.alibi")
+    np.testing.assert_array_equal(again.strokes.array(), painted)
+    assert open_image(again, tmp_path / "q.alibi").colour

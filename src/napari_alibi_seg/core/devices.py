@@ -71,15 +71,16 @@ def memory_shortage_told(device: torch.device) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise MemoryError(str(error).splitlines()[0]) from error
+        # MPS has no error of its own for it.
+        if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
+            raise
         raise DeviceError(
             f"The memory of {device} does not suffice for the model and a tile; close other "
-            "programs that use it, or compute with --device cpu."
+            "programs that use it, or choose the device cpu."
         ) from error
-    except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
-            raise
-        raise MemoryError(str(error).splitlines()[0]) from error
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -22,7 +22,13 @@ from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.crops import Stream
 from napari_alibi_seg.finetune.episodes import fresh_episodes, score
 from napari_alibi_seg.finetune.run_config import Precision
-from napari_alibi_seg.finetune.state import below, moments, move_mean, restore_moments
+from napari_alibi_seg.finetune.state import (
+    below,
+    computes_bfloat16,
+    moments,
+    move_mean,
+    restore_moments,
+)
 from napari_alibi_seg.finetune.training import TrainingError, learning_rate
 
 if TYPE_CHECKING:
@@ -111,7 +117,7 @@ class FilterState:
     def start(cls, config: FilterConfig, targets: int, device: torch.device) -> FilterState:
         """Return the state before the first step, which follows from the seed."""
         torch.manual_seed(config.seed)
-        learner = Learner(targets, number_format(config.precision, device)).to(device)
+        learner = Learner(targets, convolution_format(config.precision, device)).to(device)
         learner = learner.to(memory_format=torch.channels_last)
         judges = [learner.log_penalty, learner.log_sharpness]
         weights = [part for part in learner.parameters() if part.ndim]
@@ -276,12 +282,8 @@ def _in_other_light(images: Tensor, config: FilterConfig, random: np.random.Gene
     return changed
 
 
-def number_format(precision: Precision, device: torch.device) -> torch.dtype:
+def convolution_format(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the number format of the convolutions: bfloat16 where a device computes in it."""
-    if precision is not Precision.AUTO:
-        return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
-    if device.type == "cuda":
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.bfloat16 if able else torch.float32
+    if precision is Precision.AUTO:
+        return torch.bfloat16 if computes_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32

@@ -184,7 +184,15 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
         return cast("torch.dtype", getattr(torch, precision))
     if device.type != "cuda":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if computes_bfloat16(device) else torch.float16
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes in bfloat16 itself, so that it is faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.5
+    return device.type == "cpu" and bool(able.get("avx512_bf16"))
 
 
 def export(state: State, architecture: str, path: Path, metadata: dict[str, str]) -> None:

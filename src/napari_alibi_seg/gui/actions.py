@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.gui.background import Background
     from napari_alibi_seg.gui.controller import Controller
     from napari_alibi_seg.gui.folded_panels import ReusePanel
@@ -79,15 +80,20 @@ class Actions:
         work = self._controller.work
         if work is not None and work.fitted is not None:
             device = self._controller.settings.device
-            go = partial(self._segment_files, work.fitted, device)
+            read = files.like(work.source.reading.axes, work.source.channel)
+            go = partial(self._segment_files, work.fitted, device, read)
             self._background.start(
-                files.survey, paths, folder, told=partial(self._propose, work, go)
+                files.survey, paths, folder, read, told=partial(self._propose, work, go)
             )
 
     def _segment_files(
-        self, classifier: PixelClassifier, device: str, targets: Mapping[Path, Path]
+        self,
+        classifier: PixelClassifier,
+        device: str,
+        read: Callable[[Path], Micrograph],
+        targets: Mapping[Path, Path],
     ) -> None:
-        self._background.start(files.segment_files, classifier, targets, device, long=True)
+        self._background.start(files.segment_files, classifier, targets, device, read, long=True)
 
     def _propose(
         self, work: Workspace, segment: Callable[[Mapping[Path, Path]], None], found: files.Survey

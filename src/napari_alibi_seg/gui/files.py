@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.gui.torch_import import Stage, require
 from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -149,11 +149,46 @@ class Survey:
     existing: tuple[Path, ...]
 
 
-def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
+def like(axes: str, channel: int | None) -> Callable[[Path], Micrograph]:
+    """Return what reads a file as it says itself, or, where it does not, as another is read.
+
+    Parameters
+    ----------
+    axes : str
+        Of the other image, as for `read_image`.
+    channel : int or None
+        The one that is taken of it, if it has several.
+    """
+
+    def read(path: Path) -> Micrograph:
+        from napari_alibi_seg.core.images.micrograph import read_image
+
+        try:
+            return read_image(path)
+        except ImageError:
+            with suppress(ImageError):
+                return read_image(path, axes=axes, channels=channel)
+            raise
+
+    return read
+
+
+def survey(
+    paths: Sequence[Path], folder: Path, read: Callable[[Path], Micrograph]
+) -> Iterator[Survey]:
     """Look how large images are, and which of their results there are already.
 
     Of a folder these are the images in it, unless it is an OME-Zarr. What cannot be read is told
     of when its turn comes.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Images, or one folder.
+    folder : Path
+        Where results are to lie.
+    read : callable
+        How images are read.
 
     Raises
     ------
@@ -162,14 +197,13 @@ def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
     OutputError
         As from `label_targets`.
     """
-    from napari_alibi_seg.core.images.micrograph import read_image
     from napari_alibi_seg.core.runs.batch import label_targets
 
     targets = label_targets(paths, folder)
     pixels, largest = 0, 0
     for path in targets:
         with suppress(AlibiSegError):
-            image = read_image(path)
+            image = read(path)
             rows, columns = image.shape_yx
             pixels += len(image.plane_indices()) * rows * columns
             largest = max(largest, rows * columns)
@@ -178,7 +212,10 @@ def survey(paths: Sequence[Path], folder: Path) -> Iterator[Survey]:
 
 
 def segment_files(
-    classifier: PixelClassifier, targets: Mapping[Path, Path], device: str
+    classifier: PixelClassifier,
+    targets: Mapping[Path, Path],
+    device: str,
+    read: Callable[[Path], Micrograph],
 ) -> Iterator[str]:
     """Segment files one after the other, as `segment_images` does, each to the file given for it.
 
@@ -191,7 +228,7 @@ def segment_files(
     from napari_alibi_seg.core.segmentation import Segmenter
 
     segmenter = Segmenter.of(classifier, device=device)
-    outcomes = segment_images(segmenter, classifier, targets)
+    outcomes = segment_images(segmenter, classifier, targets, read)
     failed = []
     for number, path in enumerate(targets, start=1):
         yield f"Segmenting {path.name} ({number} of {len(targets)})"

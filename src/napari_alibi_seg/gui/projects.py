@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 RECIPE = "napari-alibi-seg recipe"
 """Metadata of painted layers: their `Recipe`."""
 
+_PLAIN = tuple(PaintClass.default(value) for value in (1, 2))
+
 
 @dataclass(frozen=True, eq=False)
 class OpenedProject:
@@ -102,7 +104,7 @@ def recipe_of(project: Project) -> Recipe:
         PaintClass.from_core(info, info.value in project.ignored) for info in project.classes
     )
     axes = "TZYX"[-len(project.strokes.shape) :]
-    return Recipe(classes, project.config, axes, file=project.image)
+    return Recipe(classes or _PLAIN, project.config, axes, file=project.image)
 
 
 def write_project(
@@ -219,19 +221,27 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
         raise ProjectError("Select one image and what is painted on it, then save the project.")
     layer, scribbles = images[0], labels[0].data
     recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
-    reading = next(one for one in readings(layer) if one.axes == recipe.axes)
-    source = ImageSource.of(layer, reading, recipe.channel)
+    source = ImageSource.of(layer, _reading(layer, scribbles, recipe.axes), recipe.channel)
     *_, said = write_project(Path(path), source.measured, scribbles, recipe)
     show_info(said)
     return [path]
 
 
 def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
-    values, offered = np.unique(scribbles[scribbles > 0]).tolist(), readings(layer)
-    fit = (one for one in offered if _painted_shape(layer, one) == scribbles.shape)
-    axes = next(fit, offered[0]).axes
+    values = np.unique(scribbles[scribbles > 0]).tolist()
+    axes = _reading(layer, scribbles).axes
     classes = tuple(PaintClass.default(value) for value in values)
-    return Recipe(classes, SegmentationConfig(), axes, 0 if "C" in axes else None)
+    return Recipe(classes or _PLAIN, SegmentationConfig(), axes, 0 if "C" in axes else None)
+
+
+def _reading(layer: Image, scribbles: NDArray[Any], axes: str = "") -> Reading:
+    """Return how a layer is read, by axes if they are offered, else so that what is painted fits.
+
+    A project does not tell whether its image is in colour, so neither do the axes of its recipe.
+    """
+    offered = readings(layer)
+    fit = [one for one in offered if _painted_shape(layer, one) == scribbles.shape]
+    return next((one for one in offered if one.axes == axes), [*fit, *offered][0])
 
 
 def _painted_shape(layer: Image, reading: Reading) -> tuple[int, ...]:

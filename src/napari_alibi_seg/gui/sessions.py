@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import platformdirs
 
-from napari_alibi_seg.core.errors import OutputError, ProjectError
+from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 from napari_alibi_seg.core.runs.project_files import load_project, save_project
 from napari_alibi_seg.gui.projects import project_of
@@ -51,7 +51,7 @@ def keep_session(order: Order) -> SessionFound | SessionProblem | None:
     try:
         with _one_at_a_time:
             return _keep(order)
-    except (OutputError, OSError) as error:
+    except (AlibiSegError, OSError) as error:
         return SessionProblem(
             f"What you paint is not kept for the next time ({error}); save it as a project."
         )

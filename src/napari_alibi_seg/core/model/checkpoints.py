@@ -25,7 +25,7 @@ from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.images.stored import DAMAGE
 from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity, fold_positions
-from napari_alibi_seg.core.model.fetch import HubFile, fetch
+from napari_alibi_seg.core.model.fetch import HubFile, connection_errors, fetch
 from napari_alibi_seg.core.model.geometry import Geometry, Slopes
 from napari_alibi_seg.core.model.names import MODELS, ModelEntry
 from napari_alibi_seg.core.writing import replacing
@@ -137,7 +137,7 @@ def _stock(architecture: str, file: Path | None) -> Backbone:
     if file is None:
         try:
             vit = _create(architecture, pretrained=True)
-        except (OSError, RuntimeError) as error:
+        except (RuntimeError, *connection_errors()) as error:  # type: ignore[misc]
             raise ModelError(
                 f"The stock model {architecture!r} could not be fetched ({error}); connect once, "
                 f"or name a local file: timm:{architecture}:<file>."

@@ -78,7 +78,7 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
         )
         url = hf_hub_url(source.repository, source.file, endpoint=endpoint)
         announced = get_hf_file_metadata(url).etag or ""
-    except OSError as error:
+    except connection_errors() as error:
         raise ModelError(
             f"{source.file} could not be fetched from {source.repository} ({error}); connect and "
             f"try again (what is there is kept), or put the file at {place} yourself."
@@ -91,6 +91,13 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
         )
     os.replace(partial, place)
     return place
+
+
+def connection_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub's client raises where a connection cannot be made, or breaks."""
+    from huggingface_hub import errors
+
+    return OSError, errors.HTTPError  # type: ignore[attr-defined]
 
 
 def stock_is_cached(architecture: str) -> bool:

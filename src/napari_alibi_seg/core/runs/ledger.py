@@ -111,9 +111,9 @@ class Ledger:
         try:
             yield
         finally:
+            lock.release()  # Windows removes no file that is open
             if not self._plan.exists():
                 shutil.rmtree(self.folder, ignore_errors=True)
-            lock.release()
 
     def agrees(self, plan: Plan) -> bool:
         """Return whether a run with this plan was begun before.
