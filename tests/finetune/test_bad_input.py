@@ -151,6 +151,25 @@ def test_options_that_cannot_be(
     assert_refused(main, [*arguments, *option], tmp_path / "run", 2, reason)
 
 
+@pytest.mark.parametrize(
+    ("option", "allowed"),
+    [
+        ("--distance", "euclidean, manhattan"),
+        ("--slopes", "constant, per-head, learned"),
+        ("--target", "centred, plain, blanked"),
+        ("--precision", "auto, float32, bfloat16, float16"),
+    ],
+)
+def test_a_choice_that_is_none(
+    option: str, allowed: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, option, "other"])
+    assert caught.value.code == 2
+    message = f"argument {option}: must be one of {allowed}, but is 'other'"
+    assert message in capsys.readouterr().err
+
+
 def test_crops_that_are_no_whole_patches(
     tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
