@@ -207,7 +207,9 @@ class _Fold:
 
 def _leave_one_out(features: Sequence[FloatArray], target: str) -> Iterator[_Fold]:
     if len(features) < 2:
-        raise ValueError(f"Leaving one image out needs at least two images, not {len(features)}.")
+        raise ValueError(
+            f"Leaving one image out needs at least two images, not {len(features)}; add some."
+        )
     # Kept as they are; the targets and means, in double precision, make every sum double.
     tokens = [image.reshape(-1, image.shape[-1]) for image in features]
     targets = [ramps((image.shape[0], image.shape[1]))[target] for image in features]

@@ -220,8 +220,8 @@ def stack_writer(
     path, dtype = Path(path), np.dtype(dtype)
     _require_ome_tiff(path, dtype)
     waiting = micrograph.plane_indices()
-    plane_shape = (channels or 1, *micrograph.shape_yx)
-    large = needs_bigtiff((len(waiting), *plane_shape), dtype)
+    planes, plane_shape = len(waiting), (channels or 1, *micrograph.shape_yx)
+    large = needs_bigtiff((planes, *plane_shape), dtype)
     tags = _resolution(micrograph) | {"description": _ome_xml(micrograph, dtype, channels, names)}
 
     with (
@@ -243,7 +243,10 @@ def stack_writer(
 
         yield write
         if waiting:
-            raise OutputError(f"{path} was not written: {len(waiting)} planes are missing.")
+            raise OutputError(
+                f"{path} was not written: it lacks {len(waiting)} of {planes} planes; write "
+                "them all."
+            )
 
 
 def _require_ome_tiff(path: Path, dtype: np.dtype[Any]) -> None:
