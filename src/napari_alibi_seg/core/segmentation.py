@@ -108,7 +108,7 @@ class Segmenter:
         scribbles : ndarray or sequence of ndarray
             For each image, integers of its shape without its colours; 0 = not painted.
         classes : sequence of ClassInfo
-            Names and colours; classes without get plain ones.
+            Names and colours; those of other classes are plain.
         ignored : collection of int
             Painted classes that teach nothing (`Segmentation.without_painted`).
 

@@ -144,7 +144,7 @@ class FinetuneConfig(RunConfig):
         return Geometry(self.distance, self.wrap, self.normalise, self.slopes, self.slope)
 
     def changed(self, values: Mapping[str, Any]) -> Self:
-        """Return the options with some of other values; another number of sizes shares alike."""
+        """Return the options with some other values; another number of sizes gets equal shares."""
         sizes = values.get("crop_sizes", self.crop_sizes)
         if len(sizes) != len(self.crop_shares):
             values = {"crop_shares": (1.0,) * len(sizes), **values}

@@ -65,15 +65,15 @@ class PixelSamples:
 
 
 def thinned(samples: Sequence[PixelSamples], most: int) -> list[PixelSamples]:
-    """Leave out all but every few pixels of the classes of which there are many.
+    """Keep only every few pixels of the classes that have many.
 
     Parameters
     ----------
     samples : sequence of PixelSamples
         Of each plane.
     most : int
-        Pixels to keep of all planes together, as many of each class that has so many; of each
-        plane one of every class it has is kept in any case.
+        Pixels to keep in all, shared evenly among the classes; a plane keeps at least one of
+        every class in it.
     """
     classes, counts = np.unique(
         np.concatenate([some.labels for some in samples]), return_counts=True
@@ -154,7 +154,7 @@ def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> P
 
 
 def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[int] = ()) -> None:
-    """Explain why painted values, without those that are ignored, do not do, if so.
+    """Raise a `ScribbleError` unless two classes that are not ignored are painted.
 
     Raises
     ------

@@ -160,7 +160,7 @@ def read_image(
 
 
 def read_pictures(path: Path) -> list[Micrograph]:
-    """Read all that a file holds, for uses to which it is one how planes follow each other.
+    """Read all that a file holds, for uses where the order of planes does not matter.
 
     Parameters
     ----------

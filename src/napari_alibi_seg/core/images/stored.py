@@ -227,8 +227,8 @@ def is_zarr(path: Path) -> bool:
 def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None = None) -> da.Array:
     """Wrap an array so that it is read, and worked on, piece by piece.
 
-    A piece is part of one plane and made of whole chunks, so that a plane takes no chunk of
-    another channel, and none twice.
+    A piece is made of whole chunks that lie side by side in rows and columns, so that a plane
+    takes no chunk that it has no part in, and none twice.
 
     Parameters
     ----------

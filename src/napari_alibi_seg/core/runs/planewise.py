@@ -150,7 +150,7 @@ def make_planes(
     create : callable
         Makes the output, without any plane, at a path, by the key of a plan (`require_made_by`).
     classifier, features : str, optional
-        As in `Plan`; the one that the work is by.
+        As in `Plan`; the one that the work uses.
     reach : int
         How many planes before and after each it is made of.
     cluster : str, optional

@@ -130,15 +130,15 @@ def _class_numbers(name: str, data: NDArray[Any]) -> NDArray[Any]:
 
 
 def images_among(paths: Iterable[Path]) -> list[Path]:
-    """Return, in order, the images among files and folders, as their names end."""
+    """Return, in order, the images among files and folders, by the endings of their names."""
     images = (path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES)
     return [path for path in images if not passed_over(path)]
 
 
 def passed_over(path: Path) -> bool:
-    """Return whether a file in a folder of images is none of them, whatever it holds.
+    """Return whether a file in a folder of images is never taken for one of them.
 
-    Earlier results are none, and no hidden files, such as macOS leaves.
+    Neither earlier results are, nor hidden files, such as macOS leaves.
     """
     return path.name.startswith(".") or path.name.endswith(LABELS) or is_result(path)
 
