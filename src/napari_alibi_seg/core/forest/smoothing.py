@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.machine_code import compiled
+from napari_alibi_seg.core.forest.machine_code import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from napari_alibi_seg.core.machine_code import compiled, intrinsic
+from napari_alibi_seg.core.forest.machine_code import compiled, intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
