@@ -84,9 +84,6 @@ class FinetuneConfig(RunConfig):
             "--crop-sizes is given, and another number of them"
         ),
     ] = (0.2, 0.25, 0.25, 0.1, 0.2)
-    magnification: Annotated[
-        tuple[float, ...], Option("smallest and largest magnification before cropping", "times")
-    ] = (0.5, 2.0)
     grey: Annotated[float, Option("share of colour crops turned grey", "0 to 1")] = 0.5
     brightness: Annotated[float, Option("largest shift of brightness", "of the range")] = 0.1
     contrast: Annotated[float, Option("largest relative change of contrast and of gamma")] = 0.25
@@ -119,9 +116,6 @@ class FinetuneConfig(RunConfig):
         checks = {
             "crop_sizes and crop_shares must be of one length, not empty, the shares positive": (
                 len(self.crop_sizes) == len(self.crop_shares) > 0 and min(self.crop_shares) > 0
-            ),
-            "magnification must be two positive factors, the smaller first": (
-                len(self.magnification) == 2 and 0 < self.magnification[0] <= self.magnification[1]
             ),
             "batch_tokens and accumulate must be 1 or more, target_crops and validation_crops 2 or "
             "more": (
