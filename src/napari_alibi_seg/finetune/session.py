@@ -325,7 +325,13 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
 
 @contextmanager
 def claimed(output: Path) -> Iterator[None]:
-    """Keep other runs out of the folder until the end, however violent."""
+    """Keep other runs out of the folder until the end, however violent.
+
+    Raises
+    ------
+    OutputError
+        If another run is at work in it, or it cannot be written to.
+    """
     lock = FileLock(output / _LOCK, timeout=0)
     try:
         output.mkdir(parents=True, exist_ok=True)

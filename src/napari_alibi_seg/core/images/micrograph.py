@@ -206,6 +206,11 @@ def as_micrograph(
     channels : int or sequence of int, optional
         As for `read_image`.
 
+    Returns
+    -------
+    Micrograph
+        Without a pixel size; lazy if the array is stored in chunks, dask's, or large.
+
     Raises
     ------
     ImageError

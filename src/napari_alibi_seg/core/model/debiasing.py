@@ -48,6 +48,16 @@ def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]
 
     With a remedy, features and identity differ from those of the bare backbone.
 
+    Parameters
+    ----------
+    name : str
+        As for `load_backbone`, with or without a remedy.
+
+    Returns
+    -------
+    tuple of TokenModel and BackboneIdentity
+        The model, on the CPU, and what tells its features from others.
+
     Raises
     ------
     ModelError

@@ -83,7 +83,20 @@ def authors_r2(tokens: FloatArray, targets: FloatArray, rng: np.random.Generator
 
 
 def authors_samples(tokens: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Return the tokens, by number, that each repeat of the authors' probe is fitted on."""
+    """Return which of so many tokens each repeat of the authors' probe is fitted on.
+
+    Parameters
+    ----------
+    tokens : int
+        How many there are.
+    rng : Generator
+        Draws them.
+
+    Returns
+    -------
+    list of ndarray
+        For each repeat (tokens // 36,) different numbers below `tokens`.
+    """
     count = tokens // _TOKENS_PER_SAMPLE
     return [rng.choice(tokens, count, replace=False) for _ in range(_REPEATS)]
 
