@@ -24,7 +24,7 @@ from napari_alibi_seg.cli import main
 from napari_alibi_seg.cli.overlay import overlay_picture
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.errors import OutputError, thread_shortage
 from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
 from napari_alibi_seg.core.images.micrograph import as_micrograph
@@ -772,6 +772,16 @@ def test_too_few_threads_are_told_in_one_sentence_with_what_to_do(folder):
     assert "no more threads" in run.stderr.splitlines()[-1]
     assert "Traceback" not in run.stderr
     assert not (folder / "out.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("system", "ways"),
+    [("linux", {"ulimit", "taskset"}), ("darwin", {"ulimit"}), ("win32", set())],
+)
+def test_the_ways_to_more_threads_are_those_of_the_system(system, ways, monkeypatch):
+    monkeypatch.setattr(sys, "platform", system)
+    told = str(thread_shortage(RuntimeError("can't start new thread")))
+    assert {way for way in ("ulimit", "taskset") if way in told} == ways
 
 
 def imported_by(code):

@@ -117,7 +117,7 @@ def test_an_interruption_leaves_what_was_there(tmp_path):
 def test_missing_planes_are_an_error(tmp_path):
     micrograph = micrograph_with("ZYX")
     with (
-        pytest.raises(OutputError, match="2 planes are missing"),
+        pytest.raises(OutputError, match="lacks 2 of 3 planes; write them all"),
         stack_writer(tmp_path / "a.tif", micrograph, "u1") as write,
     ):
         write((0,), painted((20, 35)))

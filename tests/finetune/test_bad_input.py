@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from napari_alibi_seg.core.model.checkpoints import build_alibi, save_backbone
 from napari_alibi_seg.core.model.geometry import Geometry, Slopes
-from napari_alibi_seg.finetune.__main__ import main
+from napari_alibi_seg.finetune.__main__ import COMMAND
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.options import ConfigError
 
@@ -41,7 +41,7 @@ def test_no_images(
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "notes.txt").write_text("no picture")
     paths = [str(tmp_path / source) for source in sources]
-    assert_refused(main, [*paths, *arguments[1:]], tmp_path / "run", code, reason)
+    assert_refused(COMMAND.main, [*paths, *arguments[1:]], tmp_path / "run", code, reason)
 
 
 @pytest.mark.skipif(
@@ -53,7 +53,7 @@ def test_unreadable_folder(
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
     command = [str(closed), *arguments[1:]]
-    assert_refused(main, command, tmp_path / "run", 3, "cannot be read")
+    assert_refused(COMMAND.main, command, tmp_path / "run", 3, "cannot be read")
 
 
 def test_output_below_a_file(
@@ -61,7 +61,7 @@ def test_output_below_a_file(
 ) -> None:
     (tmp_path / "file").touch()
     run = tmp_path / "file" / "run"
-    assert_refused(main, arguments, run, 7, "cannot be written to")
+    assert_refused(COMMAND.main, arguments, run, 7, "cannot be written to")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_output_below_a_file(
 def test_output_of_a_name_no_system_takes(
     more: list[str], reason: str, arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments, *more, "--output", "y" * 300]) == 7
+    assert COMMAND.main([*arguments, *more, "--output", "y" * 300]) == 7
     assert reason in capfd.readouterr().err
 
 
@@ -79,7 +79,7 @@ def test_nothing_to_resume(
     images_given: bool, tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     command = [*arguments, "--resume"] if images_given else ["--resume"]
-    assert_refused(main, command, tmp_path / "run", 7, "no run to resume")
+    assert_refused(COMMAND.main, command, tmp_path / "run", 7, "no run to resume")
 
 
 def test_teacher_of_another_architecture(
@@ -88,7 +88,7 @@ def test_teacher_of_another_architecture(
     weights = tmp_path / "other.safetensors"
     save_file(timm.create_model("test_vit3", num_classes=0).state_dict(), weights)
     command = [*arguments, "--teacher", f"timm:test_vit:{weights}"]
-    assert_refused(main, command, tmp_path / "run", 5, "do not fit the architecture")
+    assert_refused(COMMAND.main, command, tmp_path / "run", 5, "do not fit the architecture")
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_start_that_does_not_fit(
     start = tmp_path / "start.safetensors"
     save_backbone(build_alibi(architecture, geometry), architecture, start)
     command = [*arguments, "--init", str(start)]
-    assert_refused(main, command, tmp_path / "run", 5, reason)
+    assert_refused(COMMAND.main, command, tmp_path / "run", 5, reason)
 
 
 def test_start_that_is_no_alibi_model(
     teacher_name: str, tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     command = [*arguments, "--init", teacher_name]
-    assert_refused(main, command, tmp_path / "run", 5, "is not an ALiBi model")
+    assert_refused(COMMAND.main, command, tmp_path / "run", 5, "is not an ALiBi model")
 
 
 def test_teacher_that_is_an_alibi_model(
@@ -129,7 +129,7 @@ def test_teacher_that_is_an_alibi_model(
     weights = tmp_path / "alibi.safetensors"
     save_backbone(build_alibi("test_vit", Geometry()), "test_vit", weights)
     command = [*arguments, "--teacher", str(weights)]
-    assert_refused(main, command, tmp_path / "run", 5, "already is an ALiBi model")
+    assert_refused(COMMAND.main, command, tmp_path / "run", 5, "already is an ALiBi model")
 
 
 @pytest.mark.parametrize(
@@ -148,14 +148,33 @@ def test_options_that_cannot_be(
     arguments: list[str],
     assert_refused: Callable[..., None],
 ) -> None:
-    assert_refused(main, [*arguments, *option], tmp_path / "run", 2, reason)
+    assert_refused(COMMAND.main, [*arguments, *option], tmp_path / "run", 2, reason)
+
+
+@pytest.mark.parametrize(
+    ("option", "allowed"),
+    [
+        ("--distance", "euclidean, manhattan"),
+        ("--slopes", "constant, per-head, learned"),
+        ("--target", "centred, plain, blanked"),
+        ("--precision", "auto, float32, bfloat16, float16"),
+    ],
+)
+def test_a_choice_that_is_none(
+    option: str, allowed: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        COMMAND.main([*arguments, option, "other"])
+    assert caught.value.code == 2
+    message = f"argument {option}: must be one of {allowed}, but is 'other'"
+    assert message in capsys.readouterr().err
 
 
 def test_crops_that_are_no_whole_patches(
     tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None]
 ) -> None:
     command = [*arguments, "--crop-sizes", "32", "50"]
-    assert_refused(main, command, tmp_path / "run", 2, "multiples of the teacher's patches")
+    assert_refused(COMMAND.main, command, tmp_path / "run", 2, "multiples of the teacher's patches")
 
 
 @pytest.mark.parametrize("block", ["0", "12"])
@@ -163,7 +182,7 @@ def test_inner_blocks_that_are_none(
     tmp_path: Path, arguments: list[str], assert_refused: Callable[..., None], block: str
 ) -> None:
     command = [*arguments, "--inner-blocks", block]
-    assert_refused(main, command, tmp_path / "run", 2, "must be from 1 to")
+    assert_refused(COMMAND.main, command, tmp_path / "run", 2, "must be from 1 to")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from napari_alibi_seg.finetune.filter_training import (
     seen_views,
 )
 from napari_alibi_seg.finetune.filter_validation import FilterValidation
-from napari_alibi_seg.finetune.filters import main, parser
+from napari_alibi_seg.finetune.filters import COMMAND
 from napari_alibi_seg.finetune.options import ConfigError
 from napari_alibi_seg.finetune.token_views import Teacher, TokenViews
 
@@ -63,7 +63,7 @@ def assert_equal_weights(one: Path, other: Path) -> None:
 @pytest.fixture
 def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
     run = tmp_path / "uninterrupted"
-    assert main([*arguments, "--steps", "6", "--output", str(run)]) == 0
+    assert COMMAND.main([*arguments, "--steps", "6", "--output", str(run)]) == 0
     return run
 
 
@@ -93,7 +93,7 @@ def test_a_run_goes_on_from_the_filters_of_another(
 ) -> None:
     earlier, run = uninterrupted / WEIGHTS, tmp_path / "next"
     hardly = ["--steps", "1", "--learning-rate", "1e-9", "--seed", "1"]
-    assert main([*arguments, *hardly, "--init", str(earlier), "--output", str(run)]) == 0
+    assert COMMAND.main([*arguments, *hardly, "--init", str(earlier), "--output", str(run)]) == 0
     before, after = load_file(earlier), load_file(run / WEIGHTS)
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, rtol=2e-3, atol=1e-6, msg=name)
@@ -118,10 +118,10 @@ def test_an_interrupted_run_resumes_to_the_weights_of_an_uninterrupted_one(
         return step(trainer, shown)
 
     monkeypatch.setattr(FilterTrainer, "_step", interrupted)
-    assert main([*arguments, "--steps", "6", "--output", str(run)]) == 130
+    assert COMMAND.main([*arguments, "--steps", "6", "--output", str(run)]) == 130
     assert "Interrupted and saved; go on with" in capfd.readouterr().err
     assert len(rows(run / "steps.csv")) == 3
-    assert main(["--output", str(run), "--resume"]) == 0
+    assert COMMAND.main(["--output", str(run), "--resume"]) == 0
     assert_equal_weights(uninterrupted, run)
     assert (run / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()
 
@@ -137,7 +137,7 @@ def test_a_killed_run_with_a_process_beside_it_resumes_to_the_same_weights(
         time.sleep(0.01)
     process.kill()
     process.wait()
-    assert main(["--output", str(run), "--resume"]) == 0
+    assert COMMAND.main(["--output", str(run), "--resume"]) == 0
     assert_equal_weights(uninterrupted, run)
 
 
@@ -157,11 +157,11 @@ def test_a_run_interrupted_while_tokens_are_computed_keeps_those_it_has(
 
     monkeypatch.setattr(Teacher, "_computed", interrupted)
     command = [*arguments, "--pictures", "20", "--steps", "1", "--output", str(run)]
-    assert main(command) == 130
+    assert COMMAND.main(command) == 130
     assert "the tokens so far are kept; go on with" in capfd.readouterr().err
     monkeypatch.undo()
     kept = (run / "views" / "training-00000.safetensors").stat().st_mtime_ns
-    assert main(["--output", str(run), "--resume"]) == 0
+    assert COMMAND.main(["--output", str(run), "--resume"]) == 0
     assert (run / "views" / "training-00000.safetensors").stat().st_mtime_ns == kept
 
 
@@ -231,7 +231,7 @@ def test_the_folder_keeps_tokens_of_one_model_and_these_pictures(
     uninterrupted: Path, arguments: list[str], images: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = [str(images / "1.png"), str(images / "2.png"), "--resume"]
-    assert main([*command, "--output", str(uninterrupted)]) == 5
+    assert COMMAND.main([*command, "--output", str(uninterrupted)]) == 5
     assert "made from other pictures" in capfd.readouterr().err
 
 
@@ -251,7 +251,7 @@ def test_no_images(
     assert_refused: Callable[..., None],
 ) -> None:
     paths = [str(tmp_path / name) for name in given]
-    assert_refused(main, [*paths, *arguments[1:]], tmp_path / "run", code, reason)
+    assert_refused(COMMAND.main, [*paths, *arguments[1:]], tmp_path / "run", code, reason)
 
 
 @pytest.mark.parametrize(
@@ -273,14 +273,14 @@ def test_options_that_cannot_be(
     tmp_path: Path,
     assert_refused: Callable[..., None],
 ) -> None:
-    assert_refused(main, [*arguments, *options], tmp_path / "run", code, reason)
+    assert_refused(COMMAND.main, [*arguments, *options], tmp_path / "run", code, reason)
 
 
 def test_another_option_is_no_way_to_resume(
     uninterrupted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["--output", str(uninterrupted), "--resume"]
-    assert main([*command, "--synthetic", "3"]) == 2
+    assert COMMAND.main([*command, "--synthetic", "3"]) == 2
     assert "other values of synthetic" in capfd.readouterr().err
 
 
@@ -297,12 +297,12 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(
     arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = [*arguments, "--learning-rate", "1e30", "--warmup", "0", "--steps", "20"]
-    assert main([*command, "--output", str(tmp_path / "run")]) == 1
+    assert COMMAND.main([*command, "--output", str(tmp_path / "run")]) == 1
     assert "lower --learning-rate" in capfd.readouterr().err
 
 
 def test_help_explains_every_option_with_its_default() -> None:
-    text = " ".join(parser().format_help().split())
+    text = " ".join(COMMAND.parser().format_help().split())
     for name, (_, option) in FilterConfig.described().items():
         assert name == "images" or f"--{name.replace('_', '-')}" in text
         assert option.text in text

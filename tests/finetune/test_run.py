@@ -27,7 +27,7 @@ from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.model.geometry import Geometry
 from napari_alibi_seg.finetune import session
-from napari_alibi_seg.finetune.__main__ import main
+from napari_alibi_seg.finetune.__main__ import COMMAND
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.logs import run_log
 
@@ -55,7 +55,7 @@ def assert_equal_weights(one: Path, other: Path, tolerance: float = 0.0) -> None
 @pytest.fixture
 def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
     run = tmp_path / "uninterrupted"
-    assert main([*arguments, "--steps", "8", "--output", str(run)]) == 0
+    assert COMMAND.main([*arguments, "--steps", "8", "--output", str(run)]) == 0
     return run
 
 
@@ -99,7 +99,10 @@ def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
-    assert main([*arguments, "--steps", "2", "--validate-every", "1", "--output", str(run)]) == 0
+    assert (
+        COMMAND.main([*arguments, "--steps", "2", "--validate-every", "1", "--output", str(run)])
+        == 0
+    )
     assert capfd.readouterr().err.count("validating: ") == 2
 
     with tqdm(total=4, initial=2) as bar:
@@ -122,7 +125,7 @@ def test_the_card_repeats_what_is_told_of_the_images(arguments: list[str], tmp_p
     (tmp_path / "SOURCES.md").write_text(told, encoding="utf-8")
     run = tmp_path / "run"
     command = [*arguments, "--steps", "1", "--sources", str(tmp_path / "SOURCES.md")]
-    assert main([*command, "--output", str(run)]) == 0
+    assert COMMAND.main([*command, "--output", str(run)]) == 0
     assert json.loads((run / "card.json").read_text())["sources"] == told
     assert "> Licence: CC BY-SA 4.0 (Müller)" in (run / "card.md").read_text(encoding="utf-8")
 
@@ -131,7 +134,7 @@ def test_saved_config_repeats_the_run(uninterrupted: Path, tmp_path: Path) -> No
     again = tmp_path / "again"
     config = uninterrupted / "config.json"
 
-    assert main(["--config", str(config), "--output", str(again)]) == 0
+    assert COMMAND.main(["--config", str(config), "--output", str(again)]) == 0
 
     assert_equal_weights(uninterrupted, again)
 
@@ -148,7 +151,7 @@ def test_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     process.kill()
     assert process.wait() == -signal.SIGKILL
 
-    assert main(["--resume", "--output", str(run)]) == 0
+    assert COMMAND.main(["--resume", "--output", str(run)]) == 0
 
     assert_equal_weights(uninterrupted, run)
     assert [row["step"] for row in rows(run / "steps.csv")] == [str(n) for n in range(1, 9)]
@@ -160,7 +163,7 @@ def test_two_processes_reach_the_weights_of_one(
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     command = [*arguments, "--steps", "4", "--accumulate", accumulate]
-    assert main([*command, "--output", str(one)]) == 0
+    assert COMMAND.main([*command, "--output", str(one)]) == 0
 
     launched = [*TWO, *MODULE[1:], *command, "--output", str(two)]
     ended = subprocess.run(launched, check=True, env=ONE_THREAD, capture_output=True, text=True)
@@ -193,7 +196,7 @@ def test_crop_sizes_alone_are_taken_equally_often(arguments: list[str], tmp_path
     start = arguments.index("--crop-shares")
     assert arguments[start - 2 : start] == ["32", "48"]
     command = [*arguments[:start], *arguments[start + 3 :], "--steps", "1"]
-    assert main([*command, "--output", str(tmp_path)]) == 0
+    assert COMMAND.main([*command, "--output", str(tmp_path)]) == 0
     assert FinetuneConfig.read(tmp_path / "config.json").crop_shares == (1.0, 1.0)
 
 
@@ -202,7 +205,7 @@ def test_accumulated_batches_see_as_many_crops_more(arguments: list[str], tmp_pa
     for times in ("1", "3"):
         run = tmp_path / times
         command = [*arguments, "--steps", "2", "--accumulate", times, "--output", str(run)]
-        assert main(command) == 0
+        assert COMMAND.main(command) == 0
         crops[times] = json.loads((run / "card.json").read_text())["training"]["crops"]
     assert crops["3"] == 3 * crops["1"]
 
@@ -213,7 +216,7 @@ def test_student_comes_nearer_to_its_target(
     run = tmp_path / "run"
     command = [*arguments, "--steps", "60", "--ema", "0.9", "--validate-every", "30"]
     command += ["--matrix-rate", "1"]
-    assert main([*command, "--output", str(run)]) == 0
+    assert COMMAND.main([*command, "--output", str(run)]) == 0
 
     losses = [float(row["loss"]) for row in rows(run / "steps.csv")]
 
@@ -248,12 +251,12 @@ def test_full_disk_keeps_the_last_checkpoint(
 ) -> None:
     resource = pytest.importorskip("resource")
     run = tmp_path / "full"
-    assert main([*arguments, "--steps", "4", "--output", str(run)]) == 0
+    assert COMMAND.main([*arguments, "--steps", "4", "--output", str(run)]) == 0
     before = (run / "checkpoint.safetensors").read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
-        code = main(["--resume", "--output", str(run)])
+        code = COMMAND.main(["--resume", "--output", str(run)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -268,7 +271,7 @@ def test_a_run_with_a_damaged_checkpoint_says_how_to_save_what_was_learnt(
     checkpoint = uninterrupted / "checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
 
-    assert main(["--resume", "--output", str(uninterrupted)]) == 5
+    assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 5
 
     assert "--init from the student.safetensors" in capfd.readouterr().err
 
@@ -278,10 +281,10 @@ def test_figures_of_an_earlier_validation_stay_in_the_card(
 ) -> None:
     run = tmp_path / "run"
     command = [*arguments, "--steps", "4", "--validate-every", "4", "--output", str(run)]
-    assert main(command) == 0
+    assert COMMAND.main(command) == 0
     before = json.loads((run / "card.json").read_text())["figures"]
 
-    assert main(["--resume", "--output", str(run)]) == 0
+    assert COMMAND.main(["--resume", "--output", str(run)]) == 0
 
     after = json.loads((run / "card.json").read_text())["figures"]
     assert after == pytest.approx(before, rel=1e-5, abs=1e-5)
@@ -332,7 +335,7 @@ def test_loss_that_is_no_number_stops_the_run(
     run = tmp_path / "diverged"
     steep = ["--learning-rate", "1e30", "--warmup", "0", "--clip", "1e30"]
 
-    assert main([*arguments, *steep, "--steps", "8", "--output", str(run)]) == 1
+    assert COMMAND.main([*arguments, *steep, "--steps", "8", "--output", str(run)]) == 1
 
     said = capfd.readouterr().err
     assert "is not finite in step" in said
@@ -348,20 +351,20 @@ def test_a_run_whose_loss_is_no_number_says_how_to_go_on_from_its_student(
     )
     (uninterrupted / "config.json").write_text(steep.to_json())
 
-    assert main(["--resume", "--output", str(uninterrupted)]) == 1
+    assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 1
 
     said = capfd.readouterr().err
     advised = re.search("start a run in another --output with (.*) and a lower", said)
     assert advised is not None
     again = [*advised[1].split(), "--learning-rate", "1e-3", "--clip", "1"]
-    assert main([*again, "--steps", "2", "--output", str(tmp_path / "again")]) == 0
+    assert COMMAND.main([*again, "--steps", "2", "--output", str(tmp_path / "again")]) == 0
 
 
 def test_a_finished_run_tells_its_student_and_its_figures(
     uninterrupted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     capfd.readouterr()
-    assert main(["--resume", "--output", str(uninterrupted)]) == 0
+    assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 0
     said = capfd.readouterr().out
     assert f"{uninterrupted / 'student.safetensors'}: step 8 of 8" in said
     assert "cosine_distance: 0." in said
@@ -372,7 +375,7 @@ def test_resume_refuses_a_changed_config(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in uninterrupted.iterdir()}
 
-    code = main(["--resume", "--output", str(uninterrupted), "--learning-rate", "1e-5"])
+    code = COMMAND.main(["--resume", "--output", str(uninterrupted), "--learning-rate", "1e-5"])
 
     assert code == 2
     assert "learning_rate" in capfd.readouterr().err
@@ -381,7 +384,7 @@ def test_resume_refuses_a_changed_config(
 
 def test_resume_takes_options_that_do_not_change_the_result(uninterrupted: Path) -> None:
     again = ["--resume", "--output", str(uninterrupted), "--checkpoint-minutes", "3"]
-    assert main(again) == 0
+    assert COMMAND.main(again) == 0
     assert FinetuneConfig.read(uninterrupted / "config.json").checkpoint_minutes == 3
 
 
@@ -398,12 +401,12 @@ def test_a_run_goes_on_from_another_folder_than_it_was_started_in(
     (tmp_path / "images" / "notes.txt").write_text("no picture")
     monkeypatch.chdir(tmp_path)
     command = ["images", "--teacher", f"{name}:weights.safetensors", *arguments[3:]]
-    assert main([*command, "--steps", "1", "--output", "first"]) == 0
+    assert COMMAND.main([*command, "--steps", "1", "--output", "first"]) == 0
     command += ["--steps", "1", "--init", "first/student.safetensors"]
-    assert main([*command, "--output", "second"]) == 0
+    assert COMMAND.main([*command, "--output", "second"]) == 0
 
     monkeypatch.chdir(images)
-    assert main(["--resume", "--output", str(tmp_path / "second")]) == 0
+    assert COMMAND.main(["--resume", "--output", str(tmp_path / "second")]) == 0
 
     assert str(tmp_path) in (tmp_path / "second" / "config.json").read_text()
     for card in ("card.json", "card.md"):
@@ -421,11 +424,11 @@ def test_resume_refuses_other_images(
     before = {path: path.stat().st_mtime_ns for path in uninterrupted.iterdir()}
     fewer = [str(path) for path in sorted(images.iterdir())[:4]]
 
-    assert main([*fewer, "--resume", "--output", str(uninterrupted)]) == 5
+    assert COMMAND.main([*fewer, "--resume", "--output", str(uninterrupted)]) == 5
 
     assert "other images" in capfd.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in uninterrupted.iterdir()} == before
-    assert main(["--resume", "--output", str(uninterrupted)]) == 0
+    assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 0
 
 
 def test_resume_refuses_images_that_have_changed(
@@ -434,11 +437,11 @@ def test_resume_refuses_images_that_have_changed(
     own, run = tmp_path / "own", tmp_path / "run"
     shutil.copytree(images, own)
     command = [str(own), *arguments[1:], "--steps", "1", "--output", str(run)]
-    assert main(command) == 0
+    assert COMMAND.main(command) == 0
     picture = Image.open(own / "1.png").rotate(180)
     picture.save(own / "1.png")
 
-    assert main(["--resume", "--output", str(run)]) == 5
+    assert COMMAND.main(["--resume", "--output", str(run)]) == 5
 
     assert "have changed" in capfd.readouterr().err
 
@@ -449,10 +452,10 @@ def test_a_run_without_a_checkpoint_begins_anew_with_the_images_it_is_given(
     fewer = [str(path) for path in sorted(images.iterdir())[:4]]
     other = tmp_path / "other"
     command = [*fewer, *arguments[1:], "--steps", "8", "--output", str(other)]
-    assert main(command) == 0
+    assert COMMAND.main(command) == 0
     (uninterrupted / "checkpoint.safetensors").unlink()
 
-    assert main([*fewer, "--resume", "--output", str(uninterrupted)]) == 0
+    assert COMMAND.main([*fewer, "--resume", "--output", str(uninterrupted)]) == 0
 
     assert_equal_weights(uninterrupted, other)
 
@@ -461,9 +464,9 @@ def test_folder_in_use_is_refused(
     uninterrupted: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = weights(uninterrupted)
-    assert main([*arguments, "--steps", "8", "--output", str(uninterrupted)]) == 7
+    assert COMMAND.main([*arguments, "--steps", "8", "--output", str(uninterrupted)]) == 7
     assert "in use" in capfd.readouterr().err
     with FileLock(uninterrupted / ".lock"):
-        assert main(["--resume", "--output", str(uninterrupted)]) == 7
+        assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 7
     assert "Another run is at work" in capfd.readouterr().err
     assert before.keys() == weights(uninterrupted).keys()

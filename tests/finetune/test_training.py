@@ -12,7 +12,7 @@ import torch
 
 from napari_alibi_seg.core.model.checkpoints import load_backbone, save_backbone
 from napari_alibi_seg.core.model.geometry import Geometry, Slopes
-from napari_alibi_seg.finetune.__main__ import parser
+from napari_alibi_seg.finetune.__main__ import COMMAND
 from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import read_corpus
@@ -261,7 +261,7 @@ def test_config_survives_json() -> None:
 
 
 def test_help_explains_every_option_with_its_default() -> None:
-    text = " ".join(parser().format_help().split())
+    text = " ".join(COMMAND.parser().format_help().split())
     for name, (_, option) in FinetuneConfig.described().items():
         assert name == "images" or f"--{name.replace('_', '-')}" in text
         assert option.text in text

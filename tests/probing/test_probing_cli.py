@@ -190,9 +190,22 @@ def test_nothing_heavy_is_imported_for_help():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("seed", ["-1", str(2**32)])
-def test_a_seed_that_no_forest_takes_is_wrong_usage(tmp_path, capsys, seed):
+@pytest.mark.parametrize(
+    ("option", "text", "allowed"),
+    [
+        ("seed", "-1", f"from 0 to {2**32 - 1}"),
+        ("seed", str(2**32), f"from 0 to {2**32 - 1}"),
+        ("seed", "1.5", f"from 0 to {2**32 - 1}"),
+        ("grid", "abc", "of 12 or more"),
+        ("grid", "11", "of 12 or more"),
+        ("tile-grid", "0", "that is a multiple of 4"),
+        ("tile-grid", "6", "that is a multiple of 4"),
+        ("stability-images", "few", "of 0 or more"),
+    ],
+)
+def test_a_number_that_cannot_be_is_wrong_usage(tmp_path, capsys, option, text, allowed):
     with pytest.raises(SystemExit) as caught:
-        main([str(tmp_path), "--model", ALIBI, "--output", str(tmp_path / "o"), "--seed", seed])
+        main([str(tmp_path), "--model", ALIBI, "--output", "o", f"--{option}={text}"])
     assert caught.value.code == 2
-    assert seed in capsys.readouterr().err
+    message = f"argument --{option}: must be a whole number {allowed}, but is {text!r}"
+    assert message in capsys.readouterr().err

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.batch import apply_to_images
+from napari_alibi_seg.cli.files import read, require_new, source
 from napari_alibi_seg.cli.options import (
     add_cluster_option,
     add_command,
@@ -13,13 +15,20 @@ from napari_alibi_seg.cli.options import (
     add_image_options,
     add_spacing_option,
 )
-from napari_alibi_seg.cli.project import apply_project
-from napari_alibi_seg.cli.volume import apply_to_volume
+from napari_alibi_seg.cli.terminal import Bars, say, tell
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.naming import FRACTIONS, LABELS, TABLE, listed
 
 if TYPE_CHECKING:
     import argparse
 
     from napari_alibi_seg.cli.options import Commands
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.runs.project import Project
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+_NAMED = 20
 
 
 def add_to(commands: Commands) -> None:
@@ -60,7 +69,7 @@ def apply(options: argparse.Namespace) -> int:
         told = (options.axes, options.dataset, options.channels, options.spacing, options.cluster)
         if any(told):
             options.misuse("a project knows how its image is read, and is segmented here")
-        return apply_project(options)
+        return _apply_project(options)
     if not options.images or options.output is None:
         options.misuse(
             "a classifier needs images and --output; the name of a project ends in "
@@ -69,9 +78,103 @@ def apply(options: argparse.Namespace) -> int:
     if options.output.suffix.lower() != ".zarr":
         if options.cluster:
             options.misuse("--cluster is for one image and an --output that ends in .zarr")
-        return apply_to_images(options)
+        return _apply_to_images(options)
     if options.replace:
         options.misuse("--replace is not for a .zarr, which is finished; delete it to begin anew")
     if len(options.images) > 1:
         options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
-    return apply_to_volume(options)
+    return _apply_to_volume(options)
+
+
+def _apply_to_images(options: argparse.Namespace) -> int:
+    """Write labels of every image, and their fractions into one table; return 1 if some failed."""
+    from napari_alibi_seg.core.forest.classifier_files import load_classifier
+    from napari_alibi_seg.core.runs.batch import label_targets, segment_images
+    from napari_alibi_seg.core.segmentation import Segmenter
+
+    classifier = load_classifier(options.recipe)
+    targets = label_targets(options.images, options.output, [options.recipe])
+    require_new([*targets.values()], options.replace)
+    failed: list[Path] = []
+    with Bars() as bars:
+        segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
+        segmenter.load(classifier)
+        reading = partial(read, options=options)
+        for outcome in segment_images(segmenter, classifier, targets, reading):
+            if outcome.failure:
+                failed.append(outcome.image)
+                say(f"{outcome.image} failed: {outcome.failure}")
+            else:
+                tell(f"segmentation: {outcome.labels}")
+    if len(failed) < len(targets):
+        tell(f"fractions: {options.output / TABLE}")
+    if failed:
+        say(f"{len(failed)} of {len(targets)} images failed: {listed(failed, _NAMED)}.")
+    return 1 if failed else 0
+
+
+def _apply_to_volume(options: argparse.Namespace) -> int:
+    """Write the planes of an OME-Zarr of labels that are not made yet."""
+    from napari_alibi_seg.core.runs.volumes import segment_volume
+    from napari_alibi_seg.core.writing import require_free
+
+    image, classifier = source(Path(options.images[0]), options), options.recipe.resolve()
+    require_free([image.path, classifier], [options.output])
+    output = options.output.resolve()
+    with Bars() as bars:
+        made, planes = segment_volume(
+            image,
+            classifier,
+            output,
+            model=options.model,
+            device=options.device,
+            cluster=options.cluster,
+            progress=bars,
+        )
+    tell(f"segmentation: {output} ({made} of {planes} planes made now)")
+    return 0
+
+
+def _apply_project(options: argparse.Namespace) -> int:
+    """Train on a project's strokes again, and write labels and fractions of its image."""
+    from napari_alibi_seg.core.judging.fractions import write_fractions
+    from napari_alibi_seg.core.judging.judge import assess
+    from napari_alibi_seg.core.runs.batch import write_segmentation
+    from napari_alibi_seg.core.runs.project import open_image
+    from napari_alibi_seg.core.runs.project_files import load_project
+    from napari_alibi_seg.core.segmentation import Segmenter
+    from napari_alibi_seg.core.writing import require_free
+
+    path = options.recipe
+    project = load_project(path)
+    image = open_image(project, path)
+    name = path.name if image.path is None else image.path.name
+    folder = options.output or path.parent
+    target, table = (folder / f"{path.stem}{ending}" for ending in (LABELS, FRACTIONS))
+    require_free([path, *filter(None, [image.path])], [target, table])
+    require_new([target, table], options.replace)
+    config = replace(project.config, model=options.model or project.config.model)
+    with Bars() as bars:
+        segmenter = Segmenter(config, options.device, progress=bars)
+        classifier = _fitted(project, segmenter, image, options.model)
+        told = assess(segmenter, classifier, image, project.strokes.array(), project.ignored)
+        planes = project.segment(segmenter, classifier, image)
+        dtype = project.strokes.values.dtype
+        rows = write_segmentation(target, image, dtype, name, planes, told)
+    write_fractions(table, rows)
+    tell(f"segmentation: {target}\nfractions: {table}")
+    return 0
+
+
+def _fitted(
+    project: Project, segmenter: Segmenter, image: Micrograph, model: str | None
+) -> PixelClassifier:
+    try:
+        return project.fit(segmenter, image)
+    except ModelError as error:
+        if model is not None:
+            raise
+        raise ModelError(
+            f"{error} The project was painted with this model; if it lies elsewhere now, say where "
+            "with --model."
+        ) from error

@@ -32,7 +32,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def _heard_or_not(stream: TextIO | None) -> Iterator[None]:
-    """Send to nowhere, from now on, what a closed pipe or a full disk takes no more of.
+    """Discard, from now on, what a closed pipe or a full disk no longer takes.
 
     The work is worth more than being told of it.
     """
@@ -46,7 +46,7 @@ def _heard_or_not(stream: TextIO | None) -> Iterator[None]:
 
 
 def heed_being_ended() -> None:
-    """Let the wish of a batch system, or the end of a connection, be what Ctrl-C is.
+    """Take a batch system's wish to end, or the end of a connection, for Ctrl-C.
 
     What is to be ignored, as after ``nohup``, stays ignored.
     """

@@ -35,7 +35,7 @@ def available_cores() -> int:
 
 
 def in_order(work: Callable[[G], T], given: Iterable[G], most: int = 64) -> Iterator[T]:
-    """Map over windows or others with a thread per core, at most `most`, a few results ahead."""
+    """Map over windows or the like, a thread per core up to `most`, a few results ahead."""
     workers = min(available_cores(), most)
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[T]] = deque()
@@ -51,7 +51,7 @@ def in_order(work: Callable[[G], T], given: Iterable[G], most: int = 64) -> Iter
 
 
 class Budget:
-    """So many bytes, for all threads together.
+    """A number of bytes that all threads share.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Budget:
 
     @contextmanager
     def taken(self, size: float) -> Iterator[None]:
-        """Hold some bytes, once they are free; more than the limit are held alone.
+        """Hold some bytes once they are free; more than the limit, once no other thread holds any.
 
         A thread that holds some must not ask for more.
         """

@@ -54,7 +54,7 @@ class ClassInfo:
 
     @classmethod
     def beside(cls, value: int, others: Iterable[ClassInfo]) -> Self:
-        """Return a plain class in a colour that is told from those of others."""
+        """Return a plain class in a colour that can be told from those of others."""
         plain = cls.default(value)
         taken, tried = [other.colour for other in others], map(_colour, (value, *range(1, 40)))
         free = (one for one in tried if all(math.dist(one, other) > _ALIKE for other in taken))
@@ -64,7 +64,7 @@ class ClassInfo:
     def of(
         cls, values: NDArray[np.integer[Any]], given: Sequence[ClassInfo]
     ) -> tuple[ClassInfo, ...]:
-        """Return the classes of some values: as given, and plain ones where none is."""
+        """Return the class of each value: as given, or a plain one."""
         known = {info.value: info for info in given}
         return tuple(known.get(int(value), cls.default(int(value))) for value in values)
 

@@ -80,7 +80,7 @@ class ChannelConfig:
     def chosen(
         cls, components: int, filters: bool, learned: bool, filters_3d: bool
     ) -> ChannelConfig:
-        """Return what a person says with a number and three choices."""
+        """Return the channels that a number and three choices ask for."""
         if not filters:
             return cls(components, sigmas=())
         through = SIGMAS_3D if filters_3d else ()
@@ -96,7 +96,7 @@ class ChannelConfig:
         return Filters(self.sigmas, self.sigmas_3d, bool(self.learned))
 
     def require(self, plane: Plane) -> None:
-        """Refuse a plane that 3-D filters cannot be computed of.
+        """Refuse a plane for which 3-D filters cannot be computed.
 
         Raises
         ------

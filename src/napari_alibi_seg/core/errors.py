@@ -6,8 +6,16 @@ it as one sentence and leaves with the error's `exit_code`; the window shows it 
 
 from __future__ import annotations
 
+import sys
+
 NO_DATA = "lies where the image has no data (NaN), which teaches nothing"
 """What is wrong with a stroke, in a sentence."""
+
+_OTHER_WAYS_TO_THREADS = {
+    "linux": ", raise the limit (ulimit -u, or the pids limit of the container), or run on fewer "
+    "cores (OMP_NUM_THREADS=1 taskset -c 0 before the command)",
+    "darwin": " or raise the limit (ulimit -u)",
+}
 
 
 class AlibiSegError(Exception):
@@ -81,8 +89,7 @@ def thread_shortage(error: RuntimeError) -> DeviceError | None:
     """Return an error in plain words if Python raised `error` for want of a thread, else None."""
     if "can't start new thread" not in str(error):
         return None
+    others = _OTHER_WAYS_TO_THREADS.get(sys.platform, "")
     return DeviceError(
-        "The system allows this program no more threads; close other programs, raise the limit "
-        "(ulimit -u, or the pids limit of the container), or run on fewer cores "
-        "(OMP_NUM_THREADS=1 taskset -c 0 before the command)."
+        f"The system allows this program no more threads; close other programs{others}."
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5")
-"""Names of what `read_image` reads end so, but OME-Zarr folders may have any name."""
+"""File name endings that `read_image` reads; OME-Zarr folders may have any name."""
 
 LABELS = "_labels.tif"
 SCRIBBLES = "_scribbles.tif"
@@ -60,7 +60,7 @@ def _with_digest(name: str) -> str:
 
 
 def beside(image: Path | None, name: str, ending: str) -> Path:
-    """Return where to propose to write a result of an image: beside its file, if there is one.
+    """Return the path to propose for a result of an image: beside its file, if there is one.
 
     Parameters
     ----------

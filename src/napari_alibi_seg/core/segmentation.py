@@ -108,9 +108,14 @@ class Segmenter:
         scribbles : ndarray or sequence of ndarray
             For each image, integers of its shape without its colours; 0 = not painted.
         classes : sequence of ClassInfo
-            Names and colours; classes without get plain ones.
+            Names and colours; those of other classes are plain.
         ignored : collection of int
             Painted classes that teach nothing (`Segmentation.without_painted`).
+
+        Returns
+        -------
+        PixelClassifier
+            For other images of the kind, too; its classes are those painted, rising.
 
         Raises
         ------
@@ -180,7 +185,27 @@ class Segmenter:
         probabilities: bool = False,
         progress: Progress | None = None,
     ) -> Segmentation:
-        """Classify one plane, block by block on all cores; tell `progress`, if given, of it."""
+        """Classify one plane, block by block on all cores.
+
+        Parameters
+        ----------
+        classifier, probabilities
+            As for `apply`.
+        plane : Plane
+            Of the kind the classifier was trained on.
+        progress : callable, optional
+            Told of it instead of the segmenter's own.
+
+        Returns
+        -------
+        Segmentation
+            Of the whole plane.
+
+        Raises
+        ------
+        ClassifierError, ImageError
+            As from `channels`.
+        """
         progress = progress or self.progress
         channels = self.channels(classifier, plane, progress)
         windows = blocks(plane.shape, BLOCK)
@@ -207,7 +232,17 @@ class Segmenter:
     def channels(
         self, classifier: PixelClassifier, plane: Plane, progress: Progress | None = None
     ) -> PixelChannels:
-        """Return the channels of a plane that a classifier sees; tell `progress`, if given.
+        """Return the channels of a plane that a classifier sees.
+
+        Parameters
+        ----------
+        classifier, plane, progress
+            As for `apply_to_plane`.
+
+        Returns
+        -------
+        PixelChannels
+            Evaluated where they are asked for.
 
         Raises
         ------

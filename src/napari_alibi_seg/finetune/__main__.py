@@ -5,35 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.finetune.command import run_command, run_parser
+from napari_alibi_seg.finetune.command import Command
 from napari_alibi_seg.finetune.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
     from pathlib import Path
 
     from napari_alibi_seg.finetune.session import Outcome
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says; return the exit code.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Without the program's name; the default is that of the process.
-    """
-    return run_command(parser(), FinetuneConfig, _train, arguments)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser: one option for every field of `FinetuneConfig`."""
-    return run_parser(
-        "napari_alibi_seg.finetune",
-        "Distil a vision transformer into its ALiBi form.",
-        FinetuneConfig,
-    )
 
 
 def _train(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
@@ -42,5 +20,12 @@ def _train(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None
     return finetune(config, output, resume)
 
 
+COMMAND = Command(
+    "napari_alibi_seg.finetune",
+    "Distil a vision transformer into its ALiBi form.",
+    FinetuneConfig,
+    _train,
+)
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMMAND.main())

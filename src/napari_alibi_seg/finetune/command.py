@@ -10,9 +10,9 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError, add_options
@@ -29,68 +29,81 @@ _INTERRUPTED = 130
 _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
 
 
-def run_parser(program: str, description: str, record: type[RunConfig]) -> argparse.ArgumentParser:
-    """Return a parser: one option for every field of a record, and those of a run's folder."""
-    made = argparse.ArgumentParser(
-        prog=f"python -m {program}",
-        description=description,
-        epilog=_EXIT_CODES,
-        argument_default=argparse.SUPPRESS,
-    )
-    made.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
-    made.add_argument(
-        "--resume", action="store_true", default=False, help="go on with the run in RUN"
-    )
-    made.add_argument(
-        "--config",
-        type=Path,
-        default=None,
-        metavar="FILE",
-        help=f"options saved by a run ({CONFIG_FILE}); options given besides take precedence",
-    )
-    add_options(made, record)
-    return made
+@dataclass(frozen=True)
+class Command(Generic[Config]):
+    """The command line of training runs of one kind.
 
-
-def run_command(
-    parser: argparse.ArgumentParser,
-    record: type[Config],
-    work: Callable[[Config, Path, bool], Outcome | None],
-    arguments: Sequence[str] | None,
-) -> int:
-    """Do what the command line says; return the exit code.
-
-    Parameters
+    Attributes
     ----------
-    parser : ArgumentParser
-        By `run_parser`.
+    module : str
+        What ``python -m`` runs.
+    about : str
+        What it does, in a sentence.
     record : type
         Of the options.
-    work : callable
+    train : callable
         Trains with options, in a folder, from the start or where a run in it was left; returns
         None if there is nothing to tell.
-    arguments : sequence of str, optional
-        Without the program's name; None for those of the process.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    given = vars(parser.parse_args(arguments))
-    output, resume = given.pop("output"), given.pop("resume")
-    try:
-        outcome = work(_config(record, given, output if resume else None), output, resume)
-    except AlibiSegError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        kept = _way_on(output, record.KEPT) or "; nothing was begun"
-        sys.stderr.write(f"Interrupted before a step was taken{kept}.\n")
+
+    module: str
+    about: str
+    record: type[Config]
+    train: Callable[[Config, Path, bool], Outcome | None]
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Return the parser: one option for every field of the record, and those of a folder."""
+        made = argparse.ArgumentParser(
+            prog=f"python -m {self.module}",
+            description=self.about,
+            epilog=_EXIT_CODES,
+            argument_default=argparse.SUPPRESS,
+        )
+        made.add_argument(
+            "--output", type=Path, required=True, metavar="RUN", help="folder of the run"
+        )
+        made.add_argument(
+            "--resume", action="store_true", default=False, help="go on with the run in RUN"
+        )
+        made.add_argument(
+            "--config",
+            type=Path,
+            default=None,
+            metavar="FILE",
+            help=f"options saved by a run ({CONFIG_FILE}); options given besides take precedence",
+        )
+        add_options(made, self.record)
+        return made
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Train as the command line says; return the exit code.
+
+        Parameters
+        ----------
+        arguments : sequence of str, optional
+            Without the program's name; the default is that of the process.
+        """
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        given = vars(self.parser().parse_args(arguments))
+        output, resume = given.pop("output"), given.pop("resume")
+        try:
+            outcome = self.train(
+                _config(self.record, given, output if resume else None), output, resume
+            )
+        except AlibiSegError as error:
+            sys.stderr.write(f"Error: {error}\n")
+            return error.exit_code
+        except KeyboardInterrupt:
+            kept = _way_on(output, self.record.KEPT) or "; nothing was begun"
+            sys.stderr.write(f"Interrupted before a step was taken{kept}.\n")
+            return _INTERRUPTED
+        if outcome is None:
+            return 0
+        sys.stdout.write(_summary(outcome))
+        if outcome.step == outcome.steps:
+            return 0
+        sys.stderr.write(f"Interrupted and saved{_way_on(output)}.\n")
         return _INTERRUPTED
-    if outcome is None:
-        return 0
-    sys.stdout.write(_summary(outcome))
-    if outcome.step == outcome.steps:
-        return 0
-    sys.stderr.write(f"Interrupted and saved{_way_on(output)}.\n")
-    return _INTERRUPTED
 
 
 def _way_on(output: Path, kept: str = "") -> str:

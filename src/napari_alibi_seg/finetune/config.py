@@ -84,9 +84,6 @@ class FinetuneConfig(RunConfig):
             "--crop-sizes is given, and another number of them"
         ),
     ] = (0.2, 0.25, 0.25, 0.1, 0.2)
-    magnification: Annotated[
-        tuple[float, ...], Option("smallest and largest magnification before cropping", "times")
-    ] = (0.5, 2.0)
     grey: Annotated[float, Option("share of colour crops turned grey", "0 to 1")] = 0.5
     brightness: Annotated[float, Option("largest shift of brightness", "of the range")] = 0.1
     contrast: Annotated[float, Option("largest relative change of contrast and of gamma")] = 0.25
@@ -120,9 +117,6 @@ class FinetuneConfig(RunConfig):
             "crop_sizes and crop_shares must be of one length, not empty, the shares positive": (
                 len(self.crop_sizes) == len(self.crop_shares) > 0 and min(self.crop_shares) > 0
             ),
-            "magnification must be two positive factors, the smaller first": (
-                len(self.magnification) == 2 and 0 < self.magnification[0] <= self.magnification[1]
-            ),
             "batch_tokens and accumulate must be 1 or more, target_crops and validation_crops 2 or "
             "more": (
                 min(self.batch_tokens, self.accumulate) >= 1
@@ -144,7 +138,7 @@ class FinetuneConfig(RunConfig):
         return Geometry(self.distance, self.wrap, self.normalise, self.slopes, self.slope)
 
     def changed(self, values: Mapping[str, Any]) -> Self:
-        """Return the options with some of other values; another number of sizes shares alike."""
+        """Return the options with some other values; another number of sizes gets equal shares."""
         sizes = values.get("crop_sizes", self.crop_sizes)
         if len(sizes) != len(self.crop_shares):
             values = {"crop_shares": (1.0,) * len(sizes), **values}

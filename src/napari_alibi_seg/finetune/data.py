@@ -16,7 +16,7 @@ from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import read_pictures
 from napari_alibi_seg.core.images.planes import Plane, Window
-from napari_alibi_seg.core.runs.results import passed_over
+from napari_alibi_seg.core.runs.finding import passed_over
 from napari_alibi_seg.finetune.options import ConfigError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
     """Return every file below the given folders and files once, with its name below its source.
 
     In folders, what is hidden and earlier results are passed over
-    (`core.runs.results.passed_over`).
+    (`core.runs.finding.passed_over`).
 
     Raises
     ------

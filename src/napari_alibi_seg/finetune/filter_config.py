@@ -71,10 +71,6 @@ class FilterConfig(RunConfig):
                 f"view_tokens must be a multiple of {_COARSEST} above 0": (
                     self.view_tokens > 0 and self.view_tokens % _COARSEST == 0
                 ),
-                "magnification must be two positive factors, the smaller first": (
-                    len(self.magnification) == 2
-                    and 0 < self.magnification[0] <= self.magnification[1]
-                ),
                 "contrast, brightness, noise and workers must not be negative": (
                     min(*deviations, self.workers) >= 0
                 ),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_alibi_seg.finetune.crops import Stream
 from napari_alibi_seg.finetune.episodes import episodes
+from napari_alibi_seg.finetune.logs import Figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_alibi_seg.finetune.filter_config import FilterConfig
     from napari_alibi_seg.finetune.filter_training import Learner
     from napari_alibi_seg.finetune.token_views import TokenViews
@@ -21,7 +20,7 @@ _TOGETHER = 10  # views or micrographs at once
 
 
 @dataclass(frozen=True)
-class FilterScores:
+class FilterScores(Figures):
     """Figures of one validation.
 
     Attributes
@@ -35,12 +34,6 @@ class FilterScores:
     token_r2: float
     cross_entropy: float
     balanced_accuracy: float
-
-    @classmethod
-    def of(cls, figures: Mapping[str, float]) -> FilterScores | None:
-        """Return the scores of a row of a log; None if it has others."""
-        names = {field.name for field in fields(cls)}
-        return cls(**figures) if figures.keys() == names else None
 
 
 class FilterValidation:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import logging
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.writing import replacing
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Base of records that make a row of a log."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, float]) -> Self | None:
+        """Return the figures of a row; None if it has others."""
+        names = {field.name for field in fields(cls)}
+        return cls(**row) if row.keys() == names else None
 
 
 class RunLog:

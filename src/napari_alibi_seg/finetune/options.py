@@ -6,6 +6,7 @@ import argparse
 import json
 from dataclasses import asdict, dataclass
 from enum import EnumType
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_args, get_origin, get_type_hints
 
@@ -128,8 +129,16 @@ def _reading(name: str, kind: Any) -> dict[str, Any]:
     if get_origin(kind) is tuple:
         return {"type": get_args(kind)[0], "nargs": "*" if name == "images" else "+"}
     if isinstance(kind, EnumType):
-        return {"type": kind, "choices": list(kind)}
+        return {"type": partial(_member, kind), "choices": list(kind)}
     return {"type": kind}
+
+
+def _member(kind: EnumType, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError as error:
+        allowed = ", ".join(map(str, kind))
+        raise argparse.ArgumentTypeError(f"must be one of {allowed}, but is {text!r}") from error
 
 
 def _help(option: Option, default: Any) -> str:

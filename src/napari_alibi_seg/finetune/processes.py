@@ -1,4 +1,4 @@
-"""One process among those that torchrun started, or alone."""
+"""One process among those that torchrun started, or the only one."""
 
 from __future__ import annotations
 

@@ -37,6 +37,9 @@ class RunConfig(Options):
         tuple[str, ...], Option("image files, and folders to search through", fixed=False)
     ] = ()
     init: Annotated[str, Option("weights of an earlier run to start from")] = ""
+    magnification: Annotated[
+        tuple[float, ...], Option("smallest and largest magnification before cutting", "times")
+    ] = (0.5, 2.0)
     steps: Annotated[int, Option("length of the whole schedule", "optimiser steps")] = 5000
     learning_rate: Annotated[float, Option("highest learning rate, after the warm-up")] = 1e-3
     warmup: Annotated[
@@ -77,6 +80,9 @@ class RunConfig(Options):
             That names the first such rule.
         """
         of_any_run = {
+            "magnification must be two positive factors, the smaller first": (
+                len(self.magnification) == 2 and 0 < self.magnification[0] <= self.magnification[1]
+            ),
             "steps and validate_every must be 1 or more": min(self.steps, self.validate_every) >= 1,
             "learning_rate, clip and memory must be above 0": (
                 min(self.learning_rate, self.clip, self.memory) > 0

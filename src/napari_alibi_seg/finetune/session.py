@@ -239,7 +239,7 @@ def notes(
     save: Callable[[], None],
     shown: str,
 ) -> Iterator[tuple[Callable[[StepReport | FilterReport], None], Mapping[str, float]]]:
-    """Give what shows and logs a step, validates and saves when it is time; the last validation.
+    """Give what shows and logs a step, and validates and saves when due; and the last validation.
 
     `shown` is what the bar says of a step, to be formatted with its report.
     """
@@ -325,7 +325,13 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
 
 @contextmanager
 def claimed(output: Path) -> Iterator[None]:
-    """Keep other runs out of the folder until the end, also until a violent one."""
+    """Keep other runs out of the folder until the end, however violent.
+
+    Raises
+    ------
+    OutputError
+        If another run is at work in it, or it cannot be written to.
+    """
     lock = FileLock(output / _LOCK, timeout=0)
     try:
         output.mkdir(parents=True, exist_ok=True)

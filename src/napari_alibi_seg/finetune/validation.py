@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +11,9 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from napari_alibi_seg.core.model.position import authors_r2, leave_one_image_out_r2, ramps, rolled
 from napari_alibi_seg.finetune.crops import Stream
+from napari_alibi_seg.finetune.logs import Figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
     from napari_alibi_seg.core.model.backbone import Backbone
@@ -28,7 +27,7 @@ _QUERIES = 2_000
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Figures):
     """Figures of one validation.
 
     Attributes
@@ -63,12 +62,6 @@ class Scores:
     authors_r2: float
     teacher_loio_r2: float
     teacher_authors_r2: float
-
-    @classmethod
-    def of(cls, figures: Mapping[str, float]) -> Scores | None:
-        """Return the scores of a row of a log; None if it has others."""
-        names = {field.name for field in fields(cls)}
-        return cls(**figures) if figures.keys() == names else None
 
 
 class Validation:

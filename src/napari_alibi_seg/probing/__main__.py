@@ -17,7 +17,7 @@ from napari_alibi_seg.core.choices import LARGEST_SEED
 from napari_alibi_seg.core.errors import AlibiSegError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _INTERRUPTED = 130
 _SMALLEST_GRID = 12
@@ -119,31 +119,25 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _grid(text: str) -> int:
-    grid = int(text)
-    if grid < _SMALLEST_GRID:
-        raise argparse.ArgumentTypeError(f"must be {_SMALLEST_GRID} or more, but is {grid}")
-    return grid
+    return _whole(text, f"of {_SMALLEST_GRID} or more", lambda grid: grid >= _SMALLEST_GRID)
 
 
 def _tile_grid(text: str) -> int:
-    grid = int(text)
-    if grid < 4 or grid % 4:
-        raise argparse.ArgumentTypeError(f"must be a multiple of 4, but is {grid}")
-    return grid
+    return _whole(text, "that is a multiple of 4", lambda grid: grid > 0 and grid % 4 == 0)
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, but is {count}")
-    return count
+    return _whole(text, "of 0 or more", lambda count: True)
 
 
 def _seed(text: str) -> int:
-    seed = _count(text)
-    if seed > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"must be at most {LARGEST_SEED}, but is {seed}")
-    return seed
+    return _whole(text, f"from 0 to {LARGEST_SEED}", lambda seed: seed <= LARGEST_SEED)
+
+
+def _whole(text: str, rule: str, kept: Callable[[int], bool]) -> int:
+    if not text.isdecimal() or not kept(int(text)):
+        raise argparse.ArgumentTypeError(f"must be a whole number {rule}, but is {text!r}")
+    return int(text)
 
 
 def _say(message: str) -> None:

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.images.micrograph import read_pictures
 from napari_alibi_seg.core.images.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.model.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
-from napari_alibi_seg.core.runs.results import images_among
+from napari_alibi_seg.core.runs.finding import images_among
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The filters of pixels together: classical ones, those through a volume, and learned ones."""
+"""All filters of pixels: classical ones, those through a volume, and learned ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a channel of a pixel is, for those who make pixels up: `variation` and `boundaries`."""
+"""What a channel of a pixel is, for `variation` and `boundaries`, which make pixels up."""
 
 from __future__ import annotations
 

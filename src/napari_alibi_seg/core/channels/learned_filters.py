@@ -60,7 +60,7 @@ class FilterNetwork(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions, around which the input goes, too, where it is as wide as the output."""
+    """Two convolutions; the input is added to their output where both are equally wide."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()

@@ -121,6 +121,13 @@ class FeatureExtractor:
         Tile size and half of what neighbours share, in tokens. Tiles all have this one size, also
         on small images (which are mirrored), so that a geometry that depends on the canvas gives
         one answer.
+
+    Raises
+    ------
+    ValueError
+        Unless `halo` is 0 or more and below half of `tile`.
+    DeviceError
+        If the device does not exist on this machine or has too little memory.
     """
 
     def __init__(
@@ -132,7 +139,10 @@ class FeatureExtractor:
         halo: int = HALO,
     ) -> None:
         if not 0 <= 2 * halo < tile:
-            raise ValueError(f"halo must be in [0, tile / 2), but is {halo} with tile {tile}.")
+            raise ValueError(
+                f"halo must be in [0, tile / 2), but is {halo} with tile {tile}; take a smaller "
+                "halo or a larger tile."
+            )
         self.device = choose_device(device)
         with memory_shortage_told(self.device):
             self.backbone = backbone.to(self.device)
@@ -147,9 +157,28 @@ class FeatureExtractor:
         return cls(*load_model(absolute_model(model)), device=device)
 
     def identity(self, scale: int) -> FeatureIdentity:
-        """Return the identity of features at a scale."""
+        """Return the identity of features at a scale.
+
+        Parameters
+        ----------
+        scale : int
+            Magnification, 1 to 4.
+
+        Returns
+        -------
+        FeatureIdentity
+            Equal for features that can be compared.
+
+        Raises
+        ------
+        ValueError
+            If the scale is another one.
+        """
         if scale not in SCALES:
-            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, but is {scale}.")
+            raise ValueError(
+                f"scale must be one of {', '.join(map(str, SCALES))}, but is {scale}; resize the "
+                "image for another magnification."
+            )
         return FeatureIdentity(self._identity, scale, self._tile, self._halo, self._layer)
 
     def grid(self, shape: tuple[int, int], scale: int) -> tuple[int, int]:
@@ -198,13 +227,26 @@ class FeatureExtractor:
             Magnification, 1 to 4.
         progress : callable
             Told after every tile.
+
+        Returns
+        -------
+        FeatureMap
+            Tokens on the patch grid, (h, w, C) float16.
+
+        Raises
+        ------
+        ValueError
+            If the scale is another one.
+        DeviceError, MemoryError
+            If the memory of the device, or of the CPU, does not suffice for one tile.
         """
+        identity = self.identity(scale)
         wanted = self.tiles(plane.shape, scale)
         tokens = np.zeros((*self.grid(plane.shape, scale), self.backbone.channels), np.float16)
         for done, (tile, some) in enumerate(self.compute(plane, wanted, scale), start=1):
             add_tile(tokens, tile, some)
             progress("features", done, len(wanted))
-        return FeatureMap(tokens, self.backbone.patch_size / scale, self.identity(scale))
+        return FeatureMap(tokens, self.backbone.patch_size / scale, identity)
 
     def _pixels(self, plane: Plane, tile: Tile, scale: int) -> Tensor:
         patch, side = self.backbone.patch_size, self._tile * self.backbone.patch_size

@@ -65,15 +65,15 @@ class PixelSamples:
 
 
 def thinned(samples: Sequence[PixelSamples], most: int) -> list[PixelSamples]:
-    """Leave out all but every few pixels of the classes of which there are many.
+    """Keep only every few pixels of the classes that have many.
 
     Parameters
     ----------
     samples : sequence of PixelSamples
         Of each plane.
     most : int
-        Pixels to keep of all planes together, as many of each class that has so many; of each
-        plane one of every class it has is kept in any case.
+        Pixels to keep in all, shared evenly among the classes; a plane keeps at least one of
+        every class in it.
     """
     classes, counts = np.unique(
         np.concatenate([some.labels for some in samples]), return_counts=True
@@ -154,7 +154,14 @@ def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> P
 
 
 def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[int] = ()) -> None:
-    """Explain why painted values, without those that are ignored, do not do, if so.
+    """Raise a `ScribbleError` unless two classes that are not ignored are painted.
+
+    Parameters
+    ----------
+    painted : ndarray
+        Of any shape, without what is ignored; 0 = not painted.
+    ignored : collection of int
+        What is ignored, for the message.
 
     Raises
     ------
@@ -255,6 +262,11 @@ class PixelClassifier:
             Rectangle inside the plane.
         probabilities : bool
             Whether to return these beside the labels.
+
+        Returns
+        -------
+        Segmentation
+            Of the window.
         """
         share = self.votes(channels, window)
         labels, probable = self.label_values[share.argmax(axis=-1)], None
@@ -264,7 +276,18 @@ class PixelClassifier:
         return Segmentation(labels, probable, self.classes).without(channels.missing(window))
 
     def votes(self, channels: Channels, window: Window) -> NDArray[np.float64]:
-        """Return the (height, width, K) shares of votes in a window, smoothed."""
+        """Return the shares of votes in a window, smoothed.
+
+        Parameters
+        ----------
+        channels, window
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray
+            (height, width, K) in [0, 1], with sum 1, in the order of `classes`.
+        """
         around = reach(window, self.smoothing, channels.shape)
         share = votes(self.forest, channels.block(around))
         share = smoothed(share, channels.guide(around), self.smoothing)

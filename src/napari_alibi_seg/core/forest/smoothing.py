@@ -3,9 +3,9 @@
 A forest judges every pixel alone, so noise makes it change its mind from one to the next. Here
 the votes of each class become, in every small square, a linear function of the grey value; where
 they are noise, in squares four times as wide. What is small, however, is not noise: noise changes
-from one pixel to the next more than over a few pixels, and things do not. Trees agree less than
-they are right, and the more so once neighbours are averaged, so shares are squared first
-(docs/quality.md).
+from one pixel to the next more than over a few pixels, and things do not. Shares of votes
+understate how often the forest is right, the more so once neighbours are averaged, so they are
+squared first (docs/quality.md).
 
 K. He, J. Sun, X. Tang, "Guided image filtering", IEEE TPAMI 35 (2013) 1397-1409.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.machine_code import compiled
+from napari_alibi_seg.core.forest.machine_code import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -49,7 +49,7 @@ def painted_pixels(
 
 
 def require_classes(values: NDArray[np.integer[Any]]) -> None:
-    """Raise a `ScribbleError` if any of the values painted is no class."""
+    """Raise a `ScribbleError` if any painted value, in an array of any shape, is no class."""
     if values.min(initial=1) < 0:
         raise ScribbleError(
             f"The scribbles hold the negative value {values.min()}; "
@@ -70,6 +70,20 @@ def painted_without(
     """Copy the painted planes, without what is ignored or lies where the image has no data.
 
     They are copied because the person may be painting on.
+
+    Parameters
+    ----------
+    planes : mapping
+        Every plane of the image by its index.
+    scribbles : ndarray
+        (..., Y, X) integers of the image's ``label_shape``, 0 = not painted.
+    ignored : collection of int
+        Classes that do not count.
+
+    Returns
+    -------
+    dict
+        (Y, X) scribbles by plane.
     """
     copies = _copies(planes, scribbles, ignored)
     return {index: kept for index, _, kept in copies if kept.any()}
@@ -80,7 +94,7 @@ def look_at_strokes(
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> tuple[dict[Index, NDArray[Any]], Painted]:
-    """Copy the painted planes as `painted_without` does, and tell how much is painted."""
+    """Copy the painted planes, (Y, X), as `painted_without` does; tell how much is painted."""
     painted, values = {}, set()
     for index, drawn, kept in _copies(planes, scribbles, ignored):
         if kept is not drawn:
@@ -125,7 +139,7 @@ def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.in
 
 
 def same_painted(one: Mapping[Index, NDArray[Any]], other: Mapping[Index, NDArray[Any]]) -> bool:
-    """Whether two copies of painted planes hold the same; compares what is painted alone."""
+    """Whether two copies of painted planes, (Y, X), hold the same; looks at what is painted."""
     return one.keys() == other.keys() and all(
         one[index].shape == other[index].shape and _same(one[index], other[index]) for index in one
     )
@@ -137,7 +151,7 @@ def _same(one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]]) -> boo
 
 
 def amount_painted(painted: Mapping[Index, NDArray[Any]]) -> Painted:
-    """Count pixels by class, and strokes: connected pieces of one class in a plane."""
+    """Count pixels by class, and strokes: connected pieces of one class in a (Y, X) plane."""
     pixels: Counter[int] = Counter()
     strokes = 0
     for scribbles in painted.values():

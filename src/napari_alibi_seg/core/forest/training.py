@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
-"""From (N, F) values to values as they might also be."""
+"""From (N, F) values to values as they might also look."""
 Bound: TypeAlias = (
     "Callable[[NDArray[np.float32], NDArray[Any], np.random.Generator], BoundaryPixels]"
 )
@@ -95,9 +95,9 @@ def training_forest(
     projection: Projection | None,
     several: bool = False,
 ) -> Generator[int, None, PixelForest]:
-    """Do as `train_forest`, in steps that can be left at any time; yields how many trees there are.
+    """Train as `train_forest` does, in steps that can be left at any time.
 
-    Parameters are as there.
+    The parameters are the same. Yields how many trees there are.
     """
     filters, vary, bound, parts = config.channels.filters, None, None, {}
     deep = 0 if projection is None else len(projection.components)
@@ -164,7 +164,7 @@ def growing_forest(
     kind : Forest
         How the trees are grown.
     vary : callable, optional
-        Returns the values as they might also be, drawn anew for every few trees.
+        Returns the values as they might also look, drawn anew for every few trees.
     bound : callable, optional
         Returns pixels at boundaries between the phases, which all but the first few trees see,
         too: those that the first trees do not take for a third phase.

@@ -1,4 +1,4 @@
-"""Painted pixels as they might also be, so that trees learn phases and not exact greys.
+"""Painted pixels as they might also look, so that trees learn phases and not exact greys.
 
 A forest that sees every stroke in one light splits on grey values that hold there and nowhere
 else: uneven illumination, charging and the next image's exposure then mislead it. So each painted

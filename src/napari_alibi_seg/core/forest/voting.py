@@ -20,7 +20,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from napari_alibi_seg.core.machine_code import compiled, intrinsic
+from napari_alibi_seg.core.forest.machine_code import compiled, intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +91,20 @@ def votes(forest: PixelForest, values: NDArray[np.float32]) -> NDArray[np.float6
 
 
 def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
-    """Return 1 - (largest - second largest share of votes) along the axis of classes, in [0, 1]."""
+    """Return how little the largest share of votes leads: 1 - (largest - second largest).
+
+    Parameters
+    ----------
+    votes : ndarray
+        Of any shape, in [0, 1], with sum 1 along one axis, that of two or more classes.
+    axis : int
+        Which.
+
+    Returns
+    -------
+    ndarray
+        In [0, 1], of the shape without that axis.
+    """
     second, first = np.moveaxis(np.partition(votes, -2, axis), axis, 0)[-2:]
     uncertainty: NDArray[np.float32] = 1 - (first - second)
     return uncertainty

@@ -23,7 +23,14 @@ _LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, gre
 
 
 def settle_axes(stored: Stored, axes: str | None) -> Stored:
-    """Order the dimensions as TZYX and then C or S, without those of length one but Y and X."""
+    """Order the dimensions as TZYX and then C or S, without those of length one but Y and X.
+
+    Raises
+    ------
+    ImageError
+        If the array is empty or no array of numbers, or the names do not fit its shape; an
+        `UnsettledError` if nothing names them.
+    """
     _require_numbers(stored)
     letters = _require_names(stored, axes)
     keep = [n for n, letter in enumerate(letters) if letter in "YX" or stored.data.shape[n] > 1]

@@ -160,7 +160,7 @@ def read_image(
 
 
 def read_pictures(path: Path) -> list[Micrograph]:
-    """Read all that a file holds, for uses to which it is one how planes follow each other.
+    """Read all that a file holds, for uses where the order of planes does not matter.
 
     Parameters
     ----------
@@ -205,6 +205,11 @@ def as_micrograph(
         As for `read_image`; may be left out for (Y, X) only.
     channels : int or sequence of int, optional
         As for `read_image`.
+
+    Returns
+    -------
+    Micrograph
+        Without a pixel size; lazy if the array is stored in chunks, dask's, or large.
 
     Raises
     ------

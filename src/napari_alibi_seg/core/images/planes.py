@@ -199,7 +199,7 @@ class Plane:
 
 
 def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
-    """Return the indices of a run of pixels after reflection into ``[0, size)``.
+    """Return the (length,) indices of a run of pixels after reflection into ``[0, size)``.
 
     Examples
     --------
@@ -218,7 +218,18 @@ def _spanned(wanted: Sequence[NDArray[np.intp]]) -> tuple[slice, ...]:
 def neighbourhoods(
     rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> Iterator[tuple[NDArray[np.intp], Window]]:
-    """Group pixels that are close together; yields their positions and a window around them."""
+    """Group pixels that are close together.
+
+    Parameters
+    ----------
+    rows, columns : ndarray
+        (N,) where they are.
+
+    Yields
+    ------
+    tuple of ndarray and Window
+        (n,) positions in `rows` of the pixels of a group, and a window around them.
+    """
     across = columns.max(initial=0) // _NEAR + 1
     block = rows // _NEAR * across + columns // _NEAR
     order = np.argsort(block, kind="stable")

@@ -98,7 +98,7 @@ def told_axes(path: Path) -> str | None:
 
 
 def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
-    """Return the pixel size that a file tells, without reading its pixels; None if it does not.
+    """Return the pixel size that a file tells, without reading its pixels; None if it tells none.
 
     Parameters
     ----------

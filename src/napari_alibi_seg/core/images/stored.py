@@ -164,6 +164,11 @@ def reading(path: Path, part: Callable[[], str | None] = lambda: None) -> Iterat
         The file.
     part : callable
         Finds out which part of it is damaged, once some is.
+
+    Raises
+    ------
+    ImageError
+        That says what to do about the file.
     """
     try:
         yield
@@ -192,7 +197,13 @@ def damaged(path: Path, reason: str) -> ImageError:
 
 
 def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None) -> str:
-    """Return the name of the array asked for, or of the only one there is."""
+    """Return the name of the array asked for, or of the only one there is.
+
+    Raises
+    ------
+    ImageError
+        If there is none; an `UnsettledError` if there are several, or none of that name.
+    """
     if dataset is not None and dataset.strip("/") in found:
         return dataset.strip("/")
     if dataset is None and len(found) == 1:
@@ -227,8 +238,8 @@ def is_zarr(path: Path) -> bool:
 def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None = None) -> da.Array:
     """Wrap an array so that it is read, and worked on, piece by piece.
 
-    A piece is part of one plane and made of whole chunks, so that a plane takes no chunk of
-    another channel, and none twice.
+    A piece is made of whole chunks that lie side by side in rows and columns, so that a plane
+    takes no chunk that it has no part in, and none twice.
 
     Parameters
     ----------

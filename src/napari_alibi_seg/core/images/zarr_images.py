@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 
 def open_zarr(path: Path, dataset: str | None) -> Stored:
-    """Open an image of a folder, by its name unless there is only one; see `open_stored`."""
+    """Open an image of a folder, by its name unless there is only one; see `open_stored`.
+
+    Raises
+    ------
+    ImageError
+        If the folder holds no image, or several and none is named.
+    """
     if not is_zarr(path):
         raise ImageError(f"{path} is a folder but not an OME-Zarr image; choose a file or a .zarr.")
     node = zarr.open(path, mode="r")

@@ -91,7 +91,7 @@ class Assessment:
     unsettled : float
         Share of the pixels that change when one stroke is left out, in the mean.
     temperature : float
-        That makes probabilities of the votes (`core.forest.vote_calibration.calibrated`).
+        What turns votes into probabilities (`core.forest.vote_calibration.calibrated`).
     """
 
     accuracy: Estimate

@@ -137,6 +137,13 @@ def write_fractions(path: Path, rows: Iterable[ClassFraction]) -> None:
 
     It begins with a byte order mark, without which Excel would take it for another encoding.
 
+    Parameters
+    ----------
+    path : Path
+        The file, by custom ``*.csv``; one that is there is replaced.
+    rows : iterable of ClassFraction
+        From `class_fractions`, of one or more planes and images.
+
     Raises
     ------
     OutputError

@@ -166,8 +166,8 @@ def assess(
     Returns
     -------
     dict
-        By plane; empty if no piece of each class can be left out, without planes of which no
-        pixel looked at has data. What the window tells of the same plane, scribbles and settings.
+        By plane, but for planes where no pixel looked at has data; empty if no piece of each class
+        can be left out. What the window tells of the same plane, scribbles and settings.
     """
     planes = planes_of(image)
     painted = painted_without(planes, scribbles, ignored)

@@ -46,12 +46,22 @@ REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
 def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]:
     """Load a backbone by name or path; behind a remedy if the name ends in +flips or +blank.
 
-    Its features are others than the bare backbone's, so the identity is another, too.
+    With a remedy, features and identity differ from those of the bare backbone.
+
+    Parameters
+    ----------
+    name : str
+        As for `load_backbone`, with or without a remedy.
+
+    Returns
+    -------
+    tuple of TokenModel and BackboneIdentity
+        The model, on the CPU, and what tells its features from others.
 
     Raises
     ------
     ModelError
-        See `load_backbone`; or if more or less than one model with one remedy is named.
+        See `load_backbone`; or if not one model with one remedy is named.
     """
     if not name.endswith(REMEDIES):
         return load_backbone(name)

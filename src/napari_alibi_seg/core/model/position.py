@@ -83,7 +83,20 @@ def authors_r2(tokens: FloatArray, targets: FloatArray, rng: np.random.Generator
 
 
 def authors_samples(tokens: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Return the tokens, by number, that each repeat of the authors' probe is fitted on."""
+    """Return which of so many tokens each repeat of the authors' probe is fitted on.
+
+    Parameters
+    ----------
+    tokens : int
+        How many there are.
+    rng : Generator
+        Draws them.
+
+    Returns
+    -------
+    list of ndarray
+        For each repeat (tokens // 36,) different numbers below `tokens`.
+    """
     count = tokens // _TOKENS_PER_SAMPLE
     return [rng.choice(tokens, count, replace=False) for _ in range(_REPEATS)]
 
@@ -207,7 +220,9 @@ class _Fold:
 
 def _leave_one_out(features: Sequence[FloatArray], target: str) -> Iterator[_Fold]:
     if len(features) < 2:
-        raise ValueError(f"Leaving one image out needs at least two images, not {len(features)}.")
+        raise ValueError(
+            f"Leaving one image out needs at least two images, not {len(features)}; add some."
+        )
     # Kept as they are; the targets and means, in double precision, make every sum double.
     tokens = [image.reshape(-1, image.shape[-1]) for image in features]
     targets = [ramps((image.shape[0], image.shape[1]))[target] for image in features]

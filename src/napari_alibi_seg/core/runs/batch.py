@@ -14,7 +14,8 @@ from napari_alibi_seg.core.judging.fractions import (
     read_fractions,
 )
 from napari_alibi_seg.core.naming import TABLE, label_files
-from napari_alibi_seg.core.runs.results import images_of, stack_writer
+from napari_alibi_seg.core.runs.finding import images_of
+from napari_alibi_seg.core.runs.results import stack_writer
 from napari_alibi_seg.core.writing import require_free
 
 if TYPE_CHECKING:

@@ -124,7 +124,7 @@ def connected(address: str) -> Iterator[Client]:
 
 
 def _require_address(address: str) -> None:
-    """Raise a `ValueError` for what no `Client` should be made of: it would close for a minute."""
+    """Raise a `ValueError` for an address whose `Client` would take a minute to close."""
     from distributed.comm.addressing import parse_address, parse_host_port
     from distributed.comm.registry import get_backend
 
@@ -178,7 +178,7 @@ def on_cluster(
 def _as_completed(
     futures: Sequence[Future[Any]], client: Client, waiting: Callable[[str, int, int], None]
 ) -> Iterator[Future[Any]]:
-    """Yield futures as they are done; a `DeviceError` if nobody is there who does them."""
+    """Yield futures as they are done; a `DeviceError` if no worker is left to do them."""
     from distributed import as_completed
 
     completed = as_completed(futures, loop=client.loop)

@@ -49,7 +49,15 @@ class FeatureWork:
     device: str
 
     def load(self) -> LoadedWork:
-        """Load the weights."""
+        """Load the weights.
+
+        Raises
+        ------
+        ModelError
+            If the model cannot be loaded, or is not the one the run began with.
+        DeviceError
+            If the device does not exist here or has too little memory.
+        """
         extractor = FeatureExtractor.load(self.model, self.device)
         if extractor.identity(self.scale).key != self.key:
             raise ModelError(
@@ -63,11 +71,11 @@ class FeatureWork:
         return LoadedWork(make, str(inference_dtype(extractor.device)))
 
     def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
-        """Write the features of a plane."""
+        """Write the (h, w, C) features of a plane."""
         zarr.open_array(output, mode="r+")[index] = made
 
     def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
-        """Return the features of a plane."""
+        """Return the (h, w, C) float16 features of a plane."""
         return np.asarray(zarr.open_array(output, mode="r")[index])
 
 

@@ -68,13 +68,19 @@ class PlaneWork(Protocol):
     """What is made of every plane: a record that is sent to workers."""
 
     def load(self) -> LoadedWork:
-        """Load all that it takes, once in each process of a run."""
+        """Load all that it takes, once in each process of a run.
+
+        Raises
+        ------
+        AlibiSegError
+            If it is not here, or not what the run began with.
+        """
 
     def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
-        """Write what was made of a plane."""
+        """Write what `LoadedWork.make` made of a plane into the Zarr folder `output`."""
 
     def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
-        """Return what was written of a plane."""
+        """Return what was written of a plane, of the shape and type it was made in."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ def make_planes(
     create : callable
         Makes the output, without any plane, at a path, by the key of a plan (`require_made_by`).
     classifier, features : str, optional
-        As in `Plan`; the one that the work is by.
+        As in `Plan`; the one that the work uses.
     reach : int
         How many planes before and after each it is made of.
     cluster : str, optional

@@ -106,7 +106,7 @@ class Strokes:
         return cls(scribbles.shape, np.concatenate(positions), np.concatenate(values))
 
     def array(self) -> NDArray[Any]:
-        """Return the scribbles as an array, 0 where nothing is painted."""
+        """Return the scribbles as an array of `shape`, 0 where nothing is painted."""
         painted = np.zeros(self.shape, self.values.dtype)
         painted[tuple(self.positions.T)] = self.values
         return painted

@@ -56,6 +56,16 @@ def save_project(project: Project, path: Path) -> None:
 def load_project(path: Path) -> Project:
     """Read what `save_project` wrote; the image is not opened.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Project
+        With the absolute path of its image.
+
     Raises
     ------
     ProjectError

@@ -6,8 +6,6 @@ identifier and nothing of the machine: equal results are equal bytes.
 
 from __future__ import annotations
 
-import glob
-import os
 import xml.etree.ElementTree as ElementTree
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +15,14 @@ import numpy as np
 import tifffile
 
 from napari_alibi_seg.core.choices import LARGEST_CLASS
-from napari_alibi_seg.core.errors import ImageError, OutputError, ScribbleError
+from napari_alibi_seg.core.errors import OutputError, ScribbleError
 from napari_alibi_seg.core.images.axes import settle_axes
-from napari_alibi_seg.core.images.ome_zarr import is_made_here
 from napari_alibi_seg.core.images.reading import open_stored
-from napari_alibi_seg.core.images.stored import DAMAGE, is_zarr, reading
 from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES, needs_bigtiff
-from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -36,11 +31,14 @@ if TYPE_CHECKING:
 
     WritePlane = Callable[[tuple[int, ...], NDArray[Any]], None]
 
+SOFTWARE = "napari-alibi-seg"
+"""Tag of the TIFFs written here."""
+
 _LARGEST_RATIONAL = 2**32 - 1
 _PAGE: dict[str, Any] = {
     "photometric": "minisblack",
     "compression": "zlib",
-    "software": "napari-alibi-seg",
+    "software": SOFTWARE,
     "metadata": None,
 }
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
@@ -129,57 +127,6 @@ def _class_numbers(name: str, data: NDArray[Any]) -> NDArray[Any]:
     return whole.astype(whole.dtype.newbyteorder("="), copy=False)
 
 
-def images_among(paths: Iterable[Path]) -> list[Path]:
-    """Return, in order, the images among files and folders, as their names end."""
-    images = (path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES)
-    return [path for path in images if not passed_over(path)]
-
-
-def passed_over(path: Path) -> bool:
-    """Return whether a file in a folder of images is none of them, whatever it holds.
-
-    Earlier results are none, and no hidden files, such as macOS leaves.
-    """
-    return path.name.startswith(".") or path.name.endswith(LABELS) or is_result(path)
-
-
-def images_of(name: str) -> list[Path]:
-    """Return the images that the name of a file, a folder or a pattern stands for.
-
-    An OME-Zarr folder is one image, and so is what does not exist.
-
-    Raises
-    ------
-    ImageError
-        If a folder or pattern stands for none, or cannot be looked into.
-    """
-    path = Path(name)
-    if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
-        return [path]  # a missing file is reported when its turn comes
-    with reading(path):
-        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
-        images = images_among(inside)
-    if not images:
-        raise ImageError(
-            f"There is no image in {name}; name files, folders or patterns "
-            f"of {', '.join(IMAGE_SUFFIXES)}."
-        )
-    return images
-
-
-def is_result(path: Path) -> bool:
-    """Return whether a file or Zarr folder holds labels, votes or features that were made here."""
-    try:
-        if is_zarr(path):
-            return is_made_here(path)
-        if path.suffix.lower() not in TIFF_SUFFIXES:
-            return False
-        with tifffile.TiffFile(path) as tiff:
-            return bool(tiff.pages.first.software == _PAGE["software"])
-    except DAMAGE:  # whoever opens it will say so
-        return False
-
-
 @contextmanager
 def stack_writer(
     path: str | Path,
@@ -220,8 +167,8 @@ def stack_writer(
     path, dtype = Path(path), np.dtype(dtype)
     _require_ome_tiff(path, dtype)
     waiting = micrograph.plane_indices()
-    plane_shape = (channels or 1, *micrograph.shape_yx)
-    large = needs_bigtiff((len(waiting), *plane_shape), dtype)
+    planes, plane_shape = len(waiting), (channels or 1, *micrograph.shape_yx)
+    large = needs_bigtiff((planes, *plane_shape), dtype)
     tags = _resolution(micrograph) | {"description": _ome_xml(micrograph, dtype, channels, names)}
 
     with (
@@ -243,7 +190,10 @@ def stack_writer(
 
         yield write
         if waiting:
-            raise OutputError(f"{path} was not written: {len(waiting)} planes are missing.")
+            raise OutputError(
+                f"{path} was not written: it lacks {len(waiting)} of {planes} planes; write "
+                "them all."
+            )
 
 
 def _require_ome_tiff(path: Path, dtype: np.dtype[Any]) -> None:
@@ -277,7 +227,7 @@ def _ome_xml(
     lengths["C"] = channels or 1
     told = {f"Size{axis}": str(lengths.get(axis, 1)) for axis in "XYCZT"}
     told |= {"DimensionOrder": "XYCZT", "Type": _OME_TYPES[dtype.name], "ID": "Pixels:0"}
-    root = ElementTree.Element("OME", xmlns=_OME, Creator="napari-alibi-seg")
+    root = ElementTree.Element("OME", xmlns=_OME, Creator=SOFTWARE)
     image = ElementTree.SubElement(root, "Image", ID="Image:0")
     pixels = ElementTree.SubElement(image, "Pixels", told | _physical_sizes(micrograph))
     for channel in range(lengths["C"]):

@@ -52,7 +52,17 @@ class LabelWork:
     device: str
 
     def load(self) -> LoadedWork:
-        """Load the classifier and the weights."""
+        """Load the classifier and the weights.
+
+        Raises
+        ------
+        ClassifierError
+            If the file is damaged or not the one the run began with, or expects other features.
+        ModelError
+            If the model is unknown, incomplete, damaged or cannot be fetched.
+        DeviceError
+            If the device does not exist here or has too little memory.
+        """
         if sha256(self.classifier) != self.classifier_hash:
             raise ClassifierError(
                 f"{self.classifier} changed after the run began, or is another file on this "
@@ -70,11 +80,11 @@ class LabelWork:
         return LoadedWork(make, str(inference_dtype(choose_device(self.device))) if deep else None)
 
     def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
-        """Write labels to every level of the pyramid."""
+        """Write (Y, X) labels to every level of the pyramid."""
         write_plane(output, index, made)
 
     def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
-        """Return labels of the finest level."""
+        """Return (Y, X) labels of the finest level."""
         return read_plane(output, index)
 
 

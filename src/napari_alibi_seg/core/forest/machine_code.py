@@ -22,5 +22,5 @@ def compiled(function: _Function) -> _Function:
 
 
 def intrinsic(typing: Callable[..., Any]) -> Any:
-    """Return a function for compiled code, made of instructions; see numba's `intrinsic`."""
+    """Do as numba's `intrinsic`, whose types do not let compiled code call what it returns."""
     return numba.extending.intrinsic(typing)

@@ -1,0 +1,71 @@
+"""Images among files and folders, without earlier results."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tifffile
+
+from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images.ome_zarr import is_made_here
+from napari_alibi_seg.core.images.stored import DAMAGE, is_zarr, reading
+from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
+from napari_alibi_seg.core.runs.results import SOFTWARE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def images_among(paths: Iterable[Path]) -> list[Path]:
+    """Return, in order, the images among files and folders, by the endings of their names."""
+    images = (path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in images if not passed_over(path)]
+
+
+def passed_over(path: Path) -> bool:
+    """Return whether a file in a folder of images is passed over, whatever it holds.
+
+    Earlier results are, and hidden files, such as macOS leaves.
+    """
+    return path.name.startswith(".") or path.name.endswith(LABELS) or _is_result(path)
+
+
+def images_of(name: str) -> list[Path]:
+    """Return the images that the name of a file, a folder or a pattern stands for.
+
+    An OME-Zarr folder is one image, and so is what does not exist.
+
+    Raises
+    ------
+    ImageError
+        If a folder or pattern stands for none, or cannot be looked into.
+    """
+    path = Path(name)
+    if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
+        return [path]  # a missing file is reported when its turn comes
+    with reading(path):
+        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
+        images = images_among(inside)
+    if not images:
+        raise ImageError(
+            f"There is no image in {name}; name files, folders or patterns "
+            f"of {', '.join(IMAGE_SUFFIXES)}."
+        )
+    return images
+
+
+def _is_result(path: Path) -> bool:
+    """Return whether a file or Zarr folder holds labels, votes or features that were made here."""
+    try:
+        if is_zarr(path):
+            return is_made_here(path)
+        if path.suffix.lower() not in TIFF_SUFFIXES:
+            return False
+        with tifffile.TiffFile(path) as tiff:
+            return bool(tiff.pages.first.software == SOFTWARE)
+    except DAMAGE:  # whoever opens it will say so
+        return False
