@@ -36,6 +36,13 @@ _TREE = "sklearn.tree._tree.Tree"
 def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
     """Write a classifier as a skops file, from which nothing can run when it is loaded.
 
+    Parameters
+    ----------
+    classifier : PixelClassifier
+        With its classes, channels, projection, the identity of its features and its smoothing.
+    path : str or Path
+        The file, usually ``.skops``; one that is there is replaced.
+
     Raises
     ------
     OutputError
@@ -62,6 +69,16 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
 
 def load_classifier(path: str | Path) -> PixelClassifier:
     """Read what `save_classifier` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    PixelClassifier
+        It predicts what the saved one did.
 
     Raises
     ------
