@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 from superqt import QCollapsible
 
@@ -187,6 +188,15 @@ def test_the_dock_needs_no_scroll_bar_at_1280_by_720(desk, pixels):
     assert not desk.dock.area.verticalScrollBar().isVisible()
     content = desk.dock.area.widget()
     assert content.width() >= content.minimumSizeHint().width()
+
+
+def test_nothing_is_cut_off_where_the_dock_is_as_narrow_as_can_be(desk):
+    window = desk.viewer.__wrapped__.window._qt_window
+    window.resize(1280, 500)
+    window.resizeDocks([desk.dock.parent()], [1], Qt.Orientation.Horizontal)
+    desk.until(desk.dock.area.verticalScrollBar().isVisible)
+    desk.until(lambda: desk.dock.width() == desk.dock.minimumWidth())
+    assert desk.dock.area.widget().width() == desk.dock.area.viewport().width()
 
 
 def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):
