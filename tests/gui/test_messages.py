@@ -7,6 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_alibi_seg.core.devices import usable_devices
+from napari_alibi_seg.gui.words import left_words
 
 
 @pytest.fixture
@@ -202,3 +203,8 @@ def test_names_without_a_space_widen_nothing(segmented_desk):
     desk.until(lambda: f"'{name} probability in alloy'" in strip.words)
     assert strip.minimumSizeHint().width() < desk.dock.minimumWidth()
     assert strip._words.textFormat() == Qt.TextFormat.PlainText
+
+
+def test_of_many_layers_that_are_left_a_few_are_named():
+    words = left_words(["alloy"], [f"class {value} probability in alloy" for value in range(14)])
+    assert words.endswith("'class 3 probability in alloy' and 10 more.")

@@ -91,7 +91,7 @@ def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
     """Return in words that images were removed, and layers that belong to them were not."""
     were, them = ("was", "it") if len(images) == 1 else ("were", "them")
     removed = " and ".join(map(repr, images))
-    left = ", ".join(map(repr, layers))
+    left = first_few(list(map(repr, layers)), 4)
     return f"{removed} {were} removed. What belongs to {them} is still there: {left}."
 
 
