@@ -169,6 +169,15 @@ def test_keys_work_while_the_image_is_selected(desk, pixels):
     assert layer is not None
 
 
+def test_choosing_a_class_or_the_eraser_shows_hidden_strokes_and_paints(segmented_desk):
+    desk, layer = segmented_desk, segmented_desk.work.scribbles.layer
+    for key, mode in ("1", "paint"), ("E", "erase"):
+        layer.visible = False
+        desk.key(key)
+        assert layer.visible
+        assert layer.mode == mode
+
+
 def test_the_scribbles_lie_on_the_image(desk, pixels):
     desk.open(pixels, scale=(0.02, 0.05), translate=(3, -4), rotate=20)
 
