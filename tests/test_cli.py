@@ -614,12 +614,14 @@ def test_progress_is_shown_to_nobody_where_standard_error_is_closed(folder, monk
     assert (folder / "out.tif").exists()
 
 
-def test_features_never_replace_a_file_and_say_so_before_the_work(folder, capsys):
+def test_a_name_that_does_not_do_for_features_is_told_before_the_work(folder, capsys):
     (folder / "notes.txt").write_text("mine")
     arguments = ["features", str(folder / "image.png"), "--model", "no such model"]
     assert main([*arguments, "--output", str(folder / "notes.txt")]) == 7
     assert "notes.txt is a file" in capsys.readouterr().err
     assert (folder / "notes.txt").read_text() == "mine"
+    assert main([*arguments, "--output", str(folder / "f.tif")]) == 7
+    assert "f.tif is no name for a Zarr; let it end in .zarr." in capsys.readouterr().err
 
 
 def test_a_file_where_the_folder_of_results_should_be_is_told(folder, classifier, capsys):

@@ -247,7 +247,7 @@ def test_pixels_without_data_have_no_class_and_teach_nothing(patchy, scribbles, 
     drawn[100:140, 5:50] = 3
     also_there = segmented(patchy, drawn, config, cache=cache)[()]
     assert np.array_equal(also_there.probabilities, clean.probabilities)
-    with pytest.raises(ScribbleError, match="only class 1"):
+    with pytest.raises(ScribbleError, match="painted of class 3 lies where the image has no data"):
         segmented(patchy, np.where(missing & (drawn == 3), 3, drawn == 1), config, cache=cache)
 
 

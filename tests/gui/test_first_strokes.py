@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 from superqt import QCollapsible
 
@@ -168,6 +169,15 @@ def test_keys_work_while_the_image_is_selected(desk, pixels):
     assert layer is not None
 
 
+def test_choosing_a_class_or_the_eraser_shows_hidden_strokes_and_paints(segmented_desk):
+    desk, layer = segmented_desk, segmented_desk.work.scribbles.layer
+    for key, mode in ("1", "paint"), ("E", "erase"):
+        layer.visible = False
+        desk.key(key)
+        assert layer.visible
+        assert layer.mode == mode
+
+
 def test_the_scribbles_lie_on_the_image(desk, pixels):
     desk.open(pixels, scale=(0.02, 0.05), translate=(3, -4), rotate=20)
 
@@ -187,6 +197,15 @@ def test_the_dock_needs_no_scroll_bar_at_1280_by_720(desk, pixels):
     assert not desk.dock.area.verticalScrollBar().isVisible()
     content = desk.dock.area.widget()
     assert content.width() >= content.minimumSizeHint().width()
+
+
+def test_nothing_is_cut_off_where_the_dock_is_as_narrow_as_can_be(desk):
+    window = desk.viewer.__wrapped__.window._qt_window
+    window.resize(1280, 500)
+    window.resizeDocks([desk.dock.parent()], [1], Qt.Orientation.Horizontal)
+    desk.until(desk.dock.area.verticalScrollBar().isVisible)
+    desk.until(lambda: desk.dock.width() == desk.dock.minimumWidth())
+    assert desk.dock.area.widget().width() == desk.dock.area.viewport().width()
 
 
 def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):

@@ -184,6 +184,14 @@ def test_replaced_pixels_are_segmented_anew(quick_desk, pixels):
     assert len(desk.viewer.layers) == 3
 
 
+def test_pixels_that_become_a_stack_are_read_as_one(quick_desk, pixels):
+    desk = quick_desk
+    segmented(desk, pixels)
+    desk.work.source.layer.data = np.stack([pixels, 255 - pixels])
+    desk.rest()
+    assert desk.painted.shape == (2, *pixels.shape)
+
+
 @pytest.mark.parametrize("value", [9, 300])
 def test_existing_labels_can_be_painted_on(quick_desk, pixels, value):
     desk = quick_desk

@@ -4,8 +4,10 @@ from threading import Event
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_alibi_seg.core.devices import usable_devices
+from napari_alibi_seg.gui.words import left_words
 
 
 @pytest.fixture
@@ -184,3 +186,25 @@ def test_a_long_name_goes_on_in_the_next_line(desk):
 
     assert strip.words == words
     assert strip.minimumSizeHint().width() < 300
+
+
+def test_names_without_a_space_widen_nothing(segmented_desk):
+    desk, strip, name = segmented_desk, segmented_desk.panels.strip, "x<b>" + 60 * "a"
+    controls = desk.viewer.__wrapped__.window._qt_viewer.dockLayerControls
+    before = controls.minimumSizeHint().width()
+    desk.panels.classes._rows[0]._name.setText(name)
+    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.panels.result.probabilities.setChecked(True)
+    desk.rest()
+    assert desk.dock.area.widget().minimumSizeHint().width() < desk.dock.minimumWidth()
+    assert controls.minimumSizeHint().width() == before
+
+    desk.viewer.layers.remove(desk.work.source.layer)
+    desk.until(lambda: f"'{name} probability in alloy'" in strip.words)
+    assert strip.minimumSizeHint().width() < desk.dock.minimumWidth()
+    assert strip._words.textFormat() == Qt.TextFormat.PlainText
+
+
+def test_of_many_layers_that_are_left_a_few_are_named():
+    words = left_words(["alloy"], [f"class {value} probability in alloy" for value in range(14)])
+    assert words.endswith("'class 3 probability in alloy' and 10 more.")

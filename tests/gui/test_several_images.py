@@ -418,6 +418,20 @@ def test_a_project_that_is_read_while_another_image_is_chosen_paints_nothing_the
     assert not desk.painted.any()
 
 
+def test_strokes_that_were_left_for_others_are_not_taken_for_another_image(two):
+    desk = two
+    left = desk.work.scribbles.layer
+    left.name = "phases"
+    desk.viewer.add_labels(np.zeros_like(desk.painted), name="mine")
+    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    desk.rest()
+
+    choose(desk, "second")
+    desk.rest()
+    assert desk.work.scribbles.layer is not left
+    assert not desk.painted.any()
+
+
 def test_labels_of_another_size_or_place_are_explained(two):
     desk = two
     desk.viewer.add_labels(np.ones((70, 90), int), name="small")

@@ -48,6 +48,8 @@ def features(options: argparse.Namespace) -> int:
     require_free([options.image], [options.output])
     if options.output.is_file():
         raise OutputError(f"{options.output} is a file; choose another name for the folder.")
+    if options.output.suffix.lower() != ".zarr":
+        raise OutputError(f"{options.output} is no name for a Zarr; let it end in .zarr.")
     with Bars() as bars:
         made, planes = write_features(
             source(options.image, options),

@@ -26,6 +26,7 @@ from napari_alibi_seg.core.forest.smoothing import margin
 from napari_alibi_seg.core.forest.strokes import painted_pixels, painted_without
 from napari_alibi_seg.core.forest.training import kind_of, train_forest
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
+from napari_alibi_seg.core.naming import first_few
 from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -355,13 +356,18 @@ def _painted(
     for pair in pairs:
         _require_fitting(*pair)
     by_image = [_painted_planes(*pair, ignored) for pair in pairs]
-    if not any(by_image) and any(_teaches(drawing, ignored) for _, drawing in pairs):
-        raise ScribbleError(
-            f"All that is painted {NO_DATA}; paint a stroke in each of two or more classes where "
-            "there is some."
-        )
     values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
-    require_two_classes(np.concatenate([np.empty(0, np.uint8), *values]), ignored)
+    found = np.unique(np.concatenate([np.empty(0, np.uint8), *values]))
+    if found.size < 2:
+        drawn = {int(value) for _, drawing in pairs for value in np.unique(drawing)}
+        lost = sorted(drawn - {0, *ignored, *found.tolist()})
+        if lost:
+            raise ScribbleError(
+                f"A segmentation needs two classes, but what is painted of class "
+                f"{first_few(list(map(str, lost)))} {NO_DATA}; paint a stroke in each of two or "
+                "more where there is some."
+            )
+    require_two_classes(found, ignored)
     return [some for some in by_image if some]
 
 
@@ -375,10 +381,6 @@ def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
         raise ScribbleError(
             f"The scribbles are of type {scribbles.dtype}; use integers, 0 where not painted."
         )
-
-
-def _teaches(scribbles: NDArray[np.integer[Any]], ignored: Collection[int]) -> bool:
-    return any(not np.isin(plane, [0, *ignored]).all() for plane in scribbles)
 
 
 def _painted_planes(

@@ -302,7 +302,9 @@ class Controller(QObject):
         if old is None:
             return
         self.workspaces.forget(old)
-        self.choose_image(old.source.layer, old.source.reading, old.source.channel or 0)
+        layer, reading = old.source.layer, old.source.reading
+        fits = len(reading.axes.removesuffix("S")) == layer.ndim
+        self.choose_image(layer, reading if fits else None, old.source.channel or 0)
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True
             self.panels.classes.show_classes(old.classes)

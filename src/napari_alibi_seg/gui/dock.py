@@ -24,7 +24,7 @@ from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
     import napari.viewer
-    from qtpy.QtGui import QCloseEvent
+    from qtpy.QtGui import QCloseEvent, QShowEvent
     from superqt import QCollapsible
 
 _PLUGIN = "napari-alibi-seg"
@@ -97,6 +97,13 @@ class SegmentationDock(QWidget):
         self.release()
         super().closeEvent(event)
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Be no narrower than what is shown, which has its font only now."""
+        parts = (self.area.widget(), self.panels.training, self.panels.reuse)
+        widest = max(part.minimumSizeHint().width() for part in parts if part is not None)
+        self.setMinimumWidth(widest + _SCROLL_BAR)
+        super().showEvent(event)
+
     def _wire(self) -> None:
         panels, controller = self.panels, self.controller
         panels.image.layer_chosen.connect(controller.workspaces.go_to)
@@ -138,11 +145,6 @@ class SegmentationDock(QWidget):
         outer.setSpacing(0)
         outer.addWidget(self.panels.strip)  # seen however far the rest is scrolled
         outer.addWidget(area)
-        widest = max(
-            part.minimumSizeHint().width()
-            for part in (content, self.panels.training, self.panels.reuse)
-        )
-        self.setMinimumWidth(widest + _SCROLL_BAR)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.area = area
         for fold in folds:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MARK = "napari-alibi-seg"
 _OF = "napari-alibi-seg of"
+_LEFT = "napari-alibi-seg left"
 _SHOWS = "napari-alibi-seg shows"
 _BEFORE = "napari-alibi-seg before"
 _CHANGED = ("colormap", "brush_size", "selected_label", "mode")
@@ -31,7 +32,7 @@ def scribbles_layer_name(image: str) -> str:
 
 
 def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
-    """Return the Labels layers that may be meant for an image, its own and marked ones first."""
+    """Return the Labels layers that may be meant for an image, first its own, those left last."""
     offered = [
         layer
         for layer in layers
@@ -41,7 +42,12 @@ def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labe
         and not _is_of_another(layer, source, layers)
     ]
     return sorted(
-        offered, key=lambda layer: (not is_linked(layer, source), not is_scribbles(layer))
+        offered,
+        key=lambda layer: (
+            not is_linked(layer, source),
+            _LEFT in layer.metadata,
+            not is_scribbles(layer),
+        ),
     )
 
 
@@ -82,6 +88,7 @@ def has_given_name(layer: Layer, image: str) -> bool:
 def link(layer: Layer, source: ImageSource) -> None:
     """Remember which image, read how, a layer belongs to."""
     layer.metadata[_OF] = source.token
+    layer.metadata.pop(_LEFT, None)
 
 
 def take_over(layer: Labels) -> None:
@@ -104,13 +111,13 @@ def give_back(layer: Labels) -> None:
     if is_taken_over(layer):
         for name, value in layer.metadata.pop(_BEFORE).items():
             setattr(layer, name, value)
-        for key in (_MARK, _OF, OWNER):
+        for key in (_MARK, _OF, _LEFT, OWNER):
             layer.metadata.pop(key, None)
 
 
-def unlink(layer: Layer) -> None:
-    """Let a layer belong to no image."""
-    layer.metadata.pop(_OF, None)
+def leave(layer: Layer) -> None:
+    """Remember that another layer is painted on now; what it holds belongs to its image still."""
+    layer.metadata[_LEFT] = True
 
 
 def is_linked(layer: Layer, source: ImageSource) -> bool:

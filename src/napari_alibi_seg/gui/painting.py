@@ -81,11 +81,13 @@ class Scribbles(QObject):
 
     def choose(self, value: int) -> None:
         """Paint a class from now on."""
+        self.layer.visible = True  # napari paints on nothing that is hidden
         self.layer.selected_label = value
         self.layer.mode = "paint"
 
     def erase(self) -> None:
         """Erase from now on."""
+        self.layer.visible = True
         self.layer.mode = "erase"
 
     def show(self, classes: Sequence[PaintClass]) -> None:

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLabel, QPushButton, QSlider
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSlider,
+)
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.core.model.names import MODELS
@@ -143,6 +151,7 @@ class ResultPanel(Block):
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.facts.setMinimumHeight(3 * self.facts.fontMetrics().height() + 4)
         self.add_wide(side_by_side(self.live, self.update_button, self.spot_button, stretch=1))
         self.add("Opacity", self.opacity)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_alibi_seg.gui.words import BREAK, breakable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 GAP = 6
 LABEL_WIDTH = 56
 _SWATCH, _DISC = 16, 12  # pixels
-_JOINT, _BREAK = re.compile(r"(?<=\S{12})([/\\_:.-])(?=\S)"), "\u200b"
-"""Where names of files and models, which have no spaces, may go on in the next line."""
 
 
 class LayerCombo(QComboBox):
@@ -108,6 +107,7 @@ class Strip(QFrame):
         super().__init__()
         self._words = QLabel()
         self._words.setWordWrap(True)
+        self._words.setTextFormat(Qt.TextFormat.PlainText)
         self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.buttons: list[QPushButton] = []
         self._holds: Callable[[], bool] = _always
@@ -124,7 +124,7 @@ class Strip(QFrame):
     @property
     def words(self) -> str:
         """What the strip says; empty if nothing."""
-        return "" if self.isHidden() else self._words.text().replace(_BREAK, "")
+        return "" if self.isHidden() else self._words.text().replace(BREAK, "")
 
     @property
     def asks(self) -> bool:
@@ -146,7 +146,7 @@ class Strip(QFrame):
         self._holds = holds or _always
         edge = "#d55e00" if warn else "#0072b2"
         self.setStyleSheet(f"#strip {{ border-left: 3px solid {edge}; }}")
-        self._words.setText(_JOINT.sub(rf"\1{_BREAK}", words))
+        self._words.setText(breakable(words))
         for text, act in (*actions, ("Dismiss", lambda: None)):
             button = QPushButton(text)
             button.clicked.connect(self.put_away)

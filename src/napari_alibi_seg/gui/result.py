@@ -342,5 +342,6 @@ def _features(classes: Sequence[PaintClass]) -> dict[str, list[object]]:
 
 def _ramp(known: PaintClass) -> Colormap:
     return Colormap(
-        [(0, 0, 0), tuple(part / 255 for part in known.colour)], name=f"to {known.name}"
+        [(0, 0, 0), tuple(part / 255 for part in known.colour)],
+        name="to #{:02x}{:02x}{:02x}".format(*known.colour),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ _READABLE = {"m": 1.0, "mm": 1e-3, "µm": 1e-6, "nm": 1e-9}
 _LEAST = 0.1
 _FIGURE = "\u2007"  # a space as wide as a figure
 _WIDEST = len("99.9 %")
+BREAK = "\u200b"
+"""Where a long name may go on in the next line."""
+_JOINT = re.compile(r"(?<=\S{12})([/\\_:.-])(?=\S)")
+_CELL, _LINE = 12, 24  # characters
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 _NOT_FINAL = {
     Shown.PRELIMINARY: "Preliminary, by pixel filters, until the features are ready.",
@@ -54,6 +59,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def breakable(words: str, most: int = _LINE) -> str:
+    """Let names without spaces go on in the next line, at their joints or after `most` letters."""
+    jointed = _JOINT.sub(rf"\1{BREAK}", words)
+    return re.sub(rf"([^\s{BREAK}]{{{most}}})(?=[^\s{BREAK}]{{3}})", rf"\1{BREAK}", jointed)
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -80,7 +91,7 @@ def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
     """Return in words that images were removed, and layers that belong to them were not."""
     were, them = ("was", "it") if len(images) == 1 else ("were", "them")
     removed = " and ".join(map(repr, images))
-    left = ", ".join(map(repr, layers))
+    left = first_few(list(map(repr, layers)), 4)
     return f"{removed} {were} removed. What belongs to {them} is still there: {left}."
 
 
@@ -215,7 +226,7 @@ def _share(
 def _named(known: PaintClass) -> str:
     red, green, blue = known.colour
     mark = f'<span style="color: rgb({red}, {green}, {blue})">■</span>'
-    return f"<td>{mark}&nbsp;</td><td>{escape(known.name)}</td>"
+    return f"<td>{mark}&nbsp;</td><td>{escape(breakable(known.name, _CELL))}</td>"
 
 
 def _cell(words: str) -> str:

@@ -17,10 +17,10 @@ from napari_alibi_seg.gui.ownership import (
     is_taken_over,
     last_reading,
     layers_of_image,
+    leave,
     link,
     own_scribbles,
     take_over,
-    unlink,
 )
 from napari_alibi_seg.gui.painting import new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
@@ -222,7 +222,7 @@ class Workspaces(QObject):
     def paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a layer from now on; one of the person's that is left looks as before."""
         before, classes = work.scribbles.layer, self._panels.classes.classes
-        unlink(before)
+        leave(before)
         take_over(layer)
         link(layer, work.source)
         work.scribbles = self._brush.take(layer)
