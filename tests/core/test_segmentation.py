@@ -10,7 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 from napari_alibi_seg.core.blockwise import Budget
 from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
-from napari_alibi_seg.core.choices import CLASSICAL, Forest
+from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, Forest
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import (
@@ -249,6 +249,18 @@ def test_pixels_without_data_have_no_class_and_teach_nothing(patchy, scribbles, 
     assert np.array_equal(also_there.probabilities, clean.probabilities)
     with pytest.raises(ScribbleError, match="painted of class 3 lies where the image has no data"):
         segmented(patchy, np.where(missing & (drawn == 3), 3, drawn == 1), config, cache=cache)
+
+
+def test_an_image_is_not_taken_for_scribbles(micrograph):
+    with pytest.raises(ScribbleError, match=r"different values.*at most 64"):
+        Segmenter(QUICK, "cpu").fit(micrograph, micrograph.data)
+
+
+def test_a_model_is_refused_for_a_classifier_that_was_trained_without(micrograph, scribbles):
+    classifier = Segmenter(QUICK, "cpu").fit(micrograph, scribbles)
+    assert Segmenter.of(classifier, CLASSICAL).config.model == CLASSICAL
+    with pytest.raises(ClassifierError, match="leave it out"):
+        Segmenter.of(classifier, DEFAULT_MODEL)
 
 
 def test_more_than_the_budget_waits_or_goes_alone():

@@ -25,10 +25,10 @@ NANOMETRES = {
 }
 
 
-def paint(desk):
+def paint(desk, planes=...):
     """Paint two strokes of two classes and wait for all that follows."""
     for row, left, value in ((18, 60, 1), (40, 20, 1), (58, 60, 2), (80, 20, 2)):
-        desk.painted[..., row : row + 2, left : left + 40] = value
+        desk.painted[planes, row : row + 2, left : left + 40] = value
     desk.controller.ask()
     desk.until(lambda: "right" in desk.panels.result.facts.text())
     desk.rest()
@@ -274,6 +274,20 @@ def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, t
     quick.rest()
 
     assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
+
+
+def test_planes_without_strokes_have_no_intervals_in_a_table(quick, pixels, tmp_path):
+    quick.open(np.stack([pixels, pixels[::-1]]))
+    quick.viewer.dims.set_point(0, 0)
+    paint(quick, 0)
+    quick.viewer.dims.set_point(0, 1)
+    quick.until(lambda: set(quick.work.assessments) == {(0,), (1,)})
+    quick.rest()
+
+    table = exported_table(quick, tmp_path / "f.csv")
+
+    assert table["plane"].tolist() == [0, 0, 1, 1]
+    assert table["fraction_low"].notna().tolist() == [True, True, False, False]
 
 
 def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):

@@ -13,7 +13,13 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Project
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.errors import NO_DATA, ImageError, ModelError, ScribbleError
+from napari_alibi_seg.core.errors import (
+    NO_DATA,
+    ClassifierError,
+    ImageError,
+    ModelError,
+    ScribbleError,
+)
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureIdentity, FeatureMap
 from napari_alibi_seg.core.forest.classifier import (
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 """Side of the blocks pixels are classified in; changes memory, never the result."""
+_MOST_CLASSES = 64
 _BLOCKS_BYTES = 1e9
 _BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
 # Of a block's channels: their concatenation, and what the filters need meanwhile; of its votes, in
@@ -80,10 +87,20 @@ class Segmenter:
             Where its backbone lies, if its name means nothing on this machine.
         **options
             `device`, `cache`, `progress`.
+
+        Raises
+        ------
+        ClassifierError
+            If a model is given, but the classifier was trained without any.
         """
         forest, deep = classifier.forest, classifier.features is not None
+        if model not in (None, CLASSICAL) and not deep:
+            raise ClassifierError(
+                f"The classifier was trained on filters alone, so the model {model} cannot be used "
+                "with it; leave it out, or train another classifier with it."
+            )
         config = SegmentationConfig(
-            model if deep and model else classifier.model,
+            model or classifier.model,
             classifier.scale,
             classifier.channels,
             trees=len(forest.estimators_),
@@ -121,7 +138,8 @@ class Segmenter:
         Raises
         ------
         ScribbleError
-            If numbers or shapes differ, or fewer than two classes are painted on all together.
+            If numbers or shapes differ, or fewer than two classes, or more than 64, are painted on
+            all together.
         ImageError
             If grey and colour images are mixed, or 3-D filters are to see an image without planes.
         """
@@ -358,6 +376,11 @@ def _painted(
     by_image = [_painted_planes(*pair, ignored) for pair in pairs]
     values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
     found = np.unique(np.concatenate([np.empty(0, np.uint8), *values]))
+    if found.size > _MOST_CLASSES:
+        raise ScribbleError(
+            f"The scribbles hold {found.size} different values, as images and labels of grains do; "
+            f"paint 0 where nothing is and a value for each class, at most {_MOST_CLASSES} of them."
+        )
     if found.size < 2:
         drawn = {int(value) for _, drawing in pairs for value in np.unique(drawing)}
         lost = sorted(drawn - {0, *ignored, *found.tolist()})

@@ -223,7 +223,7 @@ class _Row(QWidget):
         name = self._name.text().strip()
         if name != self.known.name and self._taken(name):
             below = self._name.mapToGlobal(self._name.rect().bottomLeft())
-            QToolTip.showText(below, f"Another class is called {name}.")
+            QToolTip.showText(below, f"Another class is called {name}; choose another name.")
         elif name and name != self.known.name:
             self._change(replace(self.known, name=name))
         self._name.setText(self.known.name)

@@ -103,7 +103,10 @@ class Exports:
             self._background.start(files.write_maps, path, work.source.measured, maps)
 
     def export_fractions(self, path: Path) -> None:
-        """Write the area fractions of every plane that the present classifier has segmented."""
+        """Write the area fractions of every plane that the present classifier has segmented.
+
+        Painted planes have intervals, whichever planes were looked at, as from the command line.
+        """
         work = self._controller.work
         if work is None or work.fitted is None or work.result.labels is None:
             return
@@ -115,7 +118,8 @@ class Exports:
         labels = {index: work.result.labels.data[index].copy() for index in finished}
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes
         name = work.source.layer.name if image.path is None else image.path.name
-        told = dict(work.assessments)
+        painted = work.scribbles.data
+        told = {index: one for index, one in work.assessments.items() if painted[index].any()}
         self._background.start(files.write_table, path, name, image, labels, kinds, told)
 
     def export_scribbles(self, path: Path) -> None:
