@@ -66,6 +66,12 @@ def test_the_old_result_stays_until_a_new_one_replaces_it(segmented_desk):
     assert "another class" in desk.panels.result.facts.text()
 
 
+def test_a_class_that_is_ignored_is_said_not_to_do(segmented_desk):
+    desk = segmented_desk
+    desk.panels.classes._rows[1].ignore.setChecked(True)
+    desk.until(lambda: "another class that is not ignored" in desk.panels.result.facts.text())
+
+
 def test_one_result_layer_is_updated_in_place(segmented_desk):
     desk = segmented_desk
     layer = desk.work.result.labels

@@ -135,6 +135,8 @@ def facts(
     kinds = len(painted.pixels)
     if kinds < 2 and not loaded:
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
+        if any(known.ignored for known in classes):
+            what += " that is not ignored" if kinds else " that are not ignored"
         then = "the result follows by itself" if done is None else "what is shown is an old result"
         return f"Paint {what}; {then}."
     strokes = f"{kinds} classes · {counted(painted.strokes, 'stroke')}"
