@@ -85,20 +85,23 @@ def test_one_more_stroke_gives_what_a_new_engine_gives(request_of, scribbles):
     np.testing.assert_array_equal(followed, anew)
 
 
-def test_only_the_plane_that_was_looked_at_last_keeps_its_blocks():
+@pytest.mark.parametrize(("room", "last"), [(1.5, 1), (2.5, 2), (9, 3)])
+def test_planes_that_were_looked_at_last_keep_their_blocks(monkeypatch, room, last):
     stack = np.random.default_rng(0).random((3, 40, 50), np.float32)
     micrograph, painted = as_micrograph(stack, "ZYX"), np.zeros(stack.shape, np.uint8)
     painted[0, 5, :20], painted[0, 30, :20] = 1, 2
     more = painted.copy()
     more[0, 20, 20:40] = 1
     engine, planes = LiveEngine("cpu"), ((0,), (1,), (2,))
+    plane_bytes = 40 * 50 * 4 * (QUICK.channels.components + QUICK.channels.filters.count(1))
+    monkeypatch.setattr(live_channels, "_CACHED_BYTES", room * plane_bytes)
 
     for scribbles in (painted, more):
         request = LiveRequest(micrograph, scribbles, QUICK, planes, Window(0, 0, 40, 50))
         list(engine.update(request))
 
         kept = engine._channels._filtered
-        assert [plane for plane in planes if kept[plane]._blocks] == [(2,)]
+        assert [plane for plane in planes if kept[plane].bytes] == [*planes[-last:]]
 
 
 def test_coarse_comes_before_fine_and_what_is_visible_before_the_rest():

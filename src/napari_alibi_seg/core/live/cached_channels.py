@@ -61,10 +61,22 @@ class CachedChannels:
         self._values = np.empty((0, self._count), np.float32)
 
     @property
+    def bytes(self) -> int:
+        """How much memory the blocks take."""
+        return sum(block.values.nbytes for block in self._blocks.values())
+
+    @property
+    def most_bytes(self) -> float:
+        """How much they take once as many are kept as may be."""
+        rows, columns = self.shape
+        whole = rows * columns * (self._deep + self._count) * np.dtype(np.float32).itemsize
+        return min(whole, self._limit)
+
+    @property
     def full(self) -> bool:
         """Whether there is no room for another block like the last."""
-        sizes = [block.values.nbytes for block in self._blocks.values()]
-        return sum(sizes) + sum(sizes[-1:]) > self._limit
+        last = [block.values.nbytes for block in self._blocks.values()][-1:]
+        return self.bytes + sum(last) > self._limit
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -140,7 +152,7 @@ class CachedChannels:
 
     def _make_room(self) -> None:
         far = partial(distance, visible=self._visible)
-        taken = sum(block.values.nbytes for block in self._blocks.values())
+        taken = self.bytes
         for window in sorted(self._blocks, key=far, reverse=True)[:-1]:
             if taken > self._limit:
                 taken -= self._blocks.pop(window).values.nbytes

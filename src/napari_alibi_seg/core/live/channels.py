@@ -125,15 +125,14 @@ class LiveChannels:
         return PlaneChannels(deep, self.filtered(index, config) if config.sigmas else None)
 
     def look_at(self, index: Index, visible: Window) -> None:
-        """Say what is on the screen: that plane alone keeps blocks, those near the view."""
-        for other, kept in self._filtered.items():
-            if other == index:
-                kept.look_at(visible)
-            else:
-                kept.forget_blocks()
-        for other, shrunk in self._shrunk.items():
-            if other != index:
-                shrunk.small.forget_blocks()
+        """Say what is on the screen: blocks near it are kept, then those of planes seen last."""
+        if index in self._filtered:
+            self._filtered[index] = self._filtered.pop(index)  # now the last
+            self._filtered[index].look_at(visible)
+            _leave_room([*self._filtered.values()], _CACHED_BYTES)
+        if index in self._shrunk:
+            self._shrunk[index] = self._shrunk.pop(index)
+            _leave_room([kept.small for kept in self._shrunk.values()], _SHRUNK_BYTES)
 
     def filtered(self, index: Index, config: ChannelConfig) -> CachedChannels:
         """Return the pixel filters of a plane."""
@@ -163,6 +162,16 @@ class LiveChannels:
             self._deep = {i: old for i, old in self._deep.items() if old.projection is projection}
             kept = self._deep[index] = _Deep(features, projection, config, made)
         return kept.channels
+
+
+def _leave_room(planes: list[CachedChannels], limit: float) -> None:
+    """Free the blocks of planes, the first ones first, for all those of the last."""
+    *others, shown = planes
+    room = limit - shown.most_bytes
+    for kept in reversed(others):
+        room -= kept.bytes
+        if room < 0:
+            kept.forget_blocks()
 
 
 def _holds(
