@@ -41,6 +41,18 @@ def test_a_probing_that_breaks_off_is_told_whatever_its_exit_code(report, qtbot,
     assert not report.table.isVisible()
 
 
+def test_a_probing_that_is_stopped_is_told_apart_from_one_that_the_system_ends(report, qtbot):
+    report.button.click()
+    report._process.kill()
+    qtbot.waitUntil(lambda: "the system ended it" in report.strip.words, timeout=120_000)
+    assert report.button.text() == "Make the report"
+
+    report.button.click()
+    report.button.click()
+    assert report.strip.words == "Stopped; nothing was kept."
+    assert report.button.text() == "Make the report"
+
+
 def test_a_python_that_does_not_start_is_told(report, qtbot, monkeypatch):
     monkeypatch.setattr("sys.executable", "/no/such/python")
     report.button.click()

@@ -170,11 +170,7 @@ class BiasReport(QWidget):
                 emitter.disconnect(self._offer)
         self.layers.clear()
         self._chosen = None
-        if self._process is not None:
-            self._process.finished.disconnect(self._finish)
-            self._process.kill()
-            self._process.waitForFinished(_KILL_MS)
-            self._process = None
+        self._stop()
         self._discard()
 
     def changeEvent(self, event: QEvent | None) -> None:
@@ -193,7 +189,8 @@ class BiasReport(QWidget):
 
     def _toggle(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            self._stop()
+            self.strip.say("Stopped; nothing was kept.")
         elif self.layers.currentIndex() < 0:
             words = "Open an image first (File, Open)."
             self.strip.say(words, warn=True, holds=lambda: self.layers.currentIndex() < 0)
@@ -202,18 +199,25 @@ class BiasReport(QWidget):
         else:
             self.start(self.layers.currentData(), self.models)
 
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.finished.disconnect(self._finish)
+            self._process.kill()
+            self._process.waitForFinished(_KILL_MS)
+            self._let_go()
+
     def _finish(self, code: int, status: QProcess.ExitStatus) -> None:
         assert self._process is not None
         said = self._process.readAll().data().decode(errors="replace").strip()
         self._let_go()
-        if status is not QProcess.ExitStatus.NormalExit:
-            self.strip.say("Stopped; nothing was kept.")
-        elif not self._summary.is_file():
-            last = said.splitlines()[-1] if said else f"exit code {code}"
-            why = last.removeprefix("error: ")
-            self.strip.say(f"The report could not be made: {why}", warn=True)
-        else:
+        if status is QProcess.ExitStatus.NormalExit and self._summary.is_file():
             self._show()
+            return
+        last = said.splitlines()[-1] if said else f"exit code {code}"
+        why = last.removeprefix("error: ")
+        if status is not QProcess.ExitStatus.NormalExit:
+            why = "the system ended it, as it does where memory is short; try again."
+        self.strip.say(f"The report could not be made: {why}", warn=True)
 
     def _tell_of_error(self, error: QProcess.ProcessError) -> None:
         """Say why the process did not even start; what comes later is told by `_finish`."""
