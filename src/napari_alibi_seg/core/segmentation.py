@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,26 +13,18 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Project
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.errors import (
-    NO_DATA,
-    ClassifierError,
-    ImageError,
-    ModelError,
-    ScribbleError,
-)
+from napari_alibi_seg.core.errors import ClassifierError, ModelError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureIdentity, FeatureMap
 from napari_alibi_seg.core.forest.classifier import (
     PixelClassifier,
     Segmentation,
     gather_samples,
-    require_two_classes,
 )
+from napari_alibi_seg.core.forest.painted_images import painted_images
 from napari_alibi_seg.core.forest.smoothing import margin
-from napari_alibi_seg.core.forest.strokes import painted_pixels, painted_without
 from napari_alibi_seg.core.forest.training import kind_of, train_forest
-from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
-from napari_alibi_seg.core.naming import first_few
+from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
 from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -42,11 +34,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.images.planes import Plane, Window
 
-    _Painted: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
-
 BLOCK = 512
 """Side of the blocks pixels are classified in; changes memory, never the result."""
-_MOST_CLASSES = 64
 _BLOCKS_BYTES = 1e9
 _BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
 # Of a block's channels: their concatenation, and what the filters need meanwhile; of its votes, in
@@ -143,7 +132,7 @@ class Segmenter:
         ImageError
             If grey and colour images are mixed, or 3-D filters are to see an image without planes.
         """
-        by_image = _painted(image, scribbles, ignored)
+        by_image = painted_images(image, scribbles, ignored)
         painted = [pair for pairs in by_image for pair in pairs]
         planes = [plane for plane, _ in painted]
         for plane in planes:
@@ -349,68 +338,3 @@ def segment(
     shares = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
     shares = shares.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
     return Segmentation(labels, shares, classifier.classes)
-
-
-def _painted(
-    image: Micrograph | Sequence[Micrograph],
-    scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
-    ignored: Collection[int],
-) -> list[list[_Painted]]:
-    """Return the painted planes with their strokes, of each image that has any to learn from."""
-    images = [image] if isinstance(image, Micrograph) else list(image)
-    drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
-    for one in images:
-        require_micrograph(one)
-    if len({one.colour for one in images}) > 1:
-        raise ImageError(
-            "Grey and colour images cannot train one classifier; convert them to one kind."
-        )
-    if len(images) != len(drawings):
-        raise ScribbleError(
-            f"{len(images)} images came with {len(drawings)} scribbles; give one for each image, "
-            "all 0 where nothing is painted."
-        )
-    pairs = list(zip(images, map(np.asarray, drawings), strict=True))
-    for pair in pairs:
-        _require_fitting(*pair)
-    by_image = [_painted_planes(*pair, ignored) for pair in pairs]
-    values = [strokes[painted_pixels(strokes)] for some in by_image for _, strokes in some]
-    found = np.unique(np.concatenate([np.empty(0, np.uint8), *values]))
-    if found.size > _MOST_CLASSES:
-        raise ScribbleError(
-            f"The scribbles hold {found.size} different values, as images and labels of grains do; "
-            f"paint 0 where nothing is and a value for each class, at most {_MOST_CLASSES} of them."
-        )
-    if found.size < 2:
-        drawn = {int(value) for _, drawing in pairs for value in np.unique(drawing)}
-        lost = sorted(drawn - {0, *ignored, *found.tolist()})
-        if lost:
-            raise ScribbleError(
-                f"A segmentation needs two classes, but what is painted of class "
-                f"{first_few(list(map(str, lost)))} {NO_DATA}; paint a stroke in each of two or "
-                "more where there is some."
-            )
-    require_two_classes(found, ignored)
-    return [some for some in by_image if some]
-
-
-def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
-    if scribbles.shape != image.label_shape:
-        raise ScribbleError(
-            f"The scribbles have shape {scribbles.shape} but the image has {image.label_shape} "
-            f"({image.label_axes}); give one value per pixel, 0 where not painted."
-        )
-    if not np.issubdtype(scribbles.dtype, np.integer):
-        raise ScribbleError(
-            f"The scribbles are of type {scribbles.dtype}; use integers, 0 where not painted."
-        )
-
-
-def _painted_planes(
-    image: Micrograph, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]
-) -> list[_Painted]:
-    if not scribbles.any():  # an image that is not painted may hold no number at all
-        return []
-    planes = planes_of(image)
-    painted = painted_without(planes, scribbles, ignored)
-    return [(planes[index], strokes) for index, strokes in painted.items()]

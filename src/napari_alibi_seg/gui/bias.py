@@ -210,13 +210,14 @@ class BiasReport(QWidget):
         assert self._process is not None
         said = self._process.readAll().data().decode(errors="replace").strip()
         self._let_go()
-        if status is QProcess.ExitStatus.NormalExit and self._summary.is_file():
-            self._show()
-            return
-        last = said.splitlines()[-1] if said else f"exit code {code}"
-        why = last.removeprefix("error: ")
         if status is not QProcess.ExitStatus.NormalExit:
             why = "the system ended it, as it does where memory is short; try again."
+        elif self._summary.is_file():
+            self._show()
+            return
+        else:
+            last = said.splitlines()[-1] if said else f"exit code {code}"
+            why = last.removeprefix("error: ")
         self.strip.say(f"The report could not be made: {why}", warn=True)
 
     def _tell_of_error(self, error: QProcess.ProcessError) -> None:

@@ -191,7 +191,9 @@ class Controller(QObject):
         try:
             offered = readings(layer)
             chosen, last = (
-                (reading, channel) if reading else self.workspaces.last_reading(layer, offered)
+                (reading, channel)
+                if reading in offered
+                else self.workspaces.last_reading(layer, offered)
             )
             source = ImageSource.of(layer, chosen, (last or 0) if "C" in chosen.axes else None)
         except AlibiSegError as error:
@@ -302,9 +304,7 @@ class Controller(QObject):
         if old is None:
             return
         self.workspaces.forget(old)
-        layer, reading = old.source.layer, old.source.reading
-        fits = len(reading.axes.removesuffix("S")) == layer.ndim
-        self.choose_image(layer, reading if fits else None, old.source.channel or 0)
+        self.choose_image(old.source.layer, old.source.reading, old.source.channel or 0)
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True
             self.panels.classes.show_classes(old.classes)

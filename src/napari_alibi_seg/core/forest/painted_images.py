@@ -1,0 +1,115 @@
+"""What is painted on images, checked: the planes and strokes that a forest learns from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_alibi_seg.core.errors import NO_DATA, ImageError, ScribbleError
+from napari_alibi_seg.core.forest.classifier import require_two_classes
+from napari_alibi_seg.core.forest.strokes import painted_pixels, painted_without
+from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
+from napari_alibi_seg.core.naming import first_few
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.images.planes import Plane
+
+    PaintedPlane: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
+
+_MOST_CLASSES = 64
+
+
+def painted_images(
+    image: Micrograph | Sequence[Micrograph],
+    scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
+    ignored: Collection[int],
+) -> list[list[PaintedPlane]]:
+    """Return what there is to learn from: of each image that has any, its painted planes.
+
+    Parameters
+    ----------
+    image : Micrograph or sequence of Micrograph
+        All grey or all colour.
+    scribbles : ndarray or sequence of ndarray
+        For each image, integers of its ``label_shape``; 0 = not painted.
+    ignored : collection of int
+        Painted classes that teach nothing.
+
+    Raises
+    ------
+    ScribbleError
+        If numbers or shapes differ, or fewer than two classes, or more than 64, are painted on all
+        together where there is data.
+    ImageError
+        If grey and colour images are mixed.
+    """
+    images = [image] if isinstance(image, Micrograph) else list(image)
+    drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
+    for one in images:
+        require_micrograph(one)
+    if len({one.colour for one in images}) > 1:
+        raise ImageError(
+            "Grey and colour images cannot train one classifier; convert them to one kind."
+        )
+    if len(images) != len(drawings):
+        raise ScribbleError(
+            f"{len(images)} images came with {len(drawings)} scribbles; give one for each image, "
+            "all 0 where nothing is painted."
+        )
+    pairs = list(zip(images, map(np.asarray, drawings), strict=True))
+    for pair in pairs:
+        _require_fitting(*pair)
+    by_image = [_painted_planes(*pair, ignored) for pair in pairs]
+    _require_classes([plane for some in by_image for plane in some], pairs, ignored)
+    return [some for some in by_image if some]
+
+
+def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
+    if scribbles.shape != image.label_shape:
+        raise ScribbleError(
+            f"The scribbles have shape {scribbles.shape} but the image has {image.label_shape} "
+            f"({image.label_axes}); give one value per pixel, 0 where not painted."
+        )
+    if not np.issubdtype(scribbles.dtype, np.integer):
+        raise ScribbleError(
+            f"The scribbles are of type {scribbles.dtype}; use integers, 0 where not painted."
+        )
+
+
+def _painted_planes(
+    image: Micrograph, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]
+) -> list[PaintedPlane]:
+    if not scribbles.any():  # an image that is not painted may hold no number at all
+        return []
+    planes = planes_of(image)
+    painted = painted_without(planes, scribbles, ignored)
+    return [(planes[index], strokes) for index, strokes in painted.items()]
+
+
+def _require_classes(
+    painted: Sequence[PaintedPlane],
+    pairs: Sequence[tuple[Micrograph, NDArray[Any]]],
+    ignored: Collection[int],
+) -> None:
+    values = [strokes[painted_pixels(strokes)] for _, strokes in painted]
+    found = np.unique(np.concatenate([np.empty(0, np.uint8), *values]))
+    if found.size > _MOST_CLASSES:
+        raise ScribbleError(
+            f"The scribbles hold {found.size} different values, as images and labels of grains do; "
+            f"paint 0 where nothing is and a value for each class, at most {_MOST_CLASSES} of them."
+        )
+    if found.size < 2:
+        drawn = {int(value) for _, drawing in pairs for value in np.unique(drawing)}
+        lost = sorted(drawn - {0, *ignored, *found.tolist()})
+        if lost:
+            raise ScribbleError(
+                f"A segmentation needs two classes, but what is painted of class "
+                f"{first_few(list(map(str, lost)))} {NO_DATA}; paint a stroke in each of two or "
+                "more where there is some."
+            )
+    require_two_classes(found, ignored)
