@@ -276,18 +276,22 @@ def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, t
     assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
 
 
-def test_planes_without_strokes_have_no_intervals_in_a_table(quick, pixels, tmp_path):
-    quick.open(np.stack([pixels, pixels[::-1]]))
+def test_planes_that_teach_nothing_have_no_intervals_in_a_table(quick, pixels, tmp_path):
+    quick.open(np.stack([pixels, pixels[::-1], pixels]))
+    quick.panels.classes.add_class()
+    quick.panels.classes._rows[2].ignore.setChecked(True)
+    quick.painted[2, 100:110] = 3
     quick.viewer.dims.set_point(0, 0)
     paint(quick, 0)
-    quick.viewer.dims.set_point(0, 1)
-    quick.until(lambda: set(quick.work.assessments) == {(0,), (1,)})
+    for plane in (1, 2):
+        quick.viewer.dims.set_point(0, plane)
+        quick.until(lambda plane=plane: (plane,) in quick.work.assessments)
     quick.rest()
 
     table = exported_table(quick, tmp_path / "f.csv")
 
-    assert table["plane"].tolist() == [0, 0, 1, 1]
-    assert table["fraction_low"].notna().tolist() == [True, True, False, False]
+    assert table["plane"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert table["fraction_low"].notna().tolist() == [True, True, False, False, False, False]
 
 
 def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):

@@ -6,9 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core import naming
+from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY
@@ -105,7 +107,8 @@ class Exports:
     def export_fractions(self, path: Path) -> None:
         """Write the area fractions of every plane that the present classifier has segmented.
 
-        Painted planes have intervals, whichever planes were looked at, as from the command line.
+        Planes painted with its classes have intervals, whichever planes were looked at, as from
+        the command line.
         """
         work = self._controller.work
         if work is None or work.fitted is None or work.result.labels is None:
@@ -118,8 +121,12 @@ class Exports:
         labels = {index: work.result.labels.data[index].copy() for index in finished}
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes
         name = work.source.layer.name if image.path is None else image.path.name
-        painted = work.scribbles.data
-        told = {index: one for index, one in work.assessments.items() if painted[index].any()}
+        drawn, values = work.scribbles.data, work.fitted.label_values
+        told = {
+            index: assessment
+            for index, assessment in work.assessments.items()
+            if np.isin(drawn[index][painted_pixels(drawn[index])], values).any()
+        }
         self._background.start(files.write_table, path, name, image, labels, kinds, told)
 
     def export_scribbles(self, path: Path) -> None:
