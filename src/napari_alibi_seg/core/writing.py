@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE, _REPLACED = "in use", "replaced"
-_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "numpy")
+_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "timm", "numpy")
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 

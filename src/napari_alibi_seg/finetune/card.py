@@ -6,12 +6,11 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.model.checkpoints import load_backbone
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.writing import replacing, versions
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.model.backbone import BackboneIdentity
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 CARD_FILE = "card.json"
 """Name of the card in a run's folder."""
-
-_SOFTWARE = ("napari-alibi-seg", "torch", "timm")
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def make_card(
         figures={} if scores is None else asdict(scores),
         config=json.loads(config.to_json()),
         earlier=earlier,
-        software={name: version(name) for name in _SOFTWARE},
+        software=versions(),
     )
 
 
