@@ -275,6 +275,31 @@ def test_images_that_failed_are_done_again_and_added_to_the_table(folder, classi
     assert not (results / "c_labels.tif").exists()
 
 
+def test_a_batch_that_was_left_is_completed_and_corrected_labels_stay(folder, classifier, capsys):
+    results = folder / "results"
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(folder / "image.png", folder / name)
+
+    def apply(*names_and_options):
+        images = [str(folder / one) if "." in one else one for one in names_and_options]
+        return main(["apply", str(classifier), *images, "--output", str(results)])
+
+    every = ("a.png", "b.png", "c.png", "--skip-existing")
+    assert apply("a.png") == 0
+    (results / "a_labels.tif").write_text("corrected by hand")
+    capsys.readouterr()
+    assert apply(*every) == 0
+    assert "1 of 3 images were done before" in capsys.readouterr().out
+    assert (results / "a_labels.tif").read_text() == "corrected by hand"
+    table = pandas.read_csv(results / "fractions.csv")
+    assert table["image"].unique().tolist() == ["a.png", "b.png", "c.png"]
+
+    kept = table[table["image"] != "c.png"]  # as if killed between the labels and their fractions
+    kept.to_csv(results / "fractions.csv", index=False)
+    assert apply(*every) == 7
+    assert "c_labels.tif" in capsys.readouterr().err
+
+
 def test_apply_takes_patterns_and_files_and_keeps_equal_stems_apart(folder, classifier):
     imsave(folder / "image.tif", imread(folder / "image.png"), check_contrast=False)
     pattern = str(folder / "image.*")

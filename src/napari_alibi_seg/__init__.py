@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import Micrograph as Micrograph
     from napari_alibi_seg.core.images.micrograph import as_micrograph as as_micrograph
     from napari_alibi_seg.core.images.micrograph import read_image as read_image
+    from napari_alibi_seg.core.images.pixel_size import PixelSize as PixelSize
+    from napari_alibi_seg.core.judging.fractions import add_fractions as add_fractions
     from napari_alibi_seg.core.judging.fractions import class_fractions as class_fractions
     from napari_alibi_seg.core.judging.fractions import write_fractions as write_fractions
     from napari_alibi_seg.core.judging.judge import assess as assess
     from napari_alibi_seg.core.model.debiasing import load_model as load_model
+    from napari_alibi_seg.core.runs.project import Project as Project
     from napari_alibi_seg.core.runs.project_files import load_project as load_project
+    from napari_alibi_seg.core.runs.project_files import save_project as save_project
     from napari_alibi_seg.core.runs.results import read_scribbles as read_scribbles
     from napari_alibi_seg.core.runs.results import stack_writer as stack_writer
     from napari_alibi_seg.core.segmentation import Segmenter as Segmenter
@@ -39,9 +43,12 @@ _HOMES = {
     "Forest": "choices",
     "Micrograph": "images.micrograph",
     "PixelClassifier": "forest.classifier",
+    "PixelSize": "images.pixel_size",
+    "Project": "runs.project",
     "Segmentation": "forest.classifier",
     "SegmentationConfig": "config",
     "Segmenter": "segmentation",
+    "add_fractions": "judging.fractions",
     "as_micrograph": "images.micrograph",
     "assess": "judging.judge",
     "class_fractions": "judging.fractions",
@@ -51,6 +58,7 @@ _HOMES = {
     "read_image": "images.micrograph",
     "read_scribbles": "runs.results",
     "save_classifier": "forest.classifier_files",
+    "save_project": "runs.project_files",
     "segment": "segmentation",
     "stack_writer": "runs.results",
     "write_fractions": "judging.fractions",

@@ -365,6 +365,19 @@ def test_jpeg_is_grey_or_rgb(tmp_path, shape):
     np.testing.assert_allclose(micrograph.data, array, atol=2)
 
 
+@pytest.mark.parametrize("shape", [(20, 35), (20, 35, 3)])
+def test_bmp_is_grey_or_rgb(tmp_path, shape):
+    array = values(shape)
+    Image.fromarray(array).save(tmp_path / "a.bmp")
+    assert_same(read_image(tmp_path / "a.bmp"), array, "YXC"[: len(shape)])
+
+
+def test_an_array_is_given_its_pixel_size():
+    size = PixelSize("nm", 8.0, 4.0, 4.0)
+    stack = as_micrograph(values((3, 20, 35)), "ZYX", pixel_size=size)
+    assert (stack.pixel_size, stack.anisotropy) == (size, 2.0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_hdf5_keeps_every_type(tmp_path, dtype):
     array = values((20, 35), dtype)

@@ -50,9 +50,9 @@ def project_on(folder):
 
 def test_a_project_comes_back_as_it_was_saved(folder, project_on, scribbles):
     saved = project_on(scribbles, frozenset({7}))
-    save_project(saved, folder / "projects/p.alibi")
+    save_project(saved, str(folder / "projects/p.alibi"))
 
-    loaded = load_project(folder / "projects/p.alibi")
+    loaded = load_project(str(folder / "projects/p.alibi"))
 
     np.testing.assert_array_equal(loaded.strokes.array(), scribbles)
     assert (loaded.classes, loaded.ignored, loaded.config) == (CLASSES, {7}, CONFIG)

@@ -215,6 +215,12 @@ def test_a_mask_is_one_class(tmp_path):
     np.testing.assert_array_equal(back, painted((20, 35)) > 1)
 
 
+def test_scribbles_are_never_read_from_a_jpeg(tmp_path):
+    Image.fromarray(painted((20, 35))).save(tmp_path / "s.JPG", format="jpeg")
+    with pytest.raises(ScribbleError, match=r"JPEG.* save scribbles as PNG or TIFF"):
+        read_scribbles(tmp_path / "s.JPG", micrograph_with("YX"))
+
+
 @pytest.mark.parametrize("shape", [(35, 20), (20, 35, 3), (3, 20, 35), (2, 3, 20, 35), (20, 34)])
 def test_other_shapes_are_refused_and_both_named(tmp_path, shape):
     tifffile.imwrite(tmp_path / "s.tif", painted(shape), photometric="minisblack")

@@ -129,6 +129,9 @@ def test_colour_and_grey_classifiers_are_not_mixed_up(micrograph, micrograph_pix
     assert dict(segmenter.apply(classifier, colour))[()].labels.any()
     with pytest.raises(ClassifierError, match="colour"):
         list(segmenter.apply(classifier, micrograph))
+    grey = segmenter.fit(micrograph, scribbles)
+    with pytest.raises(ClassifierError, match=r"trained on grey.*take one channel.*--channels 0"):
+        list(segmenter.apply(grey, colour))
 
 
 def test_a_classifier_refuses_a_segmenter_with_another_scale(micrograph, scribbles, cache):
@@ -226,6 +229,8 @@ def test_images_and_scribbles_that_do_not_match_are_explained(
 ):
     colour = as_micrograph(np.dstack([micrograph_pixels] * 3), axes="YXS")
     segmenter, only_three = Segmenter(QUICK), np.where(scribbles == 3, 3, 0)
+    with pytest.raises(ScribbleError, match=r"'s\.png'; read a file with read_scribbles"):
+        segmenter.fit(micrograph, "s.png")
     with pytest.raises(ScribbleError, match="2 images came with 1 scribbles"):
         segmenter.fit([micrograph, micrograph], [scribbles])
     with pytest.raises(ScribbleError, match="only class 3"):

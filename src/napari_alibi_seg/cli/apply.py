@@ -45,8 +45,14 @@ def add_to(commands: Commands) -> None:
         help="of a project, its own folder if left out; a .zarr is made of one volume, plane by "
         "plane, and finished by the same command if that was interrupted",
     )
-    command.add_argument(
+    before = command.add_mutually_exclusive_group()
+    before.add_argument(
         "--replace", action="store_true", help="write over labels, and a project's table"
+    )
+    before.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out images whose labels and fractions are there, as after an interruption",
     )
     add_cluster_option(command, "make a volume on this dask cluster")
     command.add_argument(
@@ -69,6 +75,8 @@ def apply(options: argparse.Namespace) -> int:
         told = (options.axes, options.dataset, options.channels, options.spacing, options.cluster)
         if any(told):
             options.misuse("a project knows how its image is read, and is segmented here")
+        if options.skip_existing:
+            options.misuse("--skip-existing is for images; a project has one")
         return _apply_project(options)
     if not options.images or options.output is None:
         options.misuse(
@@ -79,8 +87,9 @@ def apply(options: argparse.Namespace) -> int:
         if options.cluster:
             options.misuse("--cluster is for one image and an --output that ends in .zarr")
         return _apply_to_images(options)
-    if options.replace:
-        options.misuse("--replace is not for a .zarr, which is finished; delete it to begin anew")
+    if options.replace or options.skip_existing:
+        given = "--replace" if options.replace else "--skip-existing"
+        options.misuse(f"{given} is not for a .zarr, which is finished; delete it to begin anew")
     if len(options.images) > 1:
         options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
     return _apply_to_volume(options)
@@ -89,11 +98,14 @@ def apply(options: argparse.Namespace) -> int:
 def _apply_to_images(options: argparse.Namespace) -> int:
     """Write labels of every image, and their fractions into one table; return 1 if some failed."""
     from napari_alibi_seg.core.forest.classifier_files import load_classifier
-    from napari_alibi_seg.core.runs.batch import label_targets, segment_images
+    from napari_alibi_seg.core.runs.batch import label_targets, segment_images, unfinished
     from napari_alibi_seg.core.segmentation import Segmenter
 
     classifier = load_classifier(options.recipe)
     targets = label_targets(options.images, options.output, [options.recipe])
+    if options.skip_existing:
+        every, targets = len(targets), unfinished(targets)
+        tell(f"{every - len(targets)} of {every} images were done before")
     require_new([*targets.values()], options.replace)
     failed: list[Path] = []
     with Bars() as bars:

@@ -117,7 +117,7 @@ def _add_scribbles_options(command: argparse.ArgumentParser) -> None:
         type=_classes,
         default=frozenset(),
         metavar="C[,D]",
-        help="painted classes that teach nothing and are 0 in the result, as over a databar",
+        help="painted classes that teach nothing, as over a databar; `segment` writes 0 there",
     )
 
 

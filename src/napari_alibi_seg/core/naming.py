@@ -14,7 +14,7 @@ from napari_alibi_seg.core.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr", ".h5", ".hdf5")
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".zarr", ".h5", ".hdf5")
 """File name endings that `read_image` reads; OME-Zarr folders may have any name."""
 
 LABELS = "_labels.tif"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.folded_panels import ReusePanel
     from napari_alibi_seg.gui.workspace import Workspace
 
-_IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.h5 *.hdf5)"
+_IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.h5 *.hdf5)"
 
 
 class Actions:

@@ -229,9 +229,10 @@ class PixelClassifier:
         self.require_features(features)
         if self.colours != colours:
             kinds = {1: "grey", 3: "colour"}
+            way = "take one channel as grey (--channels 0)" if colours == 3 else "convert the image"
             raise ClassifierError(
                 f"The classifier was trained on {kinds[self.colours]} images, but this one is "
-                f"{kinds[colours]}; convert the image, or train again."
+                f"{kinds[colours]}; {way}, or train again."
             )
 
     def require_features(self, features: FeatureIdentity | None) -> None:

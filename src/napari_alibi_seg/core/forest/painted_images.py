@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -43,11 +44,16 @@ def painted_images(
     Raises
     ------
     ScribbleError
-        If numbers or shapes differ, or fewer than two classes, or more than 64, are painted on all
-        together where there is data.
+        If they are no arrays, numbers or shapes differ, or fewer than two classes, or more than
+        64, are painted on all together where there is data.
     ImageError
         If grey and colour images are mixed.
     """
+    if scribbles is None or isinstance(scribbles, str | Path):
+        raise ScribbleError(
+            f"Scribbles are arrays of integers, one for each image, but this is {scribbles!r}; "
+            "read a file with read_scribbles."
+        )
     images = [image] if isinstance(image, Micrograph) else list(image)
     drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
     for one in images:

@@ -120,7 +120,7 @@ def read_image(
     channels: int | Sequence[int] | None = None,
     spacing: float | None = None,
 ) -> Micrograph:
-    """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, OME-Zarr (0.4, 0.5) or HDF5.
+    """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, BMP, OME-Zarr (0.4, 0.5) or HDF5.
 
     The pixel size comes from OME metadata, ImageJ, the header of an FEI or Zeiss microscope, or
     the resolution of a TIFF, PNG or JPEG. Up to 5000 dpi that is one to print at, written by
@@ -135,7 +135,7 @@ def read_image(
         to be red, green, blue), in the order of the file; overrides what the file says.
     dataset : str, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; needed
-        if there are several, without meaning for PNG and JPEG.
+        if there are several, without meaning for PNG, JPEG and BMP.
     channels : int or sequence of int, optional
         Of an image with channels: one index, taken as grey, or three, as red, green and blue.
     spacing : float, optional
@@ -193,7 +193,10 @@ def _picture(stored: Stored) -> Micrograph:
 
 
 def as_micrograph(
-    array: Any, axes: str | None = None, channels: int | Sequence[int] | None = None
+    array: Any,
+    axes: str | None = None,
+    channels: int | Sequence[int] | None = None,
+    pixel_size: PixelSize | None = None,
 ) -> Micrograph:
     """Take an array as a micrograph.
 
@@ -205,11 +208,13 @@ def as_micrograph(
         As for `read_image`; may be left out for (Y, X) only.
     channels : int or sequence of int, optional
         As for `read_image`.
+    pixel_size : PixelSize, optional
+        For areas and, by its z, the distance between planes.
 
     Returns
     -------
     Micrograph
-        Without a pixel size; lazy if the array is stored in chunks, dask's, or large.
+        Lazy if the array is stored in chunks, dask's, or large.
 
     Raises
     ------
@@ -218,7 +223,7 @@ def as_micrograph(
     """
     if isinstance(array, np.ma.MaskedArray):
         array = np.ma.filled(array.astype(np.result_type(array, np.float16)), np.nan)
-    return settle(Stored(as_array(array, axes)), axes, channels)
+    return settle(Stored(as_array(array, axes), pixel_size=pixel_size), axes, channels)
 
 
 def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:

@@ -2,8 +2,9 @@
 
 Nothing is decided here about unnamed axes or channels; that is `napari_alibi_seg.core.images.axes`.
 Arrays larger than memory stay in their file: uncompressed TIFFs are mapped; OME-Zarr, HDF5 and
-large compressed TIFFs are read piece by piece through dask. PNG, JPEG and TIFFs with a palette are
-read whole. What reads Zarr and HDF5 takes long to load, so it is loaded when such a file is opened.
+large compressed TIFFs are read piece by piece through dask. PNG, JPEG, BMP and TIFFs with a palette
+are read whole. What reads Zarr and HDF5 takes long to load, so it is loaded when such a file is
+opened.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.images.pixel_size import PixelSize
-_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+_PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
 
 
 def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False) -> Stored:
@@ -42,7 +44,7 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
     Parameters
     ----------
     path : Path
-        A TIFF, PNG, JPEG or HDF5 file or an OME-Zarr folder.
+        A TIFF, PNG, JPEG, BMP or HDF5 file or an OME-Zarr folder.
     dataset : str, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF.
     indices : bool
@@ -70,8 +72,8 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
         if suffix in _PICTURE_SUFFIXES:
             return _open_picture(path, indices)
     raise ImageError(
-        f"{path} is of an unknown kind; use .tif, .tiff, .png, .jpg, .jpeg, .h5, .hdf5 or an "
-        "OME-Zarr folder."
+        f"{path} is of an unknown kind; use .tif, .tiff, .png, .jpg, .jpeg, .bmp, .h5, .hdf5 or "
+        "an OME-Zarr folder."
     )
 
 
@@ -112,7 +114,7 @@ def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
         if suffix in TIFF_SUFFIXES:
             return measured_tiff(path, shape)
         if suffix in _PICTURE_SUFFIXES:
-            with Image.open(path, formats=("PNG", "JPEG")) as picture:
+            with Image.open(path, formats=_PICTURE_FORMATS) as picture:
                 return _printed_size(picture) if picture.size == shape[::-1] else None
         if path.is_dir():
             from napari_alibi_seg.core.images.zarr_images import open_zarr
@@ -131,11 +133,11 @@ def _open_picture(path: Path, indices: bool) -> Stored:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            picture = Image.open(path, formats=("PNG", "JPEG"))
+            picture = Image.open(path, formats=_PICTURE_FORMATS)
         except Image.DecompressionBombError as error:
             raise ImageError(
-                f"{path} is too large for a PNG or JPEG, which are read whole; save it as TIFF, "
-                "which is read piece by piece."
+                f"{path} is too large for a PNG, JPEG or BMP, which are read whole; save it as "
+                "TIFF, which is read piece by piece."
             ) from error
     with picture:
         data = _samples(path, picture, indices)

@@ -6,6 +6,7 @@ import csv
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -132,14 +132,14 @@ def class_fractions(
     return rows
 
 
-def write_fractions(path: Path, rows: Iterable[ClassFraction]) -> None:
+def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
     """Write a table as CSV (RFC 4180, UTF-8), all of it or nothing.
 
     It begins with a byte order mark, without which Excel would take it for another encoding.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The file, by custom ``*.csv``; one that is there is replaced.
     rows : iterable of ClassFraction
         From `class_fractions`, of one or more planes and images.
@@ -149,10 +149,10 @@ def write_fractions(path: Path, rows: Iterable[ClassFraction]) -> None:
     OutputError
         If the file cannot be written.
     """
-    _write(path, (fraction.row() for fraction in rows))
+    _write(Path(path), (fraction.row() for fraction in rows))
 
 
-def add_fractions(path: Path, rows: Sequence[ClassFraction]) -> None:
+def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
     """Write a table, or add to the one that is there; its rows of the same images are replaced.
 
     Raises
@@ -160,9 +160,15 @@ def add_fractions(path: Path, rows: Sequence[ClassFraction]) -> None:
     OutputError
         As from `read_fractions`, or if the file cannot be written.
     """
-    again = {fraction.image.encode(errors="replace").decode() for fraction in rows}
+    path = Path(path)
+    again = {name_in_table(fraction.image) for fraction in rows}
     others = [row for row in read_fractions(path) if row[0] not in again]
     _write(path, [*others, *(fraction.row() for fraction in rows)])
+
+
+def name_in_table(name: str) -> str:
+    """Return the name of an image as tables have it; that of a file may hold bytes of no text."""
+    return name.encode(errors="replace").decode()
 
 
 def read_fractions(path: Path) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from napari_alibi_seg.core.judging.fractions import (
     ClassFraction,
     add_fractions,
     class_fractions,
+    name_in_table,
     read_fractions,
 )
 from napari_alibi_seg.core.naming import TABLE, label_files
@@ -77,6 +79,17 @@ def label_targets(
     require_free([*others, *targets], [*targets.values(), folder / TABLE])
     read_fractions(folder / TABLE)
     return targets
+
+
+def unfinished(targets: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Return those of `label_targets` whose labels or fractions are not there yet."""
+    tables = {labels.parent / TABLE for labels in targets.values()}
+    told = {row[0] for table in tables for row in read_fractions(table)}
+    return {
+        image: labels
+        for image, labels in targets.items()
+        if not (os.path.exists(labels) and name_in_table(image.name) in told)
+    }
 
 
 def segment_images(

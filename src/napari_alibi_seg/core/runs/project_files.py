@@ -32,7 +32,7 @@ _FORMAT = "napari-alibi-seg project 2"
 _LARGEST_PROJECT = 2**31
 
 
-def save_project(project: Project, path: Path) -> None:
+def save_project(project: Project, path: str | Path) -> None:
     """Write a project file.
 
     Raises
@@ -40,6 +40,7 @@ def save_project(project: Project, path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
+    path = Path(path)
     arrays = {"positions": project.strokes.positions, "values": project.strokes.values}
     with (
         replacing(path) as aside,
@@ -53,12 +54,12 @@ def save_project(project: Project, path: Path) -> None:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def load_project(path: Path) -> Project:
+def load_project(path: str | Path) -> Project:
     """Read what `save_project` wrote; the image is not opened.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The file.
 
     Returns
@@ -71,6 +72,7 @@ def load_project(path: Path) -> Project:
     ProjectError
         If the file is missing, damaged or of another kind.
     """
+    path = Path(path)
     if not os.path.isfile(path):
         raise ProjectError(f"There is no project file {path}; check the path.")
     try:

@@ -66,8 +66,8 @@ def read_scribbles(
     Parameters
     ----------
     path : str or Path
-        Any file `read_image` reads, with whole numbers: 0 unlabelled, classes from 1. Of a PNG or
-        TIFF with a palette the numbers count, not the colours.
+        Any file `read_image` reads but a JPEG, with whole numbers: 0 unlabelled, classes from 1.
+        Of a PNG or TIFF with a palette the numbers count, not the colours.
     micrograph : Micrograph
         What they were drawn on.
     axes, dataset : str, optional
@@ -82,10 +82,16 @@ def read_scribbles(
     Raises
     ------
     ScribbleError
-        If the shape is another one, or a value is no whole number from 0 to 65535.
+        If the file is a JPEG, the shape is another one, or a value is no whole number from 0 to
+        65535.
     ImageError
         If the file cannot be read.
     """
+    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        raise ScribbleError(
+            f"{path} is a JPEG, which changes the numbers of classes around every stroke; save "
+            "scribbles as PNG or TIFF."
+        )
     stored = open_stored(Path(path), dataset, indices=True)
     data = _fitted(stored, micrograph, axes)
     if data is None or data.shape != micrograph.label_shape:
