@@ -28,6 +28,7 @@ from napari_alibi_seg.core.errors import OutputError, thread_shortage
 from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
 from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Levels, Plane
 from napari_alibi_seg.core.judging.fractions import class_fractions
 from napari_alibi_seg.core.runs.project import ImageFile, Project, Strokes, content_hash
@@ -191,6 +192,39 @@ def test_segment_writes_fractions_with_intervals_and_areas(folder, capsys):
     scribbles = imread(folder / "scribbles.png")
     strokes = sum(label(scribbles == value, np.ones((3, 3)))[1] for value in (1, 3))
     assert f"({strokes} strokes in 2 classes)" in capsys.readouterr().out
+
+
+def test_classes_are_named_and_pixels_measured_from_the_command_line(folder):
+    path, saved = folder / "f.csv", folder / "c.skops"
+    told = ("--names", "1=matrix, 3=gamma prime", "--pixel-size", "0.25um")
+    files = ("--fractions", str(path), "--save-classifier", str(saved))
+    assert segment(folder, *FAST, *told, *files) == 0
+    command = ["apply", str(saved), str(folder / "image.png"), "--output", str(folder / "r")]
+    assert main([*command, "--pixel-size", "250 nm"]) == 0
+    for table in map(pandas.read_csv, (path, folder / "r/fractions.csv")):
+        assert table["class_name"].tolist() == ["matrix", "gamma prime"]
+        unit, in_micrometres = {"µm": ("µm", 1), "nm": ("nm", 1e-6)}[table["length_unit"][0]]
+        assert table["length_unit"].tolist() == [unit] * 2
+        assert np.allclose(in_micrometres * table["area"], 0.0625 * table["pixels"])
+    assert read_image(folder / "r/image_labels.tif").pixel_size == PixelSize("nm", None, 250, 250)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--names", "matrix,pores"),
+        ("--names", "1="),
+        ("--names", "0=matrix"),
+        ("--pixel-size", "4"),
+        ("--pixel-size", "nm"),
+        ("--pixel-size", "-4nm"),
+        ("--pixel-size", "4 parsec"),
+    ],
+)
+def test_names_and_sizes_that_say_nothing_are_refused(folder, capsys, option, text):
+    with pytest.raises(SystemExit, match="2"):
+        segment(folder, *FAST, f"{option}={text}")
+    assert option in capsys.readouterr().err
 
 
 def test_fractions_never_replace_another_file(folder, capsys):

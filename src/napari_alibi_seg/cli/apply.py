@@ -13,6 +13,7 @@ from napari_alibi_seg.cli.options import (
     add_command,
     add_device_option,
     add_image_options,
+    add_pixel_size_option,
     add_spacing_option,
 )
 from napari_alibi_seg.cli.terminal import Bars, say, tell
@@ -62,6 +63,7 @@ def add_to(commands: Commands) -> None:
     )
     add_device_option(command)
     add_image_options(command)
+    add_pixel_size_option(command)
     add_spacing_option(command)
 
 
@@ -75,8 +77,8 @@ def apply(options: argparse.Namespace) -> int:
         told = (options.axes, options.dataset, options.channels, options.spacing, options.cluster)
         if any(told):
             options.misuse("a project knows how its image is read, and is segmented here")
-        if options.skip_existing:
-            options.misuse("--skip-existing is for images; a project has one")
+        if options.skip_existing or options.pixel_size:
+            options.misuse("--skip-existing and --pixel-size are for images, not for a project")
         return _apply_project(options)
     if not options.images or options.output is None:
         options.misuse(
@@ -90,6 +92,8 @@ def apply(options: argparse.Namespace) -> int:
     if options.replace or options.skip_existing:
         given = "--replace" if options.replace else "--skip-existing"
         options.misuse(f"{given} is not for a .zarr, which is finished; delete it to begin anew")
+    if options.pixel_size:
+        options.misuse("--pixel-size is not for a .zarr, which gets the scale of its image")
     if len(options.images) > 1:
         options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
     return _apply_to_volume(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import string
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +23,8 @@ from napari_alibi_seg.core.choices import (
     TREES,
     Forest,
 )
+from napari_alibi_seg.core.classes import ClassInfo
+from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +56,16 @@ def add_image_options(command: argparse.ArgumentParser) -> None:
         type=_channels,
         metavar="I[,J,K]",
         help="channel to use as grey, or three as red, green and blue; counted from 0",
+    )
+
+
+def add_pixel_size_option(command: argparse.ArgumentParser) -> None:
+    """Add how large a pixel is, where files do not tell: --pixel-size."""
+    command.add_argument(
+        "--pixel-size",
+        type=_pixel_size,
+        metavar="LENGTH",
+        help="side of a pixel, like 4nm or 0.25um, in place of what the file says",
     )
 
 
@@ -118,6 +131,13 @@ def _add_scribbles_options(command: argparse.ArgumentParser) -> None:
         default=frozenset(),
         metavar="C[,D]",
         help="painted classes that teach nothing, as over a databar; `segment` writes 0 there",
+    )
+    command.add_argument(
+        "--names",
+        type=_names,
+        default=(),
+        metavar="C=NAME[,D=NAME]",
+        help="of classes, for tables of fractions, like 1=matrix,2=pores",
     )
 
 
@@ -205,6 +225,25 @@ def _whole(allowed: range, text: str) -> int:
 
 def _classes(text: str) -> frozenset[int]:
     return frozenset(_whole(range(1, LARGEST_CLASS + 1), part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[ClassInfo, ...]:
+    pairs = [[side.strip() for side in part.split("=", 1)] for part in text.split(",")]
+    if not all(len(pair) == 2 and pair[1] for pair in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 1=matrix,2=pores")
+    allowed = range(1, LARGEST_CLASS + 1)
+    return tuple(ClassInfo.default(_whole(allowed, value), name) for value, name in pairs)
+
+
+def _pixel_size(text: str) -> PixelSize:
+    number = text.rstrip(string.ascii_letters + "µμÅ").strip()
+    length = (number, text[len(number) :].strip())
+    size = calibrate({"y": length, "x": length})
+    if size is None or size.metres_per_unit is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a length, like 4nm; units are m, cm, mm, um, nm, pm and Å"
+        )
+    return size
 
 
 def _spacing(text: str) -> float:

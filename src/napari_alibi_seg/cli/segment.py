@@ -10,6 +10,7 @@ from napari_alibi_seg.cli.files import read, read_drawn, tell_what_taught_nothin
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
+    add_pixel_size_option,
     add_training_options,
     training_config,
 )
@@ -52,6 +53,7 @@ def add_to(commands: Commands) -> None:
     )
     command.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
     add_image_options(command)
+    add_pixel_size_option(command)
     add_training_options(command)
 
 
@@ -73,7 +75,7 @@ def segment(options: argparse.Namespace) -> int:
     drawn = read_drawn(options.scribbles, image, options)
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
-        classifier = segmenter.fit(image, drawn, ignored=options.ignore)
+        classifier = segmenter.fit(image, drawn, options.names, options.ignore)
         tell_what_taught_nothing(classifier, [drawn], options.ignore)
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)

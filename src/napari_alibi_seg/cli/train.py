@@ -53,7 +53,7 @@ def train(options: argparse.Namespace) -> int:
     ]
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
-        classifier = segmenter.fit(images, drawings, ignored=options.ignore)
+        classifier = segmenter.fit(images, drawings, options.names, options.ignore)
         save_classifier(classifier, options.output)
         tell_what_taught_nothing(classifier, drawings, options.ignore)
     tell(f"classifier: {options.output}")
