@@ -74,11 +74,11 @@ def apply(options: argparse.Namespace) -> int:
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
         if options.images:
             options.misuse("a project names its own image; save its classifier for others")
-        told = (options.axes, options.dataset, options.channels, options.spacing, options.cluster)
-        if any(told):
+        told = (options.axes, options.dataset, options.channels, options.pixel_size)
+        if any((*told, options.spacing, options.cluster)):
             options.misuse("a project knows how its image is read, and is segmented here")
-        if options.skip_existing or options.pixel_size:
-            options.misuse("--skip-existing and --pixel-size are for images, not for a project")
+        if options.skip_existing:
+            options.misuse("--skip-existing is for images; a project has one")
         return _apply_project(options)
     if not options.images or options.output is None:
         options.misuse(
@@ -108,7 +108,7 @@ def _apply_to_images(options: argparse.Namespace) -> int:
     classifier = load_classifier(options.recipe)
     targets = label_targets(options.images, options.output, [options.recipe])
     if options.skip_existing:
-        every, targets = len(targets), unfinished(targets)
+        every, targets = len(targets), unfinished(targets, options.output)
         tell(f"{every - len(targets)} of {every} images were done before")
     require_new([*targets.values()], options.replace)
     failed: list[Path] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.terminal import say
@@ -25,15 +24,14 @@ def read(path: Path, options: argparse.Namespace) -> Micrograph:
     """Read an image by the options of `add_image_options` and what else tells of images."""
     from napari_alibi_seg.core.images.micrograph import read_image
 
-    image = read_image(
+    return read_image(
         path,
         axes=options.axes,
         dataset=options.dataset,
         channels=options.channels,
         spacing=vars(options).get("spacing"),
+        pixel_size=vars(options).get("pixel_size"),
     )
-    size = vars(options).get("pixel_size")
-    return image if size is None else replace(image, pixel_size=size)
 
 
 def source(path: Path, options: argparse.Namespace) -> Source:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".zarr", ".h5", ".hdf5")
 """File name endings that `read_image` reads; OME-Zarr folders may have any name."""
 
+FILE_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".zarr")
+"""Those of images that are single files."""
+
 LABELS = "_labels.tif"
 SCRIBBLES = "_scribbles.tif"
 FRACTIONS = "_fractions.csv"

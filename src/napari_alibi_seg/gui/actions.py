@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
+from napari_alibi_seg.core.naming import FILE_SUFFIXES
 from napari_alibi_seg.gui import files, projects, scripts
 from napari_alibi_seg.gui.exports import CLASSIFIERS, PROJECTS
 from napari_alibi_seg.gui.pace import LONG_S
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.folded_panels import ReusePanel
     from napari_alibi_seg.gui.workspace import Workspace
 
-_IMAGES = "Images (*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.h5 *.hdf5)"
+_IMAGES = f"Images ({' '.join(f'*{suffix}' for suffix in FILE_SUFFIXES)})"
 
 
 class Actions:

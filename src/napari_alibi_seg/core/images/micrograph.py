@@ -119,6 +119,7 @@ def read_image(
     dataset: str | None = None,
     channels: int | Sequence[int] | None = None,
     spacing: float | None = None,
+    pixel_size: PixelSize | None = None,
 ) -> Micrograph:
     """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, BMP, OME-Zarr (0.4, 0.5) or HDF5.
 
@@ -140,6 +141,8 @@ def read_image(
         Of an image with channels: one index, taken as grey, or three, as red, green and blue.
     spacing : float, optional
         Distance between planes, in pixels, for 3-D filters; overrides what the file says.
+    pixel_size : PixelSize, optional
+        In place of what the file says, also of the distance between planes.
 
     Returns
     -------
@@ -156,7 +159,7 @@ def read_image(
     from napari_alibi_seg.core.images.reading import open_stored
 
     image = settle(open_stored(Path(path), dataset), axes, channels)
-    return replace(image, spacing=spacing)
+    return replace(image, spacing=spacing, pixel_size=pixel_size or image.pixel_size)
 
 
 def read_pictures(path: Path) -> list[Micrograph]:

@@ -27,6 +27,7 @@ from napari_alibi_seg.core.images.tiff import (
     open_tiff,
     open_tiffs,
 )
+from napari_alibi_seg.core.naming import FILE_SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.images.pixel_size import PixelSize
+
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
 
@@ -72,8 +74,7 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
         if suffix in _PICTURE_SUFFIXES:
             return _open_picture(path, indices)
     raise ImageError(
-        f"{path} is of an unknown kind; use .tif, .tiff, .png, .jpg, .jpeg, .bmp, .h5, .hdf5 or "
-        "an OME-Zarr folder."
+        f"{path} is of an unknown kind; use {', '.join(FILE_SUFFIXES)} or an OME-Zarr folder."
     )
 
 

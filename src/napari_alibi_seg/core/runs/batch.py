@@ -81,10 +81,9 @@ def label_targets(
     return targets
 
 
-def unfinished(targets: Mapping[Path, Path]) -> dict[Path, Path]:
-    """Return those of `label_targets` whose labels or fractions are not there yet."""
-    tables = {labels.parent / TABLE for labels in targets.values()}
-    told = {row[0] for table in tables for row in read_fractions(table)}
+def unfinished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
+    """Return those of `label_targets` whose labels or fractions are not in the folder yet."""
+    told = {row[0] for row in read_fractions(folder / TABLE)}
     return {
         image: labels
         for image, labels in targets.items()
