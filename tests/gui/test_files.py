@@ -340,6 +340,30 @@ def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
     assert [row[0] for row in read_fractions(out / "fractions.csv")] == ["other.tif"] * 2
 
 
+def test_a_databar_that_is_ignored_is_left_out_of_every_image_and_told(
+    painted_desk, tmp_path, pixels
+):
+    desk, out = painted_desk, tmp_path / "out"
+    tifffile.imwrite(tmp_path / "other.tif", pixels[:, :-9])
+    desk.panels.classes.add_class()
+    desk.panels.classes._rows[2].ignore.setChecked(True)
+    desk.painted[-20:, 1:] = 3
+    desk.controller.ask()
+    desk.rest()
+
+    desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
+    done(desk, "20 rows at the foot, as you ignore on this image")
+    assert not out.exists()
+    desk.panels.strip.buttons[0].click()
+    done(desk, "1 of 1 image in")
+
+    labels = tifffile.imread(out / "other_labels.tif")
+    assert set(np.unique(labels[:-20])) == {1, 2}
+    assert not labels[-20:].any()
+    counts = [int(row[COLUMNS.index("pixels")]) for row in read_fractions(out / "fractions.csv")]
+    assert sum(counts) == labels[:-20].size
+
+
 def test_labels_are_never_written_over_an_image_that_is_to_be_segmented(
     painted_desk, tmp_path, pixels
 ):

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     print_any_name()
     heed_being_ended()
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
@@ -41,6 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         say(f"error: {known}")
         return known.exit_code
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse; images may also follow options, where argparse knows no more of them."""
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and ("images" not in options or any(one.startswith("-") for one in rest)):
+        options.misuse(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.images += rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,11 +14,12 @@ from napari_alibi_seg.cli.options import (
     add_device_option,
     add_image_options,
     add_pixel_size_option,
+    add_region_option,
     add_spacing_option,
 )
 from napari_alibi_seg.cli.terminal import Bars, say, tell
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.naming import FRACTIONS, LABELS, TABLE, listed
+from napari_alibi_seg.core.naming import FRACTIONS, LABELS, MEANS, TABLE, listed
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.segmentation import Segmenter
 
 _NAMED = 20
+_NOT_FOR_ZARR = {
+    "replace": "is finished; delete it to begin anew",
+    "skip_existing": "is finished; delete it to begin anew",
+    "pixel_size": "gets the scale of its image",
+    "region": "is segmented as a whole",
+}
 
 
 def add_to(commands: Commands) -> None:
@@ -64,6 +71,7 @@ def add_to(commands: Commands) -> None:
     add_device_option(command)
     add_image_options(command)
     add_pixel_size_option(command)
+    add_region_option(command)
     add_spacing_option(command)
 
 
@@ -75,7 +83,7 @@ def apply(options: argparse.Namespace) -> int:
         if options.images:
             options.misuse("a project names its own image; save its classifier for others")
         told = (options.axes, options.dataset, options.channels, options.pixel_size)
-        if any((*told, options.spacing, options.cluster)):
+        if any((*told, options.region, options.spacing, options.cluster)):
             options.misuse("a project knows how its image is read, and is segmented here")
         if options.skip_existing:
             options.misuse("--skip-existing is for images; a project has one")
@@ -89,11 +97,9 @@ def apply(options: argparse.Namespace) -> int:
         if options.cluster:
             options.misuse("--cluster is for one image and an --output that ends in .zarr")
         return _apply_to_images(options)
-    if options.replace or options.skip_existing:
-        given = "--replace" if options.replace else "--skip-existing"
-        options.misuse(f"{given} is not for a .zarr, which is finished; delete it to begin anew")
-    if options.pixel_size:
-        options.misuse("--pixel-size is not for a .zarr, which gets the scale of its image")
+    for option, why in _NOT_FOR_ZARR.items():
+        if getattr(options, option):
+            options.misuse(f"--{option.replace('_', '-')} is not for a .zarr, which {why}")
     if len(options.images) > 1:
         options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
     return _apply_to_volume(options)
@@ -123,10 +129,23 @@ def _apply_to_images(options: argparse.Namespace) -> int:
             else:
                 tell(f"segmentation: {outcome.labels}")
     if len(failed) < len(targets):
-        tell(f"fractions: {options.output / TABLE}")
+        _tell_fractions(options.output)
     if failed:
         say(f"{len(failed)} of {len(targets)} images failed: {listed(failed, _NAMED)}.")
     return 1 if failed else 0
+
+
+def _tell_fractions(folder: Path) -> None:
+    from napari_alibi_seg.core.judging.fractions import read_fractions
+    from napari_alibi_seg.core.judging.mean_fractions import mean_fractions
+
+    tell(f"fractions: {folder / TABLE}")
+    means = mean_fractions(read_fractions(folder / TABLE))
+    if means:
+        tell(f"their means, with 95 % confidence: {folder / MEANS}")
+    for mean in means:
+        told = f"{100 * mean.mean:.2f} ± {100 * mean.margin:.2f} %"
+        tell(f"  {mean.name}: {told} ({mean.images} images)")
 
 
 def _apply_to_volume(options: argparse.Namespace) -> int:

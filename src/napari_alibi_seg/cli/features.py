@@ -35,7 +35,7 @@ def add_to(commands: Commands) -> None:
     )
     add_cluster_option(command, "compute the planes on this dask cluster")
     add_image_options(command)
-    add_model_options(command)
+    add_model_options(command, "or a path")
 
 
 def features(options: argparse.Namespace) -> int:

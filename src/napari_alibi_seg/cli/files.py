@@ -31,6 +31,7 @@ def read(path: Path, options: argparse.Namespace) -> Micrograph:
         channels=options.channels,
         spacing=vars(options).get("spacing"),
         pixel_size=vars(options).get("pixel_size"),
+        region=vars(options).get("region"),
     )
 
 

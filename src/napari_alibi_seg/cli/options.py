@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_alibi_seg.core.config import SegmentationConfig
+    from napari_alibi_seg.core.images.micrograph import Region
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where commands are added."""
@@ -69,14 +70,25 @@ def add_pixel_size_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model_options(command: argparse.ArgumentParser) -> None:
-    """Add what to compute features with: --model, --scale, --device."""
+def add_region_option(command: argparse.ArgumentParser) -> None:
+    """Add which part of images is segmented: --region."""
+    command.add_argument(
+        "--region",
+        type=_region,
+        metavar="ROWS[,COLUMNS]",
+        help="what of an image to segment, like :-64 without the 64 rows at the foot, or "
+        "0:960,0:1280; labels are 0 elsewhere",
+    )
+
+
+def add_model_options(command: argparse.ArgumentParser, others: str) -> None:
+    """Add what to compute features with: --model, with what else it may be, --scale, --device."""
     command.add_argument(
         "--model",
         default=DEFAULT_MODEL,
         metavar="M",
-        help="from `models`, a path, or `classical` for no deep features (default %(default)s); "
-        "with +flips or +blank behind it, a remedy of positional bias",
+        help=f"from `models`, {others} (default %(default)s); with +flips or +blank behind it, a "
+        "remedy of positional bias",
     )
     command.add_argument(
         "--scale",
@@ -119,7 +131,7 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
     _add_scribbles_options(command)
     _add_forest_options(command)
     _add_channel_options(command)
-    add_model_options(command)
+    add_model_options(command, "a path, or `classical` for no deep features")
 
 
 def _add_scribbles_options(command: argparse.ArgumentParser) -> None:
@@ -244,6 +256,18 @@ def _pixel_size(text: str) -> PixelSize:
             f"{text!r} is not a length, like 4nm; units are m, cm, mm, um, nm, pm and Å"
         )
     return size
+
+
+def _region(text: str) -> Region:
+    parts = [part.split(":") for part in text.split(",")]
+    try:
+        found = [slice(*(int(end) if end else None for end in part)) for part in parts]
+    except ValueError:
+        found = []
+    if not (1 <= len(found) <= 2 and all(len(part) == 2 for part in parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like :-64 or 0:960,0:1280")
+    rows, columns = [*found, slice(None)][:2]
+    return rows, columns
 
 
 def _spacing(text: str) -> float:

@@ -11,6 +11,7 @@ from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
     add_pixel_size_option,
+    add_region_option,
     add_training_options,
     training_config,
 )
@@ -54,6 +55,7 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
     add_image_options(command)
     add_pixel_size_option(command)
+    add_region_option(command)
     add_training_options(command)
 
 

@@ -65,7 +65,7 @@ def print_any_name() -> None:
 
 
 class Bars:
-    """Progress bars, one per stage, that appear once a stage has taken two seconds."""
+    """Progress bars in a terminal, one per stage, that appear once it has taken two seconds."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -89,7 +89,8 @@ class Bars:
 
         if self._bar is None or stage != self._stage or done <= self._bar.n:
             self._close()
-            self._stage, self._bar = stage, tqdm(total=total, desc=stage, delay=_DELAY, leave=False)
+            self._stage = stage
+            self._bar = tqdm(total=total, desc=stage, delay=_DELAY, leave=False, disable=None)
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-NO_DATA = "lies where the image has no data (NaN), which teaches nothing"
+NO_DATA = "lies where the image has no data (NaN) or outside its region, which teaches nothing"
 """What is wrong with a stroke, in a sentence."""
 
 _OTHER_WAYS_TO_THREADS = {

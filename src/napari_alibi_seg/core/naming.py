@@ -26,6 +26,8 @@ FRACTIONS = "_fractions.csv"
 CLASSIFIER = "_classifier.skops"
 TABLE = "fractions.csv"
 """Of all images whose labels lie beside it."""
+MEANS = "fractions_mean.csv"
+"""Over the images of that table."""
 
 _IMAGE_ENDINGS = re.compile(f"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
 _OME = re.compile(r"\.ome$", re.IGNORECASE)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
+from napari_alibi_seg.core.forest.strokes import ignored_foot
 from napari_alibi_seg.core.naming import FILE_SUFFIXES
 from napari_alibi_seg.gui import files, projects, scripts
 from napari_alibi_seg.gui.exports import CLASSIFIERS, PROJECTS
 from napari_alibi_seg.gui.pace import LONG_S
-from napari_alibi_seg.gui.words import counted, estimate_words, replaced_words
+from napari_alibi_seg.gui.records import as_core
+from napari_alibi_seg.gui.words import counted, estimate_words, foot_words, replaced_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,12 +82,17 @@ class Actions:
         """Segment other images with the classifier; ask first if that takes long or replaces."""
         work = self._controller.work
         if work is not None and work.fitted is not None:
-            device = self._controller.settings.device
-            read = files.like(work.source.reading.axes, work.source.channel)
+            device, foot = self._controller.settings.device, self._foot(work)
+            read = files.like(work.source.reading.axes, work.source.channel, foot)
             go = partial(self._segment_files, work.fitted, device, read)
-            self._background.start(
-                files.survey, paths, folder, read, told=partial(self._propose, work, go)
-            )
+            propose = partial(self._propose, work, foot, go)
+            self._background.start(files.survey, paths, folder, read, told=propose)
+
+    def _foot(self, work: Workspace) -> int:
+        """Return how many rows at the foot of the plane on the screen are ignored."""
+        _, ignored = as_core(self._controller.panels.classes.classes)
+        shown = work.source.index(self._controller.viewer.dims)
+        return ignored_foot(work.scribbles.data[shown], ignored)
 
     def _segment_files(
         self,
@@ -97,7 +104,11 @@ class Actions:
         self._background.start(files.segment_files, classifier, targets, device, read, long=True)
 
     def _propose(
-        self, work: Workspace, segment: Callable[[Mapping[Path, Path]], None], found: files.Survey
+        self,
+        work: Workspace,
+        foot: int,
+        segment: Callable[[Mapping[Path, Path]], None],
+        found: files.Survey,
     ) -> None:
         go = partial(segment, found.targets)
         rows, columns = work.source.micrograph.shape_yx
@@ -105,7 +116,9 @@ class Actions:
         scale = None if features is None else features.scale
         pace = self._controller.pace
         known = pace.estimate(found.pixels, found.largest, rows * columns, scale)
-        told = [replaced_words(found.existing)] if found.existing else []
+        told = [foot_words(foot)] if foot else []
+        if found.existing:
+            told.append(replaced_words(found.existing))
         if known.seconds >= LONG_S:
             told.insert(0, estimate_words(counted(len(found.targets), "image"), known))
         if told:

@@ -149,7 +149,7 @@ class Survey:
     existing: tuple[Path, ...]
 
 
-def like(axes: str, channel: int | None) -> Callable[[Path], Micrograph]:
+def like(axes: str, channel: int | None, foot: int) -> Callable[[Path], Micrograph]:
     """Return what reads a file as it says itself, or, where it does not, as another is read.
 
     Parameters
@@ -158,16 +158,19 @@ def like(axes: str, channel: int | None) -> Callable[[Path], Micrograph]:
         Of the other image, as for `read_image`.
     channel : int or None
         The one that is taken of it, if it has several.
+    foot : int
+        Rows at the foot of every image that are left out.
     """
+    region = (slice(-foot), slice(None)) if foot else None
 
     def read(path: Path) -> Micrograph:
         from napari_alibi_seg.core.images.micrograph import read_image
 
         try:
-            return read_image(path)
+            return read_image(path, region=region)
         except ImageError:
             with suppress(ImageError):
-                return read_image(path, axes=axes, channels=channel)
+                return read_image(path, axes=axes, channels=channel, region=region)
             raise
 
     return read

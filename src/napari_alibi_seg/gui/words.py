@@ -87,6 +87,14 @@ def replaced_words(existing: Sequence[Path]) -> str:
     return f"{what} would be replaced: {listed(existing)}."
 
 
+def foot_words(rows: int) -> str:
+    """Return in words that what is ignored at the foot of an image is left out of others, too."""
+    return (
+        f"{counted(rows, 'row')} at the foot, as you ignore on this image, will be left out of "
+        "every image."
+    )
+
+
 def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
     """Return in words that images were removed, and layers that belong to them were not."""
     were, them = ("was", "it") if len(images) == 1 else ("were", "them")

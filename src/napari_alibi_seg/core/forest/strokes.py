@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.images.planes import Index, Plane
 
+_NEARLY_ALL = 0.9
+
 
 @dataclass(frozen=True)
 class Painted:
@@ -46,6 +48,15 @@ def painted_pixels(
     rows = np.flatnonzero(scribbles.any(axis=1))  # much faster than nonzero, and these are few
     row, columns = np.divmod(np.flatnonzero(scribbles[rows] != 0), scribbles.shape[1])
     return rows[row], columns
+
+
+def ignored_foot(scribbles: NDArray[np.integer[Any]], ignored: Collection[int]) -> int:
+    """Return how many rows at the foot of a plane, (Y, X), are ignored, as over a databar.
+
+    A row is if nine in ten of its pixels are, for hands leave gaps.
+    """
+    rows = np.isin(scribbles, list(ignored)).mean(axis=1) >= _NEARLY_ALL
+    return int(np.argmin([*rows[::-1], False]))
 
 
 def require_classes(values: NDArray[np.integer[Any]]) -> None:

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.images.axes import settle_axes, settle_channels
-from napari_alibi_seg.core.images.planes import Depth, Plane, robust_levels
+from napari_alibi_seg.core.images.planes import Depth, Plane, Window, robust_levels
 from napari_alibi_seg.core.images.stored import Stored, as_array
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.pixel_size import PixelSize
     from napari_alibi_seg.core.images.planes import Levels
     from napari_alibi_seg.core.images.stored import Array
+
+Region: TypeAlias = tuple[slice, slice]
+"""Rows and columns, as numpy takes them, without a step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,9 @@ class Micrograph:
         From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
     spacing : float or None
         Distance between planes, in pixels; None goes by `pixel_size`.
+    region : tuple of slice or None
+        Rows and columns that are to be segmented, as ``(slice(None, -64), slice(None))`` leaves
+        out a databar of 64 rows; None for all. Brightness is that of the whole image all the same.
     """
 
     data: Array
@@ -54,9 +60,10 @@ class Micrograph:
     path: Path | None = None
     placed: Mapping[str, Placement] = field(default_factory=dict)
     spacing: float | None = None
+    region: Region | None = None
 
     def __post_init__(self) -> None:
-        """Refuse axes that are not those of the data, and a spacing that is no distance."""
+        """Refuse axes that are not of the data, no distance as spacing, and an empty region."""
         ordered = "".join(letter for letter in "TZYXC" if letter in self.axes)
         if self.axes != ordered or "YX" not in ordered or self.data.ndim != len(ordered):
             raise ImageError(
@@ -67,6 +74,23 @@ class Micrograph:
             raise ImageError(
                 f"Planes cannot lie {self.spacing} pixels apart; give a positive number of pixels."
             )
+        window = self.region_window
+        if window is not None and window.height * window.width == 0:
+            rows, columns = self.shape_yx
+            raise ImageError(
+                f"The region holds no pixel of an image of {rows} rows and {columns} columns; "
+                "choose another."
+            )
+
+    @property
+    def region_window(self) -> Window | None:
+        """The region in rows and columns of this image."""
+        if self.region is None:
+            return None
+        rows, columns = (
+            range(size)[part] for part, size in zip(self.region, self.shape_yx, strict=True)
+        )
+        return Window(rows.start, columns.start, len(rows), len(columns))
 
     @property
     def anisotropy(self) -> float:
@@ -120,6 +144,7 @@ def read_image(
     channels: int | Sequence[int] | None = None,
     spacing: float | None = None,
     pixel_size: PixelSize | None = None,
+    region: Region | None = None,
 ) -> Micrograph:
     """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, BMP, OME-Zarr (0.4, 0.5) or HDF5.
 
@@ -143,6 +168,8 @@ def read_image(
         Distance between planes, in pixels, for 3-D filters; overrides what the file says.
     pixel_size : PixelSize, optional
         In place of what the file says, also of the distance between planes.
+    region : tuple of slice, optional
+        Rows and columns that are to be segmented; see `Micrograph`.
 
     Returns
     -------
@@ -152,14 +179,14 @@ def read_image(
     Raises
     ------
     ImageError
-        If the file is missing, damaged or of an unknown kind, holds several arrays, or if its
-        axes or channels are not settled.
+        If the file is missing, damaged or of an unknown kind, holds several arrays, if its axes or
+        channels are not settled, or if the region holds none of its pixels.
     """
     # Loaded here because its libraries take long to load.
     from napari_alibi_seg.core.images.reading import open_stored
 
     image = settle(open_stored(Path(path), dataset), axes, channels)
-    return replace(image, spacing=spacing, pixel_size=pixel_size or image.pixel_size)
+    return replace(image, spacing=spacing, pixel_size=pixel_size or image.pixel_size, region=region)
 
 
 def read_pictures(path: Path) -> list[Micrograph]:
@@ -233,7 +260,7 @@ def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
     """Return every plane of an image by its index, all normalised by the levels of the whole."""
     require_micrograph(image)
     return {
-        index: Plane(image.plane(index), image.levels, _depth(image, index))
+        index: Plane(image.plane(index), image.levels, _depth(image, index), image.region_window)
         for index in image.plane_indices()
     }
 

@@ -107,11 +107,14 @@ class Plane:
         Raw values that become 0 and 1; of the whole image, so that tiles agree.
     depth : Depth or None
         The volume around it; None for a plane of its own.
+    region : Window or None
+        Inside the plane, what of it is to be segmented; None for all.
     """
 
     data: Array
     levels: Levels
     depth: Depth | None = None
+    region: Window | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -177,18 +180,26 @@ class Plane:
         return _normalised(pixels, self.levels)
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return where a window inside the plane holds no data.
+        """Return where a window inside the plane is not to be segmented.
 
         Returns
         -------
         ndarray or None
-            (height, width), true where a pixel is NaN in any colour; None if the type of the
-            pixels knows no NaN.
+            (height, width), true where a pixel is NaN in any colour, or outside the region; None
+            if there is no region, and the type of the pixels knows no NaN.
         """
-        if not np.issubdtype(self.data.dtype, np.floating):
-            return None
-        missing: NDArray[np.bool_] = np.isnan(np.asarray(self.data[window.slices]))
-        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=-1))
+        floats = np.issubdtype(self.data.dtype, np.floating)
+        if self.region is None:
+            return self._nan(window) if floats else None
+        outside = np.ones((window.height, window.width), bool)
+        shared = self.region.overlap(window)
+        if shared.height > 0 and shared.width > 0:
+            outside[shared.seen_from(window).slices] = False
+        return outside | self._nan(window) if floats else outside
+
+    def _nan(self, window: Window) -> NDArray[np.bool_]:
+        nan: NDArray[np.bool_] = np.isnan(np.asarray(self.data[window.slices]))
+        return nan if nan.ndim == 2 else np.asarray(nan.any(axis=-1))
 
     def content_hash(self) -> str:
         """Return the SHA-256 of the raw pixels, their type and the levels, hexadecimal."""

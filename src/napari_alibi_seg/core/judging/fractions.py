@@ -149,7 +149,7 @@ def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
     OutputError
         If the file cannot be written.
     """
-    _write(Path(path), (fraction.row() for fraction in rows))
+    write_rows(Path(path), COLUMNS, (fraction.row() for fraction in rows))
 
 
 def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
@@ -163,7 +163,7 @@ def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
     path = Path(path)
     again = {name_in_table(fraction.image) for fraction in rows}
     others = [row for row in read_fractions(path) if row[0] not in again]
-    _write(path, [*others, *(fraction.row() for fraction in rows)])
+    write_rows(path, COLUMNS, [*others, *(fraction.row() for fraction in rows)])
 
 
 def name_in_table(name: str) -> str:
@@ -179,29 +179,43 @@ def read_fractions(path: Path) -> list[list[str]]:
     OutputError
         If the file is no such table, or cannot be read.
     """
+    counts = [COLUMNS.index(name) for name in ("class_value", "pixels")]
+    rows = read_rows(path, COLUMNS)
+    if not all(row[place].isdecimal() for row in rows for place in counts):
+        raise _no_table(path)
+    return rows
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Read the rows of a table of any columns, as `read_fractions` does."""
     if not os.path.exists(path):
         return []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            columns, *rows = [row for row in csv.reader(file) if row]
+            head, *rows = [row for row in csv.reader(file) if row]
     except (OSError, ValueError, csv.Error):
-        columns, rows = [], []
-    if tuple(columns) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
-        raise OutputError(
-            f"{path} is no table of area fractions to add rows to, and was left as it is; move it "
-            "away, or choose another folder."
-        )
+        head, rows = [], []
+    if tuple(head) != tuple(columns) or any(len(row) != len(columns) for row in rows):
+        raise _no_table(path)
     return rows
 
 
-def _write(path: Path, rows: Iterable[Sequence[object]]) -> None:
+def _no_table(path: Path) -> OutputError:
+    return OutputError(
+        f"{path} is no table of area fractions to add rows to, and was left as it is; move it "
+        "away, or choose another folder."
+    )
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table of any columns, as `write_fractions` does."""
     with (
         replacing(path) as aside,
         # A file's name may hold bytes that are no text; the table is not lost for it.
         aside.open("w", encoding="utf-8-sig", errors="replace", newline="") as file,
     ):
         table = csv.writer(file)
-        table.writerow(COLUMNS)
+        table.writerow(columns)
         table.writerows(rows)
 
 

@@ -14,8 +14,14 @@ from napari_alibi_seg.core.judging.fractions import (
     class_fractions,
     name_in_table,
     read_fractions,
+    read_rows,
 )
-from napari_alibi_seg.core.naming import TABLE, label_files
+from napari_alibi_seg.core.judging.mean_fractions import (
+    MEAN_COLUMNS,
+    mean_fractions,
+    write_mean_fractions,
+)
+from napari_alibi_seg.core.naming import MEANS, TABLE, label_files
 from napari_alibi_seg.core.runs.finding import images_of
 from napari_alibi_seg.core.runs.results import stack_writer
 from napari_alibi_seg.core.writing import require_free
@@ -72,12 +78,13 @@ def label_targets(
         If a folder or pattern stands for no image.
     OutputError
         If two images have the same name, a result would be written over an image or cannot be
-        written, or a file in the way is no table of fractions.
+        written, or a file in the way is no such table.
     """
     found = (image for name in names for image in images_of(str(name)))
     targets = label_files(dict.fromkeys(found), folder)
-    require_free([*others, *targets], [*targets.values(), folder / TABLE])
+    require_free([*others, *targets], [*targets.values(), folder / TABLE, folder / MEANS])
     read_fractions(folder / TABLE)
+    read_rows(folder / MEANS, MEAN_COLUMNS)
     return targets
 
 
@@ -100,7 +107,7 @@ def segment_images(
     """Segment images one after the other; a bad one is told of, and the rest go on.
 
     The fractions of each are added to the table beside its labels as soon as it is done, so that
-    they are there whatever ends the rest.
+    they are there whatever ends the rest; so are their means over all images of the table.
 
     Parameters
     ----------
@@ -125,10 +132,17 @@ def segment_images(
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
             rows = write_segmentation(target, image, dtype, path.name, planes)
-            add_fractions(target.parent / TABLE, rows)
+            _add_to_tables(target.parent, rows)
         except (AlibiSegError, MemoryError) as error:
             failure = str(error) or "out of memory"
         yield Outcome(path, target, failure)
+
+
+def _add_to_tables(folder: Path, rows: Sequence[ClassFraction]) -> None:
+    add_fractions(folder / TABLE, rows)
+    means = mean_fractions(read_fractions(folder / TABLE))
+    if means:
+        write_mean_fractions(folder / MEANS, means)
 
 
 def write_segmentation(

@@ -1,0 +1,114 @@
+"""Mean area fractions over images, with the intervals of ASTM E562, from a table of fractions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import stdtrit
+
+from napari_alibi_seg.core.judging.fractions import COLUMNS, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CONFIDENCE = 0.95
+MEAN_COLUMNS = (
+    "class_value",
+    "class_name",
+    "images",
+    "mean_fraction",
+    "standard_deviation",
+    "mean_low_95",
+    "mean_high_95",
+    "relative_accuracy_percent",
+)
+"""Of the table of means, in this order."""
+
+_IMAGE, _VALUE, _NAME, _PIXELS = map(
+    COLUMNS.index, ("image", "class_value", "class_name", "pixels")
+)
+
+
+@dataclass(frozen=True)
+class MeanFraction:
+    """How much of several images is of a class, each image counting once.
+
+    Attributes
+    ----------
+    value, name : int, str
+        Of the class.
+    images : int
+        How many; at least 2.
+    mean, deviation : float
+        Mean and standard deviation (of the sample) of the images' fractions, 0 to 1.
+    """
+
+    value: int
+    name: str
+    images: int
+    mean: float
+    deviation: float
+
+    @property
+    def margin(self) -> float:
+        """Half the 95 % confidence interval of the mean: t s / sqrt(n), as in ASTM E562."""
+        quantile = stdtrit(self.images - 1, (1 + CONFIDENCE) / 2)
+        return float(quantile * self.deviation / np.sqrt(self.images))
+
+    def row(self) -> tuple[object, ...]:
+        """Return the values of `MEAN_COLUMNS`; None is an empty field."""
+        low, high = max(self.mean - self.margin, 0.0), min(self.mean + self.margin, 1.0)
+        relative = 100 * self.margin / self.mean if self.mean else None
+        told = (self.value, self.name, self.images, self.mean, self.deviation)
+        return (*told, low, high, relative)
+
+
+def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
+    """Return the mean fraction of every class that at least two images of a table tell of.
+
+    The planes of a stack are taken together, since neighbouring ones are no independent samples.
+    Images without a pixel that has a class do not count.
+
+    Parameters
+    ----------
+    table : iterable of sequence of str
+        From `read_fractions`.
+
+    Returns
+    -------
+    list of MeanFraction
+        By class value.
+    """
+    pixels: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    names: dict[int, str] = {}
+    for row in table:
+        value = int(row[_VALUE])
+        pixels[row[_IMAGE]][value] += int(row[_PIXELS])
+        names[value] = row[_NAME]
+    fractions: dict[int, list[float]] = defaultdict(list)
+    for counts in pixels.values():
+        total = sum(counts.values())
+        for value, count in counts.items() if total else ():
+            fractions[value].append(count / total)
+    return [
+        MeanFraction(
+            value, names[value], len(some), float(np.mean(some)), float(np.std(some, ddof=1))
+        )
+        for value, some in sorted(fractions.items())
+        if len(some) > 1
+    ]
+
+
+def write_mean_fractions(path: str | Path, means: Iterable[MeanFraction]) -> None:
+    """Write a table of means, as `write_fractions` writes fractions; one that is there goes.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    write_rows(Path(path), MEAN_COLUMNS, (mean.row() for mean in means))
