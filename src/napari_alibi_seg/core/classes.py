@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import ScribbleError
 
 if TYPE_CHECKING:
@@ -53,10 +52,9 @@ class ClassInfo:
 
     def __post_init__(self) -> None:
         """Refuse what is no class; numbers of numpy become Python's."""
-        if not isinstance(self.value, Integral) or not 1 <= self.value <= LARGEST_CLASS:
+        if not isinstance(self.value, Integral) or self.value < 1:
             raise ScribbleError(
-                f"The class {self.value!r} cannot be painted; give a whole number from 1 to "
-                f"{LARGEST_CLASS}."
+                f"The value {self.value!r} is no class; give a whole number of 1 or more."
             )
         red, green, blue = map(int, self.colour)
         object.__setattr__(self, "value", int(self.value))
