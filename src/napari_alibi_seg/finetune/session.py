@@ -21,7 +21,7 @@ from tqdm import tqdm
 from napari_alibi_seg.core.errors import ModelError, OutputError
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.writing import replacing, require_new_folder
-from napari_alibi_seg.finetune.card import make_card
+from napari_alibi_seg.finetune.card import make_card, write_card
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import Corpus, read_corpus
 from napari_alibi_seg.finetune.logs import run_log
@@ -191,7 +191,7 @@ class Session:
         card = make_card(
             config, state, self._identity, self._corpus, self._scores, self._output / STUDENT
         )
-        card.write(self._output)
+        write_card(self._output, card)
 
     @contextmanager
     def _notes(self) -> Iterator[Callable[[StepReport], None]]:
