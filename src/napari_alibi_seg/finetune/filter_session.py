@@ -31,8 +31,8 @@ from napari_alibi_seg.finetune.session import (
     CHECKPOINT,
     Outcome,
     check_folder,
-    claimed,
     notes,
+    only_run,
     stop_wish,
 )
 from napari_alibi_seg.finetune.token_views import MAGNIFIED, Teacher
@@ -79,7 +79,7 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> Outcome:
     sources = [Path(image) for image in config.images]
     corpus = read_corpus(sources, config.of_pictures, partial(tqdm, desc="images", **BAR))
     made_from = f"{identity.weights} {corpus.digest()}"
-    with claimed(output):
+    with only_run(output):
         with replacing(output / CONFIG_FILE) as aside:
             aside.write_text(config.to_json() + "\n", encoding="utf-8")
         training, held_out = _views(config, corpus, model, output / _VIEWS, made_from)
