@@ -31,7 +31,7 @@ from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.judging.judge import Training
-from napari_alibi_seg.core.live.advice import Result, advising
+from napari_alibi_seg.core.live.advice import advising
 from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
 from napari_alibi_seg.core.live.records import Assessed
 from quality import tasks
@@ -89,7 +89,7 @@ class Canvas:
 
     def suggested(self, training: Training, scribbles: Labels) -> tuple[int, int]:
         """Return the first spot the window would go to; the user skips what is not annotated."""
-        steps = advising(Result((), scribbles, self.channels, training))
+        steps = advising((), scribbles, self.channels, training)
         told = next(step for step in steps if isinstance(step, Assessed))
         return next((s.row, s.column) for s in told.spots if self.truth[s.row, s.column])
 

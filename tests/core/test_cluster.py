@@ -5,7 +5,7 @@ from time import sleep
 import pytest
 
 from napari_alibi_seg.core.errors import DeviceError
-from napari_alibi_seg.core.runs.cluster import connected, on_cluster, tasks
+from napari_alibi_seg.core.runs.cluster import connected, on_cluster
 
 pytest.importorskip("distributed")
 
@@ -43,7 +43,8 @@ def test_a_cluster_that_is_lost_ends_the_run_in_one_sentence(
         monkeypatch.setattr("napari_alibi_seg.core.runs.cluster._PATIENCE", 3)
         with pytest.raises(DeviceError, match=said):
             on_cluster(
-                tasks(sleep, [(0.1,)] * 100),
+                sleep,
+                [(0.1,)] * 100,
                 lambda done: processes[victim].kill(),
                 client,
                 lambda *told: waited.append(told),

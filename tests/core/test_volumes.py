@@ -48,6 +48,12 @@ def write_volume(path, pixels, **options):
     return path
 
 
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    """Few enough planes at once for the last ones to be begun late."""
+    monkeypatch.setattr("napari_alibi_seg.core.runs.planewise.available_cores", lambda: 2)
+
+
 @pytest.fixture
 def pixels(micrograph_pixels):
     """Six planes, all different, 120 x 130."""
@@ -342,13 +348,6 @@ def test_a_truncated_chunk_of_the_result_is_made_again_and_no_other(volume, clas
     assert chunk.read_bytes() == whole
 
 
-@pytest.fixture
-def two_cores(monkeypatch):
-    """Few enough planes at once for the last ones to be read late."""
-    monkeypatch.setattr("napari_alibi_seg.core.runs.planewise.available_cores", lambda: 2)
-
-
-@pytest.mark.usefixtures("two_cores")
 def test_an_image_that_changes_meanwhile_is_noticed(volume, classifier, output, pixels):
     array = zarr.open_array(volume.path / "0", mode="r+")
 
@@ -389,7 +388,6 @@ def test_3d_filters_give_the_bytes_that_memory_gives(volume, through, output, tm
         segment_volume(replace(volume, spacing=1.0), through, output)
 
 
-@pytest.mark.usefixtures("two_cores")
 def test_a_plane_that_3d_filters_look_at_is_watched_too(volume, through, output, pixels):
     array = zarr.open_array(volume.path / "0", mode="r+")
 

@@ -61,7 +61,7 @@ def test_output_below_a_file(
 ) -> None:
     (tmp_path / "file").touch()
     run = tmp_path / "file" / "run"
-    assert_refused(COMMAND.main, arguments, run, 7, "cannot be written to")
+    assert_refused(COMMAND.main, arguments, run, 7, "could not be written")
 
 
 @pytest.mark.parametrize(

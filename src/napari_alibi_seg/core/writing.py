@@ -19,6 +19,7 @@ from napari_alibi_seg.core.images.stored import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from filelock import BaseFileLock
 
@@ -142,6 +143,23 @@ def require_new_folder(path: Path, otherwise: str) -> None:
         raise OutputError(
             f"The output folder {path} is in use; give a new or empty one, or {otherwise}."
         )
+
+
+def claimed(lock: Path, busy: str) -> AbstractContextManager[object]:
+    """Take a lock, and make the folder it lies in, until the end of `with`, also a violent one.
+
+    Raises
+    ------
+    OutputError
+        That says `busy` if another holds the lock; if the folder cannot be written to.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(lock, timeout=0).acquire()
+    except Timeout as error:
+        raise OutputError(busy) from error
+    except OSError as error:
+        raise _unwritable(lock.parent, error) from error
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,72 +16,13 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.model.backbone import BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.data import Corpus
+    from napari_alibi_seg.finetune.filter_validation import FilterScores
+    from napari_alibi_seg.finetune.run_config import RunConfig
     from napari_alibi_seg.finetune.state import State
     from napari_alibi_seg.finetune.validation import Scores
 
 CARD_FILE = "card.json"
 """Name of the card in a run's folder."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """A model card.
-
-    Attributes
-    ----------
-    licence : str
-        Of the weights.
-    sources : str
-        Where the pictures come from and under which licences, as told; empty if it was not.
-    student : dict
-        File name, its SHA-256, hash of the weights as models are identified by, architecture and
-        geometry.
-    teacher : dict
-        Name and weights hash.
-    data : dict
-        Number of pictures per folder and part, hash of the list, files skipped.
-    training : dict
-        Steps and crops done, and whether the schedule is complete.
-    figures : dict
-        The last validation (`Scores`); empty if there was none yet.
-    config : dict
-        All options.
-    earlier : dict
-        Training and options of the run whose student this one started from, and of the one before
-        that; empty if it started from the teacher or nothing is known.
-    software : dict
-        Versions.
-    """
-
-    licence: str
-    sources: str
-    student: dict[str, Any]
-    teacher: dict[str, Any]
-    data: dict[str, Any]
-    training: dict[str, Any]
-    figures: dict[str, Any]
-    config: dict[str, Any]
-    earlier: dict[str, Any]
-    software: dict[str, str]
-
-    def write(self, folder: Path) -> None:
-        """Write ``card.json`` and ``card.md``."""
-        texts = {CARD_FILE: json.dumps(asdict(self), indent=1) + "\n", "card.md": self.markdown()}
-        for name, text in texts.items():
-            with replacing(folder / name) as aside:
-                aside.write_text(text, encoding="utf-8", errors="replace")
-
-    def markdown(self) -> str:
-        """Return the card for people: one table per part."""
-        parts = [f"# {self.student['file']}", ""]
-        parts += [f"Licence of the weights: {self.licence}", ""]
-        for title, rows in asdict(self).items():
-            if isinstance(rows, dict):
-                parts += [f"## {title.capitalize()}", "", "| | |", "|---|---|"]
-                parts += [f"| {key} | {_cell(value)} |" for key, value in rows.items()] + [""]
-        told = self.sources.splitlines() or ["not told; see --sources"]
-        parts += ["## Sources of the images", "", *(f"> {line}".rstrip() for line in told), ""]
-        return "\n".join(parts)
 
 
 def make_card(
@@ -91,41 +32,102 @@ def make_card(
     corpus: Corpus,
     scores: Scores | None,
     student: Path,
-) -> Card:
-    """Return the card of an exported student, without the folders of this machine."""
-    earlier = _told_before(Path(config.init))
-    config = config.without_folders()
-    made = load_backbone(student)[1]
-    return Card(
-        licence=config.licence,
-        sources=corpus.sources,
-        student={
+) -> dict[str, Any]:
+    """Return the card of an exported student.
+
+    Returns
+    -------
+    dict
+        As from `card_of`; what was made are ``student`` and ``teacher``, and ``earlier`` tells
+        training and options of the run whose student this one started from, and of the one before
+        that; empty if it started from the teacher or nothing is known.
+    """
+    identity = load_backbone(student)[1]
+    made = {
+        "student": {
             "file": student.name,
             "sha256": hashlib.sha256(student.read_bytes()).hexdigest(),
-            "weights": made.weights,
-            "architecture": made.architecture,
+            "weights": identity.weights,
+            "architecture": identity.architecture,
             "geometry": json.loads(config.geometry.to_json()),
         },
-        teacher={
-            "name": config.teacher,
+        "teacher": {
+            "name": config.without_folders().teacher,
             "architecture": teacher.architecture,
             "weights": teacher.weights,
         },
-        data=told_of(corpus),
-        training={
-            "steps": state.step,
-            "crops": state.crops,
-            "complete": state.step == config.steps,
-        },
-        figures={} if scores is None else asdict(scores),
-        config=json.loads(config.to_json()),
-        earlier=earlier,
-        software=versions(),
-    )
+    }
+    training = {
+        "steps": state.step,
+        "crops": state.crops,
+        "complete": state.step == config.steps,
+    }
+    earlier = _told_before(Path(config.init))
+    return card_of(config, made, corpus, training, scores, earlier=earlier)
 
 
-def told_of(corpus: Corpus) -> dict[str, Any]:
-    """Return what a card tells of the pictures: how many of which folders, hash, files skipped."""
+def card_of(
+    config: RunConfig,
+    made: dict[str, Any],
+    corpus: Corpus,
+    training: dict[str, Any],
+    scores: Scores | FilterScores | None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the card of a run of any kind, without the folders of this machine.
+
+    Parameters
+    ----------
+    config : RunConfig
+        All options.
+    made : dict
+        What was made, and of which model.
+    corpus : Corpus
+        All pictures.
+    training : dict
+        How much was done, and whether the schedule is complete.
+    scores : Scores, FilterScores or None
+        The last validation; None if there was none yet.
+    **more
+        What else is to be told of the run.
+    """
+    config = config.without_folders()
+    return {
+        "licence": config.licence,
+        "sources": corpus.sources,
+        **made,
+        "data": _told_of(corpus),
+        "training": training,
+        "figures": {} if scores is None else asdict(scores),
+        "config": json.loads(config.to_json()),
+        **more,
+        "software": versions(),
+    }
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write ``card.json`` and ``card.md``."""
+    texts = {CARD_FILE: json.dumps(card, indent=1) + "\n", "card.md": _markdown(card)}
+    for name, text in texts.items():
+        with replacing(folder / name) as aside:
+            aside.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _markdown(card: dict[str, Any]) -> str:
+    """Return a card for people: one table per part."""
+    parts = [f"# {card['student']['file']}", ""]
+    parts += [f"Licence of the weights: {card['licence']}", ""]
+    for title, rows in card.items():
+        if isinstance(rows, dict):
+            parts += [f"## {title.capitalize()}", "", "| | |", "|---|---|"]
+            parts += [f"| {key} | {_cell(value)} |" for key, value in rows.items()] + [""]
+    told = card["sources"].splitlines() or ["not told; see --sources"]
+    parts += ["## Sources of the images", "", *(f"> {line}".rstrip() for line in told), ""]
+    return "\n".join(parts)
+
+
+def _told_of(corpus: Corpus) -> dict[str, Any]:
+    """Return how many pictures there are of which folders, their hash, and files skipped."""
     pictures = corpus.training + corpus.validation
     folders = Counter(
         picture.name.rpartition("/")[0] or picture.path.parent.name for picture in pictures

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,8 @@ from napari_alibi_seg.core.devices import choose_device
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features.extraction import usual_layer
 from napari_alibi_seg.core.model.debiasing import load_model
-from napari_alibi_seg.core.writing import replacing, versions
-from napari_alibi_seg.finetune.card import CARD_FILE, told_of
+from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.finetune.card import CARD_FILE, card_of
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.filter_training import FilterState, FilterTrainer
@@ -32,8 +31,8 @@ from napari_alibi_seg.finetune.session import (
     CHECKPOINT,
     Outcome,
     check_folder,
-    claimed,
     notes,
+    only_run,
     stop_wish,
 )
 from napari_alibi_seg.finetune.token_views import MAGNIFIED, Teacher
@@ -80,7 +79,7 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> Outcome:
     sources = [Path(image) for image in config.images]
     corpus = read_corpus(sources, config.of_pictures, partial(tqdm, desc="images", **BAR))
     made_from = f"{identity.weights} {corpus.digest()}"
-    with claimed(output):
+    with only_run(output):
         with replacing(output / CONFIG_FILE) as aside:
             aside.write_text(config.to_json() + "\n", encoding="utf-8")
         training, held_out = _views(config, corpus, model, output / _VIEWS, made_from)
@@ -157,28 +156,22 @@ class FilterSession:
                 aside.write_bytes(content)
 
     def _card(self, stored: bytes) -> dict[str, Any]:
-        """Return what the filters were made from and how, without the folders of this machine."""
-        config, step = self._trainer.config.without_folders(), self._trainer.state.step
-        return {
-            "licence": config.licence,
-            "sources": self._corpus.sources,
+        config, step = self._trainer.config, self._trainer.state.step
+        made = {
             "filters": {"file": WEIGHTS, "sha256": hashlib.sha256(stored).hexdigest()},
             "model": {
-                "name": config.model,
+                "name": config.without_folders().model,
                 "architecture": self._identity.architecture,
                 "weights": self._identity.weights,
             },
-            "data": told_of(self._corpus),
-            "training": {
-                "steps": step,
-                "views": step * config.batch,
-                "made_up": step * config.synthetic,
-                "complete": step == config.steps,
-            },
-            "figures": {} if self._scores is None else asdict(self._scores),
-            "config": json.loads(config.to_json()),
-            "software": versions(),
         }
+        training = {
+            "steps": step,
+            "views": step * config.batch,
+            "made_up": step * config.synthetic,
+            "complete": step == config.steps,
+        }
+        return card_of(config, made, self._corpus, training, self._scores)
 
     @contextmanager
     def _notes(self) -> Iterator[Callable[[FilterReport], None]]:

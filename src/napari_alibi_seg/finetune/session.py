@@ -15,13 +15,12 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING, Any
 
 import torch
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from napari_alibi_seg.core.errors import ModelError, OutputError
 from napari_alibi_seg.core.model.checkpoints import load_backbone
-from napari_alibi_seg.core.writing import replacing, require_new_folder
-from napari_alibi_seg.finetune.card import make_card
+from napari_alibi_seg.core.writing import claimed, replacing, require_new_folder
+from napari_alibi_seg.finetune.card import make_card, write_card
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import Corpus, read_corpus
 from napari_alibi_seg.finetune.logs import run_log
@@ -34,6 +33,7 @@ from napari_alibi_seg.finetune.validation import Scores, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
@@ -118,7 +118,7 @@ def _run(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
             corpus = read_corpus([Path(image) for image in config.images], config, files)
             state = start(config, teacher, identity)
             if processes.first:
-                held.enter_context(claimed(output))
+                held.enter_context(only_run(output))
         with processes.together():
             if (output / CHECKPOINT).exists():
                 state.load(output / CHECKPOINT, corpus.digest())
@@ -191,7 +191,7 @@ class Session:
         card = make_card(
             config, state, self._identity, self._corpus, self._scores, self._output / STUDENT
         )
-        card.write(self._output)
+        write_card(self._output, card)
 
     @contextmanager
     def _notes(self) -> Iterator[Callable[[StepReport], None]]:
@@ -323,32 +323,10 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
     return teacher.to(device), identity
 
 
-@contextmanager
-def claimed(output: Path) -> Iterator[None]:
-    """Keep other runs out of the folder until the end, however violent.
-
-    Raises
-    ------
-    OutputError
-        If another run is at work in it, or it cannot be written to.
-    """
-    lock = FileLock(output / _LOCK, timeout=0)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"Another run is at work in {output}; wait for it or give another --output."
-        ) from error
-    except OSError as error:
-        raise OutputError(
-            f"The output folder {output} cannot be written to ({error.strerror or error}); "
-            "give another --output."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def only_run(output: Path) -> AbstractContextManager[object]:
+    """Keep other runs out of the folder; see `claimed`."""
+    busy = f"Another run is at work in {output}; wait for it or give another --output."
+    return claimed(output / _LOCK, busy)
 
 
 def _prepare(output: Path, teacher: Imitated, crops: Crops, begun: bool) -> None:

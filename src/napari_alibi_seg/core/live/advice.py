@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.judging.judge import assessing_plane, sampling_grid
 from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
-from napari_alibi_seg.core.live.records import Assessed, Assessing
+from napari_alibi_seg.core.live.records import Assessed, Working
 from napari_alibi_seg.core.steps import mapped
 
 if TYPE_CHECKING:
@@ -23,49 +22,40 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live.channels import PlaneChannels
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A plane that has been classified.
+def advising(
+    plane: Index, scribbles: NDArray[Any], channels: PlaneChannels, training: Training
+) -> Iterator[Working | Assessed]:
+    """Tell where to paint next, and how good a result is, in steps that can be left at any time.
 
-    Attributes
+    Parameters
     ----------
     plane : Index
-        Which plane.
+        Which plane has been classified.
     scribbles : ndarray
         (Y, X) of the plane, with what is ignored.
     channels : PlaneChannels
         Of the plane.
     training : Training
         Of the classifier that classified it.
-    """
-
-    plane: Index
-    scribbles: NDArray[Any]
-    channels: PlaneChannels
-    training: Training
-
-
-def advising(result: Result) -> Iterator[Assessing | Assessed]:
-    """Tell where to paint next, and how good a result is, in steps that can be left at any time.
 
     Yields
     ------
-    Assessing, Assessed
+    Working, Assessed
         The spots as soon as they are known; then all, if a piece of each class can be left out.
     """
-    classifier, step = result.training.classifier, grid_step(result.channels.shape)
+    classifier, step = training.classifier, grid_step(channels.shape)
 
     def look(window: Window) -> NDArray[np.float32]:
-        return result.channels.every(step, window, classifier.smoothing)
+        return channels.every(step, window, classifier.smoothing)
 
-    def tell(done: float | None) -> Assessing:
-        return Assessing(result.plane, done or 0.0)
+    def tell(_: float | None) -> Working:
+        return Working()
 
-    values, missing = yield from mapped(sampling_grid(result.channels, look), tell)
+    values, missing = yield from mapped(sampling_grid(channels, look), tell)
     shares = votes(classifier.forest, values).astype(np.float32)
-    spots = next_spots(shares, result.scribbles > 0, step, missing)
-    yield Assessed(result.plane, spots)
-    work = assessing_plane(result.training, result.scribbles, values, shares, missing)
+    spots = next_spots(shares, scribbles > 0, step, missing)
+    yield Assessed(plane, spots)
+    work = assessing_plane(training, scribbles, values, shares, missing)
     assessment = yield from mapped(work, tell)
     if assessment is not None:
-        yield Assessed(result.plane, spots, assessment)
+        yield Assessed(plane, spots, assessment)

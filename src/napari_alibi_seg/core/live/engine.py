@@ -32,7 +32,7 @@ from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.judge import Training
-from napari_alibi_seg.core.live.advice import Result, advising
+from napari_alibi_seg.core.live.advice import advising
 from napari_alibi_seg.core.live.blocks import (
     coarse_step,
     distance,
@@ -41,7 +41,7 @@ from napari_alibi_seg.core.live.blocks import (
 )
 from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live.features import GrowingFeatures
-from napari_alibi_seg.core.live.records import Block, Fitted, Growing, PlaneDone, Warmed
+from napari_alibi_seg.core.live.records import Block, Fitted, PlaneDone, Working
 from napari_alibi_seg.core.steps import mapped
 
 if TYPE_CHECKING:
@@ -176,13 +176,13 @@ class LiveEngine:
         features = None if projection is None else self._features.map(request.config, index)
         return self._channels.of(index, config, features, projection)
 
-    def _warm(self, request: LiveRequest, side: int) -> Iterator[Warmed]:
+    def _warm(self, request: LiveRequest, side: int) -> Iterator[Working]:
         """Project features and filter what is visible before the first stroke needs it."""
         index = request.planes[0]
         projection = self._projection(request, [index])
         if projection is not None:
             self._channels_of(request, index, request.config.channels, projection)
-            yield Warmed(index, 0, 1)
+            yield Working()
         if not request.config.channels.sigmas:
             return
         voting.compile_now()
@@ -191,21 +191,21 @@ class LiveEngine:
         kept = self._channels.filtered(index, request.config.channels)
         self._channels.look_at(index, request.visible)
         windows = visible_blocks(self._planes[index], request.visible, side)
-        for done, window in enumerate(windows, start=1):
+        for window in windows:
             if kept.full:
                 return
             kept.block(reach(window, request.config.smoothing, self._planes[index].shape))
-            yield Warmed(index, done, len(windows))
+            yield Working()
 
-    def _warm_shrunk(self, request: LiveRequest) -> Iterator[Warmed]:
+    def _warm_shrunk(self, request: LiveRequest) -> Iterator[Working]:
         index, deep = request.planes[0], request.config.model != CLASSICAL
         config, factor = coarse_config(request.config.channels, request.visible, deep)
         if factor == 1:
             return
         channels = self._channels.shrunk(index, config, factor)
         windows = visible_blocks(self._planes[index], request.visible, _SHRUNK_SIDE * factor)
-        for done, _ in enumerate(in_order(partial(channels.every, factor), windows), start=1):
-            yield Warmed(index, done, len(windows))
+        for _ in in_order(partial(channels.every, factor), windows):
+            yield Working()
 
     def _preliminary(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
@@ -275,7 +275,7 @@ class LiveEngine:
         projection: Projection | None,
         factor: int = 1,
         most: int | None = None,
-    ) -> Generator[Growing, None, PixelClassifier]:
+    ) -> Generator[Working, None, PixelClassifier]:
         samples = [
             self._channels.shrunk(index, channels, factor).samples(scribbles)
             if factor > 1
@@ -285,7 +285,7 @@ class LiveEngine:
         samples = samples if most is None else thinned(samples, most)
         config = replace(request.config, channels=channels, trees=trees)
         work = training_forest(config, samples, projection)
-        forest = yield from mapped(work, partial(Growing, total=trees))
+        forest = yield from mapped(work, lambda _: Working())
         found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if projection is None else self._features.identity(request.config)
         colours = next(iter(self._planes.values())).colours
@@ -352,7 +352,7 @@ class LiveEngine:
         samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
         training = Training(fine, request.config, painted, samples)
         scribbles = request.scribbles[shown].copy()  # the person may be painting on
-        yield from advising(Result(shown, scribbles, channels[shown], training))
+        yield from advising(shown, scribbles, channels[shown], training)
 
 
 def _same_training(

@@ -111,17 +111,8 @@ class FeatureProgress:
 
 
 @dataclass(frozen=True)
-class Growing:
-    """A forest is being grown; the engine can be stopped here.
-
-    Attributes
-    ----------
-    done, total : int
-        Trees.
-    """
-
-    done: int
-    total: int
+class Working:
+    """Work goes on: filters, a forest or an assessment; the engine can be stopped here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,39 +166,6 @@ class PlaneDone:
     pixels: Mapping[int, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Warmed:
-    """The pixel filters of some of what is visible are ready for the first stroke.
-
-    Attributes
-    ----------
-    plane : Index
-        Which plane.
-    done, total : int
-        Blocks.
-    """
-
-    plane: Index
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Assessing:
-    """A result is being assessed; the engine can be stopped here.
-
-    Attributes
-    ----------
-    plane : Index
-        Which plane.
-    done : float
-        Share of the work, 0 to 1.
-    """
-
-    plane: Index
-    done: float
-
-
 @dataclass(frozen=True, eq=False)
 class Assessed:
     """What is known of a plane's final result without ground truth.
@@ -228,14 +186,5 @@ class Assessed:
 
 
 LiveEvent: TypeAlias = (
-    Painted
-    | ModelReady
-    | FeatureProgress
-    | Warmed
-    | Growing
-    | Fitted
-    | Block
-    | PlaneDone
-    | Assessing
-    | Assessed
+    Painted | ModelReady | FeatureProgress | Working | Fitted | Block | PlaneDone | Assessed
 )

@@ -1,24 +1,18 @@
-"""Running independent tasks through dask: on threads here, or on a cluster."""
+"""Running independent tasks: on threads here, or on the workers of a dask cluster."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from logging import CRITICAL
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
-from dask.base import compute
-from dask.callbacks import Callback
-from dask.delayed import delayed
-
+from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from dask.delayed import Delayed
     from distributed import Client, Future
 
 T = TypeVar("T")
@@ -29,28 +23,20 @@ _PATIENCE = 30
 _LOOK, _LOOK_FOR_WORKERS = 0.05, 1.0
 
 
-def tasks(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[Delayed]:
-    """Return one task of the graph for each tuple of arguments; they begin in this order."""
-    # Arguments are plain records: dask need not look for graphs inside them.
-    task = delayed(work, pure=False, traverse=False)
-    graph = f"{work.__name__}-{uuid4().hex}"  # a cluster may be at several runs
-    # Of tasks without an order, dask takes the last names first.
-    left = range(len(arguments), 0, -1)
-    return [
-        task(*some, dask_key_name=f"{graph}-{n:07}")
-        for n, some in zip(left, arguments, strict=True)
-    ]
-
-
 def on_threads(
-    graph: Sequence[Delayed], told: Callable[[int], None], threads: int
-) -> tuple[Any, ...]:
-    """Run tasks on threads of this process.
+    work: Callable[..., T],
+    arguments: Sequence[tuple[Any, ...]],
+    told: Callable[[int], None],
+    threads: int,
+) -> list[T]:
+    """Call a function with one tuple of arguments after the other, on threads of this process.
 
     Parameters
     ----------
-    graph : sequence of Delayed
-        From `tasks`.
+    work : callable
+        The tasks, which need nothing of each other.
+    arguments : sequence of tuple
+        One for each task.
     told : callable
         Told the number of tasks done after each.
     threads : int
@@ -58,28 +44,14 @@ def on_threads(
 
     Returns
     -------
-    tuple
+    list
         The results in order. The first error ends the run, once the tasks in hand are done.
     """
-    # A pool of its own, because it waits: no thread works on when the caller thinks all is over.
-    with _counted(told), ThreadPoolExecutor(threads) as pool:
-        results: tuple[Any, ...] = compute(
-            *graph, scheduler="threads", pool=pool, optimize_graph=False
-        )
+    results = []
+    for result in in_order(lambda some: work(*some), arguments, threads):
+        results.append(result)
+        told(len(results))
     return results
-
-
-@contextmanager
-def _counted(told: Callable[[int], None]) -> Iterator[None]:
-    done = 0
-
-    def count(*_: object) -> None:
-        nonlocal done
-        done += 1
-        told(done)
-
-    with Callback(posttask=count):
-        yield
 
 
 @contextmanager
@@ -134,16 +106,17 @@ def _require_address(address: str) -> None:
 
 
 def on_cluster(
-    graph: Sequence[Delayed],
+    work: Callable[..., T],
+    arguments: Sequence[tuple[Any, ...]],
     told: Callable[[int], None],
     client: Client,
     waiting: Callable[[str, int, int], None],
-) -> tuple[Any, ...]:
+) -> list[T]:
     """Run tasks on the workers of a cluster; those of a worker that dies run on another.
 
     Parameters
     ----------
-    graph, told
+    work, arguments, told
         As for `on_threads`.
     client : Client
         From `connected`.
@@ -157,13 +130,13 @@ def on_cluster(
     """
     from distributed import CancelledError, KilledWorker
 
-    futures = client.compute(list(graph), optimize_graph=False)
+    futures = client.map(work, *zip(*arguments, strict=True), pure=False)
     results = {}
     try:
         for future in _as_completed(futures, client, waiting):
             results[future.key] = future.result()
             told(len(results))
-        return tuple(results[future.key] for future in futures)
+        return [results[future.key] for future in futures]
     except KilledWorker as error:
         raise DeviceError(
             "One task brought several workers down, most likely for lack of memory; give each "

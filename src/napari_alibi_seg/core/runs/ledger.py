@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.writing import claimed, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,24 +93,18 @@ class Ledger:
             If another run is at work, the folder cannot be written to, or what stands at the
             result's path was not made by such a run.
         """
-        lock = FileLock(self.folder / _LOCK, timeout=0)
         with writing(self.result):
             if self.result.exists() and not self._plan.exists():
                 raise OutputError(
                     f"{self.result} is there already, but no record beside it tells that it is a "
                     "result to be finished; choose another name."
                 )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise OutputError(
-                    f"Another run is writing {self.result}; wait for it, or choose another name."
-                ) from error
+        busy = f"Another run is writing {self.result}; wait for it, or choose another name."
+        held = claimed(self.folder / _LOCK, busy)
         try:
-            yield
+            with held:  # Windows removes no file that is open
+                yield
         finally:
-            lock.release()  # Windows removes no file that is open
             if not self._plan.exists():
                 shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -22,7 +22,7 @@ from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.images.ome_zarr import require_made_by
 from napari_alibi_seg.core.images.planes import Depth, Levels, Plane
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.runs.cluster import connected, on_cluster, on_threads, tasks
+from napari_alibi_seg.core.runs.cluster import connected, on_cluster, on_threads
 from napari_alibi_seg.core.runs.ledger import Ledger, Plan, digest, writing
 from napari_alibi_seg.core.writing import replacing
 
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from dask.delayed import Delayed
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.stored import Array
 
-    Run = Callable[[str, Sequence[Delayed]], tuple[Any, ...]]
+    Run = Callable[[str, Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]
 
 _PROGRAM = f"napari-alibi-seg {__version__}"
 _PLANES_BYTES = 1e9
@@ -181,7 +180,7 @@ def make_planes(
     image, ledger = job.source.open(), Ledger(job.output)
     numbers = range(len(image.plane_indices()))
     with ledger.claimed(), _runner(cluster, _planes_at_once(image, reach), progress) as run:
-        checked = run("checking", tasks(check_plane, [(job, number) for number in numbers]))
+        checked = run("checking", check_plane, [(job, number) for number in numbers])
         digests = tuple(found for found, _ in checked)
         precision, *others = {precision for _, precision in checked}
         if others:
@@ -204,7 +203,7 @@ def make_planes(
             )
             for number in numbers
         ]
-        return sum(run(stage, tasks(make_plane, todo))), len(todo)
+        return sum(run(stage, make_plane, todo)), len(todo)
 
 
 def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
@@ -340,14 +339,16 @@ def _planes_at_once(image: Micrograph, reach: int) -> int:
 def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[Run]:
     """Yield what runs the tasks of a stage, on a cluster if there is one."""
 
-    def tell(stage: str, graph: Sequence[Delayed]) -> Callable[[int], None]:
-        return lambda done: progress(stage, done, len(graph))
+    def told(stage: str, total: int) -> Callable[[int], None]:
+        return lambda done: progress(stage, done, total)
 
     if cluster is None:
         try:
-            yield lambda stage, graph: on_threads(graph, tell(stage, graph), threads)
+            yield lambda stage, work, todo: on_threads(work, todo, told(stage, len(todo)), threads)
         finally:
             load_tools.cache_clear()
     else:
         with connected(cluster) as client:
-            yield lambda stage, graph: on_cluster(graph, tell(stage, graph), client, progress)
+            yield lambda stage, work, todo: on_cluster(
+                work, todo, told(stage, len(todo)), client, progress
+            )
