@@ -285,13 +285,30 @@ def test_planes_that_teach_nothing_have_no_intervals_in_a_table(quick, pixels, t
     paint(quick, 0)
     for plane in (1, 2):
         quick.viewer.dims.set_point(0, plane)
-        quick.until(lambda plane=plane: (plane,) in quick.work.assessments)
+        quick.until(lambda plane=plane: (plane,) in quick.work.result.finished)
     quick.rest()
+    assert "right" not in quick.panels.result.facts.text()
 
     table = exported_table(quick, tmp_path / "f.csv")
 
     assert table["plane"].tolist() == [0, 0, 1, 1, 2, 2]
     assert table["fraction_low"].notna().tolist() == [True, True, False, False, False, False]
+
+
+def test_every_painted_plane_has_intervals_whichever_was_looked_at(quick, pixels, tmp_path):
+    quick.open(np.stack([pixels, pixels[::-1], pixels]))
+    quick.viewer.dims.set_point(0, 2)
+    paint(quick, [0, 2])
+    quick.controller.apply_to_stack()
+    quick.until(lambda: not quick.work.result.unfinished)
+    quick.dock.exports.export_fractions(tmp_path / "early.csv")
+    assert "intervals are being estimated" in quick.panels.strip.words
+    quick.rest()
+
+    table = exported_table(quick, tmp_path / "f.csv")
+
+    assert table["plane"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert table["fraction_low"].notna().tolist() == [True, True, False, False, True, True]
 
 
 def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):

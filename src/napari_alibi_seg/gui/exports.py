@@ -107,13 +107,12 @@ class Exports:
     def export_fractions(self, path: Path) -> None:
         """Write the area fractions of every plane that the present classifier has segmented.
 
-        Planes painted with its classes have intervals, whichever planes were looked at, as from
-        the command line.
+        Those that are painted have intervals, as from the command line.
         """
         work = self._controller.work
         if work is None or work.fitted is None or work.result.labels is None:
             return
-        if not work.result.finished:
+        if self._table_refusal(work):
             self._refuse(partial(self._table_refusal, work))
             return
         classes = [known.info() for known in self._controller.panels.classes.classes]
@@ -121,12 +120,7 @@ class Exports:
         labels = {index: work.result.labels.data[index].copy() for index in finished}
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes
         name = work.source.layer.name if image.path is None else image.path.name
-        drawn, values = work.scribbles.data, work.fitted.label_values
-        told = {
-            index: assessment
-            for index, assessment in work.assessments.items()
-            if np.isin(drawn[index][painted_pixels(drawn[index])], values).any()
-        }
+        told = dict(work.assessments)
         self._background.start(files.write_table, path, name, image, labels, kinds, told)
 
     def export_scribbles(self, path: Path) -> None:
@@ -157,11 +151,20 @@ class Exports:
         return words if lacking else ""
 
     def _table_refusal(self, work: Workspace) -> str:
-        """Return why there are no fractions to be exported; empty if there are some."""
-        if work.result.finished:
-            return ""
-        then = f"{self._remedy()}, then export"
-        return f"No plane is segmented by the strokes as they are now; {then}."
+        """Return why fractions cannot be exported as they are; empty if they can."""
+        if not work.result.finished:
+            then = f"{self._remedy()}, then export"
+            return f"No plane is segmented by the strokes as they are now; {then}."
+        if self._controller.bridge.busy and self._lacks_assessments(work):
+            return "The intervals are being estimated; export when that is done."
+        return ""
+
+    def _lacks_assessments(self, work: Workspace) -> bool:
+        """Whether planes that are painted with classes of the result are not assessed (yet)."""
+        assert work.fitted is not None
+        drawn, values = work.scribbles.data, work.fitted.label_values
+        lacking = [drawn[index] for index in work.result.finished - work.assessments.keys()]
+        return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)
 
     def _remedy(self) -> str:
         """Return what to do until something is drawn that is not there yet."""

@@ -41,7 +41,8 @@ def advising(
     Yields
     ------
     Working, Assessed
-        The spots as soon as they are known; then all, if a piece of each class can be left out.
+        The spots as soon as they are known; then all, if the plane is painted and a piece of each
+        class can be left out.
     """
     classifier, step = training.classifier, grid_step(channels.shape)
 
@@ -55,6 +56,8 @@ def advising(
     shares = votes(classifier.forest, values).astype(np.float32)
     spots = next_spots(shares, scribbles > 0, step, missing)
     yield Assessed(plane, spots)
+    if plane not in training.painted:
+        return
     work = assessing_plane(training, scribbles, values, shares, missing)
     assessment = yield from mapped(work, tell)
     if assessment is not None:

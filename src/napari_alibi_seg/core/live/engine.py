@@ -64,7 +64,9 @@ _SHRUNK_SIDE = 256
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
-    """Two classifiers, what they were made from, and the blocks the fine one has classified.
+    """Two classifiers, what they were made from, and what the fine one has done.
+
+    It has classified the blocks that are `done`, and planes beside the shown one are `assessed`.
 
     The coarse one is of planes shrunk by `shrinkage`, if that is not 1.
     """
@@ -75,6 +77,7 @@ class _Trained:
     shrinkage: int
     fine: PixelClassifier
     done: dict[Index, dict[Window, Counter[int]]] = field(default_factory=dict)
+    assessed: set[Index] = field(default_factory=set)
 
 
 class LiveEngine:
@@ -224,11 +227,10 @@ class LiveEngine:
     ) -> Iterator[LiveEvent]:
         last = self._trained
         if last is not None and _same_training(last, request, painted):
-            done = last.done if _continues(last.request, request) else {}
-            names = request.classes
-            self._trained = replace(
-                last, request=request, painted=painted, fine=last.fine.renamed(names), done=done
-            )
+            fine = last.fine.renamed(request.classes)
+            self._trained = replace(last, request=request, painted=painted, fine=fine)
+            if not _continues(last.request, request):
+                self._trained = replace(self._trained, done={}, assessed=set())
         elif request.classifier is not None:
             self._require(request)
             self._trained = _Trained(request, painted, request.classifier, 1, request.classifier)
@@ -342,8 +344,9 @@ class LiveEngine:
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
     ) -> Iterator[LiveEvent]:
+        """Assess the plane on the screen, then the painted ones that are classified, too."""
         assert self._trained is not None
-        fine, shown = self._trained.fine, request.planes[0]
+        fine, shown, assessed = self._trained.fine, request.planes[0], self._trained.assessed
         channels = {
             index: self._channels_of(request, index, fine.channels, fine.projection)
             for index in (*painted, shown)  # the shown plane last: its blocks are kept
@@ -351,8 +354,11 @@ class LiveEngine:
         trained = request.classifier is None
         samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
         training = Training(fine, request.config, painted, samples)
-        scribbles = request.scribbles[shown].copy()  # the person may be painting on
-        yield from advising(shown, scribbles, channels[shown], training)
+        done = [index for index in painted if trained and self._is_told(index, painted)]
+        for index in dict.fromkeys([shown, *(one for one in done if one not in assessed)]):
+            scribbles = request.scribbles[index].copy()  # the person may be painting on
+            yield from advising(index, scribbles, channels[index], training)
+            assessed.add(index)
 
 
 def _same_training(
