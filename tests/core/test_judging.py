@@ -53,3 +53,13 @@ def test_a_plane_of_which_no_pixel_looked_at_has_data_is_not_assessed(micrograph
     painted = np.zeros(pixels.shape, np.uint8)
     painted[1:20:2, 1::2], painted[101:120:2, 1::2] = 1, 2
     assert assessed(as_micrograph(pixels), painted, replace(QUICK, trees=10)) == {}
+
+
+@pytest.mark.parametrize("config", [DEEP, QUICK])
+def test_what_is_the_same_everywhere_is_not_assessed(scribbles, config):
+    same = as_micrograph(np.full(scribbles.shape, 7, np.uint8))
+    assert assessed(same, scribbles, replace(config, trees=10)) == {}
+    window = Window(0, 0, *scribbles.shape)
+    asked = LiveRequest(same, scribbles, config, ((),), window, advise=True)
+    told = [event for event in LiveEngine("cpu").update(asked) if isinstance(event, Assessed)]
+    assert [event.assessment for event in told] == [None]

@@ -402,6 +402,9 @@ def run_copied_script(desk):
 @pytest.mark.parametrize("run", [run_copied_command, run_copied_script])
 def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch, run):
     desk = painted_desk
+    desk.panels.classes._rows[0]._name.setText("it's the matrix")
+    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.rest()
     desk.dock.exports.export(tmp_path / "shown.tif")
     done(desk, "shown.tif")
     desk.dock.exports.export_scribbles(tmp_path / "alloy_scribbles.tif")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from napari.layers._layer_actions import _duplicate_layer
 
 from napari_alibi_seg.core.live.records import Block, FeatureProgress
 from napari_alibi_seg.gui.parts import ChipState
@@ -27,6 +28,28 @@ def test_planes_that_are_not_final_are_not_exported(stacked, tmp_path):
     desk.dock.exports.export(path)
     assert "2 of 3 planes" in desk.panels.strip.words
     assert not path.exists()
+
+
+def test_a_result_is_corrected_in_a_copy_that_stays(stacked):
+    desk = stacked
+    result = desk.work.result.labels
+    assert not result.editable
+    desk.viewer.dims.ndisplay = 3
+    desk.viewer.dims.ndisplay = 2
+    assert not result.editable
+
+    desk.viewer.layers.selection.active = result
+    _duplicate_layer(desk.viewer.layers)
+    copy = desk.viewer.layers[result.name + " copy"]
+    assert copy.editable
+    copy.data_setitem(tuple(np.transpose([(0, 3, 3), (0, 3, 4)])), 7)
+    corrected = copy.data.copy()
+    desk.controller.choose_image(desk.work.source.layer)
+    desk.bar(1, 100, (1,))
+    desk.rest()
+
+    assert desk.work.result.labels is result
+    np.testing.assert_array_equal(copy.data, corrected)
 
 
 def test_undo_and_redo_make_the_other_planes_unfinished(stacked, tmp_path):

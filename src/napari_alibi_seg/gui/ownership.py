@@ -16,6 +16,7 @@ _OF = "napari-alibi-seg of"
 _LEFT = "napari-alibi-seg left"
 _SHOWS = "napari-alibi-seg shows"
 _BEFORE = "napari-alibi-seg before"
+_SELF = "napari-alibi-seg layer"
 _CHANGED = ("colormap", "brush_size", "selected_label", "mode")
 _GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability in ")
 CHANNEL = ", channel "
@@ -160,8 +161,13 @@ def is_result(layer: Layer) -> bool:
 
 def mark_result(layer: Layer, source: ImageSource, shows: str | int) -> None:
     """Remember that a layer is a result, of which image, and what it shows."""
-    layer.metadata.update({_MARK: "result", _SHOWS: shows})
+    layer.metadata.update({_MARK: "result", _SHOWS: shows, _SELF: layer.unique_id})
     link(layer, source)
+
+
+def is_copy(layer: Layer) -> bool:
+    """Whether a result layer was duplicated from one, to be corrected by hand for example."""
+    return is_result(layer) and layer.metadata[_SELF] != layer.unique_id
 
 
 def shown_in(layer: Layer) -> str | int:

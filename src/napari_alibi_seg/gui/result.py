@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_alibi_seg.gui.ownership import (
     has_given_name,
+    is_copy,
     is_linked,
     is_result,
     mark_result,
@@ -227,7 +228,7 @@ class ResultLayers(QObject):
         self._stale.clear()
 
     def _is_mine(self, layer: Layer) -> bool:
-        same = is_result(layer) and is_linked(layer, self._source)
+        same = is_result(layer) and not is_copy(layer) and is_linked(layer, self._source)
         return same and layer.data.shape == self._source.micrograph.label_shape
 
     def _drop(self, layer: Layer) -> None:
@@ -248,6 +249,13 @@ class ResultLayers(QObject):
     def _follow(self, labels: Labels) -> None:
         self.opacity = float(labels.opacity)
         labels.events.opacity.connect(self._tell_opacity)
+        labels.editable = False
+        labels.events.editable.connect(self._lock)
+
+    def _lock(self) -> None:
+        """Keep the person from painting where the next result would replace it."""
+        if self.labels is not None:
+            self.labels.editable = False
 
     def _tell_opacity(self) -> None:
         if self.labels is not None:

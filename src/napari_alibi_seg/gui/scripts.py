@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.naming import LABELS, SCRIBBLES, stem
-from napari_alibi_seg.gui.records import Settings
+from napari_alibi_seg.gui.records import PaintClass, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.source import ImageSource
 
 
@@ -58,6 +57,10 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
     ignored = [str(known.value) for known in classes if known.ignored]
     if ignored:
         parts += ["--ignore", ",".join(ignored)]
+    named = [known for known in classes if known.name != PaintClass.default(known.value).name]
+    names = [f"{known.value}={known.name}" for known in named if "," not in known.name]
+    if names:
+        parts += ["--names", ",".join(names)]
     return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)
 
 

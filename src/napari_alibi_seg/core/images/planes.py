@@ -36,6 +36,11 @@ class Levels:
     low: float
     high: float
 
+    @property
+    def flat(self) -> bool:
+        """Whether every pixel has the same value, so that nothing tells phases apart."""
+        return self.low == self.high
+
 
 @dataclass(frozen=True)
 class Window:

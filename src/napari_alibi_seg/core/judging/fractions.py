@@ -80,11 +80,12 @@ class ClassFraction:
         return None if self.pixel_size is None else self.pixels * self.pixel_size.area
 
     def row(self) -> tuple[object, ...]:
-        """Return the values of `COLUMNS`; None is an empty field."""
+        """Return the values of `COLUMNS`, numbers to nine digits; None is an empty field."""
         told = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
         side = (None, None) if size is None else (math.sqrt(size.area), size.unit)
-        return (*told, self.low, self.high, *side, self.area)
+        row = (*told, self.low, self.high, *side, self.area)
+        return tuple(float(f"{one:.9g}") if isinstance(one, float) else one for one in row)
 
 
 def class_fractions(

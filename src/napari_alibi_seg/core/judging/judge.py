@@ -167,8 +167,11 @@ def assess(
     -------
     dict
         By plane, but for planes where no pixel looked at has data; empty if no piece of each class
-        can be left out. What the window tells of the same plane, scribbles and settings.
+        can be left out, or every pixel has the same value. What the window tells of the same
+        plane, scribbles and settings.
     """
+    if image.levels.flat:
+        return {}
     planes = planes_of(image)
     painted = painted_without(planes, scribbles, ignored)
     channels = {index: segmenter.channels(classifier, planes[index]) for index in painted}

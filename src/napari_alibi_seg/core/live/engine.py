@@ -351,7 +351,7 @@ class LiveEngine:
             index: self._channels_of(request, index, fine.channels, fine.projection)
             for index in (*painted, shown)  # the shown plane last: its blocks are kept
         }
-        trained = request.classifier is None
+        trained = request.classifier is None and not request.image.levels.flat
         samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
         training = Training(fine, request.config, painted, samples)
         done = [index for index in painted if trained and self._is_told(index, painted)]
