@@ -249,6 +249,7 @@ def test_the_table_tells_what_the_dock_shows(quick, pixels, tmp_path):
     assert sum(counts) == pixels.size - 20 * pixels.shape[1]
     assert table["area"].tolist() == [20 * count for count in counts]
     text, tip = (words.replace("&nbsp;", " ") for words in shown_and_tip(quick))
+    assert "4 by 5 nm/px" in text
     for row in table.itertuples():
         assert f"{100 * row.fraction:.1f} %" in text
         assert f"({100 * row.fraction_low:.0f} to {100 * row.fraction_high:.0f} %)" in text
@@ -337,6 +338,13 @@ def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixel
     assert table["fraction"].sum() == pytest.approx(1)
     assert table["fraction_low"].isna().all()
     assert table["area"].isna().all()
+    assert "No pixel size is known" in quick.panels.result.facts.toolTip()
+
+
+def test_areas_beside_each_other_are_in_one_unit():
+    size = PixelSize("nm", None, 1.0, 1.0)
+    assert area_words(3e11, size, beside=4e10) == "300000 µm²"
+    assert area_words(4e10, size, beside=4e10) == "40000 µm²"
 
 
 @pytest.mark.parametrize(

@@ -355,7 +355,7 @@ class Controller(QObject):
         self.display.hear(event, work, shown, self._features_stopped)
         if isinstance(event, PlaneDone):
             self._current = self._current or event.plane == shown
-            self.stack.hear(event)
+            self.stack.hear(event, self.panels.classes.classes)
         if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
             self.notices.recover()
         if isinstance(event, Painted):

@@ -232,7 +232,15 @@ class Display:
         known = self._panels.classes.classes
         assessment = None if self._advice is None else self._advice.assessment
         shown = self._shown
-        words = facts(known, self._painted, self._done, assessment, shown, loaded=self._loaded)
+        words = facts(
+            known,
+            self._painted,
+            self._done,
+            assessment,
+            shown,
+            loaded=self._loaded,
+            size=self._size,
+        )
         self._panels.result.facts.setText(words)
         tip = facts_tip(known, self._done, assessment, self._size)
         told = (self._trainable or self._loaded) and shown is not Shown.PRELIMINARY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,17 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.gui.pace import LONG_S
-from napari_alibi_seg.gui.words import estimate_words
+from napari_alibi_seg.gui.words import estimate_words, shares_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images.planes import Index
     from napari_alibi_seg.core.live.records import PlaneDone
     from napari_alibi_seg.gui.pace import Pace
     from napari_alibi_seg.gui.parts import Strip
+    from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.workspace import Workspace
 
 
@@ -43,7 +47,7 @@ class StackRun(QObject):
         self._pace = pace
         self._name = ""
         self._proposed: Workspace | None = None
-        self._done: set[Index] = set()
+        self._done: dict[Index, Mapping[int, int]] = {}
         self.planes: tuple[Index, ...] = ()
 
     def propose(self, work: Workspace, config: SegmentationConfig) -> None:
@@ -77,18 +81,20 @@ class StackRun(QObject):
         self.forget()
         self._proposed = None
 
-    def hear(self, event: PlaneDone) -> None:
-        """Tell how many planes are done."""
+    def hear(self, event: PlaneDone, classes: Sequence[PaintClass]) -> None:
+        """Tell how many planes are done, and in the end how much is of each class."""
         if not self.planes:
             return
-        self._done.add(event.plane)
+        self._done[event.plane] = event.pixels
         done, total = len(self._done), len(self.planes)
         if done < total:
             told = f"Segmented {done} of {total} planes."
             self._strip.say(told, ("Stop", self.stop), holds=self._goes_on)
             return
         self.planes = ()
-        self._strip.say(f"All {total} planes are segmented.", holds=self._is_whole)
+        shares = shares_words(sum(map(Counter, self._done.values()), Counter()), classes)
+        told = f"All {total} planes are segmented. Together: {shares}."
+        self._strip.say(told, holds=self._is_whole)
         show_info(f"All {total} planes of {self._name} are segmented.")
 
     def _is_possible(self, work: Workspace) -> bool:
@@ -105,5 +111,5 @@ class StackRun(QObject):
             return
         self._name = work.source.layer.name
         self.planes = tuple(work.source.micrograph.plane_indices())
-        self._done = set()
+        self._done = {}
         self.begun.emit()

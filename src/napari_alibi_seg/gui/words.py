@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from napari_alibi_seg.core.naming import first_few, listed
 from napari_alibi_seg.gui.records import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from napari_alibi_seg.core.forest.strokes import Painted
@@ -119,6 +120,10 @@ FRACTIONS = (
 )
 SETTLED = "More strokes like these would change little."
 ALIKE = "Strokes that are left out are not recognised: the classes look alike to the forest so far."
+NO_PIXEL_SIZE = (
+    "No pixel size is known, so there are no areas: give the layer a scale and units (how-to: "
+    "Publish the numbers)."
+)
 WELCOME = "Open an image, or one of the samples: File, Open Sample."
 
 
@@ -130,6 +135,7 @@ def facts(
     shown: Shown,
     *,
     loaded: bool,
+    size: PixelSize | None = None,
 ) -> str:
     """Return what is painted and what came out of it, as rich text.
 
@@ -139,6 +145,8 @@ def facts(
         What is known.
     loaded : bool
         Whether a classifier from a file is applied.
+    size : PixelSize, optional
+        Of the image, if it has one.
     """
     kinds = len(painted.pixels)
     if kinds < 2 and not loaded:
@@ -152,7 +160,9 @@ def facts(
     if shown is not Shown.FINAL:
         return f"{words}<br><i>{_NOT_FINAL[shown]}</i>"
     if done is not None:
-        words += (" · this plane" if done.plane else "") + _fractions(classes, done, assessment)
+        words += " · this plane" if done.plane else ""
+        words += f" · {_pixel_words(size)}" if size is not None else ""
+        words += _fractions(classes, done, assessment)
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
 
 
@@ -167,19 +177,35 @@ def facts_tip(
     if done is not None and size is not None:
         rows = [_area_cells(known, done, assessment, size) for known in _found(classes, done)]
         parts.append(f"<table>{''.join(rows)}</table>")
+    elif done is not None:
+        parts.append(f"<p>{NO_PIXEL_SIZE}</p>")
     if assessment is not None and assessment.recognises:
         parts.append(f"<p>{ACCURACY} {FRACTIONS}</p>{_curve(assessment)}")
     return "".join(parts)
 
 
-def area_words(area: float, size: PixelSize) -> str:
-    """Return an area, given in the pixel size's unit squared, in the unit that reads best."""
-    metres = size.metres_per_unit or 0.0
+def area_words(area: float, size: PixelSize, beside: float | None = None) -> str:
+    """Return an area, given in the pixel size's unit squared, in the unit that reads best.
+
+    That of another area, `beside` which it stands, is taken if there is one.
+    """
+    metres, deciding = size.metres_per_unit or 0.0, area if beside is None else beside
     for unit, length in _READABLE.items():
-        found = area * (metres / length) ** 2
-        if found >= _LEAST:
-            return f"{_plain_number(found)} {unit}²"
+        factor = (metres / length) ** 2
+        if deciding * factor >= _LEAST:
+            return f"{_plain_number(area * factor)} {unit}²"
     return f"{_plain_number(area)} {escape(size.unit)}²"
+
+
+def shares_words(pixels: Mapping[int, int], classes: Sequence[PaintClass]) -> str:
+    """Return how much is of each class that is found, as plain text."""
+    total, named = sum(pixels.values()), [known for known in classes if known.value in pixels]
+    return ", ".join(f"{known.name} {100 * pixels[known.value] / total:.1f} %" for known in named)
+
+
+def _pixel_words(size: PixelSize) -> str:
+    sides = dict.fromkeys(f"{side:.4g}" for side in (size.y, size.x))
+    return f"{' by '.join(sides)} {escape(size.unit)}/px"
 
 
 def _accuracy(assessment: Assessment) -> str:
@@ -215,10 +241,11 @@ def _area_cells(
     known: PaintClass, done: PlaneDone, assessment: Assessment | None, size: PixelSize
 ) -> str:
     _, (low, high) = _share(known, done, assessment)
-    cells = _named(known) + _cell(area_words(done.pixels[known.value] * size.area, size))
+    words = partial(area_words, size=size, beside=min(done.pixels.values()) * size.area)
+    cells = _named(known) + _cell(words(done.pixels[known.value] * size.area))
     if low is not None and high is not None:
         whole = sum(done.pixels.values()) * size.area
-        cells += _cell(f"({area_words(low * whole, size)} to {area_words(high * whole, size)})")
+        cells += _cell(f"({words(low * whole)} to {words(high * whole)})")
     return f"<tr>{cells}</tr>"
 
 
