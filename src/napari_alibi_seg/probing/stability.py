@@ -17,8 +17,9 @@ from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.devices import inference_precision
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
 from napari_alibi_seg.core.forest.classifier import PixelSamples
-from napari_alibi_seg.core.forest.training import fit_forest
+from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.planes import Levels, Plane
+from napari_alibi_seg.core.steps import returned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,7 +212,7 @@ class _Views:
         rows, columns = np.mgrid[self.shift : last + 1 : _STEP, self.shift : last + 1 : _STEP]
         where = painted > 0
         values = self.original.points(rows[where], columns[where])
-        forest = fit_forest([PixelSamples(values, painted[where])], _TREES, seed)
+        forest = returned(growing_forest([PixelSamples(values, painted[where])], _TREES, seed))
         # Where the pixel (row, column) of the original lies in each view.
         moved = {
             Change.FLIP_LR: (rows, last - columns),

@@ -185,7 +185,7 @@ class PixelClassifier:
     Attributes
     ----------
     forest : ExtraTreesClassifier or RandomForestClassifier
-        Fitted on `PixelSamples` (`fit_forest`).
+        Fitted on `PixelSamples` (`train_forest`).
     classes : tuple of ClassInfo
         In the order of ``forest.classes_``.
     channels : ChannelConfig
