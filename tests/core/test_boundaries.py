@@ -9,7 +9,7 @@ from napari_alibi_seg.core.forest.boundaries import across_a_step, boundary_pixe
 from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.planes import Depth, Levels, Plane, Window
-from napari_alibi_seg.core.steps import returned
+from napari_alibi_seg.core.progress import returned
 
 SIDE, EDGE, BLUR = 80, 40, 0.8
 

@@ -26,7 +26,7 @@ from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.images.planes import Levels, Plane, Window
-from napari_alibi_seg.core.steps import mapped, returned
+from napari_alibi_seg.core.progress import mapped, returned
 
 TREE = "sklearn.tree._tree.Tree"
 CONFIG = ChannelConfig(components=8, sigmas=(1.0, 2.5))

@@ -19,7 +19,7 @@ from napari_alibi_seg.core.features.extraction import FeatureExtractor
 from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.planes import Levels, Plane
-from napari_alibi_seg.core.steps import returned
+from napari_alibi_seg.core.progress import returned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

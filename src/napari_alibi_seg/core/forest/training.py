@@ -16,8 +16,7 @@ from napari_alibi_seg.core.forest.boundaries import boundary_pixels
 from napari_alibi_seg.core.forest.classifier import require_two_classes
 from napari_alibi_seg.core.forest.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Response
 from napari_alibi_seg.core.forest.voting import votes
-from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.steps import mapped, returned
+from napari_alibi_seg.core.progress import Progress, mapped, returned, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence

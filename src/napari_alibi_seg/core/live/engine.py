@@ -42,7 +42,7 @@ from napari_alibi_seg.core.live.blocks import (
 from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live.features import GrowingFeatures
 from napari_alibi_seg.core.live.records import Block, Fitted, PlaneDone, Working
-from napari_alibi_seg.core.steps import mapped
+from napari_alibi_seg.core.progress import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
