@@ -27,7 +27,7 @@ from napari_alibi_seg.core.choices import (
     Forest,
 )
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-from napari_alibi_seg.gui.parts import GAP, Block
+from napari_alibi_seg.gui.parts import GAP, PanelRows
 from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FORESTS = {"extra trees": Forest.EXTRA_TREES, "random": Forest.RANDOM}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-class TrainingPanel(Block):
+class TrainingPanel(PanelRows):
     """Shows and asks for `Settings`, all but the model."""
 
     changed = Signal()
