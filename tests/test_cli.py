@@ -587,8 +587,11 @@ def test_images_of_one_name_are_refused_by_that_name(folder, classifier, capsys)
 
 
 def test_classes_that_teach_nothing_are_told(folder, capsys):
-    assert segment(folder, *FAST, "--ignore", "2,45", "--trees", "2") == 0
-    assert "--ignore names class 2, 45; painted are only 1, 3." in capsys.readouterr().err
+    named = ("--ignore", "2,45", "--names", "1=matrix,9=pores")
+    assert segment(folder, *FAST, *named, "--trees", "2") == 0
+    told = capsys.readouterr().err
+    assert "--ignore names class 2, 45; painted are only 1, 3." in told
+    assert "--names names class 9; painted are only 1, 3." in told
 
     scribbles, pixels = imread(folder / "scribbles.png"), imread(folder / "image.png")
     scribbles[90:] = np.arange(4, 10)[np.arange(120) // 20]

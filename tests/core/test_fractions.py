@@ -1,5 +1,6 @@
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -110,6 +111,15 @@ def test_rows_are_added_and_those_of_the_same_image_replaced(tmp_path):
         ("c.tif", row.pixels),
         ("?.tif", 7),
     ]
+
+
+def test_nothing_is_lost_where_several_add_at_once(tmp_path):
+    path, [row, *_] = tmp_path / "f.csv", measured()
+    names = [f"{number}.tif" for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: add_fractions(path, [replace(row, image=name)]), names))
+    assert sorted(row[0] for row in read_fractions(path)) == sorted(names)
+    assert [left.name for left in tmp_path.iterdir()] == ["f.csv"]
 
 
 @pytest.mark.parametrize("held", [b"", b"\xff\xfe", b"image,plane\r\n", b"%(table)s1,2\r\n"])

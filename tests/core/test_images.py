@@ -1,5 +1,6 @@
 import shutil
 import tracemalloc
+from dataclasses import astuple
 
 import dask.array as da
 import h5py
@@ -113,6 +114,8 @@ def test_axes_that_do_not_fit_are_refused(axes):
 def test_a_micrograph_has_the_axes_of_its_data_in_order(axes):
     with pytest.raises(ImageError, match="make it with as_micrograph"):
         Micrograph(values((3, 4)), axes)
+    with pytest.raises(ImageError, match="make it with as_micrograph"):
+        Micrograph(values((5, 6, 4)), "YXC")
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4"])
@@ -202,6 +205,14 @@ def test_values_that_are_no_numbers_are_refused(dtype):
 def test_images_without_pixels_are_refused(shape):
     with pytest.raises(ImageError, match="at least two dimensions and one pixel"):
         as_micrograph(np.zeros(shape))
+
+
+def test_arrays_without_one_shape_are_refused():
+    with pytest.raises(ImageError, match="no array of numbers"):
+        as_micrograph([[1, 2], [3]])
+    grown = da.asarray(values((4, 5)))
+    with pytest.raises(ImageError, match="compute_chunk_sizes"):
+        as_micrograph(grown[grown[:, 0] > 0])
 
 
 def test_lazy_arrays_stay_lazy(tmp_path):
@@ -375,6 +386,7 @@ def test_bmp_is_grey_or_rgb(tmp_path, shape):
 def test_an_array_is_given_its_pixel_size():
     size = PixelSize("nm", 8.0, 4.0, 4.0)
     stack = as_micrograph(values((3, 20, 35)), "ZYX", pixel_size=size)
+    assert as_micrograph(values((3, 20, 35)), "ZYX", pixel_size=size, spacing=4).anisotropy == 4
     assert (stack.pixel_size, stack.anisotropy) == (size, 2.0)
 
 
@@ -425,7 +437,7 @@ def test_ome_zarr_is_lazy_and_keeps_names_and_scale(tmp_path, zarr_format, dtype
     micrograph = read_image(tmp_path / "a.zarr")
     assert isinstance(micrograph.data, da.Array)
     assert_same(micrograph, array, "TZYX")
-    assert micrograph.pixel_size == PixelSize("µm", pytest.approx(0.05), 0.5, 1.0)
+    assert astuple(micrograph.pixel_size) == ("µm", pytest.approx(0.05), 0.5, 1.0)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -652,7 +664,7 @@ def test_tiff_pixel_size(tmp_path, options, expected):
 def test_pixel_size_of_an_electron_microscope(tmp_path, tag, header):
     tifffile.imwrite(tmp_path / "a.tif", values((20, 35)), extratags=[(tag, "s", 0, header, True)])
     found = read_image(tmp_path / "a.tif").pixel_size
-    assert found == PixelSize("nm", None, pytest.approx(2.5), pytest.approx(2.5))
+    assert astuple(found) == ("nm", None, pytest.approx(2.5), pytest.approx(2.5))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

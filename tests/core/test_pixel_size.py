@@ -1,8 +1,11 @@
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate
 from napari_alibi_seg.core.images.reading import measured
@@ -39,7 +42,15 @@ def test_pixels_are_no_lengths(name):
 def test_lengths_are_never_converted_from_a_unit_that_is_not_known():
     assert calibrate({"y": (2, "parsec"), "x": (1, "nm")}) is None
     found = calibrate({"z": (3, "parsec"), "y": (2, "µm"), "x": (1, "nm")})
-    assert found == PixelSize("nm", None, pytest.approx(2000), 1)
+    assert astuple(found) == ("nm", None, pytest.approx(2000), 1)
+
+
+def test_a_size_has_the_symbol_of_its_unit_and_is_positive():
+    assert PixelSize("um", None, 0.25, 0.25) == PixelSize("µm", None, 0.25, 0.25)
+    assert PixelSize("parsec", 1, 2, 2).unit == "parsec"
+    for lengths in ((None, -4, 1), (None, 1, 0), (float("nan"), 1, 1)):
+        with pytest.raises(ImageError, match="give positive numbers"):
+            PixelSize("nm", *lengths)
 
 
 def test_the_area_of_a_pixel_is_that_of_its_rectangle():

@@ -1,5 +1,6 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from threading import Event, Thread, get_ident
 
 import dask.array as da
@@ -21,6 +22,7 @@ from napari_alibi_seg.core.errors import (
     ScribbleError,
 )
 from napari_alibi_seg.core.forest.classifier import PixelClassifier, gather_samples
+from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.forest.training import train_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.segmentation import Segmenter, segment
@@ -342,6 +344,29 @@ def test_work_can_be_stopped_from_the_progress_report(micrograph, scribbles, cac
 def test_settings_that_nothing_can_be_trained_with_are_refused_at_once(name, value, allowed):
     with pytest.raises(AlibiSegError, match=f"{name} .*{allowed}"):
         SegmentationConfig(**{name: value})
+
+
+def test_numbers_of_numpy_become_pythons_so_that_files_can_hold_them(tmp_path, micrograph_pixels):
+    config = SegmentationConfig(
+        CLASSICAL,
+        channels=ChannelConfig(np.int16(8), np.float32(3), np.arange(1, 3, dtype=np.float32)),
+        trees=np.int64(2),
+        seed=np.uint8(3),
+        smoothing=np.int8(4),
+    )
+    drawn = np.zeros(micrograph_pixels.shape, np.uint8)
+    drawn[5], drawn[50] = 1, 2
+    classes = [ClassInfo(value, "phase", np.array((1, 2, 3))) for value in np.unique(drawn)[1:]]
+    classifier = Segmenter(config).fit(as_micrograph(micrograph_pixels), drawn, classes)
+    save_classifier(classifier, tmp_path / "c.skops")
+    assert load_classifier(tmp_path / "c.skops").classes == tuple(classes)
+    json.dumps(asdict(config))
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "1"])
+def test_what_is_no_class_is_refused(value):
+    with pytest.raises(ScribbleError, match="whole number of 1 or more"):
+        ClassInfo.default(value)
 
 
 def test_a_forest_may_be_chosen_by_its_plain_name():

@@ -102,17 +102,29 @@ def test_channels_can_be_chosen(quick_desk, pixels):
     np.testing.assert_array_equal(desk.work.source.micrograph.data, 255 - pixels)
 
 
-def test_axes_are_read_as_the_file_names_them(quick_desk, pixels, tmp_path):
-    path = tmp_path / "channels.ome.tif"
-    tifffile.imwrite(path, np.stack([pixels, 255 - pixels]), metadata={"axes": "CYX"})
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("CYX", (140, 180)), ("TYX", (2, 140, 180)), ("CTYX", (3, 140, 180))]
+)
+def test_axes_are_read_as_the_file_names_them(quick_desk, pixels, tmp_path, axes, shape):
+    path, pair = tmp_path / "channels.ome.tif", np.stack([pixels, 255 - pixels])
+    data = pair if len(axes) == 3 else np.stack([pair] * 3, axis=1)
+    tifffile.imwrite(path, data, metadata={"axes": axes})
 
     desk = quick_desk
     desk.viewer.open(path, plugin="napari")
     desk.until(lambda: desk.work is not None)
 
-    assert desk.work.source.reading.axes == "CYX"
-    assert desk.panels.image.readings.count() == 2
-    assert desk.painted.shape == pixels.shape
+    assert desk.work.source.reading.axes == axes
+    assert desk.panels.image.readings.count() == 3
+    assert desk.painted.shape == shape
+
+
+def test_planes_with_channels_in_each_are_refused(quick_desk, pixels, tmp_path):
+    data = np.stack([[pixels, 255 - pixels]] * 3)
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "TCYX"})
+    quick_desk.viewer.open(tmp_path / "a.ome.tif", plugin="napari")
+    quick_desk.until(lambda: "has channels" in quick_desk.panels.strip.words)
+    assert quick_desk.work is None
 
 
 def test_the_channel_that_is_segmented_is_the_one_on_the_screen(quick_desk, pixels):

@@ -52,9 +52,9 @@ def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> ND
 
 
 def tell_what_taught_nothing(
-    classifier: PixelClassifier, drawings: Sequence[NDArray[Any]], ignored: Collection[int]
+    classifier: PixelClassifier, drawings: Sequence[NDArray[Any]], options: argparse.Namespace
 ) -> None:
-    """Tell of classes to ignore that are not painted, and of those painted only on no data."""
+    """Tell of classes that options name but nobody painted, and of those painted on no data."""
     from napari_alibi_seg.core.forest.strokes import painted_pixels
     from napari_alibi_seg.core.naming import first_few
 
@@ -65,10 +65,14 @@ def tell_what_taught_nothing(
     for drawn in drawings:
         for plane in drawn.reshape(-1, *drawn.shape[-2:]):
             painted.update(plane[painted_pixels(plane)].tolist())
-    unpainted = set(ignored) - painted
-    if unpainted:
-        say(f"--ignore names class {named(unpainted)}; painted are only {named(painted)}.")
-    lost = painted - set(ignored) - {info.value for info in classifier.classes}
+    meant = {"--ignore": options.ignore, "--names": {info.value for info in options.names}}
+    for option, classes in meant.items():
+        if classes - painted:
+            say(
+                f"{option} names class {named(classes - painted)}; painted are only "
+                f"{named(painted)}."
+            )
+    lost = painted - options.ignore - {info.value for info in classifier.classes}
     if lost:
         say(f"what is painted of class {named(lost)} {NO_DATA}; paint where there is some.")
 

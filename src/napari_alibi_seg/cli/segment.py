@@ -78,7 +78,7 @@ def segment(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(image, drawn, options.names, options.ignore)
-        tell_what_taught_nothing(classifier, [drawn], options.ignore)
+        tell_what_taught_nothing(classifier, [drawn], options)
         if options.save_classifier:  # first: it cannot fail any more where a later output does
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")

@@ -55,6 +55,6 @@ def train(options: argparse.Namespace) -> int:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(images, drawings, options.names, options.ignore)
         save_classifier(classifier, options.output)
-        tell_what_taught_nothing(classifier, drawings, options.ignore)
+        tell_what_taught_nothing(classifier, drawings, options)
     tell(f"classifier: {options.output}")
     return 0

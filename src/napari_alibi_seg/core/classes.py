@@ -5,7 +5,10 @@ from __future__ import annotations
 import colorsys
 import math
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from napari_alibi_seg.core.errors import ScribbleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,10 +50,21 @@ class ClassInfo:
     name: str
     colour: Colour
 
+    def __post_init__(self) -> None:
+        """Refuse what is no class; numbers of numpy become Python's."""
+        if not isinstance(self.value, Integral) or self.value < 1:
+            raise ScribbleError(
+                f"The value {self.value!r} is no class; give a whole number of 1 or more."
+            )
+        red, green, blue = map(int, self.colour)
+        object.__setattr__(self, "value", int(self.value))
+        object.__setattr__(self, "colour", (red, green, blue))
+
     @classmethod
     def default(cls, value: int, name: str = "") -> Self:
         """Return a class with a colour of its own, and a plain name if none is given."""
-        return cls(value, name or f"class {value}", _colour(value))
+        plain = cls(value, name or f"class {value}", _PALETTE[0])
+        return replace(plain, colour=_colour(plain.value))
 
     @classmethod
     def beside(cls, value: int, others: Iterable[ClassInfo]) -> Self:

@@ -61,8 +61,8 @@ class ChannelConfig:
     learned: int = LEARNED_FILTERS
 
     def __post_init__(self) -> None:
-        """Refuse sizes and numbers that cannot be."""
-        _require("number of components", self.components, COMPONENT_COUNTS)
+        """Refuse sizes and numbers that cannot be; those of numpy become Python's."""
+        _take_whole(self, components=COMPONENT_COUNTS)
         if self.learned not in (0, LEARNED_FILTERS):
             raise AlibiSegError(
                 f"There are no learned filters of version {self.learned!r} here, only of "
@@ -75,6 +75,10 @@ class ChannelConfig:
                 f"Filters cannot have the sigmas {sigmas} and the contrast {self.contrast}; give "
                 f"sigmas above 0 and up to {_LARGEST_SIGMA:g} pixels, and a contrast of 0 or more."
             )
+        for name in ("sigmas", "sigmas_3d"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+        object.__setattr__(self, "contrast", float(self.contrast))
+        object.__setattr__(self, "learned", int(self.learned))
 
     @classmethod
     def chosen(
@@ -152,10 +156,8 @@ class SegmentationConfig:
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be trained with, before it is noticed after long work."""
-        _require("scale", self.scale, SCALES)
-        _require("trees", self.trees, TREE_COUNTS)
-        _require("seed", self.seed, range(LARGEST_SEED + 1))
-        _require("smoothing", self.smoothing, SMOOTHING_RADII)
+        seeds = range(LARGEST_SEED + 1)
+        _take_whole(self, scale=SCALES, trees=TREE_COUNTS, seed=seeds, smoothing=SMOOTHING_RADII)
         if self.forest not in list(Forest):
             raise AlibiSegError(
                 f"There is no forest {self.forest!r}; choose one of {', '.join(Forest)}."
@@ -165,9 +167,13 @@ class SegmentationConfig:
             object.__setattr__(self, "channels", replace(self.channels, learned=0))
 
 
-def _require(name: str, value: int, allowed: range) -> None:
-    if not isinstance(value, Integral) or value not in allowed:
-        raise AlibiSegError(
-            f"The {name} {value!r} cannot be used; give a whole number from {allowed[0]} to "
-            f"{allowed[-1]}."
-        )
+def _take_whole(config: ChannelConfig | SegmentationConfig, **fields: range) -> None:
+    """Refuse fields that are no whole numbers of a range; numpy's become Python's."""
+    for name, allowed in fields.items():
+        value = getattr(config, name)
+        if not isinstance(value, Integral) or value not in allowed:
+            raise AlibiSegError(
+                f"The {name} {value!r} cannot be used; give a whole number from {allowed[0]} to "
+                f"{allowed[-1]}."
+            )
+        object.__setattr__(config, name, int(value))

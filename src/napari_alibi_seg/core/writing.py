@@ -55,6 +55,25 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait for others that read a file and write it again, so that nothing of theirs is lost.
+
+    A thread may wait for itself. Where the file system has no locks nobody is waited for.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+    with suppress(OSError, NotImplementedError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with suppress(OSError):  # Windows removes no file that is open, but filelock does
+                os.unlink(lock.lock_file)
+        lock.release()
+
+
 def require_writable(path: Path) -> None:
     """Find out, before long work, whether a file could be written; leave nothing behind.
 

@@ -51,16 +51,21 @@ def readings(layer: Image) -> list[Reading]:
     Raises
     ------
     ImageError
-        If it has more dimensions than time, depth, rows and columns.
+        If it has more dimensions than time, depth, rows and columns, or its file says that every
+        plane has channels: strokes, which have none, would lie on the wrong slider.
     """
     colour = "S" if layer.rgb else ""
     found = {
         2: [Reading("YX", "one plane")],
-        3: [Reading("ZYX", "planes (Z, Y, X)"), Reading("CYX", "channels (C, Y, X)")],
+        3: [
+            Reading("ZYX", "planes (Z, Y, X)"),
+            Reading("CYX", "channels (C, Y, X)"),
+            Reading("TYX", "times (T, Y, X)"),
+        ],
         4: [
             Reading("TZYX", "times, planes (T, Z, Y, X)"),
-            Reading("ZCYX", "planes with channels (Z, C, Y, X)"),
             Reading("CZYX", "channels of planes (C, Z, Y, X)"),
+            Reading("CTYX", "channels of times (C, T, Y, X)"),
         ],
     }.get(layer.ndim, [])
     if not found:
@@ -74,6 +79,11 @@ def readings(layer: Image) -> list[Reading]:
         from napari_alibi_seg.core.images.reading import told_axes
 
         told = told_axes(Path(layer.source.path))
+        if told in ("ZCYX", "TCYX"):
+            raise ImageError(
+                f"Each plane of {layer.name!r} has channels, which cannot be painted on here; save "
+                "each channel as a file of its own first (in Fiji: Image, Color, Split Channels)."
+            )
         found.sort(key=lambda one: one.axes != told)
     return found
 

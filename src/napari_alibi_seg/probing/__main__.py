@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from napari_alibi_seg.core.choices import LARGEST_SEED
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import AlibiSegError, DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted; nothing was written.")
         return _INTERRUPTED
+    except MemoryError:
+        _say("error: there is too little memory; use a smaller --grid, or smaller images.")
+        return DeviceError.exit_code
     except AlibiSegError as error:
         _say(f"error: {error}")
         return error.exit_code

@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from sklearn.metrics import r2_score
 
-from napari_alibi_seg.core.devices import choose_device, inference_precision
+from napari_alibi_seg.core.devices import (
+    choose_device,
+    inference_precision,
+    memory_shortage_told,
+)
 from napari_alibi_seg.core.model.position import (
     authors_r2,
     leave_one_image_out_predictions,
@@ -88,13 +92,10 @@ class Measurement:
     def add_stability(self, name: str, square: Square) -> None:
         """Test what tiling, flipping and shifting do to one image."""
         config = self.config
-        self._stability.append(
-            Stability(
-                name,
-                tile_cosines(self.model.backbone, square, config.tile_grid, self._device),
-                resegment(self.model, square, config.grid, config.device, config.seed),
-            )
-        )
+        with memory_shortage_told(self._device):
+            cosines = tile_cosines(self.model.backbone, square, config.tile_grid, self._device)
+        segmented = resegment(self.model, square, config.grid, config.device, config.seed)
+        self._stability.append(Stability(name, cosines, segmented))
 
     def result(self) -> ModelProbe:
         """Return the figures over all images added."""
@@ -113,7 +114,7 @@ class Measurement:
     @torch.inference_mode()
     def _layers(self, square: Square) -> list[FloatArray]:
         image = square.view(self.config.grid * self.model.backbone.patch_size).to(self._device)
-        with inference_precision(self._device):
+        with memory_shortage_told(self._device), inference_precision(self._device):
             layers = self.model.backbone.layers(image)
         return [layer[0].float().cpu().numpy() for layer in layers]
 

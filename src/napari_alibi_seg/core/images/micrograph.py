@@ -65,7 +65,9 @@ class Micrograph:
     def __post_init__(self) -> None:
         """Refuse axes that are not of the data, no distance as spacing, and an empty region."""
         ordered = "".join(letter for letter in "TZYXC" if letter in self.axes)
-        if self.axes != ordered or "YX" not in ordered or self.data.ndim != len(ordered):
+        colours = self.data.shape[-1] if self.axes.endswith("C") else 3
+        shaped = "YX" in ordered and self.data.ndim == len(ordered) and colours == 3
+        if self.axes != ordered or not shaped:
             raise ImageError(
                 f"The axes {self.axes!r} are not those of a micrograph of shape {self.data.shape}; "
                 "make it with as_micrograph, which brings them into order."
@@ -226,7 +228,10 @@ def as_micrograph(
     array: Any,
     axes: str | None = None,
     channels: int | Sequence[int] | None = None,
+    *,
+    spacing: float | None = None,
     pixel_size: PixelSize | None = None,
+    region: Region | None = None,
 ) -> Micrograph:
     """Take an array as a micrograph.
 
@@ -238,8 +243,12 @@ def as_micrograph(
         As for `read_image`; may be left out for (Y, X) only.
     channels : int or sequence of int, optional
         As for `read_image`.
+    spacing : float, optional
+        As for `read_image`.
     pixel_size : PixelSize, optional
         For areas and, by its z, the distance between planes.
+    region : tuple of slice, optional
+        As for `read_image`.
 
     Returns
     -------
@@ -253,7 +262,8 @@ def as_micrograph(
     """
     if isinstance(array, np.ma.MaskedArray):
         array = np.ma.filled(array.astype(np.result_type(array, np.float16)), np.nan)
-    return settle(Stored(as_array(array, axes), pixel_size=pixel_size), axes, channels)
+    image = settle(Stored(as_array(array, axes), pixel_size=pixel_size), axes, channels)
+    return replace(image, spacing=spacing, region=region)
 
 
 def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_alibi_seg.core.errors import ImageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,7 +34,7 @@ class PixelSize:
     Attributes
     ----------
     unit : str
-        m, cm, mm, µm, nm, pm or Å; any other as the file says it.
+        m, cm, mm, µm, nm, pm or Å, also by other spellings of these; any other as it is.
     z : float or None
         Distance between planes; None if there is one plane or the file does not say.
     y, x : float
@@ -43,6 +45,15 @@ class PixelSize:
     z: float | None
     y: float
     x: float
+
+    def __post_init__(self) -> None:
+        """Bring the unit to its symbol, and refuse lengths that are none."""
+        if not all(_positive(length) for length in (self.y, self.x, self.z or 1.0)):
+            raise ImageError(
+                f"Pixels cannot be {self.y} {self.unit} by {self.x} {self.unit} large, in planes "
+                f"{self.z} {self.unit} apart; give positive numbers (z may be None)."
+            )
+        object.__setattr__(self, "unit", _unit(self.unit) or self.unit)
 
     @property
     def metres_per_unit(self) -> float | None:

@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -259,12 +259,27 @@ def as_array(data: Any, axes: str | None = None) -> Array:
         numpy, dask, zarr or h5py.
     axes : str, optional
         As for `lazily`.
+
+    Raises
+    ------
+    ImageError
+        If the shape is not known or differs within the array.
     """
-    ready: Array = data
-    if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):
-        chunked = hasattr(data, "chunks") and len(data.shape) >= 2
-        ready = lazily(data, data.chunks, axes) if chunked else np.asarray(data)
-    return ready
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "dask"):
+        if np.isnan(data.shape).any():
+            raise ImageError(
+                f"The shape {data.shape} of the array is not known; call compute_chunk_sizes() of "
+                "it first."
+            )
+        return cast("Array", data)
+    if hasattr(data, "chunks") and len(data.shape) >= 2:
+        return lazily(data, data.chunks, axes)
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise ImageError(f"This is no array of numbers ({error}); give one.") from error
 
 
 def _whole_chunks(chunk: int, wanted: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.core.writing import alone, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -155,6 +155,8 @@ def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
 def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
     """Write a table, or add to the one that is there; its rows of the same images are replaced.
 
+    Several programs may add to one table.
+
     Raises
     ------
     OutputError
@@ -162,8 +164,9 @@ def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
     """
     path = Path(path)
     again = {name_in_table(fraction.image) for fraction in rows}
-    others = [row for row in read_fractions(path) if row[0] not in again]
-    write_rows(path, COLUMNS, [*others, *(fraction.row() for fraction in rows)])
+    with alone(path):
+        others = [row for row in read_fractions(path) if row[0] not in again]
+        write_rows(path, COLUMNS, [*others, *(fraction.row() for fraction in rows)])
 
 
 def name_in_table(name: str) -> str:

@@ -24,7 +24,7 @@ from napari_alibi_seg.core.judging.mean_fractions import (
 from napari_alibi_seg.core.naming import MEANS, TABLE, label_files
 from napari_alibi_seg.core.runs.finding import images_of
 from napari_alibi_seg.core.runs.results import stack_writer
-from napari_alibi_seg.core.writing import require_free
+from napari_alibi_seg.core.writing import alone, require_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -139,10 +139,11 @@ def segment_images(
 
 
 def _add_to_tables(folder: Path, rows: Sequence[ClassFraction]) -> None:
-    add_fractions(folder / TABLE, rows)
-    means = mean_fractions(read_fractions(folder / TABLE))
-    if means:
-        write_mean_fractions(folder / MEANS, means)
+    with alone(folder / TABLE):
+        add_fractions(folder / TABLE, rows)
+        means = mean_fractions(read_fractions(folder / TABLE))
+        if means:
+            write_mean_fractions(folder / MEANS, means)
 
 
 def write_segmentation(
