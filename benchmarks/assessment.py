@@ -39,8 +39,8 @@ from napari_alibi_seg.core.judging.assessment import (
 )
 from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.judging.suggestions import grid_step
+from napari_alibi_seg.core.progress import returned
 from napari_alibi_seg.core.segmentation import BLOCK
-from napari_alibi_seg.core.steps import returned
 from scores import class_iou, expected_calibration_error
 
 if TYPE_CHECKING:

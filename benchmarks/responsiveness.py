@@ -152,10 +152,10 @@ class Ear:
 
     def coarse(self, since: float) -> float | None:
         """Return when the last coarse block came of the first result after some time."""
-        from napari_alibi_seg.core.live.records import Block
+        from napari_alibi_seg.core.live.records import ResultBlock
 
         told = dropwhile(
-            lambda heard: not isinstance(heard[1], Block),
+            lambda heard: not isinstance(heard[1], ResultBlock),
             (heard for heard in self.heard if heard[0] > since),
         )
         blocks = [*takewhile(lambda heard: _is_coarse(heard[1]), told)]
@@ -280,7 +280,7 @@ def strokes(
     viewer: Viewer, ear: Ear, clock: Clock, shown: Shown, options: argparse.Namespace
 ) -> None:
     """Paint strokes, and tell how soon each shows."""
-    from napari_alibi_seg.core.live.records import Block, PlaneDone
+    from napari_alibi_seg.core.live.records import PlaneDone, ResultBlock
 
     layer = ear.controller.work.scribbles.layer
     waits = []
@@ -288,7 +288,7 @@ def strokes(
     for number in range(1, options.strokes):
         drag(viewer, layer, number)
         released, before = time.monotonic(), time.process_time()
-        first = ear.waited(Block, released)
+        first = ear.waited(ResultBlock, released)
         coarse, after = shown.waited(released)
         if options.side <= WHOLE:
             last = f"{ear.waited(PlaneDone, released):.2f} s"

@@ -36,7 +36,7 @@ from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.live.engine import LiveEngine
-from napari_alibi_seg.core.live.records import Block, Fitted, LiveRequest, PlaneDone
+from napari_alibi_seg.core.live.records import Fitted, LiveRequest, PlaneDone, ResultBlock
 from napari_alibi_seg.core.model.backbone import Backbone
 from tilings import TILES, agreements
 
@@ -212,10 +212,10 @@ def follow(engine: LiveEngine, request: LiveRequest) -> Followed:
     for event in engine.update(request):
         now = time.perf_counter() - started
         match event:
-            case Block(final=False):
+            case ResultBlock(final=False):
                 seen.setdefault("first", now)
                 seen["coarse"] = now
-            case Block():
+            case ResultBlock():
                 labels[event.window.slices] = event.result.labels
             case Fitted():
                 seen["fitted"], classifier = now, event.classifier

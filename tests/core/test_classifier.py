@@ -23,9 +23,10 @@ from napari_alibi_seg.core.forest.classifier import (
     thinned,
 )
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
-from napari_alibi_seg.core.forest.training import fit_forest
+from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.images.planes import Levels, Plane, Window
+from napari_alibi_seg.core.progress import mapped, returned
 
 TREE = "sklearn.tree._tree.Tree"
 CONFIG = ChannelConfig(components=8, sigmas=(1.0, 2.5))
@@ -41,6 +42,10 @@ def features(extractor, plane):
     return extractor.extract(plane, 1)
 
 
+def grown(samples, trees, seed, told=lambda _: None, **options):
+    return returned(mapped(growing_forest(samples, trees, seed, **options), told))
+
+
 @pytest.fixture(scope="module")
 def channels(plane, features):
     return PixelChannels(plane, CONFIG, features, Projection.fit([features], CONFIG))
@@ -48,7 +53,7 @@ def channels(plane, features):
 
 @pytest.fixture
 def classifier(channels, features, scribbles):
-    forest = fit_forest([gather_samples(channels, scribbles)], trees=5, seed=0)
+    forest = grown([gather_samples(channels, scribbles)], trees=5, seed=0)
     projection = Projection.fit([features], CONFIG)
     classes = (ClassInfo(1, "matrix", (1, 2, 3)), ClassInfo(3, "pore", (4, 5, 6)))
     return PixelClassifier(forest, classes, CONFIG, projection, features.identity, 1)
@@ -75,13 +80,13 @@ def test_a_radius_that_makes_no_sense_is_refused(classifier, tmp_path, radius):
 def test_the_forest_is_scikit_learns_balanced_one(kind, theirs, channels, scribbles):
     samples = gather_samples(channels, scribbles)
     told = []
-    ours = fit_forest([samples], 25, 3, lambda *step: told.append(step), kind=kind)
+    ours = grown([samples], 25, 3, told.append, kind=kind)
     theirs = theirs(25, class_weight="balanced", random_state=3)
     theirs.fit(samples.values, samples.labels)
     pixels = samples.values[::7]
     assert np.array_equal(ours.predict_proba(pixels), theirs.predict_proba(pixels))
     assert ours.get_params() == theirs.get_params()
-    assert told == [("training", 17, 25), ("training", 25, 25)]
+    assert told == [17, 25]
 
 
 @pytest.mark.parametrize("kind", Forest)
@@ -89,7 +94,7 @@ def test_many_pixels_grow_few_trees_at_a_time_and_the_same_ones(kind, channels, 
     samples = gather_samples(channels, scribbles)
     repeated = [samples] * (30_000 // len(samples.labels) + 1)
     told = []
-    ours = fit_forest(repeated, 20, 3, lambda *step: told.append(step[1]), kind=kind)
+    ours = grown(repeated, 20, 3, told.append, kind=kind)
     whole = clone(ours).fit(
         *(np.concatenate([getattr(some, of) for some in repeated]) for of in ("values", "labels"))
     )
@@ -115,14 +120,14 @@ def test_some_of_the_trees_split_on_some_channels_alone(channels, scribbles):
     samples = gather_samples(channels, scribbles)
     last = samples.values.shape[1]
     parts, told = {range(4, last): 0.2, range(4, last - 2): 0.1}, []
-    forest = fit_forest([samples], 50, 3, lambda *step: told.append(step), parts=parts)
+    forest = grown([samples], 50, 3, told.append, parts=parts)
     splits = [tree.tree_.feature[tree.tree_.feature >= 0] for tree in forest.estimators_]
     assert len(splits) == forest.n_estimators == 50
     assert any(split.min() < 4 for split in splits[:35])
     assert all(split.min() >= 4 for split in splits[35:])
     assert any(split.max() >= last - 2 for split in splits[35:45])
     assert all(split.max() < last - 2 for split in splits[45:])
-    assert [step[1] for step in told] == [17, 34, 35, 45, 50]
+    assert told == [17, 34, 35, 45, 50]
 
 
 def test_trees_grown_apart_see_other_values(channels, scribbles):
@@ -132,10 +137,10 @@ def test_trees_grown_apart_see_other_values(channels, scribbles):
         drawn.append(values + random.normal(size=values.shape).astype(np.float32))
         return drawn[-1]
 
-    forest = fit_forest([samples], 20, 3, vary=vary)
+    forest = grown([samples], 20, 3, vary=vary)
     assert forest.n_estimators == len(forest.estimators_) == 20
     assert [np.array_equal(drawn[0], other) for other in drawn] == [True, False]
-    again = fit_forest([samples], 20, 3, vary=vary)
+    again = grown([samples], 20, 3, vary=vary)
     assert np.array_equal(*(f.predict_proba(samples.values) for f in (forest, again)))
 
 
@@ -227,7 +232,7 @@ def test_values_beyond_a_byte_are_kept():
 def test_scribbles_that_do_not_do_say_why(labels, said):
     samples = PixelSamples(np.zeros((len(labels), 3), np.float32), np.array(labels, int))
     with pytest.raises(ScribbleError, match=said):
-        fit_forest([samples], 5, 0)
+        grown([samples], 5, 0)
 
 
 def test_scribbles_of_another_shape_are_refused(channels):
@@ -259,7 +264,7 @@ def test_a_classifier_of_deep_channels_alone_is_saved_and_loaded(
     config = ChannelConfig(components=8, sigmas=())
     projection = Projection.fit([features], config)
     channels = PixelChannels(plane, config, features, projection)
-    forest = fit_forest([gather_samples(channels, scribbles)], trees=5, seed=0)
+    forest = grown([gather_samples(channels, scribbles)], trees=5, seed=0)
     classes = ClassInfo.of(forest.classes_, ())
     deep = PixelClassifier(forest, classes, config, projection, features.identity, 1)
     save_classifier(deep, tmp_path / "c.skops")

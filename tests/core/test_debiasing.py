@@ -6,7 +6,7 @@ from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
 from napari_alibi_seg.core.model.backbone import Backbone
 from napari_alibi_seg.core.model.debiasing import (
-    COMPONENTS,
+    BLANK_COMPONENTS,
     BlankProjected,
     Debiasing,
     FlipAveraged,
@@ -62,7 +62,7 @@ def test_features_behind_each_remedy_have_an_identity_of_their_own():
 
 def test_a_blank_image_keeps_only_what_its_leading_directions_leave(backbone):
     few, many = torch.zeros(1, 3, 32, 64), torch.zeros(1, 3, 128, 128)
-    assert 7 < COMPONENTS < 63  # directions in which 8 and 64 tokens vary around their mean
+    assert 7 < BLANK_COMPONENTS < 63  # directions in which 8 and 64 tokens vary around their mean
     assert backbone(few).var(dim=(1, 2)).sum() > 1
     assert BlankProjected(backbone)(few).var(dim=(1, 2)).sum() < 1e-4
     some = BlankProjected(backbone)(many).var(dim=(1, 2)).sum()

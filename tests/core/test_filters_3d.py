@@ -18,7 +18,7 @@ from napari_alibi_seg.core.forest.variation import Response
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import Depth, Levels, Plane, Window
 from napari_alibi_seg.core.live.engine import LiveEngine
-from napari_alibi_seg.core.live.records import Block, LiveRequest
+from napari_alibi_seg.core.live.records import LiveRequest, ResultBlock
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 
 FLAT = SegmentationConfig(CLASSICAL, trees=20, smoothing=1)
@@ -194,7 +194,7 @@ def test_the_live_engine_gives_what_segment_gives(puzzle):
     request = LiveRequest(image, scribbles, THROUGH, ((5,), (0,)), window, advise=True)
     labels = np.zeros(image.label_shape, np.uint8)
     for event in LiveEngine("cpu").update(request):
-        if isinstance(event, Block):
+        if isinstance(event, ResultBlock):
             labels[(*event.plane, *event.window.slices)] = event.result.labels
     expected = segment(image, scribbles, THROUGH, "cpu").labels
     np.testing.assert_array_equal(labels[[0, 5]], expected[[0, 5]])

@@ -19,11 +19,11 @@ from napari_alibi_seg.core.live.cached_channels import CachedChannels
 from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import (
-    Block,
     FeatureProgress,
     Fitted,
     LiveRequest,
     PlaneDone,
+    ResultBlock,
     Working,
 )
 from napari_alibi_seg.core.live.shrunk import Shrunk, shrinkage
@@ -47,7 +47,7 @@ def request_of(micrograph, scribbles):
 def painted_by(events, shape):
     labels = np.zeros(shape, np.uint8)
     for event in events:
-        if isinstance(event, Block):
+        if isinstance(event, ResultBlock):
             labels[(*event.plane, *event.window.slices)] = event.result.labels
     return labels
 
@@ -63,7 +63,7 @@ def test_the_engine_gives_what_segment_gives(request_of, micrograph, scribbles, 
 
 def test_final_blocks_have_the_probabilities_that_segment_gives(request_of, micrograph, scribbles):
     events = LiveEngine("cpu").update(replace(request_of(QUICK), votes=True))
-    shown = [event for event in events if isinstance(event, Block)]
+    shown = [event for event in events if isinstance(event, ResultBlock)]
 
     probable = segment(micrograph, scribbles, QUICK, "cpu").probabilities
     assert {block.final for block in shown} == {False, True}
@@ -113,7 +113,7 @@ def test_coarse_comes_before_fine_and_what_is_visible_before_the_rest():
 
     events = list(LiveEngine("cpu").update(LiveRequest(image, painted, config, ((),), visible)))
 
-    shown = [event for event in events if isinstance(event, Block)]
+    shown = [event for event in events if isinstance(event, ResultBlock)]
     assert [block.final for block in shown] == sorted(block.final for block in shown)
     fine = [block for block in shown if block.final]
     assert fine[0].window == Window(256, 256, 256, 256)
@@ -126,7 +126,7 @@ def test_without_two_classes_there_are_features_and_no_result(request_of, scribb
 
     events = list(LiveEngine("cpu").update(request_of(DEEP, scribbles=one)))
 
-    assert not any(isinstance(event, Block | Fitted) for event in events)
+    assert not any(isinstance(event, ResultBlock | Fitted) for event in events)
     progress = [event for event in events if isinstance(event, FeatureProgress)]
     assert progress[-1].done == progress[-1].total
     assert progress[0].seconds_left > progress[-1].seconds_left == 0
@@ -158,7 +158,7 @@ def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
     assert progress[0].done == 1
     assert progress[0].total > 1
     assert isinstance(events[-1], PlaneDone)
-    preliminary = next(event for event in events if isinstance(event, Block))
+    preliminary = next(event for event in events if isinstance(event, ResultBlock))
     assert not preliminary.final
 
 
@@ -171,7 +171,7 @@ def test_a_final_result_of_the_same_strokes_stays_while_other_features_come(requ
     def told_before_the_features(scale, scribbles):
         events = engine.update(request_of(replace(DEEP, scale=scale), scribbles=scribbles))
         coming = takewhile(lambda e: not (isinstance(e, FeatureProgress) and e.done), events)
-        return any(isinstance(event, Block) for event in coming)
+        return any(isinstance(event, ResultBlock) for event in coming)
 
     assert not told_before_the_features(2, scribbles)
     assert told_before_the_features(3, more)
@@ -192,7 +192,7 @@ def test_a_loaded_classifiers_result_does_not_pass_for_that_of_the_strokes(
     events = engine.update(replace(request, config=DEEP, planes=planes[1:]))
 
     coming = takewhile(lambda e: not (isinstance(e, FeatureProgress) and e.done), events)
-    assert any(isinstance(event, Block) for event in coming)
+    assert any(isinstance(event, ResultBlock) for event in coming)
 
 
 @pytest.mark.parametrize("left_at", [0, 1, 2])
@@ -217,8 +217,8 @@ def test_a_change_of_view_classifies_nothing_twice(request_of):
 
     again = list(engine.update(request_of(visible=Window(0, 0, 20, 20))))
 
-    assert any(isinstance(event, Block) for event in first)
-    assert not any(isinstance(event, Block) for event in again)
+    assert any(isinstance(event, ResultBlock) for event in first)
+    assert not any(isinstance(event, ResultBlock) for event in again)
     assert again[-1] == first[-1]
 
 
@@ -258,7 +258,7 @@ def test_pixels_without_data_are_never_classified_counted_or_suggested(patchy, s
     events = list(LiveEngine("cpu").update(asked))
 
     for event in events:
-        if isinstance(event, Block):
+        if isinstance(event, ResultBlock):
             np.testing.assert_array_equal(
                 event.result.labels == 0, missing[event.window.slices], strict=True
             )

@@ -12,7 +12,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.live.engine import LiveEngine
-from napari_alibi_seg.core.live.records import Block, LiveRequest, PlaneDone
+from napari_alibi_seg.core.live.records import LiveRequest, PlaneDone, ResultBlock
 from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.config import SegmentationConfig
 
@@ -27,7 +27,7 @@ def segmented():
     request = LiveRequest(as_micrograph(pixels), painted, config, ((),), WHOLE)
     labels, side = np.zeros_like(painted), 0
     for event in LiveEngine("cpu").update(request):
-        if isinstance(event, Block) and event.final:
+        if isinstance(event, ResultBlock) and event.final:
             labels[event.window.slices] = event.result.labels
             side = max(side, event.window.height)
         elif isinstance(event, PlaneDone):

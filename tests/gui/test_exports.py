@@ -11,7 +11,7 @@ from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Window
-from napari_alibi_seg.core.live.records import Block
+from napari_alibi_seg.core.live.records import ResultBlock
 from napari_alibi_seg.gui.files import write_maps
 from napari_alibi_seg.gui.records import PaintClass, Settings
 from napari_alibi_seg.gui.scripts import command
@@ -315,7 +315,9 @@ def test_every_painted_plane_has_intervals_whichever_was_looked_at(quick, pixels
 def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):
     quick.open(pixels)
     paint(quick)
-    coarse = Block((), Window(0, 0, 1, 1), Segmentation(np.ones((1, 1), np.uint8), None, ()), False)
+    coarse = ResultBlock(
+        (), Window(0, 0, 1, 1), Segmentation(np.ones((1, 1), np.uint8), None, ()), False
+    )
     quick.controller.hear(coarse)
     quick.dock.exports.export_fractions(tmp_path / "f.csv")
     assert "wait" in quick.panels.strip.words

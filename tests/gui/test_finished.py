@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from napari.layers._layer_actions import _duplicate_layer
 
-from napari_alibi_seg.core.live.records import Block, FeatureProgress
+from napari_alibi_seg.core.live.records import FeatureProgress, ResultBlock
 from napari_alibi_seg.gui.parts import ChipState
 
 
@@ -110,7 +110,7 @@ def test_a_coarse_result_is_not_exported(desk, pixels, tmp_path):
     seen = []
 
     def stop(event):
-        if isinstance(event, Block) and not event.final and not seen:
+        if isinstance(event, ResultBlock) and not event.final and not seen:
             seen.append(event)
             desk.panels.result.live.setChecked(False)
             desk.controller.bridge.stop()

@@ -9,7 +9,7 @@ from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.features.tiling import usual_tiles
 from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.images.planes import Window
-from napari_alibi_seg.core.live.records import Block, FeatureProgress, ModelReady
+from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady, ResultBlock
 from napari_alibi_seg.gui.pace import FEATURES_MB, LONG_S, Pace
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.words import estimate_words
@@ -30,8 +30,8 @@ def measured():
     for done in (0, 1, 2):
         pace.hear(FeatureProgress((0,), done, 5, 2.0, 10.0, 1))
     pace.begin()
-    pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, True))
-    pace.hear(Block((0,), Window(0, 0, 20, 50), NOTHING, False))
+    pace.hear(ResultBlock((0,), Window(0, 0, 20, 50), NOTHING, True))
+    pace.hear(ResultBlock((0,), Window(0, 0, 20, 50), NOTHING, False))
     return pace
 
 

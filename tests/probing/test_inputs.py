@@ -31,6 +31,15 @@ def test_folders_give_their_images_and_files_are_taken_as_they_are(tmp_path, gra
     (tmp_path / "deeper").mkdir()
     save(tmp_path / "deeper" / "c.png", pixels)
     assert find_images([tmp_path, inside[0]]) == (inside, {})
+    assert find_images([tmp_path / "*.png"]) == ([inside[0]], {})
+
+
+def test_a_folder_without_images_is_named(tmp_path, gradient):
+    image = save(tmp_path / "a.png", gradient.astype(np.uint8))
+    (tmp_path / "empty").mkdir()
+    found, unreadable = find_images([tmp_path / "empty", image])
+    assert found == [image]
+    assert [*unreadable] == [str(tmp_path / "empty")]
 
 
 def test_an_empty_folder_is_an_error_that_says_what_to_give(tmp_path):

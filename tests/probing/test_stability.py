@@ -4,7 +4,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_alibi_seg.probing.inputs import Square
-from napari_alibi_seg.probing.stability import Change, Strokes, resegment, tile_cosines
+from napari_alibi_seg.probing.stability import Change, StrokeLayout, resegment, tile_cosines
 
 CPU = torch.device("cpu")
 
@@ -39,8 +39,8 @@ def test_a_mirror_image_is_segmented_the_same_unless_places_count(placeless, pla
     greys = np.random.default_rng(0).random((12, 6))
     mirrored = np.kron(np.hstack([greys, greys[:, ::-1]]), np.ones((16, 16)))
     symmetric = square(np.pad(mirrored, (0, 8)))  # half a patch more, for the shift
-    unbiased = resegment(placeless, symmetric, 12, "cpu", seed=0)[Strokes.ONE_SIDED][0]
-    biased = resegment(place_bound, symmetric, 12, "cpu", seed=0)[Strokes.ONE_SIDED][0]
+    unbiased = resegment(placeless, symmetric, 12, "cpu", seed=0)[StrokeLayout.ONE_SIDED][0]
+    biased = resegment(place_bound, symmetric, 12, "cpu", seed=0)[StrokeLayout.ONE_SIDED][0]
     assert unbiased.disagreement[Change.FLIP_LR] < 0.02
     assert biased.disagreement[Change.FLIP_LR] > 0.2
 
@@ -49,7 +49,7 @@ def test_the_pixels_compared_lie_at_the_same_place_of_the_image(placeless):
     """Two flat halves: every view agrees on them but along the border between them."""
     halves = np.zeros((192, 192))
     halves[:, 96:] = 1
-    found = resegment(placeless, square(halves), 12, "cpu", seed=0)[Strokes.SPREAD][0]
+    found = resegment(placeless, square(halves), 12, "cpu", seed=0)[StrokeLayout.SPREAD][0]
     columns = np.arange(8, 192, 4)  # of the magnified view, whose halves meet at 100
     inside = np.abs(columns - 100) > 24  # away from the patches that hold both
     for labels in (found.original, *found.changed.values()):
@@ -62,14 +62,16 @@ def test_strokes_for_which_a_class_is_missing_are_left_out(placeless):
     dark_right = np.ones((192, 192))
     dark_right[:, 150:] = 0
     assert resegment(placeless, blank, 12, "cpu", seed=0) == {}
-    assert resegment(placeless, square(dark_right), 12, "cpu", seed=0).keys() == {Strokes.SPREAD}
+    assert resegment(placeless, square(dark_right), 12, "cpu", seed=0).keys() == {
+        StrokeLayout.SPREAD
+    }
 
 
 def test_strokes_are_drawn_three_times_and_one_sided_ones_stay_on_their_side(placeless, grains):
     found = resegment(placeless, square(grains), 12, "cpu", seed=0)
     for draws in found.values():
         assert len({draw.painted.tobytes() for draw in draws}) == 3
-    for draw in found[Strokes.ONE_SIDED]:
+    for draw in found[StrokeLayout.ONE_SIDED]:
         middle = draw.painted.shape[1] // 2
         assert {*np.unique(draw.painted[:, :middle])} == {0, 1}
         assert {*np.unique(draw.painted[:, middle:])} == {0, 2}

@@ -6,10 +6,32 @@ it as one sentence and leaves with the error's `exit_code`; the window shows it 
 
 from __future__ import annotations
 
+import struct
 import sys
+import zipfile
+import zlib
+from tokenize import TokenError
 
 NO_DATA = "lies where the image has no data (NaN) or outside its region, which teaches nothing"
 """What is wrong with a stroke, in a sentence."""
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    EOFError,
+    SyntaxError,
+    TokenError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What readers raise on damaged files, collected by changing bytes of good ones at random."""
 
 _OTHER_WAYS_TO_THREADS = {
     "linux": ", raise the limit (ulimit -u, or the pids limit of the container), or run on fewer "

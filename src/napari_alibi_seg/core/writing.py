@@ -9,7 +9,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -165,6 +165,11 @@ def claimed(lock: Path, busy: str) -> AbstractContextManager[object]:
 def versions() -> dict[str, str]:
     """Return the versions of the packages that a result depends on, to be noted in files."""
     return {name: version(name) for name in _VERSIONS_OF}
+
+
+def with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return an object of JSON with tuples for lists, as `dataclasses.asdict` was given them."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
 
 
 def _require_replaceable(path: Path) -> None:

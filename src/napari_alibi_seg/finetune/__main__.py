@@ -11,10 +11,10 @@ from napari_alibi_seg.finetune.config import FinetuneConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.finetune.session import Outcome
+    from napari_alibi_seg.finetune.session import TrainingOutcome
 
 
-def _train(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
+def _train(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutcome | None:
     from napari_alibi_seg.finetune.session import finetune  # imports torch
 
     return finetune(config, output, resume)

@@ -21,7 +21,7 @@ from napari_alibi_seg.finetune.run_config import RunConfig
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_alibi_seg.finetune.session import Outcome
+    from napari_alibi_seg.finetune.session import TrainingOutcome
 
 Config = TypeVar("Config", bound=RunConfig)
 
@@ -49,7 +49,7 @@ class Command(Generic[Config]):
     module: str
     about: str
     record: type[Config]
-    train: Callable[[Config, Path, bool], Outcome | None]
+    train: Callable[[Config, Path, bool], TrainingOutcome | None]
 
     def parser(self) -> argparse.ArgumentParser:
         """Return the parser: one option for every field of the record, and those of a folder."""
@@ -111,7 +111,7 @@ def _way_on(output: Path, kept: str = "") -> str:
     return f"{kept and '; ' + kept}; go on with --output {output} --resume" if begun else ""
 
 
-def _summary(outcome: Outcome) -> str:
+def _summary(outcome: TrainingOutcome) -> str:
     scores = {} if outcome.scores is None else asdict(outcome.scores)
     lines = [f"{outcome.made}: step {outcome.step} of {outcome.steps}"]
     lines += [f"{name}: {value:.4g}" for name, value in scores.items()]

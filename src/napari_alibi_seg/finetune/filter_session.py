@@ -29,7 +29,7 @@ from napari_alibi_seg.finetune.options import CONFIG_FILE
 from napari_alibi_seg.finetune.session import (
     BAR,
     CHECKPOINT,
-    Outcome,
+    TrainingOutcome,
     check_folder,
     notes,
     only_run,
@@ -53,7 +53,7 @@ LOG = logging.getLogger(__name__)
 _VIEWS = "views"
 
 
-def train_filters(config: FilterConfig, output: Path, resume: bool) -> Outcome:
+def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome:
     """Train filters, or go on training them, in a folder.
 
     Parameters
@@ -129,7 +129,7 @@ class FilterSession:
         self._made_from = made_from
         self._scores: FilterScores | None = None
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingOutcome:
         """Train until the schedule is complete or a signal asks to stop; write the files."""
         state, config = self._trainer.state, self._trainer.config
         with stop_wish() as stop:
@@ -139,7 +139,7 @@ class FilterSession:
                     if stop.is_set():
                         break
             self.save()
-        return Outcome(self._output / WEIGHTS, state.step, config.steps, self._scores)
+        return TrainingOutcome(self._output / WEIGHTS, state.step, config.steps, self._scores)
 
     def save(self) -> None:
         """Write the checkpoint, the filters and their card."""

@@ -11,10 +11,10 @@ from napari_alibi_seg.finetune.filter_config import FilterConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.finetune.session import Outcome
+    from napari_alibi_seg.finetune.session import TrainingOutcome
 
 
-def _train(config: FilterConfig, output: Path, resume: bool) -> Outcome:
+def _train(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome:
     from napari_alibi_seg.finetune.filter_session import train_filters  # imports torch
 
     return train_filters(config, output, resume)

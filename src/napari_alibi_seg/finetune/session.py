@@ -55,7 +55,7 @@ BAR: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What a run has reached when it ends.
 
     Attributes
@@ -74,7 +74,7 @@ class Outcome:
     scores: Scores | FilterScores | None
 
 
-def finetune(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
+def finetune(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutcome | None:
     """Train, or go on training, in a folder.
 
     Parameters
@@ -89,7 +89,7 @@ def finetune(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | No
 
     Returns
     -------
-    Outcome or None
+    TrainingOutcome or None
         None in those processes of torchrun that have nothing to tell: all but the first, or all but
         the one that failed.
 
@@ -104,7 +104,7 @@ def finetune(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | No
         return None
 
 
-def _run(config: FinetuneConfig, output: Path, resume: bool) -> Outcome | None:
+def _run(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutcome | None:
     with joined_processes(config.device) as processes, ExitStack() as held:
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -156,12 +156,12 @@ class Session:
         self._identity = identity
         self._scores: Scores | None = None
 
-    def run(self) -> Outcome | None:
+    def run(self) -> TrainingOutcome | None:
         """Train until the schedule is complete or a signal asks to stop; write the files.
 
         Returns
         -------
-        Outcome or None
+        TrainingOutcome or None
             None in all processes but the first.
         """
         processes, state = self._trainer.processes, self._trainer.state
@@ -180,7 +180,7 @@ class Session:
         if not processes.first:
             return None
         steps = self._trainer.config.steps
-        return Outcome(self._output / STUDENT, state.step, steps, self._scores)
+        return TrainingOutcome(self._output / STUDENT, state.step, steps, self._scores)
 
     def save(self) -> None:
         """Write the checkpoint, the student and its card."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.model.debiasing import TokenModel
     from napari_alibi_seg.finetune.crops import Crops, Stream
 
-COMPONENTS = 64
+TOKEN_COMPONENTS = 64
 """Principal components of the tokens that are to be foretold."""
 
 MAGNIFIED = 2
@@ -132,9 +132,9 @@ class Teacher:
             rows = contrasts.flatten(0, 2).double()  # (B, h, w, C) -> (N, C)
             total, tokens = total + rows.T @ rows, tokens + len(rows)
         variances, directions = torch.linalg.eigh(total / tokens)  # smallest first
-        leading = variances[-COMPONENTS:].flip(0).clamp(min=1e-12)
+        leading = variances[-TOKEN_COMPONENTS:].flip(0).clamp(min=1e-12)
         scales = (leading.mean() / leading) ** 0.25 / leading.mean() ** 0.5
-        return {_BASIS: (directions[:, -COMPONENTS:].flip(1) * scales).float()}
+        return {_BASIS: (directions[:, -TOKEN_COMPONENTS:].flip(1) * scales).float()}
 
     def _computed(
         self, crops: Crops, keys: list[tuple[int, ...]], basis: Tensor

@@ -28,7 +28,7 @@ from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.model.fetch import stock_is_cached
 from napari_alibi_seg.gui.ownership import image_layers
-from napari_alibi_seg.gui.parts import Block, LayerCombo, Strip, narrow, scrolled, side_by_side
+from napari_alibi_seg.gui.parts import LayerCombo, PanelRows, Strip, narrow, scrolled, side_by_side
 from napari_alibi_seg.gui.source import ImageSource, readings
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class BiasReport(QWidget):
 
     def _lay_out(self) -> None:
         content = QWidget()
-        block = Block("Positional bias")
+        block = PanelRows("Positional bias")
         block.add("Image", self.layers)
         block.add("Model", self.first)
         block.add("Beside", self.second)

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_alibi_seg.gui.brush import ERASER_KEY, KEYS
 from napari_alibi_seg.gui.painting import ERASED
-from napari_alibi_seg.gui.parts import Block, LayerCombo, row, side_by_side, swatch
+from napari_alibi_seg.gui.parts import LayerCombo, PanelRows, row, side_by_side, swatch
 from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MOST = 255
 
 
-class ClassPanel(Block):
+class ClassPanel(PanelRows):
     """Shows the classes and what is painted of each; tells what the person wants of them."""
 
     chosen = Signal(int)

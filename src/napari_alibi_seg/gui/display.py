@@ -12,11 +12,11 @@ from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.forest.strokes import Painted
 from napari_alibi_seg.core.live.records import (
     Assessed,
-    Block,
     FeatureProgress,
     Fitted,
     ModelReady,
     PlaneDone,
+    ResultBlock,
 )
 from napari_alibi_seg.core.model.names import MODELS
 from napari_alibi_seg.gui.parts import ChipState
@@ -124,7 +124,7 @@ class Display:
                 self._coarse = False
                 self._advise(None)
                 self._enable(work)
-            case Block():
+            case ResultBlock():
                 self._on_block(event, work)
                 self._coarse |= not event.final
             case PlaneDone():
@@ -193,7 +193,7 @@ class Display:
             if took >= LONG_FEATURES_S and event.plane == shown:
                 show_info(f"The features of {work.source.layer.name} are ready.")
 
-    def _on_block(self, event: Block, work: Workspace) -> None:
+    def _on_block(self, event: ResultBlock, work: Workspace) -> None:
         box = self._panels.result
         work.result.place(event, box.uncertainty.isChecked(), box.probabilities.isChecked())
         for layer in work.result.layers:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QCollapsible
+from superqt.utils import signals_blocked
 
 from napari_alibi_seg.core.choices import (
     CLASSICAL,
@@ -26,7 +27,7 @@ from napari_alibi_seg.core.choices import (
     Forest,
 )
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-from napari_alibi_seg.gui.parts import GAP, Block
+from napari_alibi_seg.gui.parts import GAP, PanelRows
 from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _FORESTS = {"extra trees": Forest.EXTRA_TREES, "random": Forest.RANDOM}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-class TrainingPanel(Block):
+class TrainingPanel(PanelRows):
     """Shows and asks for `Settings`, all but the model."""
 
     changed = Signal()
@@ -114,24 +115,22 @@ class TrainingPanel(Block):
     def show_settings(self, settings: Settings) -> None:
         """Show other settings, without telling of a change."""
         self._threads = settings.threads
-        blocked = self.blockSignals(True)
-        if self.device.findText(settings.device) < 0:
-            self.device.addItem(settings.device)
-        self.device.setCurrentText(settings.device)
-        self.show_config(settings.config)
-        self.blockSignals(blocked)
+        with signals_blocked(self):
+            if self.device.findText(settings.device) < 0:
+                self.device.addItem(settings.device)
+            self.device.setCurrentText(settings.device)
+            self.show_config(settings.config)
 
     def show_config(self, config: SegmentationConfig) -> None:
         """Show another way to train, without telling of a change; the device stays."""
-        blocked = self.blockSignals(True)
-        self.scale.setCurrentText(str(config.scale))
-        self.trees.setValue(config.trees)
-        self.smoothing.setValue(config.smoothing)
-        self.seed.setValue(config.seed)
-        self.forest.setCurrentIndex(list(_FORESTS.values()).index(config.forest))
-        self.components.setValue(config.channels.components)
-        self._show_filters(config)
-        self.blockSignals(blocked)
+        with signals_blocked(self):
+            self.scale.setCurrentText(str(config.scale))
+            self.trees.setValue(config.trees)
+            self.smoothing.setValue(config.smoothing)
+            self.seed.setValue(config.seed)
+            self.forest.setCurrentIndex(list(_FORESTS.values()).index(config.forest))
+            self.components.setValue(config.channels.components)
+            self._show_filters(config)
 
     def _show_filters(self, config: SegmentationConfig) -> None:
         """Check what the channels have; what they say nothing of stays."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.features.tiling import TILE_S, usual_tiles
-from napari_alibi_seg.core.live.records import Block, FeatureProgress, ModelReady
+from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady, ResultBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ _CHANNEL_MB, _CHANNEL_LIMIT_MB = 600e-6, 2200  # of a pixel that is classified, 
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """What a run will take.
 
     Attributes
@@ -77,11 +77,11 @@ class Pace:
                 self._tiles += event.done - before.done
                 self._tile_seconds += spent
             self._progress = event
-        elif isinstance(event, Block) and event.final:
+        elif isinstance(event, ResultBlock) and event.final:
             self._pixels += event.window.height * event.window.width
             self._pixel_seconds += spent
 
-    def estimate(self, pixels: int, largest: int, shown: int, scale: int | None) -> Estimate:
+    def estimate(self, pixels: int, largest: int, shown: int, scale: int | None) -> RunEstimate:
         """Return what segmenting other planes will take.
 
         Parameters
@@ -102,7 +102,7 @@ class Pace:
             seconds += self._features_seconds(shown, scale) * pixels / shown
             kept = self._kept_mb(scale) * largest / shown
             megabytes += FEATURES_MB + min(kept, _FEATURE_LIMIT_MB)
-        return Estimate(seconds, megabytes, measured)
+        return RunEstimate(seconds, megabytes, measured)
 
     def _features_seconds(self, shown: int, scale: int) -> float:
         """Return what the features of a plane like the one on the screen take."""

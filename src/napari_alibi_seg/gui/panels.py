@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.core.model.names import MODELS
 from napari_alibi_seg.gui.brush import SPOT_KEY
-from napari_alibi_seg.gui.parts import Block, Chip, LayerCombo, narrow, side_by_side
+from napari_alibi_seg.gui.parts import Chip, LayerCombo, PanelRows, narrow, side_by_side
 from napari_alibi_seg.gui.result import OPACITY
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _WHERE = {
 }
 
 
-class ImagePanel(Block):
+class ImagePanel(PanelRows):
     """Which image, how it is read, which model, and how far its features are."""
 
     layer_chosen = Signal(object)
@@ -114,7 +114,7 @@ class ImagePanel(Block):
             self.model_chosen.emit(name)
 
 
-class ResultPanel(Block):
+class ResultPanel(PanelRows):
     """When to update, what to show, and what came out."""
 
     update_wanted = Signal()

@@ -205,7 +205,7 @@ def scrolled(content: QWidget) -> QScrollArea:
     return area
 
 
-class Block(QFrame):
+class PanelRows(QFrame):
     """A part of the dock with labelled rows, under a title if it has one."""
 
     def __init__(self, title: str = "") -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
     from napari_alibi_seg.core.images.planes import Index
-    from napari_alibi_seg.core.live.records import Block
+    from napari_alibi_seg.core.live.records import ResultBlock
     from napari_alibi_seg.gui.source import ImageSource
 
 OPACITY = 0.45
@@ -182,7 +182,7 @@ class ResultLayers(QObject):
             layer.visible = probabilities
         self._cover(probabilities and bool(self.probabilities))
 
-    def place(self, block: Block, uncertainty: bool, probabilities: bool) -> None:
+    def place(self, block: ResultBlock, uncertainty: bool, probabilities: bool) -> None:
         """Paint a block into the layers it belongs to."""
         self._finished.discard(block.plane)
         where = (*block.plane, *block.window.slices)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.pixel_size import PixelSize
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.live.records import FeatureProgress, PlaneDone
-    from napari_alibi_seg.gui.pace import Estimate
+    from napari_alibi_seg.gui.pace import RunEstimate
     from napari_alibi_seg.gui.records import PaintClass
 
 _READABLE = {"m": 1.0, "mm": 1e-3, "µm": 1e-6, "nm": 1e-9}
@@ -71,7 +71,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def estimate_words(what: str, estimate: Estimate) -> str:
+def estimate_words(what: str, estimate: RunEstimate) -> str:
     """Return what a long run will take, as a question to the person."""
     size = estimate.megabytes
     memory = f"{size:.0f} MB" if size < 1000 else f"{size / 1000:.1f} GB"

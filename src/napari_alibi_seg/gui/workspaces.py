@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
+from superqt.utils import signals_blocked
 
 from napari_alibi_seg.gui.ownership import (
     give_back,
@@ -302,9 +303,8 @@ class Workspaces(QObject):
 
     def _show_opacity(self, opacity: float) -> None:
         slider = self._panels.result.opacity
-        slider.blockSignals(True)
-        slider.setValue(round(100 * opacity))
-        slider.blockSignals(False)
+        with signals_blocked(slider):
+            slider.setValue(round(100 * opacity))
 
     def _tell_of_pixels(self) -> None:
         self.pixels_changed.emit()

@@ -10,7 +10,7 @@ from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 
 from napari_alibi_seg.probing.records import TABLE_FORM
-from napari_alibi_seg.probing.stability import HALOS, Change, Strokes
+from napari_alibi_seg.probing.stability import HALOS, Change, StrokeLayout
 from napari_alibi_seg.probing.summary import disagreement
 
 if TYPE_CHECKING:
@@ -186,8 +186,8 @@ def _segmentation(models: Sequence[ModelProbe]) -> Figure:
     figure = Figure((_WIDTH, 1.3 + 0.62 * len(models)), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     titles = {
-        Strokes.SPREAD: "strokes spread over the image",
-        Strokes.ONE_SIDED: "dark painted left only, bright right only",
+        StrokeLayout.SPREAD: "strokes spread over the image",
+        StrokeLayout.ONE_SIDED: "dark painted left only, bright right only",
     }
     changes = {
         "flipped": ((Change.FLIP_LR, Change.FLIP_UD), _BLUE),
@@ -240,7 +240,7 @@ def _paint(axes: NDArray[np.object_], first: Square, result: Resegmentation) -> 
 def _shown(probe: ModelProbe) -> Resegmentation | None:
     """Return the example: of the harder strokes, if the first image has them."""
     found = probe.stability[0].segmentations if probe.stability else {}
-    harder_first = (Strokes.ONE_SIDED, Strokes.SPREAD)
+    harder_first = (StrokeLayout.ONE_SIDED, StrokeLayout.SPREAD)
     return next((found[strokes][0] for strokes in harder_first if strokes in found), None)
 
 

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.images.micrograph import read_pictures
 from napari_alibi_seg.core.images.planes import Plane, Window, robust_levels
 from napari_alibi_seg.core.model.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
-from napari_alibi_seg.core.runs.finding import images_among
+from napari_alibi_seg.core.runs.finding import images_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,18 +97,18 @@ class ProbedModel:
 
 
 def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
-    """Return the files given and the image files of the folders given, without repetitions.
+    """Return the images that files, folders and patterns stand for, without repetitions.
 
     Parameters
     ----------
     sources : sequence of Path
         Files are taken as they are; folders are not searched any deeper, and earlier results in
-        them are no images.
+        them are no images (`images_of`).
 
     Returns
     -------
     tuple of list and dict
-        The files, and for every folder that cannot be read why.
+        The files, and for every folder or pattern that gives none why.
 
     Raises
     ------
@@ -119,9 +119,9 @@ def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
     unreadable: dict[str, str] = {}
     for source in sources:
         try:
-            found += _images_of(source)
-        except OSError as error:
-            unreadable[str(source)] = f"the folder cannot be read ({error.strerror})"
+            found += images_of(str(source))
+        except ImageError as error:
+            unreadable[str(source)] = str(error)
     if not found:
         raise ImageError(
             f"No image was found in {', '.join(map(str, sources))}; give image files, or folders "
@@ -162,9 +162,3 @@ def read_square(path: Path) -> Square:
     side = min(rows, columns, LARGEST_SQUARE)
     window = Window((rows - side) // 2, (columns - side) // 2, side, side)
     return Square(plane.read(window).clip(0, 1), plane.shape)
-
-
-def _images_of(source: Path) -> list[Path]:
-    if not source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES:
-        return [source]
-    return images_among(source.iterdir())

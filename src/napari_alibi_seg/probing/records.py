@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.model.position import FloatArray
     from napari_alibi_seg.probing.inputs import ProbedModel, Square
-    from napari_alibi_seg.probing.stability import Resegmentation, Strokes
+    from napari_alibi_seg.probing.stability import Resegmentation, StrokeLayout
 
 RAMPS = ("lr", "ud", "diag", "radial")
 CONTROL = "random"
@@ -56,13 +56,13 @@ class Stability:
         Its name.
     tiles : dict of int to float
         Mean cosine of the tokens of a tile with those of the whole, by halo.
-    segmentations : dict of Strokes to tuple of Resegmentation
+    segmentations : dict of StrokeLayout to tuple of Resegmentation
         One for each draw of the strokes; may lack some kinds of strokes.
     """
 
     image: str
     tiles: dict[int, float]
-    segmentations: dict[Strokes, tuple[Resegmentation, ...]]
+    segmentations: dict[StrokeLayout, tuple[Resegmentation, ...]]
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.devices import inference_precision
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
 from napari_alibi_seg.core.forest.classifier import PixelSamples
-from napari_alibi_seg.core.forest.training import fit_forest
+from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.planes import Levels, Plane
+from napari_alibi_seg.core.progress import returned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ _FLAT = 1e-3
 _STEP = 4
 
 
-class Strokes(StrEnum):
+class StrokeLayout(StrEnum):
     """Where the pixels that a segmentation is trained on lie."""
 
     SPREAD = "spread"
@@ -128,7 +129,7 @@ def tokens_of(backbone: TokenModel, images: torch.Tensor) -> torch.Tensor:
 
 def resegment(
     model: ProbedModel, square: Square, grid: int, device: str, seed: int
-) -> dict[Strokes, tuple[Resegmentation, ...]]:
+) -> dict[StrokeLayout, tuple[Resegmentation, ...]]:
     """Train segmentations on made-up strokes and apply them to the image flipped and shifted.
 
     The strokes are six dabs, two patches wide, on the dark and six on the bright half of the grey
@@ -151,14 +152,14 @@ def resegment(
 
     Returns
     -------
-    dict of Strokes to tuple of Resegmentation
+    dict of StrokeLayout to tuple of Resegmentation
         Three for each kind of strokes; without those kinds for which a class has too few pixels,
         as in a blank image.
     """
     views = _Views.of(model, square, grid, device)
     radius = model.backbone.patch_size / _STEP
     found = {}
-    for strokes in Strokes:
+    for strokes in StrokeLayout:
         rng = np.random.default_rng(seed)
         draws = [_dabs(views.grey, strokes, radius, rng) for _ in range(_DRAWS)]
         if all(painted is not None for painted in draws):
@@ -211,7 +212,7 @@ class _Views:
         rows, columns = np.mgrid[self.shift : last + 1 : _STEP, self.shift : last + 1 : _STEP]
         where = painted > 0
         values = self.original.points(rows[where], columns[where])
-        forest = fit_forest([PixelSamples(values, painted[where])], _TREES, seed)
+        forest = returned(growing_forest([PixelSamples(values, painted[where])], _TREES, seed))
         # Where the pixel (row, column) of the original lies in each view.
         moved = {
             Change.FLIP_LR: (rows, last - columns),
@@ -243,14 +244,14 @@ def _classes(
 
 
 def _dabs(
-    grey: NDArray[np.float32], strokes: Strokes, radius: float, rng: np.random.Generator
+    grey: NDArray[np.float32], strokes: StrokeLayout, radius: float, rng: np.random.Generator
 ) -> NDArray[np.integer[Any]] | None:
     """Return strokes, 1 on dark and 2 on bright pixels, 0 elsewhere; None if there are too few."""
     if np.ptp(grey) < _FLAT:
         return None
     bright = grey > threshold_otsu(grey)
     left = np.arange(grey.shape[1]) < grey.shape[1] / 2
-    anywhere = strokes is Strokes.SPREAD
+    anywhere = strokes is StrokeLayout.SPREAD
     scribbles = np.zeros(grey.shape, np.uint8)
     for value, region in ((1, ~bright & (left | anywhere)), (2, bright & (~left | anywhere))):
         painted = region & _discs(region, radius, rng)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.probing.records import CONTROL, RAMPS, TABLE_FORM
-from napari_alibi_seg.probing.stability import HALOS, Change, Strokes
+from napari_alibi_seg.probing.stability import HALOS, Change, StrokeLayout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,11 +134,11 @@ def summarise(probe: ModelProbe) -> ModelSummary:
         tile_cosine=tiles[0],
         tile_cosine_halo_2=tiles[2],
         tile_cosine_halo_4=tiles[4],
-        flip_disagreement=disagreement(probe.stability, Strokes.SPREAD, _FLIPS),
-        shift_disagreement=disagreement(probe.stability, Strokes.SPREAD, (Change.SHIFT,)),
-        flip_disagreement_one_sided=disagreement(probe.stability, Strokes.ONE_SIDED, _FLIPS),
+        flip_disagreement=disagreement(probe.stability, StrokeLayout.SPREAD, _FLIPS),
+        shift_disagreement=disagreement(probe.stability, StrokeLayout.SPREAD, (Change.SHIFT,)),
+        flip_disagreement_one_sided=disagreement(probe.stability, StrokeLayout.ONE_SIDED, _FLIPS),
         shift_disagreement_one_sided=disagreement(
-            probe.stability, Strokes.ONE_SIDED, (Change.SHIFT,)
+            probe.stability, StrokeLayout.ONE_SIDED, (Change.SHIFT,)
         ),
         authors_r2_by_target=_named(probe.authors.mean(axis=(0, 1)), (*RAMPS, CONTROL)),
         loio_r2_by_target=_named(loio, RAMPS),
@@ -148,7 +148,7 @@ def summarise(probe: ModelProbe) -> ModelSummary:
 
 
 def disagreement(
-    stability: Sequence[Stability], strokes: Strokes, changes: Sequence[Change]
+    stability: Sequence[Stability], strokes: StrokeLayout, changes: Sequence[Change]
 ) -> float:
     """Return the share of pixels whose class changes, the mean over images, draws and changes."""
     return _mean(

@@ -27,7 +27,7 @@ _CHANNELS_AT_ONCE = 32
 _TRUNCATE = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Projection:
     """A linear projection of patch features, fitted on the images that were painted.
 

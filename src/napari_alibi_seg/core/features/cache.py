@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.errors import DAMAGE, OutputError
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureMap
-from napari_alibi_seg.core.images.stored import DAMAGE
 from napari_alibi_seg.core.model.fetch import cache_folder
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.writing import replacing

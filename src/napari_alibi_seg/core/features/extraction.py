@@ -86,7 +86,7 @@ class FeatureIdentity:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureMap:
     """Patch features of one plane.
 

@@ -48,7 +48,7 @@ class Channels(Protocol):
         """Return (N, F) channels of N different pixels in row-major order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PixelSamples:
     """Labelled pixels.
 
@@ -87,7 +87,7 @@ def thinned(samples: Sequence[PixelSamples], most: int) -> list[PixelSamples]:
     return few
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """The classes of a plane or of a window of it.
 
@@ -185,7 +185,7 @@ class PixelClassifier:
     Attributes
     ----------
     forest : ExtraTreesClassifier or RandomForestClassifier
-        Fitted on `PixelSamples` (`fit_forest`).
+        Fitted on `PixelSamples` (`train_forest`).
     classes : tuple of ClassInfo
         In the order of ``forest.classes_``.
     channels : ChannelConfig

@@ -17,14 +17,13 @@ from napari_alibi_seg.core.channels.pixel_channels import Projection
 from napari_alibi_seg.core.choices import SMOOTHING_RADII
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig
-from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError
+from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ClassifierError
 from napari_alibi_seg.core.features.extraction import FeatureIdentity
 from napari_alibi_seg.core.forest.classifier import PixelClassifier
 from napari_alibi_seg.core.forest.voting import LEAF
-from napari_alibi_seg.core.images.stored import DAMAGE, with_tuples
 from napari_alibi_seg.core.model.backbone import BackboneIdentity
 from napari_alibi_seg.core.model.geometry import Geometry
-from napari_alibi_seg.core.writing import replacing, versions
+from napari_alibi_seg.core.writing import replacing, versions, with_tuples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

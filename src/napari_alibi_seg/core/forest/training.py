@@ -16,8 +16,7 @@ from napari_alibi_seg.core.forest.boundaries import boundary_pixels
 from napari_alibi_seg.core.forest.classifier import require_two_classes
 from napari_alibi_seg.core.forest.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Response
 from napari_alibi_seg.core.forest.voting import votes
-from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.steps import mapped, returned
+from napari_alibi_seg.core.progress import Progress, mapped, returned, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -65,7 +64,7 @@ def train_forest(
     progress: Progress = silent,
     several: bool = False,
 ) -> PixelForest:
-    """Fit the forest that a configuration asks for; see `fit_forest`.
+    """Fit the forest that a configuration asks for; see `growing_forest`.
 
     Extremely randomised trees see the samples as they may vary, and as they would look at
     boundaries; the random forest sees them as they are. What strokes on several images teach is
@@ -86,7 +85,7 @@ def train_forest(
         Whether the planes are of several images.
     """
     work = training_forest(config, samples, projection, several)
-    return _grown(work, config.trees, progress)
+    return returned(mapped(work, lambda done: progress("training", done, config.trees)))
 
 
 def training_forest(
@@ -130,17 +129,6 @@ def _parts(channels: Sequence[ChannelInfo], shares: tuple[float, float]) -> dict
         if len(seen) < len(kinds):
             parts[seen] = parts.get(seen, 0.0) + share
     return parts
-
-
-def fit_forest(
-    samples: Sequence[PixelSamples],
-    trees: int,
-    seed: int,
-    progress: Progress = silent,
-    **options: Any,
-) -> PixelForest:
-    """Fit a forest; see `growing_forest`, which has the same parameters but for `progress`."""
-    return _grown(growing_forest(samples, trees, seed, **options), trees, progress)
 
 
 def growing_forest(
@@ -225,10 +213,6 @@ def _grow(
         for done in [*range(begun + step, end, step), end]:
             forest.set_params(n_estimators=done).fit(seen, labels)
             yield done
-
-
-def _grown(work: Generator[int, None, PixelForest], trees: int, progress: Progress) -> PixelForest:
-    return returned(mapped(work, lambda done: progress("training", done, trees)))
 
 
 def _unmistaken(pixels: BoundaryPixels, forest: PixelForest) -> BoundaryPixels:

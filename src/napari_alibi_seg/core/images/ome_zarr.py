@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.images.stored import DAMAGE, is_zarr
+from napari_alibi_seg.core.errors import DAMAGE, OutputError
+from napari_alibi_seg.core.images.stored import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -100,7 +100,7 @@ class Depth:
     spacing: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
     """A grey or colour plane with the levels that normalise it.
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
-import zipfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
-from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import ImageError, UnsettledError
+from napari_alibi_seg.core.errors import DAMAGE, ImageError, UnsettledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,23 +30,6 @@ COPIED_BYTES = 2**28
 
 _PIECE_SIDE = 1024
 _SIDE_BY_SIDE = 16  # so many channels of a pixel are read together where the file is one piece
-DAMAGE = (
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    EOFError,
-    SyntaxError,
-    TokenError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What readers raise on damaged files, collected by changing bytes of good ones at random."""
 _NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT}
 
 
@@ -320,8 +299,3 @@ def is_image(shape: tuple[int, ...] | None, kind: str) -> bool:
 def letters(names: list[str]) -> str:
     """Return names of axes as capital letters, `?` for a name of several."""
     return "".join(name.upper() if len(name) == 1 else "?" for name in names)
-
-
-def with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of JSON with tuples for lists, as `dataclasses.asdict` was given them."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

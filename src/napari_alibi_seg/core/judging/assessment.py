@@ -202,7 +202,7 @@ def assessing(
     Assessment
         Whatever the order of the pixels, the same for the same strokes.
     """
-    few = _thinned(strokes)
+    few = _thinned_strokes(strokes)
     folds = _folds(few)
     subsets = [*(folds != fold for fold in range(folds.max() + 1)), *_subsets(few)]
     compared = seen.values[:: -(-len(seen.values) // _COMPARED)]
@@ -259,7 +259,7 @@ def _expected_confusion(votes: NDArray[np.float32], temperature: float) -> NDArr
     return np.asarray(np.stack(columns, axis=1) / len(votes), np.float64)
 
 
-def _thinned(strokes: StrokeSamples) -> StrokeSamples:
+def _thinned_strokes(strokes: StrokeSamples) -> StrokeSamples:
     """Take few pixels of every piece, evenly: neighbours say the same."""
     chosen = []
     for piece in np.unique(strokes.pieces):

@@ -18,7 +18,7 @@ from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.assessment import GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.judging.suggestions import grid_step
-from napari_alibi_seg.core.steps import returned
+from napari_alibi_seg.core.progress import returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Mapping, Sequence

@@ -10,7 +10,7 @@ from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.judging.judge import assessing_plane, sampling_grid
 from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
 from napari_alibi_seg.core.live.records import Assessed, Working
-from napari_alibi_seg.core.steps import mapped
+from napari_alibi_seg.core.progress import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class _Block:
+class _CachedBlock:
     """Room for deep channels, then those of filters: (height, width, deep + F); grey values."""
 
     values: NDArray[np.float32]
@@ -55,7 +55,7 @@ class CachedChannels:
         self._deep = deep
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)
-        self._blocks: dict[Window, _Block] = {}
+        self._blocks: dict[Window, _CachedBlock] = {}
         self._lock = Lock()
         self._known = np.empty(0, np.intp)
         self._values = np.empty((0, self._count), np.float32)
@@ -141,9 +141,9 @@ class CachedChannels:
         self._known, self._values = flat, values
         return values
 
-    def _made(self, window: Window) -> _Block:
+    def _made(self, window: Window) -> _CachedBlock:
         shape = (window.height, window.width, self._deep + self._count)
-        made = _Block(np.empty(shape, np.float32), self._channels.guide(window))
+        made = _CachedBlock(np.empty(shape, np.float32), self._channels.guide(window))
         made.values[..., self._deep :] = self._channels.block(window)
         with self._lock:
             self._blocks[window] = made

@@ -41,8 +41,8 @@ from napari_alibi_seg.core.live.blocks import (
 )
 from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live.features import GrowingFeatures
-from napari_alibi_seg.core.live.records import Block, Fitted, PlaneDone, Working
-from napari_alibi_seg.core.steps import mapped
+from napari_alibi_seg.core.live.records import Fitted, PlaneDone, ResultBlock, Working
+from napari_alibi_seg.core.progress import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
@@ -297,7 +297,7 @@ class LiveEngine:
 
     def _classify_coarsely(
         self, request: LiveRequest, classifier: PixelClassifier, side: int, factor: int
-    ) -> Iterator[Block]:
+    ) -> Iterator[ResultBlock]:
         index = request.planes[0]
         plane, config = self._planes[index], classifier.channels
         step = factor * max(1, coarse_step(request.visible) // factor)
@@ -318,7 +318,9 @@ class LiveEngine:
         windows = visible_blocks(plane, request.visible, side)
         for window, result in zip(windows, in_order(every_few, windows), strict=True):
             painted = request.scribbles[index][window.slices]
-            yield Block(index, window, result.without_painted(painted, request.ignored), False)
+            yield ResultBlock(
+                index, window, result.without_painted(painted, request.ignored), False
+            )
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
         assert self._trained is not None
@@ -332,7 +334,7 @@ class LiveEngine:
         for window, result in zip(windows, in_order(classified, windows), strict=True):
             painted = request.scribbles[index][window.slices]
             shown = result.without_painted(painted, request.ignored)
-            yield Block(index, window, shown, True)
+            yield ResultBlock(index, window, shown, True)
             values, counts = np.unique(shown.labels[shown.labels > 0], return_counts=True)
             done[window] = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         if request.classifier is None:

@@ -129,7 +129,7 @@ class Fitted:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class ResultBlock:
     """A piece of a result.
 
     Attributes
@@ -186,5 +186,5 @@ class Assessed:
 
 
 LiveEvent: TypeAlias = (
-    Painted | ModelReady | FeatureProgress | Working | Fitted | Block | PlaneDone | Assessed
+    Painted | ModelReady | FeatureProgress | Working | Fitted | ResultBlock | PlaneDone | Assessed
 )

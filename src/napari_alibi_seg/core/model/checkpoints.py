@@ -22,8 +22,7 @@ from timm.models import eva
 from torch import Tensor
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.images.stored import DAMAGE
+from napari_alibi_seg.core.errors import DAMAGE, ModelError
 from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity, fold_positions
 from napari_alibi_seg.core.model.fetch import HubFile, connection_errors, fetch
 from napari_alibi_seg.core.model.geometry import Geometry, Slopes

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     TokenModel: TypeAlias = Backbone | "FlipAveraged" | "BlankProjected"
 
-COMPONENTS = 16
+BLANK_COMPONENTS = 16
 """Directions taken out of the features by `BlankProjected`, as many as the authors take."""
 
 _GRIDS_KEPT = 4
@@ -166,7 +166,7 @@ class BlankProjected(nn.Module):
                 self._bases.pop(next(iter(self._bases)))
             blank = torch.zeros_like(images[:1])
             layers = self.backbone.layers(blank)
-            self._bases[key] = [leading_directions(layer, COMPONENTS) for layer in layers]
+            self._bases[key] = [leading_directions(layer, BLANK_COMPONENTS) for layer in layers]
         return self._bases[key]
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import tifffile
 
-from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.errors import DAMAGE, ImageError
 from napari_alibi_seg.core.images.ome_zarr import is_made_here
-from napari_alibi_seg.core.images.stored import DAMAGE, is_zarr, reading
+from napari_alibi_seg.core.images.stored import is_zarr, reading
 from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
 from napari_alibi_seg.core.runs.results import SOFTWARE

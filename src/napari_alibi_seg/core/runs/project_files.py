@@ -18,11 +18,10 @@ import numpy as np
 
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
+from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError
 from napari_alibi_seg.core.images.pixel_size import calibrate
-from napari_alibi_seg.core.images.stored import DAMAGE, with_tuples
 from napari_alibi_seg.core.runs.project import ImageFile, Project, Strokes
-from napari_alibi_seg.core.writing import replacing, versions
+from napari_alibi_seg.core.writing import replacing, versions, with_tuples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
