@@ -267,6 +267,24 @@ def test_an_image_that_hides_the_painted_one_is_offered(two, pixels):
     assert desk.work.source.layer == fourth
 
 
+@pytest.mark.parametrize("mode", ["paint", "erase", "pan_zoom"])
+def test_who_stays_goes_on_with_the_strokes_as_before(two, mode):
+    desk = two
+    scribbles = desk.work.scribbles.layer
+    scribbles.mode = mode
+    desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
+    assert desk.viewer.layers.selection.active == desk.viewer.layers["second"]
+
+    desk.panels.strip.buttons[1].click()
+
+    assert desk.viewer.layers.selection.active == scribbles
+    assert scribbles.mode == mode
+    before = desk.painted.copy()
+    desk.stroke((18, 75), (100, 75))
+    desk.rest()
+    assert (desk.painted != before).any() == (mode != "pan_zoom")
+
+
 def test_the_brush_is_as_large_on_every_image(desk, pixels):
     desk.hurry()
     desk.viewer.open_sample("napari-alibi-seg", "steel")

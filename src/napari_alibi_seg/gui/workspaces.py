@@ -130,13 +130,18 @@ class Workspaces(QObject):
             strip.say(
                 f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
                 ("Work on it", partial(self.go_to, opened)),
-                ("Stay here", partial(self.uncover, here)),
+                ("Stay here", partial(self._stay, here)),
                 holds=partial(self._is_hidden, here, opened),
             )
 
     def _is_hidden(self, layer: Image, other: Image) -> bool:
         there = layer in self._viewer.layers and other in self._viewer.layers
         return there and hides(other, layer)
+
+    def _stay(self, layer: Image) -> None:
+        """Go on with the image that is open, which another one hides."""
+        self.uncover(layer)
+        self._brush.take_up()
 
     def go_to(self, layer: Image) -> None:
         """Work on an image that the person chose, and show it."""
