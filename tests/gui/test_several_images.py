@@ -336,6 +336,37 @@ def test_a_dock_that_is_opened_again_goes_on_with_what_is_there(desk, pixels):
     assert list(path.parent.iterdir()) == [path]  # the same session goes on
 
 
+def test_a_dock_that_is_opened_again_goes_on_with_the_image_last_worked_on(two, pixels):
+    desk = two
+    first, second = (desk.viewer.layers[name] for name in ("first", "second"))
+    desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
+    desk.panels.strip.buttons[1].click()
+    for active in (second, first, desk.work.scribbles.layer):
+        desk.viewer.layers.selection.active = active
+        painted, shown = desk.painted.copy(), desk.work.result.labels
+
+        reopen(desk)
+        desk.rest()
+
+        assert desk.work.source.layer == first
+        np.testing.assert_array_equal(desk.painted, painted)
+        assert desk.work.result.labels == shown
+        assert (first.visible, shown.visible, second.visible) == (True, True, False)
+
+
+def test_a_dock_that_is_opened_again_turns_to_an_image_opened_meanwhile(segmented_desk, pixels):
+    desk = segmented_desk
+    desk.viewer.window.remove_dock_widget(desk.dock.parent())
+    desk.until(lambda: not desk.controller.bridge.busy)
+    meanwhile = desk.viewer.add_image(255 - pixels, name="meanwhile")
+
+    _, desk.dock = desk.viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
+    desk.until(lambda: desk.work is not None)
+    desk.rest()
+
+    assert desk.work.source.layer == meanwhile
+
+
 def test_a_dock_that_is_opened_again_reads_a_channel_as_before(desk, pixels):
     desk.hurry()
     desk.open(np.stack([pixels, 255 - pixels]), name="channels")

@@ -16,7 +16,7 @@ from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
 from napari_alibi_seg.gui.notices import Notices
-from napari_alibi_seg.gui.ownership import image_layers, offered_scribbles
+from napari_alibi_seg.gui.ownership import image_layers, image_to_begin_with, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.projects import RECIPE, misfit
@@ -170,7 +170,7 @@ class Controller(QObject):
         self.brush.keys.follow_layers(self.viewer.layers)
         if self.work is None and images:
             active = self.viewer.layers.selection.active
-            self.choose_image(active if active in images else images[-1])
+            self.choose_image(image_to_begin_with(images, active))
         elif self.work is not None and opened and opened[-1] != self.work.source.layer:
             self.workspaces.welcome(opened[-1])
         work = self.work

@@ -19,6 +19,7 @@ from napari_alibi_seg.gui.ownership import (
     layers_of_image,
     leave,
     link,
+    note_turn,
     own_scribbles,
     take_over,
 )
@@ -89,6 +90,7 @@ class Workspaces(QObject):
         work = known[0] if known else self._begin(source)
         self._all = [*(other for other in painted if other is not work), work]
         self.current = work
+        note_turn(source.layer)
         work.offered = False
         self._panels.classes.show_classes(work.classes)
         self._panels.show_config(work.config)
