@@ -15,6 +15,7 @@ from napari_alibi_seg.core.live.records import Fitted, LiveRequest, ModelReady, 
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
+from napari_alibi_seg.gui.framing import Framing
 from napari_alibi_seg.gui.notices import Notices
 from napari_alibi_seg.gui.ownership import image_layers, image_to_begin_with, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
@@ -62,6 +63,7 @@ class Controller(QObject):
         self.display = Display(panels, self.brush.keys)
         self.notices = Notices(panels.strip)
         self.mark = SpotMark(viewer, panels.strip)
+        self.framing = Framing(viewer, panels.strip)
         self.watch = Watch(viewer, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
@@ -203,6 +205,7 @@ class Controller(QObject):
             return
         self.display.show_work(self.workspaces.open(source))
         source.show_channel(self.viewer.dims)
+        self.framing.turn_to(layer)
         self._offer_3d(source.micrograph)
         self.panels.image.offer_readings(offered, source)
         self.follow_layers()
