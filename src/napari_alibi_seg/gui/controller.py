@@ -176,9 +176,10 @@ class Controller(QObject):
         elif self.work is not None and opened and opened[-1] != self.work.source.layer:
             self.workspaces.welcome(opened[-1])
         work = self.work
-        if work is not None and work.result.follow_layers():
-            self._generation += 1  # so that the next order fills a new layer
-        if self.workspaces.follow_maps():
+        lost = work is not None and work.result.follow_layers()
+        if lost:
+            self.display.forget_result()
+        if self.workspaces.follow_maps() or lost:
             self.ask()
         self.panels.image.layers.offer(images, work.source.layer if work else None)
         offered = offered_scribbles(self.viewer.layers, work.source) if work else []
