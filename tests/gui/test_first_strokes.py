@@ -2,8 +2,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+from napari.settings import get_settings
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QAbstractButton, QLabel, QSizePolicy
 from superqt import QCollapsible
 
 from napari_alibi_seg.core.images.micrograph import as_micrograph
@@ -28,6 +30,8 @@ def test_choosing_an_image_in_memory_imports_no_dask():
     code = """
 import sys
 import numpy as np
+import pytest
+from napari.settings import get_settings
 from napari.layers import Image
 from napari_alibi_seg.gui.source import ImageSource, readings
 layer = Image(np.zeros((9, 9)))
@@ -227,6 +231,57 @@ def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):
     desk.until(lambda: all(one.width() >= one.sizeHint().width() for one in labels), 5000)
 
 
+@pytest.fixture
+def large_font(monkeypatch):
+    """Ask napari for a large font, until the test is over."""
+    appearance = get_settings().appearance
+    yield lambda: monkeypatch.setattr(appearance, "font_size", 14)
+    monkeypatch.undo()
+
+
+def cut_off(desk):
+    """Return what is narrower than it asks for, of what is seen of the dock."""
+    seen = [
+        widget
+        for kind in (QAbstractButton, QLabel)
+        for widget in desk.dock.findChildren(kind)
+        if widget.isVisible()
+        and widget.sizePolicy().horizontalPolicy() != QSizePolicy.Policy.Ignored
+    ]
+    narrow = [one for one in seen if one.width() < one.sizeHint().width()]
+    content, area = desk.dock.area.widget(), desk.dock.area.viewport()
+    return [*narrow, *([content] if content.width() > area.width() else [])]
+
+
+def test_nothing_is_cut_off_when_the_font_becomes_larger(segmented_desk, large_font):
+    desk = segmented_desk
+    desk.panels.classes.show_counts({1: 1_310_720, 2: 9})
+    before, height = desk.dock.width(), desk.panels.image.chip.height()
+
+    large_font()
+
+    desk.until(lambda: desk.dock.width() > before, 5000)
+    desk.until(lambda: not cut_off(desk), 5000)
+    row = desk.panels.classes._rows[0]
+    assert row._name.font().pointSizeF() == row._count.font().pointSizeF()
+    assert desk.panels.image.chip.height() > height
+    labels = desk.panels.image.findChildren(QLabel)
+    assert len({label.font().pointSizeF() for label in labels}) == 1
+
+
+def test_nothing_is_cut_off_where_the_font_is_large_from_the_start(make_desk, large_font, pixels):
+    large_font()
+    desk = make_desk()
+    desk.hurry()
+    desk.open(pixels)
+    desk.panels.classes.show_counts({1: 121, 2: 1_310_720})
+
+    desk.until(lambda: not cut_off(desk), 5000)
+    for row in desk.panels.classes._rows:
+        assert row._name.font().pointSizeF() == row._count.font().pointSizeF()
+    desk.rest()
+
+
 def test_one_tile_is_no_tiles():
     for total, words in (1, "1 tile at"), (2, "2 tiles at"):
         progress = FeatureProgress((), 0, total, 1.0, 0.1, 1)
@@ -274,6 +329,8 @@ def test_strokes_are_counted_and_kept_while_torch_is_imported():
     code = """
 import os, sys, threading, time
 import numpy as np
+import pytest
+from napari.settings import get_settings
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.live.records import LiveRequest
@@ -305,6 +362,8 @@ def test_an_order_that_waits_for_torch_makes_way_for_the_next():
     code = """
 import threading
 import numpy as np
+import pytest
+from napari.settings import get_settings
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.live.records import LiveRequest

@@ -97,6 +97,52 @@ def test_a_removed_result_layer_is_made_anew(segmented_desk):
     assert desk.work.result.labels in desk.viewer.layers
 
 
+def test_a_removed_result_layer_comes_back_by_itself(segmented_desk):
+    desk = segmented_desk
+    layer, before, numbers = (
+        desk.work.result.labels,
+        desk.segmented.copy(),
+        desk.panels.result.facts.text(),
+    )
+    desk.viewer.layers.remove(layer)
+    desk.until(lambda: desk.work.result.labels not in (None, layer))
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.segmented, before)
+    assert desk.work.result.labels in desk.viewer.layers
+    assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
+    assert desk.panels.result.facts.text() == numbers
+
+
+def test_no_numbers_are_shown_of_a_result_layer_that_was_removed(segmented_desk):
+    desk = segmented_desk
+    desk.panels.result.live.setChecked(False)
+    desk.rest()
+    assert "%" in desk.panels.result.facts.text()
+    desk.viewer.layers.remove(desk.work.result.labels)
+    desk.rest()
+
+    assert desk.work.result.labels is None
+    assert "Press Update once" in desk.panels.result.facts.text()
+    assert "%" not in desk.panels.result.facts.text()
+
+    desk.panels.result.update_button.click()
+    desk.rest()
+    assert desk.work.result.labels in desk.viewer.layers
+    assert "%" in desk.panels.result.facts.text()
+
+
+def test_an_old_result_that_was_removed_is_not_said_to_be_shown(segmented_desk):
+    desk = segmented_desk
+    desk.work.scribbles.remove(2)
+    desk.rest()
+    assert "old result" in desk.panels.result.facts.text()
+
+    desk.viewer.layers.remove(desk.work.result.labels)
+    desk.until(lambda: "old result" not in desk.panels.result.facts.text())
+    desk.rest()
+
+
 def test_removed_scribbles_can_be_brought_back(segmented_desk):
     desk = segmented_desk
     painted = desk.painted.copy()

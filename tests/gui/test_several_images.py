@@ -267,6 +267,24 @@ def test_an_image_that_hides_the_painted_one_is_offered(two, pixels):
     assert desk.work.source.layer == fourth
 
 
+@pytest.mark.parametrize("mode", ["paint", "erase", "pan_zoom"])
+def test_who_stays_goes_on_with_the_strokes_as_before(two, mode):
+    desk = two
+    scribbles = desk.work.scribbles.layer
+    scribbles.mode = mode
+    desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
+    assert desk.viewer.layers.selection.active == desk.viewer.layers["second"]
+
+    desk.panels.strip.buttons[1].click()
+
+    assert desk.viewer.layers.selection.active == scribbles
+    assert scribbles.mode == mode
+    before = desk.painted.copy()
+    desk.stroke((18, 75), (100, 75))
+    desk.rest()
+    assert (desk.painted != before).any() == (mode != "pan_zoom")
+
+
 def test_the_brush_is_as_large_on_every_image(desk, pixels):
     desk.hurry()
     desk.viewer.open_sample("napari-alibi-seg", "steel")
@@ -316,6 +334,37 @@ def test_a_dock_that_is_opened_again_goes_on_with_what_is_there(desk, pixels):
     assert desk.panels.training.trees.value() == 10
     np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
     assert list(path.parent.iterdir()) == [path]  # the same session goes on
+
+
+def test_a_dock_that_is_opened_again_goes_on_with_the_image_last_worked_on(two, pixels):
+    desk = two
+    first, second = (desk.viewer.layers[name] for name in ("first", "second"))
+    desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
+    desk.panels.strip.buttons[1].click()
+    for active in (second, first, desk.work.scribbles.layer):
+        desk.viewer.layers.selection.active = active
+        painted, shown = desk.painted.copy(), desk.work.result.labels
+
+        reopen(desk)
+        desk.rest()
+
+        assert desk.work.source.layer == first
+        np.testing.assert_array_equal(desk.painted, painted)
+        assert desk.work.result.labels == shown
+        assert (first.visible, shown.visible, second.visible) == (True, True, False)
+
+
+def test_a_dock_that_is_opened_again_turns_to_an_image_opened_meanwhile(segmented_desk, pixels):
+    desk = segmented_desk
+    desk.viewer.window.remove_dock_widget(desk.dock.parent())
+    desk.until(lambda: not desk.controller.bridge.busy)
+    meanwhile = desk.viewer.add_image(255 - pixels, name="meanwhile")
+
+    _, desk.dock = desk.viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
+    desk.until(lambda: desk.work is not None)
+    desk.rest()
+
+    assert desk.work.source.layer == meanwhile
 
 
 def test_a_dock_that_is_opened_again_reads_a_channel_as_before(desk, pixels):

@@ -88,6 +88,11 @@ class Brush(QObject):
             self._scribbles.choose(value)
             self._panel.show_chosen(value)
 
+    def take_up(self) -> None:
+        """Go on painting, or whatever else was done with the layer that is painted on."""
+        if self._scribbles is not None:
+            self._viewer.layers.selection.active = self._scribbles.layer
+
     def choose_key(self, number: int) -> None:
         """Paint the class that has a key: that of its value."""
         if any(known.value == number for known in self._panel.classes):

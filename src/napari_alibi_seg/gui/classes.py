@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QAction, QColor
 from qtpy.QtWidgets import (
     QColorDialog,
-    QLabel,
     QLineEdit,
     QMenu,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QToolTip,
     QVBoxLayout,
@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_alibi_seg.gui.brush import ERASER_KEY, KEYS
 from napari_alibi_seg.gui.painting import ERASED
-from napari_alibi_seg.gui.parts import LayerCombo, PanelRows, row, side_by_side, swatch
+from napari_alibi_seg.gui.parts import LayerCombo, Measured, PanelRows, row, side_by_side, swatch
 from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 _MOST = 255
+_WIDE_COUNT = "99 999 px"
+_PADDING = 8  # pixels, on both sides of a key
 
 
 class ClassPanel(PanelRows):
@@ -169,9 +171,8 @@ class _Row(QWidget):
         self.known = known
         self._taken = taken
         key = str(known.value)
-        self.key = QPushButton(key)
+        self.key = _KeyButton(key)
         self.key.setCheckable(True)
-        self.key.setFixedWidth(32)
         self.key.setToolTip(f"Paint this class{f' (key {key})' * (key in KEYS)}")
         self.key.clicked.connect(lambda: self.chosen.emit(self.known.value))
         self._colour = QToolButton()
@@ -181,9 +182,10 @@ class _Row(QWidget):
         self._name.setCursorPosition(0)  # a long name shows its beginning
         self._name.setToolTip("The name of the class; click to change it")
         self._name.editingFinished.connect(self._rename)
-        self._count = QLabel("0 px")
+        self._count = Measured(_WIDE_COUNT)
+        self._count.setText("0 px")
+        self._count.restyled.connect(self._follow_font)
         self._count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self._count.setFixedWidth(70)
         self._menu = self._options()
         row(self, self.key, self._colour, self._name, self._count, self._menu, stretch=2)
         self._show()
@@ -243,3 +245,26 @@ class _Row(QWidget):
         font = self._name.font()
         font.setStrikeOut(self.known.ignored)
         self._name.setFont(font)
+
+    def _follow_font(self) -> None:
+        """Write the name as large as the rest, for napari styles labels and no line edits."""
+        font = self._name.font()
+        font.setPointSizeF(self._count.font().pointSizeF())
+        self._name.setFont(font)
+
+
+class _KeyButton(QPushButton):
+    """A button as wide as the largest key, in whatever font it has."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """Take the room of the largest key."""
+        width = self.fontMetrics().horizontalAdvance(str(_MOST))
+        return QSize(width + _PADDING, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Never take less."""
+        return self.sizeHint()

@@ -15,8 +15,9 @@ from napari_alibi_seg.core.live.records import Fitted, LiveRequest, ModelReady, 
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
+from napari_alibi_seg.gui.framing import Framing
 from napari_alibi_seg.gui.notices import Notices
-from napari_alibi_seg.gui.ownership import image_layers, offered_scribbles
+from napari_alibi_seg.gui.ownership import image_layers, image_to_begin_with, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.projects import RECIPE, misfit
@@ -62,6 +63,7 @@ class Controller(QObject):
         self.display = Display(panels, self.brush.keys)
         self.notices = Notices(panels.strip)
         self.mark = SpotMark(viewer, panels.strip)
+        self.framing = Framing(viewer, panels.strip)
         self.watch = Watch(viewer, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
@@ -170,13 +172,14 @@ class Controller(QObject):
         self.brush.keys.follow_layers(self.viewer.layers)
         if self.work is None and images:
             active = self.viewer.layers.selection.active
-            self.choose_image(active if active in images else images[-1])
+            self.choose_image(image_to_begin_with(images, active))
         elif self.work is not None and opened and opened[-1] != self.work.source.layer:
             self.workspaces.welcome(opened[-1])
         work = self.work
-        if work is not None and work.result.follow_layers():
-            self._generation += 1  # so that the next order fills a new layer
-        if self.workspaces.follow_maps():
+        lost = work is not None and work.result.follow_layers()
+        if lost:
+            self.display.forget_result()
+        if self.workspaces.follow_maps() or lost:
             self.ask()
         self.panels.image.layers.offer(images, work.source.layer if work else None)
         offered = offered_scribbles(self.viewer.layers, work.source) if work else []
@@ -203,6 +206,7 @@ class Controller(QObject):
             return
         self.display.show_work(self.workspaces.open(source))
         source.show_channel(self.viewer.dims)
+        self.framing.turn_to(layer)
         self._offer_3d(source.micrograph)
         self.panels.image.offer_readings(offered, source)
         self.follow_layers()

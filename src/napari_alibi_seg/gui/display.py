@@ -140,6 +140,12 @@ class Display:
                     self._advise(event)
                     self._show_facts()
 
+    def forget_result(self) -> None:
+        """Show no numbers of a result that was removed."""
+        self._done, self._told = None, Shown.FINAL
+        self._advise(None)
+        self._show_facts()
+
     def next_spot(self) -> tuple[int, ...] | None:
         """Return the pixel where a stroke would teach most, each time another; None if unknown."""
         spot = next(self._spots, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.settings import get_plugin_settings, get_settings
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_alibi_seg.core.config import SegmentationConfig
@@ -78,6 +78,10 @@ class SegmentationDock(QWidget):
         self.reuse = Actions(self.controller, self.background, self)
         self._wire()
         self._released = False
+        self._styled, self._laid_out = _timer(self, 0), _timer(self, _LAID_OUT_MS)
+        self._styled.timeout.connect(self._fit_width)
+        self._styled.timeout.connect(self._laid_out.start)
+        self._laid_out.timeout.connect(self._keep_whole)
 
     def release(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
@@ -87,9 +91,14 @@ class SegmentationDock(QWidget):
             self.controller.release()
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Release everything when napari takes the dock away: it then has no parent."""
+        """Release everything when napari takes the dock away: it then has no parent.
+
+        A new style, which every dock is given as it is added, may change its width.
+        """
         if event and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
+        if event and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._expect_other_width()
         super().changeEvent(event)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
@@ -98,11 +107,29 @@ class SegmentationDock(QWidget):
         super().closeEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Be no narrower than what is shown, which has its font only now."""
+        """Be no narrower than what is shown, and keep the image in view beside it."""
+        self._fit_width()
+        super().showEvent(event)
+        self._keep_whole()
+
+    def _expect_other_width(self) -> None:
+        """Fit the width once all parts have their fonts, and then what is on the canvas."""
+        work = self.controller.work
+        waiting = self._styled.isActive() or self._laid_out.isActive()
+        if work is not None and not waiting:
+            self.controller.framing.note_whole(work.source.layer)
+        self._styled.start()
+
+    def _fit_width(self) -> None:
+        """Be no narrower than what is shown."""
         parts = (self.area.widget(), self.panels.training, self.panels.reuse)
         widest = max(part.minimumSizeHint().width() for part in parts if part is not None)
         self.setMinimumWidth(widest + _SCROLL_BAR)
-        super().showEvent(event)
+
+    def _keep_whole(self) -> None:
+        """Keep wholly in view an image that was before the dock took more room."""
+        if self.controller.work is not None:
+            self.controller.framing.keep_whole(self.controller.work.source.layer)
 
     def _wire(self) -> None:
         panels, controller = self.panels, self.controller
@@ -152,9 +179,7 @@ class SegmentationDock(QWidget):
 
     def _bring_into_view(self, fold: QCollapsible) -> None:
         """Scroll to what is unfolded, as soon as it is laid out."""
-        timer = QTimer(fold)
-        timer.setSingleShot(True)
-        timer.setInterval(_LAID_OUT_MS)
+        timer = _timer(fold, _LAID_OUT_MS)
         timer.timeout.connect(partial(self.area.ensureWidgetVisible, fold))
         fold.toggled.connect(lambda opened: timer.start() if opened else timer.stop())
 
@@ -174,6 +199,13 @@ def _preferred_settings() -> Settings:
         return Settings()
     config = SegmentationConfig(preferred.model, trees=preferred.trees)
     return Settings(config, preferred.device, preferred.threads)
+
+
+def _timer(owner: QObject, milliseconds: int) -> QTimer:
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    return timer
 
 
 def _line() -> QFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer
@@ -17,6 +18,7 @@ _LEFT = "napari-alibi-seg left"
 _SHOWS = "napari-alibi-seg shows"
 _BEFORE = "napari-alibi-seg before"
 _SELF = "napari-alibi-seg layer"
+_WORKED_ON = "napari-alibi-seg worked on"
 _CHANGED = ("colormap", "brush_size", "selected_label", "mode")
 _GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability in ")
 CHANNEL = ", channel "
@@ -25,6 +27,7 @@ OWNER = "napari-alibi-seg owner"
 """Metadata of painted layers: the token of what is painted, in its session file."""
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
+_TURNS = count(1)
 
 
 def scribbles_layer_name(image: str) -> str:
@@ -142,6 +145,28 @@ def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None
         return None
     _, (_, axes, channel) = max(owners, key=lambda owner: owner[0])
     return axes, channel
+
+
+def note_turn(image: Image) -> None:
+    """Remember that an image is worked on now."""
+    image.metadata[_WORKED_ON] = next(_TURNS)
+
+
+def image_to_begin_with(images: Sequence[Image], active: Layer | None) -> Image:
+    """Return the image that is meant, of one or more, when none is open.
+
+    It is the active one if it is seen, else that last worked on, else the topmost that is seen.
+    """
+    if active is not None and active in images and active.visible:
+        return active
+    last = max(images, key=_turn)
+    seen = [image for image in images if image.visible]
+    return last if _turn(last) else [*images, *seen][-1]
+
+
+def _turn(image: Image) -> int:
+    turn: int = image.metadata.get(_WORKED_ON, 0)
+    return turn
 
 
 def image_layers(layers: Sequence[Layer]) -> list[Image]:

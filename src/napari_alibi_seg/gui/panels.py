@@ -12,16 +12,21 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
-    QLabel,
     QPushButton,
-    QSizePolicy,
     QSlider,
 )
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.core.model.names import MODELS
 from napari_alibi_seg.gui.brush import SPOT_KEY
-from napari_alibi_seg.gui.parts import Chip, LayerCombo, PanelRows, narrow, side_by_side
+from napari_alibi_seg.gui.parts import (
+    Chip,
+    LayerCombo,
+    PanelRows,
+    Paragraph,
+    narrow,
+    side_by_side,
+)
 from napari_alibi_seg.gui.result import OPACITY
 
 if TYPE_CHECKING:
@@ -147,12 +152,7 @@ class ResultPanel(PanelRows):
             box.toggled.connect(self.outputs_changed)
         self.uncertainty.setToolTip("A map: 1 - (largest - second largest probability)")
         self.probabilities.setToolTip("How probable each class is, by the votes of the trees")
-        self.facts = QLabel()
-        self.facts.setWordWrap(True)
-        self.facts.setTextFormat(Qt.TextFormat.RichText)
-        self.facts.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.facts.setMinimumHeight(3 * self.facts.fontMetrics().height() + 4)
+        self.facts = Paragraph(3)
         self.add_wide(side_by_side(self.live, self.update_button, self.spot_button, stretch=1))
         self.add("Opacity", self.opacity)
         self.add("Show", side_by_side(self.uncertainty, self.probabilities))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
@@ -60,6 +60,61 @@ def narrow(combo: QComboBox) -> None:
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
 
+class Measured(QLabel):
+    """A label at least as wide as some words would be, in whatever font it has.
+
+    Parameters
+    ----------
+    widest : str
+        These words.
+    """
+
+    restyled = Signal()
+    """It has another font."""
+
+    def __init__(self, widest: str) -> None:
+        super().__init__()
+        self._widest = widest
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+
+    def sizeHint(self) -> QSize:
+        """Take the room of its own words or of the widest."""
+        widest = self.fontMetrics().horizontalAdvance(self._widest)
+        return super().sizeHint().expandedTo(QSize(widest, 0))
+
+    def minimumSizeHint(self) -> QSize:
+        """Never take less."""
+        return self.sizeHint()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Tell of another font."""
+        super().changeEvent(event)
+        if event and event.type() == QEvent.Type.FontChange:
+            self.restyled.emit()
+
+
+class Paragraph(QLabel):
+    """Rich text that keeps the room of some lines, so that what lies below stays where it is.
+
+    Parameters
+    ----------
+    lines : int
+        How many.
+    """
+
+    def __init__(self, lines: int) -> None:
+        super().__init__()
+        self._lines = lines
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height of what it says, or of its lines."""
+        return max(super().heightForWidth(width), self._lines * self.fontMetrics().height() + 4)
+
+
 class ChipState(Enum):
     """How far the features are."""
 
@@ -82,8 +137,16 @@ class Chip(QFrame):
         self.button = QPushButton()
         self.button.clicked.connect(self.pressed)
         row(self, self._dot, self._words, self.button, stretch=1)
-        self.setFixedHeight(self.button.sizeHint().height() + 4)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.show_state(ChipState.NONE, "No image")
+
+    def sizeHint(self) -> QSize:
+        """Be as high without the button as with it."""
+        return QSize(super().sizeHint().width(), self.button.sizeHint().height() + 4)
+
+    def minimumSizeHint(self) -> QSize:
+        """Be as high without the button as with it."""
+        return QSize(super().minimumSizeHint().width(), self.sizeHint().height())
 
     @property
     def words(self) -> str:
@@ -218,7 +281,7 @@ class PanelRows(QFrame):
         self._grid.setColumnStretch(1, 1)
         if title:
             heading = QLabel(title)
-            heading.setStyleSheet("font-weight: bold; font-size: 13px;")
+            heading.setStyleSheet("font-weight: bold;")
             self.add_wide(heading)
 
     def add(self, label: str, widget: QWidget) -> QLabel:

@@ -54,7 +54,7 @@ class SpotMark(QWidget):
         breadth : float
             Of the brush, in units of the world; a ring is as wide, or as can just be seen.
         """
-        canvas, shown = _canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
+        canvas, shown = canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
         if canvas is None or shown.grid.enabled:
             return
         self._look = self._seen()
@@ -100,7 +100,7 @@ class SpotMark(QWidget):
             self.update()
 
 
-def _canvas_of(widget: QWidget) -> QWidget | None:
+def canvas_of(widget: QWidget) -> QWidget | None:
     """Return the canvas of the viewer whose window a widget is in, also in a floating dock."""
     window: QWidget | None = widget
     while window is not None and not isinstance(window, QMainWindow):

@@ -20,6 +20,7 @@ from napari_alibi_seg.gui.ownership import (
     layers_of_image,
     leave,
     link,
+    note_turn,
     own_scribbles,
     take_over,
 )
@@ -90,6 +91,7 @@ class Workspaces(QObject):
         work = known[0] if known else self._begin(source)
         self._all = [*(other for other in painted if other is not work), work]
         self.current = work
+        note_turn(source.layer)
         work.offered = False
         self._panels.classes.show_classes(work.classes)
         self._panels.show_config(work.config)
@@ -131,13 +133,18 @@ class Workspaces(QObject):
             strip.say(
                 f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
                 ("Work on it", partial(self.go_to, opened)),
-                ("Stay here", partial(self.uncover, here)),
+                ("Stay here", partial(self._stay, here)),
                 holds=partial(self._is_hidden, here, opened),
             )
 
     def _is_hidden(self, layer: Image, other: Image) -> bool:
         there = layer in self._viewer.layers and other in self._viewer.layers
         return there and hides(other, layer)
+
+    def _stay(self, layer: Image) -> None:
+        """Go on with the image that is open, which another one hides."""
+        self.uncover(layer)
+        self._brush.take_up()
 
     def go_to(self, layer: Image) -> None:
         """Work on an image that the person chose, and show it."""

@@ -1,0 +1,90 @@
+"""Which part of the world is on the canvas: an image that is turned to comes into view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_alibi_seg.gui.spot import canvas_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+    from qtpy.QtWidgets import QWidget
+
+_FILLED = 0.95
+_LEAST = 0.4
+_PIXEL = 1.0
+
+
+class Framing:
+    """Fits images into the view; what is zoomed in on, and grids and volumes, stay as they are.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        The viewer.
+    beside : QWidget
+        Any widget of the viewer's window.
+    """
+
+    def __init__(self, viewer: Viewer, beside: QWidget) -> None:
+        self._viewer = viewer
+        self._beside = beside
+        self._turned_to: object = None
+        self._whole: object = None
+
+    def turn_to(self, layer: Image) -> None:
+        """Bring an image into view if another one was worked on before."""
+        before, self._turned_to = self._turned_to, layer.unique_id
+        if before not in (None, layer.unique_id) and self._share(layer) < _LEAST:
+            self._fit(layer)
+
+    def note_whole(self, layer: Image) -> None:
+        """Remember whether an image is wholly in view, now that the canvas may become smaller."""
+        self._whole = layer.unique_id if self._share(layer) else None
+
+    def keep_whole(self, layer: Image) -> None:
+        """Fit an image into a smaller canvas if it was wholly in view before."""
+        if self._whole == layer.unique_id and not self._share(layer):
+            self._fit(layer)
+
+    def _share(self, layer: Image) -> float:
+        """Return how much of the canvas an image takes, in one direction; 0 if some is not seen."""
+        canvas, (first, last) = self._canvas(), self._corners(layer)
+        if canvas is None:
+            return 1.0
+        camera = self._scene.camera
+        half = canvas / camera.zoom / 2
+        edge = half + _PIXEL / camera.zoom
+        centre = np.array(camera.center[-2:])
+        whole = (first >= centre - edge).all() and (last <= centre + edge).all()
+        return float(((last - first) / half / 2).max()) if whole else 0.0
+
+    def _fit(self, layer: Image) -> None:
+        canvas, (first, last) = self._canvas(), self._corners(layer)
+        if canvas is not None:
+            camera = self._scene.camera
+            camera.center = (0.0, *((first + last) / 2))
+            camera.zoom = float(_FILLED * (canvas / (last - first)).min())
+
+    def _corners(self, layer: Image) -> NDArray[np.float64]:
+        """Return the first and the last corner of an image in the dimensions on the canvas."""
+        dims, extent = self._viewer.dims, layer.extent
+        shown = [dim - dims.ndim for dim in dims.displayed[-2:]]
+        outwards = np.array([[-0.5], [0.5]]) * extent.step
+        corners: NDArray[np.float64] = (extent.world + outwards)[:, shown]
+        return corners
+
+    def _canvas(self) -> NDArray[np.float64] | None:
+        """Return height and width of the canvas; None where it does not show one plane alone."""
+        canvas, shown = canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
+        if canvas is None or shown.grid.enabled or self._viewer.dims.ndisplay != 2:
+            return None
+        return np.array([canvas.height(), canvas.width()], float)
+
+    @property
+    def _scene(self) -> Viewer:
+        return getattr(self._viewer, "scene", self._viewer)  # napari 0.9, and before
