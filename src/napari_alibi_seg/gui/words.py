@@ -115,8 +115,8 @@ ACCURACY = (
     "the forest is sure and wrong it is too high, so compare with your own eyes."
 )
 FRACTIONS = (
-    "The ranges of the fractions are meant alike; where classes look alike they held the truth "
-    "only five times in ten."
+    "The same holds for the ranges of the fractions; where classes look alike they contained the "
+    "true fraction far less often."
 )
 SETTLED = "More strokes like these would change little."
 ALIKE = "Strokes that are left out are not recognised: the classes look alike to the forest so far."
