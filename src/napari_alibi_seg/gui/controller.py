@@ -314,6 +314,8 @@ class Controller(QObject):
             self.panels.classes.show_classes(old.classes)
             self.panels.show_config(config)
             self.change_classes()
+        elif self.work is not None:
+            self.restorer.tell_of_size(self.work, old.scribbles.layer)
 
     def change_classes(self) -> None:
         """Show names and colours as they are now; what is ignored may have changed."""
