@@ -51,6 +51,49 @@ def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
         assert not desk.painted[round(row), round(column)]
 
 
+def test_the_key_tells_what_to_do_while_no_spot_is_known(segmented_desk):
+    desk, strip = segmented_desk, segmented_desk.panels.strip
+    desk.until(lambda: desk.panels.result.spot_button.isEnabled())
+    desk.panels.result.live.setChecked(False)
+    desk.key("1")
+    desk.stroke((100, 20), (130, 20))
+    desk.rest()
+    before = desk.viewer.scene.camera.center
+
+    desk.key("N")
+    assert strip.words.startswith("Press Update once first")
+    assert desk.viewer.scene.camera.center == before
+
+    desk.panels.result.update_button.click()
+    desk.until(lambda: strip.words == "")
+    desk.rest()
+    desk.key("N")
+    assert strip.words == ""
+    assert desk.viewer.scene.camera.center != before
+
+
+def test_the_key_asks_for_strokes_before_there_are_any(desk, pixels):
+    desk.hurry()
+    desk.key("N")
+    assert desk.panels.strip.words == ""
+    desk.open(pixels)
+    desk.rest()
+    desk.key("N")
+    assert desk.panels.strip.words.startswith("Paint a stroke in each of two classes first")
+    paint_two_classes(desk)
+    desk.until(lambda: desk.panels.strip.words == "")
+    desk.rest()
+
+
+def test_the_key_takes_no_question_away(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    desk.rest()
+    desk.panels.strip.say("Is it so?", ("Yes", lambda: None))
+    desk.key("N")
+    assert desk.panels.strip.words == "Is it so?"
+
+
 def test_a_ring_marks_the_spot_until_it_fades_and_is_painted_through(segmented_desk):
     desk, mark = segmented_desk, segmented_desk.controller.mark
     desk.until(lambda: desk.panels.result.spot_button.isEnabled())

@@ -196,6 +196,30 @@ def test_replaced_pixels_are_segmented_anew(quick_desk, pixels):
     assert len(desk.viewer.layers) == 3
 
 
+def test_strokes_that_do_not_fit_an_image_any_more_are_said_to_be_kept(quick_desk, pixels):
+    desk, strip = quick_desk, quick_desk.panels.strip
+    desk.open(pixels, name="alloy")
+    desk.work.source.layer.data = pixels[:100]
+    desk.rest()
+    assert strip.words == ""  # nothing is painted
+
+    desk.bar(1, 18)
+    desk.rest()
+    painted, before = desk.painted.copy(), desk.work.scribbles.layer
+    desk.work.source.layer.data = pixels[:80, :90]
+    desk.until(lambda: strip.words.startswith("'alloy' has another size now"))
+    assert f"kept in the hidden layer {before.name!r}" in strip.words
+    assert before in desk.viewer.layers and not before.visible
+    np.testing.assert_array_equal(before.data, painted)
+    assert not desk.painted.any()
+
+    desk.rest()
+    assert strip.words
+    before.visible = True
+    strip.review()
+    assert strip.words == ""
+
+
 def test_pixels_that_become_a_stack_are_read_as_one(quick_desk, pixels):
     desk = quick_desk
     segmented(desk, pixels)

@@ -314,6 +314,8 @@ class Controller(QObject):
             self.panels.classes.show_classes(old.classes)
             self.panels.show_config(config)
             self.change_classes()
+        elif self.work is not None:
+            self.restorer.tell_of_size(self.work, old.scribbles.layer)
 
     def change_classes(self) -> None:
         """Show names and colours as they are now; what is ignored may have changed."""
@@ -402,7 +404,9 @@ class Controller(QObject):
     def go_to_next_spot(self) -> None:
         """Show the place where a stroke would teach most; called again, the next best one."""
         pixel = self.display.next_spot()
-        if self.work is not None and pixel is not None:
+        if self.work is not None and pixel is None:
+            self.notices.tell_of_no_spot(self.display.no_spot_words)
+        elif self.work is not None and pixel is not None:
             scene = getattr(self.viewer, "scene", self.viewer)  # napari 0.9, and before
             scene.camera.center = (0.0, 0.0, *self.work.source.in_world(pixel))[-3:]
             scribbles = self.work.scribbles.layer

@@ -153,6 +153,18 @@ class Display:
             return None
         return (*self._advice.plane, spot.row, spot.column)
 
+    def no_spot_words(self) -> str:
+        """Return what to do so that there is a next spot; empty if there is one."""
+        if self._panels.result.spot_button.isEnabled():
+            return ""
+        if not (self._trainable or self._loaded):
+            return "Paint a stroke in each of two classes first: the next spot comes with a result."
+        if self._shown is Shown.WAITING:
+            return "Press Update once first: the next spot comes with the result of the strokes."
+        if self._advice is None:
+            return "The next spot comes with the result, which is on its way."
+        return "No spot of this plane would teach more than any other."
+
     def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
         self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
         if self._told is Shown.OUTLIVED:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Notices:
-    """Tells of failures, of strokes that teach nothing and of a classifier that is put aside.
+    """Tells of failures, strokes that teach nothing, missing spots and what is put aside.
 
     Nothing but a failure takes the place of a question.
 
@@ -50,6 +50,12 @@ class Notices:
                 ("Use it again", take_up),
                 holds=lambda: work.put_aside is not None,
             )
+
+    def tell_of_no_spot(self, why: Callable[[], str]) -> None:
+        """Say why the next spot is not shown, as long as it is so."""
+        words = why()
+        if words and not (self._strip.asks or self._failed):
+            self._strip.say(words, holds=lambda: why() == words)
 
     def tell_of_lost(
         self, work: Workspace, painted: Painted, classes: Sequence[PaintClass]

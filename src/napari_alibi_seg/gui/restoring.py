@@ -98,6 +98,16 @@ class Restorer:
         )
         self._controller.ask()
 
+    def tell_of_size(self, work: Workspace, before: Labels) -> None:
+        """Say that strokes do not fit an image any more, and where they are kept."""
+        layers = self._controller.viewer.layers
+        if before in layers and not is_blank(before):
+            self._strip.say(
+                f"{work.source.layer.name!r} has another size now, which its strokes do not fit. "
+                f"They are kept in the hidden layer {before.name!r}.",
+                holds=lambda: before in layers and not before.visible,
+            )
+
     def tell_of_place(self, work: Workspace) -> None:
         """Say so if the layer painted on does not lie on the image, and offer to lay it there."""
         layer = work.scribbles.layer
