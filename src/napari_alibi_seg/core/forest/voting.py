@@ -190,10 +190,7 @@ def _lowest(_: Any, word: Any) -> Any:
 
 @compiled
 def _split(channels: Any, f: Any, threshold: Any, reached: Any, top: Any, cells: Any) -> Any:
-    """Split pixels at a threshold; return the cells with any pixels not above, and any above it.
-
-    The pixels above it are written to the next level of `reached`.
-    """
+    """Write the pixels above a threshold; return the cells with any not above, and any above."""
     below = above = _NONE
     while cells:
         c = _lowest(cells)
