@@ -1,4 +1,4 @@
-"""A plane in blocks, and the cores and the memory they are worked on with."""
+"""Blockwise processing of planes on all cores within a memory budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def blocks(shape: tuple[int, int], side: int) -> list[Window]:
-    """Cut a plane into windows of at most `side` pixels, row by row."""
+    """Cut a plane into windows of at most `side` x `side` pixels, row by row."""
     return [
         Window(top, left, min(side, shape[0] - top), min(side, shape[1] - left))
         for top in range(0, shape[0], side)
@@ -28,14 +28,14 @@ def blocks(shape: tuple[int, int], side: int) -> list[Window]:
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use, which in a container is not all there are."""
+    """Return the number of cores available to this process, for example in a container."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def in_order(work: Callable[[G], T], given: Iterable[G], most: int = 64) -> Iterator[T]:
-    """Map over windows or the like, a thread per core up to `most`, a few results ahead."""
+    """Map over windows or other items in order, on a thread per core, but at most `most`."""
     workers = min(available_cores(), most)
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[T]] = deque()
@@ -51,12 +51,12 @@ def in_order(work: Callable[[G], T], given: Iterable[G], most: int = 64) -> Iter
 
 
 class Budget:
-    """A number of bytes that all threads share.
+    """A memory budget shared by all threads.
 
     Parameters
     ----------
     limit : float
-        Bytes.
+        Size of the budget, in bytes.
     """
 
     def __init__(self, limit: float) -> None:
@@ -66,9 +66,10 @@ class Budget:
 
     @contextmanager
     def taken(self, size: float) -> Iterator[None]:
-        """Hold some bytes once they are free; more than the limit, once no other thread holds any.
+        """Reserve `size` bytes, waiting until they are free.
 
-        A thread that holds some must not ask for more.
+        A request above the limit waits until no bytes are reserved. Not reentrant: a thread that
+        holds a reservation must not request another.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._taken or self._taken + size <= self._limit)

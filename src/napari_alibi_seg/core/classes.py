@@ -1,4 +1,4 @@
-"""Classes as a person knows them, and their colours; importing this imports nothing heavy."""
+"""Names and colours of classes. Has no heavy imports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Colour: TypeAlias = tuple[int, int, int]
 """Red, green, blue in 0 to 255."""
 
-# Okabe and Ito's colours, which people with any colour vision tell apart on grey.
+# The Okabe-Ito palette, which is colour-blind safe.
 _PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
     (0, 114, 178),
@@ -29,19 +29,19 @@ _PALETTE: tuple[Colour, ...] = (
     (213, 94, 0),
     (240, 228, 66),
 )
-_ALIKE = 60  # the nearest two of these are 67 apart
+_ALIKE = 60  # the two closest colours of the palette are 67 apart
 
 
 @dataclass(frozen=True)
 class ClassInfo:
-    """A class as the user knows it.
+    """A class with its name and colour.
 
     Attributes
     ----------
     value : int
-        The value painted, and returned; at least 1.
+        Value in scribbles and labels, at least 1.
     name : str
-        The user's name for it.
+        Name given by the user.
     colour : tuple of int
         Red, green, blue in 0 to 255.
     """
@@ -51,7 +51,7 @@ class ClassInfo:
     colour: Colour
 
     def __post_init__(self) -> None:
-        """Refuse what is no class; numbers of numpy become Python's."""
+        """Reject invalid values; convert numpy numbers to Python's."""
         if not isinstance(self.value, Integral) or self.value < 1:
             raise ScribbleError(
                 f"The value {self.value!r} is no class; give a whole number of 1 or more."
@@ -62,13 +62,13 @@ class ClassInfo:
 
     @classmethod
     def default(cls, value: int, name: str = "") -> Self:
-        """Return a class with a colour of its own, and a plain name if none is given."""
+        """Return a class with the default colour of its value, and a default name if none given."""
         plain = cls(value, name or f"class {value}", _PALETTE[0])
         return replace(plain, colour=_colour(plain.value))
 
     @classmethod
     def beside(cls, value: int, others: Iterable[ClassInfo]) -> Self:
-        """Return a plain class in a colour that can be told from those of others."""
+        """Return a class with a default name and a colour distinguishable from those of others."""
         plain = cls.default(value)
         taken, tried = [other.colour for other in others], map(_colour, (value, *range(1, 40)))
         free = (one for one in tried if all(math.dist(one, other) > _ALIKE for other in taken))
@@ -78,7 +78,7 @@ class ClassInfo:
     def of(
         cls, values: NDArray[np.integer[Any]], given: Sequence[ClassInfo]
     ) -> tuple[ClassInfo, ...]:
-        """Return the class of each value: as given, or a plain one."""
+        """Return the class of each value, as given or else a default one."""
         known = {info.value: info for info in given}
         return tuple(known.get(int(value), cls.default(int(value))) for value in values)
 

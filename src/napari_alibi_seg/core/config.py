@@ -1,4 +1,4 @@
-"""Every setting between scribbles and a segmentation; importing this imports nothing heavy."""
+"""All settings that determine a segmentation. Has no heavy imports."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ _LARGEST_SIGMA = 1000.0
 
 @dataclass(frozen=True)
 class ChannelConfig:
-    """Which channels a pixel has.
+    """The channels of a pixel.
 
     Attributes
     ----------
     components : int
-        Principal components kept of the deep features.
+        Maximum number of principal components of the deep features.
     contrast : float
-        Sigma, in tokens, of the Gaussian mean of the surroundings that is subtracted from the deep
-        features, so that few strokes teach phases and not regions; 0 keeps them as they are.
+        Sigma, in tokens, of the Gaussian local mean that is subtracted from the deep features, so
+        that a few strokes teach phases rather than regions; 0 subtracts nothing.
     sigmas : tuple of float
-        Standard deviations of the classical filters, in pixels; empty for no classical channels.
+        Standard deviations of the classical filters, in pixels; empty for no filters of any kind.
     sigmas_3d : tuple of float
-        Those of classical filters that look through a volume (`filters_3d`), in pixels; empty for
-        none. They need `sigmas`, and images with an axis Z.
+        Standard deviations of the 3-D filters (`filters_3d`), in pixels; empty for none. Ignored
+        without `sigmas`; they require images with a Z axis.
     learned : int
-        Version of the learned filters (`learned_filters`) beside them, `LEARNED_FILTERS`; 0 for
-        none. They need `sigmas`, too.
+        Version of the learned filters (`learned_filters`), which is `LEARNED_FILTERS`; 0 for none.
+        Ignored without `sigmas`.
     """
 
     components: int = COMPONENTS
@@ -61,7 +61,7 @@ class ChannelConfig:
     learned: int = LEARNED_FILTERS
 
     def __post_init__(self) -> None:
-        """Refuse sizes and numbers that cannot be; those of numpy become Python's."""
+        """Reject invalid numbers; convert numpy numbers to Python's."""
         _take_whole(self, components=COMPONENT_COUNTS)
         if self.learned not in (0, LEARNED_FILTERS):
             raise AlibiSegError(
@@ -84,7 +84,7 @@ class ChannelConfig:
     def chosen(
         cls, components: int, filters: bool, learned: bool, filters_3d: bool
     ) -> ChannelConfig:
-        """Return the channels that a number and three choices ask for."""
+        """Return the channels for a number of components and three on/off options."""
         if not filters:
             return cls(components, sigmas=())
         through = SIGMAS_3D if filters_3d else ()
@@ -92,7 +92,7 @@ class ChannelConfig:
 
     @property
     def filters(self) -> Filters:
-        """Which filters there are; imports scipy."""
+        """The pixel filters; imports scipy."""
         from napari_alibi_seg.core.channels.filters import Filters
 
         if not self.sigmas:
@@ -100,12 +100,12 @@ class ChannelConfig:
         return Filters(self.sigmas, self.sigmas_3d, bool(self.learned))
 
     def require(self, plane: Plane) -> None:
-        """Refuse a plane for which 3-D filters cannot be computed.
+        """Reject a plane for which the 3-D filters cannot be computed.
 
         Raises
         ------
         ImageError
-            If there is no volume around it, or its planes lie too close together.
+            If the plane is not part of a volume, or the slice spacing is below 0.1 pixels.
         """
         if not self.filters.sigmas_3d:
             return
@@ -125,7 +125,7 @@ class ChannelConfig:
 
 @dataclass(frozen=True)
 class SegmentationConfig:
-    """Everything that decides what scribbles turn into.
+    """All settings that determine a segmentation from scribbles.
 
     Attributes
     ----------
@@ -134,16 +134,16 @@ class SegmentationConfig:
     scale : int
         Magnification of the image before the backbone, 1 to 4; the time grows with its square.
     channels : ChannelConfig
-        Which channels a pixel has; without a backbone no learned ones either.
+        The channels of a pixel; learned filters are disabled if `model` is ``classical``.
     trees : int
-        Trees of the forest.
+        Number of trees of the forest.
     seed : int
-        Seed of the forest, at most 2**32 - 1; equal inputs and seed give equal bytes.
+        Seed of the forest, at most 2**32 - 1; equal inputs and seed give identical results.
     forest : Forest
         How the trees are grown.
     smoothing : int
-        Radius, in pixels, of the filter that smooths the votes but not across edges of the image
-        (`core.forest.smoothing`); 0 for none.
+        Radius, in pixels, of the edge-preserving filter of the votes (`core.forest.smoothing`); 0
+        for none.
     """
 
     model: str = DEFAULT_MODEL
@@ -155,20 +155,20 @@ class SegmentationConfig:
     smoothing: int = SMOOTHING
 
     def __post_init__(self) -> None:
-        """Refuse what nothing can be trained with, before it is noticed after long work."""
+        """Reject invalid settings early."""
         seeds = range(LARGEST_SEED + 1)
         _take_whole(self, scale=SCALES, trees=TREE_COUNTS, seed=seeds, smoothing=SMOOTHING_RADII)
         if self.forest not in list(Forest):
             raise AlibiSegError(
                 f"There is no forest {self.forest!r}; choose one of {', '.join(Forest)}."
             )
-        object.__setattr__(self, "forest", Forest(self.forest))  # a plain name serves, too
+        object.__setattr__(self, "forest", Forest(self.forest))  # a plain string is accepted, too
         if self.model == CLASSICAL:
             object.__setattr__(self, "channels", replace(self.channels, learned=0))
 
 
 def _take_whole(config: ChannelConfig | SegmentationConfig, **fields: range) -> None:
-    """Refuse fields that are no whole numbers of a range; numpy's become Python's."""
+    """Reject fields that are not whole numbers of a range; convert numpy numbers to Python's."""
     for name, allowed in fields.items():
         value = getattr(config, name)
         if not isinstance(value, Integral) or value not in allowed:

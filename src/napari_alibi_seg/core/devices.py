@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""Choice of the torch device and of its precision."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def inference_dtype(device: torch.device) -> torch.dtype:
-    """Return half precision for a GPU, float32 for a CPU."""
+    """Return the dtype for inference: float16 on a GPU, float32 on a CPU."""
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
 def usable_devices() -> tuple[str, ...]:
-    """Return the names that `choose_device` takes on this machine: ``auto``, then the best first.
+    """Return the device names for `choose_device` on this machine: ``auto``, then the best first.
 
-    Where there is more than one CUDA device, each can be named too, as ``cuda:1``.
+    Individual CUDA devices, such as ``cuda:1``, are not listed, but accepted too.
     """
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     return ("auto", *(name for name, there in found.items() if there), "cpu")
@@ -60,21 +60,21 @@ def usable_devices() -> tuple[str, ...]:
 
 @contextmanager
 def memory_shortage_told(device: torch.device) -> Iterator[None]:
-    """Raise what others know where torch, which raises a RuntimeError, lacks memory.
+    """Convert torch's out-of-memory errors, which are of type RuntimeError.
 
     Raises
     ------
     MemoryError
-        On the CPU.
+        If the CPU is out of memory.
     DeviceError
-        On another device.
+        If another device is out of memory.
     """
     try:
         yield
     except RuntimeError as error:
         if "DefaultCPUAllocator" in str(error):
             raise MemoryError(str(error).splitlines()[0]) from error
-        # MPS has no error of its own for it.
+        # MPS has no exception type of its own for it.
         if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
             raise
         raise DeviceError(

@@ -1,7 +1,7 @@
-"""Errors whose message is meant for the person at the screen.
+"""Errors whose messages are shown to the user.
 
-Every message says what was wrong, what is allowed and what to do. The command line prints
-it as one sentence and leaves with the error's `exit_code`; the window shows it as it is.
+Every message says what is wrong, what is allowed and what to do. The command line prints it as one
+sentence and exits with the error's `exit_code`; the napari dock shows it unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import zlib
 from tokenize import TokenError
 
 NO_DATA = "lies where the image has no data (NaN) or outside its region, which teaches nothing"
-"""What is wrong with a stroke, in a sentence."""
+"""Part of messages about strokes that cannot be used for training."""
 
 DAMAGE = (
     OSError,
@@ -31,7 +31,7 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What readers raise on damaged files, collected by changing bytes of good ones at random."""
+"""Exceptions that readers raise on damaged files, collected by fuzzing intact files."""
 
 _OTHER_WAYS_TO_THREADS = {
     "linux": ", raise the limit (ulimit -u, or the pids limit of the container), or run on fewer "
@@ -41,26 +41,26 @@ _OTHER_WAYS_TO_THREADS = {
 
 
 class AlibiSegError(Exception):
-    """Base of all errors this package raises on purpose."""
+    """Base class of all errors that this package raises deliberately."""
 
     exit_code = 1
 
 
 class ImageError(AlibiSegError):
-    """An image cannot be read, or its axes or channels are not settled."""
+    """An image cannot be read, or its axes or channels are ambiguous."""
 
     exit_code = 3
 
 
 class UnsettledError(ImageError):
-    """An image could be read if its axes, channels or dataset were named.
+    """An image can only be read if its axes, channels or dataset are specified.
 
     Parameters
     ----------
     trouble : str
-        What is not settled.
+        What is ambiguous.
     remedy : str
-        Which options settle it, for those who have them.
+        The options that resolve it, where there are options.
     """
 
     def __init__(self, trouble: str, remedy: str) -> None:
@@ -72,13 +72,13 @@ class UnsettledError(ImageError):
 
 
 class ScribbleError(AlibiSegError):
-    """The scribbles do not fit the image or do not hold two classes."""
+    """The scribbles do not match the image or do not contain two classes."""
 
     exit_code = 4
 
 
 class ModelError(AlibiSegError):
-    """A backbone is unknown, incomplete, damaged or cannot be fetched."""
+    """A backbone is unknown, incomplete, damaged or cannot be downloaded."""
 
     exit_code = 5
 
@@ -108,7 +108,7 @@ class ProjectError(AlibiSegError):
 
 
 def thread_shortage(error: RuntimeError) -> DeviceError | None:
-    """Return an error in plain words if Python raised `error` for want of a thread, else None."""
+    """Return a `DeviceError` if `error` means that no thread could be started, else None."""
     if "can't start new thread" not in str(error):
         return None
     others = _OTHER_WAYS_TO_THREADS.get(sys.platform, "")

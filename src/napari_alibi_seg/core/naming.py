@@ -1,4 +1,4 @@
-"""Names of the files results are written to: made of an image's, and good on every system."""
+"""Names of result files, derived from image names and valid on every operating system."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".zarr", ".h5", ".hdf5")
-"""File name endings that `read_image` reads; OME-Zarr folders may have any name."""
+"""Suffixes of the files that `read_image` reads; OME-Zarr folders may have any name."""
 
 FILE_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".zarr")
-"""Those of images that are single files."""
+"""Suffixes of images that are single files."""
 
 LABELS = "_labels.tif"
 SCRIBBLES = "_scribbles.tif"
 FRACTIONS = "_fractions.csv"
 CLASSIFIER = "_classifier.skops"
 TABLE = "fractions.csv"
-"""Of all images whose labels lie beside it."""
+"""Table of the fractions of all images whose labels are in the same folder."""
 MEANS = "fractions_mean.csv"
-"""Over the images of that table."""
+"""Table of the mean fractions over these images."""
 
 _IMAGE_ENDINGS = re.compile(f"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
 _OME = re.compile(r"\.ome$", re.IGNORECASE)
@@ -37,24 +37,24 @@ _LONGEST = 100
 
 
 def stem(name: str) -> str:
-    """Return what the names of an image's results begin with.
+    """Return the common beginning of the names of an image's result files.
 
     Parameters
     ----------
     name : str
-        Of the image's file or layer; anything.
+        Name of the image's file or layer; any string.
 
     Returns
     -------
     str
-        Without the ending of an image file, of at most 100 bytes, and allowed as the beginning of
-        a file's name on Windows, macOS and Linux.
+        The name without an image suffix, shortened to about 100 bytes, and with characters and
+        reserved names replaced that are not allowed on Windows, macOS or Linux.
     """
     return safe(_OME.sub("", _IMAGE_ENDINGS.sub("", name)))
 
 
 def safe(name: str) -> str:
-    """Return a name that is allowed on every system, as near to the one given as may be."""
+    """Return the closest name that is valid on every operating system."""
     plain = _UNSAFE.sub("_", name).encode(errors="replace")[:_LONGEST].decode(errors="ignore")
     plain = plain.strip(" .") or "image"
     return f"_{plain}" if _RESERVED.match(plain) else plain
@@ -65,16 +65,16 @@ def _with_digest(name: str) -> str:
 
 
 def beside(image: Path | None, name: str, ending: str) -> Path:
-    """Return the path to propose for a result of an image: beside its file, if there is one.
+    """Return the default path of a result of an image, in the folder of its file if there is one.
 
     Parameters
     ----------
     image : Path or None
-        The image's file; the result never has its name.
+        The image's file, whose name the result never has.
     name : str
-        What the image is called.
+        Name of the image.
     ending : str
-        `LABELS`, `SCRIBBLES`, `FRACTIONS`, `CLASSIFIER` or another that no image has.
+        `LABELS`, `SCRIBBLES`, `FRACTIONS`, `CLASSIFIER` or a similar ending.
     """
     if image is None:
         return Path(f"{stem(name)}{ending}")
@@ -84,25 +84,25 @@ def beside(image: Path | None, name: str, ending: str) -> Path:
 
 
 def listed(paths: Sequence[Path], most: int = 3) -> str:
-    """Return the names of a few files, and how many more there are."""
+    """Return a text with the names of the first files, and the number of the others."""
     return first_few([path.name for path in paths], most)
 
 
 def first_few(names: Sequence[str], most: int = 3) -> str:
-    """Return a few names, and how many more there are."""
+    """Return a text with the first names, and the number of the others."""
     few = ", ".join(names[:most])
     return few if len(names) <= most else f"{few} and {len(names) - most} more"
 
 
 def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """Return the file for the labels of each image: by its stem, or its full name if need be.
+    """Return the label file of each image, named by its stem, or its full name if ambiguous.
 
-    Names that are equal as far as they are kept get a digest of the whole.
+    If shortened full names are ambiguous too, a digest of the name is appended.
 
     Raises
     ------
     OutputError
-        If two images have the same name, whatever the case of its letters.
+        If two images have the same name, ignoring case.
     """
     images = list(images)
     for part in (stem, safe, _with_digest):

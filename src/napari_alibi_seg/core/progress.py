@@ -1,6 +1,6 @@
-"""Long work: what is told of it, and steps at each of which it can be left.
+"""Progress callbacks, and helpers for work in steps.
 
-Work in steps is a generator that returns what it makes.
+Work in steps is a generator that yields at each step, where it can be closed, and returns a result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Step = TypeVar("Step")
 Told = TypeVar("Told")
 
 Progress = Callable[[str, int, int], None]
-"""Told the name of a stage, how many steps are done, and of how many."""
+"""Called with the name of a stage, the number of finished steps, and the total number."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -26,7 +26,7 @@ def silent(stage: str, done: int, total: int) -> None:
 def mapped(
     work: Generator[Step, None, Made], tell: Callable[[Step], Told]
 ) -> Generator[Told, None, Made]:
-    """Take the steps of some work as they come, tell of each in other words, and return its own."""
+    """Run work in steps, yielding ``tell(step)`` for each step, and return its result."""
     while True:
         try:
             yield tell(next(work))
@@ -35,7 +35,7 @@ def mapped(
 
 
 def returned(work: Generator[Any, None, Made]) -> Made:
-    """Take every step of some work, and return what it returns."""
+    """Run work in steps to its end and return its result."""
     while True:
         try:
             next(work)

@@ -1,4 +1,4 @@
-"""The whole way: an image and scribbles in, a classifier and segmentations out."""
+"""The main API: train a classifier from an image and scribbles, and segment images with it."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane, Window
 
 BLOCK = 512
-"""Side of the blocks pixels are classified in; changes memory, never the result."""
+"""Side of the blocks in which pixels are classified; affects memory use, not the result."""
 _BLOCKS_BYTES = 1e9
-_BLOCKS = Budget(_BLOCKS_BYTES)  # of all planes that are classified at once
-# Of a block's channels: their concatenation, and what the filters need meanwhile; of its votes, in
-# double precision: smoothed ones.
+_BLOCKS = Budget(_BLOCKS_BYTES)  # shared by all planes that are classified at once
+# Memory per block, in copies: channels, their concatenation and temporaries of the filters; votes
+# in double precision, smoothed votes and temporaries.
 _COPIES = 3
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Trains and applies classifiers; keeps the backbone and the feature maps in between.
+    """Trains and applies classifiers; caches the backbone and feature maps.
 
     Attributes
     ----------
     config : SegmentationConfig
-        What to train with.
+        Model and training settings.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     cache : FeatureCache
-        Feature maps already computed.
+        Cache of feature maps.
     progress : callable
-        Told of every tile and block.
+        Called after every tile, every few trees and every block.
     """
 
     config: SegmentationConfig = field(default_factory=SegmentationConfig)
@@ -66,21 +66,22 @@ class Segmenter:
 
     @classmethod
     def of(cls, classifier: PixelClassifier, model: str | None = None, **options: Any) -> Segmenter:
-        """Return a segmenter that can apply a classifier, and would train one like it.
+        """Return a segmenter with the model and settings that a classifier was trained with.
 
         Parameters
         ----------
         classifier : PixelClassifier
-            What to apply.
+            The classifier to apply.
         model : str, optional
-            Where its backbone lies, if its name means nothing on this machine.
+            Name or path of the backbone, if the name in the classifier is not valid on this
+            machine.
         **options
             `device`, `cache`, `progress`.
 
         Raises
         ------
         ClassifierError
-            If a model is given, but the classifier was trained without any.
+            If a model is given, but the classifier was trained without one.
         """
         forest, deep = classifier.forest, classifier.features is not None
         if model not in (None, CLASSICAL) and not deep:
@@ -106,31 +107,32 @@ class Segmenter:
         classes: Sequence[ClassInfo] = (),
         ignored: Collection[int] = (),
     ) -> PixelClassifier:
-        """Train one forest on all painted planes of one or more images.
+        """Train one forest on all scribbled planes of one or more images.
 
         Parameters
         ----------
         image : Micrograph or sequence of Micrograph
             Planes or stacks of planes, of any sizes; all grey or all colour.
         scribbles : ndarray or sequence of ndarray
-            For each image, integers of its shape without its colours; 0 = not painted.
+            For each image, integers of its ``label_shape``; 0 = not painted.
         classes : sequence of ClassInfo
-            Names and colours; those of other classes are plain.
+            Names and colours of classes; others get default ones.
         ignored : collection of int
-            Painted classes that teach nothing (`Segmentation.without_painted`).
+            Classes excluded from training (see also `Segmentation.without_painted`).
 
         Returns
         -------
         PixelClassifier
-            For other images of the kind, too; its classes are those painted, rising.
+            Can be applied to similar images, too; its classes are those painted, ascending.
 
         Raises
         ------
         ScribbleError
-            If numbers or shapes differ, or fewer than two classes, or more than 64, are painted on
-            all together.
+            If the number or shapes of scribbles do not match the images, or fewer than 2 or more
+            than 64 classes are painted in all.
         ImageError
-            If grey and colour images are mixed, or 3-D filters are to see an image without planes.
+            If grey and colour images are mixed, or 3-D filters are configured and an image has no
+            Z axis.
         """
         by_image = painted_images(image, scribbles, ignored)
         painted = [pair for pairs in by_image for pair in pairs]
@@ -165,11 +167,11 @@ class Segmenter:
         Parameters
         ----------
         classifier : PixelClassifier
-            Made by `fit` or loaded.
+            From `fit` or `load_classifier`.
         image : Micrograph
-            Of the kind the classifier was trained on.
+            Grey or colour, as the training images.
         probabilities : bool
-            Whether segmentations carry probabilities.
+            Whether to return probabilities in addition to labels.
 
         Yields
         ------
@@ -181,7 +183,7 @@ class Segmenter:
         ClassifierError
             If the classifier expects other features or another kind of image.
         ImageError
-            If it sees 3-D filters, and the image has no axis Z.
+            If it uses 3-D filters, and the image has no Z axis or too small a slice spacing.
         """
         for index, plane in planes_of(image).items():
             yield index, self.apply_to_plane(classifier, plane, probabilities)
@@ -200,14 +202,14 @@ class Segmenter:
         classifier, probabilities
             As for `apply`.
         plane : Plane
-            Of the kind the classifier was trained on.
+            Grey or colour, as the training images.
         progress : callable, optional
-            Told of it instead of the segmenter's own.
+            Used instead of the segmenter's own callback.
 
         Returns
         -------
         Segmentation
-            Of the whole plane.
+            Segmentation of the whole plane.
 
         Raises
         ------
@@ -240,7 +242,7 @@ class Segmenter:
     def channels(
         self, classifier: PixelClassifier, plane: Plane, progress: Progress | None = None
     ) -> PixelChannels:
-        """Return the channels of a plane that a classifier sees.
+        """Return the channels of a plane for a classifier.
 
         Parameters
         ----------
@@ -250,14 +252,14 @@ class Segmenter:
         Returns
         -------
         PixelChannels
-            Evaluated where they are asked for.
+            Evaluated on demand.
 
         Raises
         ------
         ClassifierError
             As from `apply`.
         ImageError
-            If the classifier sees 3-D filters, and the plane lies in no volume.
+            If the classifier uses 3-D filters, and they cannot be computed for the plane.
         """
         classifier.channels.require(plane)
         scale = classifier.scale
@@ -266,14 +268,14 @@ class Segmenter:
         return PixelChannels(plane, classifier.channels, features, classifier.projection)
 
     def load(self, classifier: PixelClassifier) -> None:
-        """Load the model now, so that what is wrong with it is known before the first image.
+        """Load the model for a classifier now, to find problems before the first image.
 
         Raises
         ------
         ModelError
-            If it is unknown, incomplete, damaged or cannot be fetched.
+            If the model is unknown, incomplete, damaged or cannot be downloaded.
         ClassifierError
-            If the classifier expects features of another.
+            If the classifier expects other features.
         """
         try:
             identity = self._identity(classifier.scale)
@@ -313,23 +315,23 @@ def segment(
     image : Micrograph
         From `read_image` or `as_micrograph`.
     scribbles : ndarray
-        Integers of the image's shape without its colours; 0 = not painted.
+        Integers of the image's ``label_shape``; 0 = not painted.
     config : SegmentationConfig, optional
-        Model, scale, channels, trees, seed.
+        Model and training settings; defaults if None.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Returns
     -------
     Segmentation
-        With labels and probabilities of the whole image: (..., Y, X) and (K, ..., Y, X).
+        Labels (..., Y, X) and probabilities (K, ..., Y, X) of the whole image.
 
     Raises
     ------
     ScribbleError
-        If the scribbles do not fit the image or hold fewer than two classes.
+        If the scribbles do not match the image or contain fewer than two classes.
     ModelError
-        If the model is unknown, incomplete or cannot be fetched.
+        If the model is unknown, incomplete or cannot be downloaded.
     """
     segmenter = Segmenter(config or SegmentationConfig(), device)
     classifier = segmenter.fit(image, scribbles)

@@ -1,4 +1,4 @@
-"""Writing files so that an interruption never leaves half of one."""
+"""Atomic writing of files and folders, and checks of output paths."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT",
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write a file or Zarr folder to; rename it when all went well.
+    """Yield a temporary path to write a file or Zarr folder to; on success, rename it to `path`.
 
-    Whatever stood at `path` stays untouched until then, also after an error or Ctrl-C. What a
-    program that was killed has left beside `path` is removed by the next that writes it.
+    An existing `path` is untouched until then, also after an error or Ctrl-C. Temporary files of a
+    killed process are removed the next time `path` is written.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written to, the disk is full, or `path` is a folder that is never
-        replaced: one that is no Zarr and not empty, or that this program runs in.
+        If the folder is not writable, the disk is full, or `path` is a folder that must not be
+        replaced: a non-empty one that is not a Zarr, or one that contains the working folder.
     """
     _require_replaceable(path)
     with _folder_beside(path) as folder:
@@ -57,9 +57,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait for others that read a file and write it again, so that nothing of theirs is lost.
+    """Hold a lock for a read-modify-write of a file, waiting for other processes.
 
-    A thread may wait for itself. Where the file system has no locks nobody is waited for.
+    The lock is reentrant. On a file system without locks, it has no effect.
     """
     lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
     with suppress(OSError, NotImplementedError):
@@ -69,13 +69,13 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         if lock.lock_counter == 1:
-            with suppress(OSError):  # Windows removes no file that is open, but filelock does
+            with suppress(OSError):  # Windows cannot delete an open file, but filelock does it
                 os.unlink(lock.lock_file)
         lock.release()
 
 
 def require_writable(path: Path) -> None:
-    """Find out, before long work, whether a file could be written; leave nothing behind.
+    """Check before long work that a file can be written, leaving nothing behind.
 
     Raises
     ------
@@ -89,20 +89,20 @@ def require_writable(path: Path) -> None:
             (folder / path.name).touch()
         except OSError as error:
             raise _unwritable(path, error) from error
-    with suppress(OSError):  # another program has put something there
+    with suppress(OSError):  # another program may have put something there
         for folder in missing:
             folder.rmdir()
 
 
 def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Refuse, before any work, outputs that would replace an input or each other.
+    """Check before any work that outputs are writable and do not overwrite inputs or each other.
 
     Raises
     ------
     OutputError
-        If one would, or cannot be written.
+        If an output would overwrite an input or another output, or is not writable.
     """
-    # An OME-Zarr that is written replaces all that lay in its folder.
+    # Writing an OME-Zarr replaces everything in its folder.
     sources = {place for path in inputs for place in (path.resolve(), *path.resolve().parents)}
     written: set[Path] = set()
     for path in outputs:
@@ -121,19 +121,19 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
 
 
 def require_new_folder(path: Path, otherwise: str) -> None:
-    """Refuse a folder for the results of a run that holds anything.
+    """Check that an output folder does not exist or is empty.
 
     Parameters
     ----------
     path : Path
         The folder.
     otherwise : str
-        What else than another folder would do, to be told after "or".
+        An alternative to another folder, for the message after "or".
 
     Raises
     ------
     OutputError
-        If it does, is a file, or cannot be looked into.
+        If the folder is not empty, is a file, or is not accessible.
     """
     try:
         taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
@@ -146,12 +146,14 @@ def require_new_folder(path: Path, otherwise: str) -> None:
 
 
 def claimed(lock: Path, busy: str) -> AbstractContextManager[object]:
-    """Take a lock, and make the folder it lies in, until the end of `with`, also a violent one.
+    """Acquire a lock file, creating its folder, for use in a `with` statement.
+
+    The lock is also released if the process is killed.
 
     Raises
     ------
     OutputError
-        That says `busy` if another holds the lock; if the folder cannot be written to.
+        With the message `busy` if the lock is held elsewhere; or if the folder is not writable.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -163,12 +165,12 @@ def claimed(lock: Path, busy: str) -> AbstractContextManager[object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that a result depends on, to be noted in files."""
+    """Return the versions of the packages that a result depends on, to be stored with it."""
     return {name: version(name) for name in _VERSIONS_OF}
 
 
 def with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of JSON with tuples for lists, as `dataclasses.asdict` was given them."""
+    """Convert lists in a JSON object to tuples, to restore the input of `dataclasses.asdict`."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
 
 
@@ -204,28 +206,28 @@ def _folder_beside(path: Path) -> Iterator[Path]:
 
 
 def _new_folder(path: Path) -> tuple[Path, BaseFileLock]:
-    """Make a folder, with a lock in it that the system lets go if this program is killed."""
+    """Create a folder with a lock in it that is released if this program is killed."""
     while True:
-        # Not tempfile's: on Windows its folders, and all that is moved from there, are private.
+        # Not with tempfile: on Windows its folders, and files moved out of them, are private.
         folder = path.parent / f"{_beside(path)}{uuid4().hex[:8]}"
         lock = _lock(folder)
         try:
             folder.mkdir(parents=True)
             if _acquired(lock):
                 return folder, lock
-        except KeyboardInterrupt:  # nobody would remove a folder without a lock
+        except KeyboardInterrupt:  # a folder without a lock would never be removed
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
 def _acquired(lock: BaseFileLock) -> bool:
-    """Return whether a folder is this program's; False if another came between and removes it."""
+    """Acquire the lock of a new folder; return False if another process is removing the folder."""
     try:
         lock.acquire()
     except Timeout:
         return False
     except (OSError, NotImplementedError):
-        pass  # this file system has no locks, so nobody will remove it
+        pass  # without locks on this file system, no other process will remove it
     return True
 
 
@@ -239,13 +241,13 @@ def _remove_left(path: Path) -> None:
         except (OSError, NotImplementedError):
             continue  # in use
         if (folder / _REPLACED).exists() and not path.exists():
-            os.replace(folder / _REPLACED, path)  # it was killed between two renamings
+            os.replace(folder / _REPLACED, path)  # the process was killed between two renames
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _beside(path: Path) -> str:
-    """Return how the names of folders begin; short, since the name of `path` may be long."""
+    """Return the prefix of temporary folders for `path`; hashed, since its name may be long."""
     return f".alibi-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}-"
 
 

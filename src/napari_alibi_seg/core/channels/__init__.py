@@ -1,1 +1,1 @@
-"""What a pixel is classified by: projected features beside filters."""
+"""The channels by which a pixel is classified: projected deep features and pixel filters."""

@@ -1,7 +1,7 @@
-"""Pixel-scale channels: the filters a trainable segmentation classically uses.
+"""Pixel-scale channels: the classical filters of trainable segmentation.
 
 The kinds are those of Trainable Weka Segmentation (Arganda-Carreras et al., Bioinformatics
-33, 2424, 2017) that need no histogram; the filters are scipy's and scikit-image's.
+33, 2424, 2017) that need no histogram, implemented with scipy and scikit-image.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane, Window
 
 SOBEL = 8.0
-"""What the Sobel filters of the structure tensor make of a slope of 1 per pixel."""
+"""Response of the structure tensor's Sobel filters to a slope of 1 per pixel."""
 
 _KINDS = (
     ChannelKind.GAUSSIAN,
@@ -48,22 +48,22 @@ def classical_channels(
     sigmas: tuple[float, ...] = SIGMAS,
     sigmas_3d: tuple[float, ...] = (),
 ) -> NDArray[np.float32]:
-    """Compute the classical channels of a window, as if of the whole mirrored plane.
+    """Compute the classical channels of a window, equal to those of the whole reflected plane.
 
-    For each colour: the pixel itself; for each sigma the Gaussian, its gradient's magnitude, the
-    two eigenvalues of the Hessian and of the structure tensor; and the differences of Gaussians
-    of neighbouring sigmas. After those of all colours come, for each, the filters of `filters_3d`.
+    For each colour: the pixel itself; for each sigma, the Gaussian, the magnitude of its gradient,
+    and the two eigenvalues of the Hessian and of the structure tensor; and the differences of
+    Gaussians of neighbouring sigmas. The 3-D filters of all colours (`filters_3d`) follow.
 
     Parameters
     ----------
     plane : Plane
         Source of the pixels.
     window : Window
-        Where.
+        The pixels to compute.
     sigmas : tuple of float
         Standard deviations of the Gaussians, in pixels, increasing.
     sigmas_3d : tuple of float
-        Those of the filters through the volume; empty for none.
+        Standard deviations of the 3-D filters, in pixels; empty for none.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def classical_channels(
 def filter_channels(
     colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
 ) -> list[ChannelInfo]:
-    """Return what each of the F channels is; without sigmas there are none."""
+    """Describe each of the F channels; there are none without `sigmas`."""
     if not sigmas:
         return []
     of_a_colour = [
@@ -124,4 +124,4 @@ def _blurred(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def _margin(sigmas: tuple[float, ...]) -> int:
-    return gaussian_radius(max(sigmas)) + 2  # and two finite differences
+    return gaussian_radius(max(sigmas)) + 2  # for two successive finite differences

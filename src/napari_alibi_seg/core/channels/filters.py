@@ -1,4 +1,4 @@
-"""All filters of pixels: classical ones, those through a volume, and learned ones."""
+"""All pixel filters: classical, 3-D and learned."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane, Window
 
 _LEARNED_SIGMA = 4.0
-"""How far learned channels look, in pixels, about, where a boundary is made up."""
+"""Approximate reach of learned channels, in pixels, for synthetic boundaries."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which filters there are, and what they give.
+    """A choice of pixel filters.
 
     Attributes
     ----------
     sigmas, sigmas_3d : tuple of float
-        Standard deviations of the classical ones in the plane and through the volume, in pixels.
+        Standard deviations of the classical 2-D and 3-D filters, in pixels.
     learned : bool
-        Whether there are learned ones (`learned_filters`), which import torch.
+        Whether to use the learned filters (`learned_filters`), which import torch.
     """
 
     sigmas: tuple[float, ...] = ()
@@ -36,7 +36,7 @@ class Filters:
     learned: bool = False
 
     def channels(self, plane: Plane, window: Window) -> NDArray[np.float32]:
-        """Return the (height, width, F) channels of a window, classical before learned ones."""
+        """Return the (height, width, F) channels of a window, classical before learned."""
         classical = classical_channels(plane, window, self.sigmas, self.sigmas_3d)
         if not self.learned:
             return classical
@@ -45,11 +45,11 @@ class Filters:
         return np.concatenate([classical, learned_channels(plane, window)], axis=-1)
 
     def kinds(self, colours: int) -> list[ChannelInfo]:
-        """Return what each of the F channels is; without sigmas there are none."""
+        """Describe each of the F channels."""
         learned = [ChannelInfo(ChannelKind.LEARNED, _LEARNED_SIGMA)] * (LEARNED_CHANNELS * colours)
         classical = filter_channels(colours, self.sigmas, self.sigmas_3d)
         return classical + learned if self.learned else classical
 
     def count(self, colours: int) -> int:
-        """Return F."""
+        """Return the number of channels F."""
         return len(self.kinds(colours))

@@ -1,8 +1,8 @@
-"""Pixel-scale channels that look through a volume, for what a plane alone does not tell.
+"""Pixel-scale 3-D filters, for structure that a single plane does not show.
 
-Distances between planes count as what they are: where planes lie `spacing` pixels apart, a Gaussian
-of `sigma` pixels reaches ``sigma / spacing`` planes far, and a difference between planes is divided
-by `spacing`.
+Slice spacing is accounted for: where planes are `spacing` pixels apart, a Gaussian of `sigma`
+pixels has a standard deviation of ``sigma / spacing`` planes, and differences between planes are
+divided by `spacing`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS_3D = (
 )
 """The channels of each sigma."""
 TRUNCATE = 3.0
-"""Standard deviations of a Gaussian that are added up, here and in the plane."""
+"""Truncation radius of Gaussians, in standard deviations, in 2-D and 3-D."""
 
 _AXES = np.eye(3, dtype=int)
 
@@ -38,22 +38,22 @@ _AXES = np.eye(3, dtype=int)
 def filters_3d(
     plane: Plane, window: Window, sigmas: tuple[float, ...]
 ) -> Iterator[NDArray[np.float32]]:
-    """Compute 3-D filters of a window, as if of the whole volume, mirrored at its ends.
+    """Compute 3-D filters of a window, equal to those of the whole volume, reflected at its ends.
 
     Parameters
     ----------
     plane : Plane
         Source of the pixels, with `depth`; no plane beyond `planes_reached` is read.
     window : Window
-        Where.
+        The pixels to compute.
     sigmas : tuple of float
         Standard deviations of the Gaussians, in pixels.
 
     Yields
     ------
     ndarray
-        (height, width) float32; for each colour and sigma the Gaussian, its gradient's magnitude,
-        and the three eigenvalues of its Hessian, the largest first.
+        (height, width) float32; for each colour and sigma, the Gaussian, the magnitude of its
+        gradient, and the three eigenvalues of its Hessian, largest first.
     """
     assert plane.depth is not None
     spacing = plane.depth.spacing
@@ -66,17 +66,17 @@ def filters_3d(
 
 
 def planes_reached(sigmas: tuple[float, ...], spacing: float) -> int:
-    """Return how many planes before a plane, and after it, its filters look at."""
+    """Return the reach of the 3-D filters, in planes before and after a plane."""
     return max((gaussian_radius(sigma / spacing) + 1 for sigma in sigmas), default=0)
 
 
 def _weighted_planes(
     plane: Plane, window: Window, sigmas: tuple[float, ...], spacing: float
 ) -> NDArray[np.float32]:
-    """Return the Gaussian mean across planes, about the plane itself and its two neighbours.
+    """Return planes smoothed along Z, centred on the plane and its two neighbours.
 
-    Of shape (colours, sigmas, 3, height, width). Planes are added one after the other, so that
-    not all are held as floats.
+    The shape is (colours, sigmas, 3, height, width). Planes are accumulated one at a time, so that
+    only one is held as float32.
     """
     reach = planes_reached(sigmas, spacing)
     weights = np.stack([_weights(sigma / spacing, reach) for sigma in sigmas])
@@ -90,7 +90,7 @@ def _weighted_planes(
 
 
 def _weights(sigma: float, reach: int) -> NDArray[np.float32]:
-    """Return (3, 2 * reach + 1) weights of planes for the one before, this one and the next."""
+    """Return (3, 2 * reach + 1) Gaussian weights centred on the previous, this and next plane."""
     weights = np.zeros((3, 2 * reach + 1), np.float32)
     radius = gaussian_radius(sigma)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -101,7 +101,7 @@ def _weights(sigma: float, reach: int) -> NDArray[np.float32]:
 
 
 def _of_one_gaussian(smooth: NDArray[np.float32], spacing: float) -> Iterator[NDArray[np.float32]]:
-    """Yield the five channels of a (3, height + 2, width + 2) Gaussian, of its middle."""
+    """Yield the five channels at the centre of a (3, height + 2, width + 2) Gaussian."""
     steps = np.array((spacing, 1, 1), np.float32)
     _, rows, columns = smooth.shape
 
@@ -137,9 +137,9 @@ def _eigenvalues(
     zx: NDArray[np.float32],
     yx: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the eigenvalues of symmetric matrices, the largest first.
+    """Return the eigenvalues of symmetric 3 x 3 matrices, largest first.
 
-    By the formula of O. K. Smith, Communications of the ACM 4, 168 (1961): numpy's solver takes
+    Uses the formula of O. K. Smith, Communications of the ACM 4, 168 (1961); numpy's solver takes
     thirty times as long.
     """
     mean = (zz + yy + xx) / 3
@@ -154,5 +154,5 @@ def _eigenvalues(
 
 
 def gaussian_radius(sigma: float) -> int:
-    """Return how far a Gaussian reaches, as scipy rounds it."""
+    """Return the radius of a truncated Gaussian, rounded as in scipy."""
     return int(TRUNCATE * sigma + 0.5)

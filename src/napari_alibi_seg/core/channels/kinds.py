@@ -1,4 +1,4 @@
-"""What a channel of a pixel is, for `variation` and `boundaries`, which make pixels up."""
+"""Descriptions of channels, for the data augmentation in `variation` and `boundaries`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 LEARNED_CHANNELS = 16
-"""How many channels the learned filters give of each colour (`learned_filters`)."""
+"""Number of learned channels per colour (`learned_filters`)."""
 
 
 class ChannelKind(Enum):
-    """What a channel tells of the pixels around; Hessians and structure tensors by eigenvalue."""
+    """What a channel measures; Hessians and structure tensors have one channel per eigenvalue."""
 
     DEEP = auto()
     LEARNED = auto()
@@ -26,16 +26,16 @@ class ChannelKind(Enum):
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """A channel.
+    """Description of a channel.
 
     Attributes
     ----------
     kind : ChannelKind
-        What it tells.
+        What it measures.
     sigma : float
-        Standard deviation, in pixels, of the Gaussian it looks through; 0 for the pixel itself.
+        Standard deviation of its Gaussian, in pixels; 0 for the pixel itself.
     coarser : float
-        That of the Gaussian which is subtracted in a difference.
+        Standard deviation of the subtracted Gaussian in a difference of Gaussians.
     """
 
     kind: ChannelKind

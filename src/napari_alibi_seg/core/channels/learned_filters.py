@@ -1,9 +1,9 @@
-"""Filters of pixels that were learned: what a small network makes of 60 pixels around each.
+"""Learned pixel filters: a small network that sees some 55 pixels around each pixel.
 
-The network is trained (`napari_alibi_seg.finetune.filters`) to foretell the tokens of the
-ALiBi-DINOv2 model from pixels, in whatever light and noise, and to tell the phases of made-up
-micrographs, whose truth is known, apart from a few strokes. So it sees what a token stands for at
-the resolution of pixels, and takes seconds where the model takes minutes.
+The network is trained (`napari_alibi_seg.finetune.filters`) to predict the tokens of the
+ALiBi-DINOv2 model from pixels under varied illumination and noise, and to separate the phases of
+synthetic micrographs with known ground truth from a few strokes. It thus provides token-like
+features at pixel resolution, in seconds where the model takes minutes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 WEIGHTS = "learned-filters.safetensors"
 _WIDTHS = (LEARNED_CHANNELS, 32, 64, 96)
-_TILE, _MARGIN = 128, 40  # pixels, multiples of what the coarsest level takes together
+_TILE, _MARGIN = 128, 40  # pixels, multiples of 8, the downsampling of the coarsest level
 _ONE_AT_A_TIME = Lock()
 
 
 class FilterNetwork(nn.Module):
-    """A U-Net of four levels that keeps the resolution of the image."""
+    """A four-level U-Net whose output has the resolution of the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class FilterNetwork(nn.Module):
         self.mix = nn.ModuleList(_Block(width, width) for width in finer)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (N, LEARNED_CHANNELS, Y, X) of (N, 1, Y, X), multiples of 8, in about [0, 1]."""
+        """Map (N, 1, Y, X), about [0, 1], to (N, LEARNED_CHANNELS, Y, X); Y, X multiples of 8."""
         hidden = 4 * images - 2
         levels = []
         for level, block in enumerate(self.down):
@@ -60,7 +60,7 @@ class FilterNetwork(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions; the input is added to their output where both are equally wide."""
+    """Two convolutions, with a residual connection where input and output widths are equal."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -73,18 +73,18 @@ class _Block(nn.Module):
 
 
 def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
-    """Compute the learned channels of a window, very nearly as if of the whole mirrored plane.
+    """Compute the learned channels of a window, nearly equal to those of the whole reflected plane.
 
-    Tiles of one size at fixed places of the plane are computed, so windows cut in other ways agree
-    to the last bit. The network looks a little further than the margin of a tile, but what lies
-    there hardly matters.
+    Tiles have a fixed size and position in the plane, so overlapping windows agree bit for bit.
+    The network's receptive field extends slightly beyond the margin of a tile, with negligible
+    effect.
 
     Parameters
     ----------
     plane : Plane
         Source of the pixels.
     window : Window
-        Where.
+        The pixels to compute.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
 
 
 def _filtered(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (Y, X, colours * LEARNED_CHANNELS) of (Y, X, colours), without the margin."""
+    """Filter (Y, X, colours) to (Y, X, colours * LEARNED_CHANNELS), cropped by the margin."""
     images = torch.from_numpy(pixels).permute(2, 0, 1)[:, None]  # (colours, 1, Y, X)
     with _ONE_AT_A_TIME, torch.inference_mode(), memory_shortage_told(images.device):
         made = _network()(images.contiguous())[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]

@@ -1,4 +1,4 @@
-"""The channels a pixel is classified by: projected deep features beside classical filters."""
+"""The channels by which a pixel is classified: projected deep features, then pixel filters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TRUNCATE = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A linear projection of patch features, fitted on the images that were painted.
+    """A linear projection of patch features, fitted on the scribbled planes.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Projection:
 
     @classmethod
     def fit(cls, maps: Sequence[FeatureMap], config: ChannelConfig) -> Projection:
-        """Find the principal components of at most 20,000 tokens spread over the maps."""
+        """Fit the principal components of about 20,000 tokens at most, spread over the maps."""
         every = -(-sum(m.tokens.shape[0] * m.tokens.shape[1] for m in maps) // _FITTED_TOKENS)
         tokens = np.concatenate([_sampled(m.tokens, config.contrast, every) for m in maps])
         if len(tokens) == 1:  # nothing varies
@@ -54,7 +54,7 @@ class Projection:
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
     def __call__(self, tokens: NDArray[np.float16]) -> NDArray[np.float32]:
-        """Project (h, w, C) tokens to (h, w, D), a row at a time so that float16 stays small."""
+        """Project (h, w, C) tokens to (h, w, D) row by row, to avoid a float32 copy of the map."""
         projected = np.empty((*tokens.shape[:2], len(self.components)), np.float32)
         for row, out in zip(tokens, projected, strict=True):
             out[:] = (row.astype(np.float32) - self.mean) @ self.components.T
@@ -62,16 +62,16 @@ class Projection:
 
 
 class PixelChannels:
-    """Evaluates the channels of one plane where they are needed, and nowhere else.
+    """Evaluates the channels of one plane on demand, in windows or at single pixels.
 
     Parameters
     ----------
     plane : Plane
         The pixels.
     config : ChannelConfig
-        Which channels.
+        Which channels to compute.
     features : FeatureMap, optional
-        Deep features of the plane; None for classical channels only.
+        Deep features of the plane; None for pixel filters only.
     projection : Projection, optional
         Required with `features`.
     """
@@ -102,12 +102,12 @@ class PixelChannels:
         return self._plane.shape
 
     def guide(self, window: Window) -> NDArray[np.float32]:
-        """Return (height, width) float32 grey values of a window, normalised."""
+        """Return (height, width) float32 normalised grey values of a window."""
         grey: NDArray[np.float32] = self._plane.read(window).mean(axis=-1)
         return grey
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        """Return the mask of pixels not to segment in a window; see `Plane.missing`."""
         return self._plane.missing(window)
 
     def block(self, window: Window) -> NDArray[np.float32]:
@@ -120,7 +120,7 @@ class PixelChannels:
         return np.concatenate(parts, axis=-1)
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return (N, F) float32 channels of N pixels, the same as `block` has there."""
+        """Return (N, F) float32 channels of N pixels, equal to those of `block`."""
         parts = []
         if self._tokens is not None:
             parts.append(upsampled_points(self._tokens, self._stride, rows, columns))
@@ -140,7 +140,7 @@ class PixelChannels:
 
 
 def local_contrast(tokens: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Subtract from (h, w, D) tokens their Gaussian mean, `sigma` in tokens; 0 changes nothing."""
+    """Subtract from (h, w, D) tokens their Gaussian mean of `sigma` tokens; 0 subtracts nothing."""
     if sigma == 0:
         return tokens
     surroundings = gaussian_filter(tokens, sigma, axes=(0, 1), mode="mirror", truncate=_TRUNCATE)
@@ -149,7 +149,7 @@ def local_contrast(tokens: NDArray[np.float32], sigma: float) -> NDArray[np.floa
 
 
 def _sampled(tokens: NDArray[np.float16], contrast: float, every: int) -> NDArray[np.float64]:
-    """Return every n-th token, (N, C), a few channels at a time so that float16 stays small."""
+    """Return every n-th token as (N, C) float64, a few channels at a time to save memory."""
     sampled = [
         local_contrast(some.astype(np.float32), contrast).reshape(-1, some.shape[-1])[::every]
         for some in np.array_split(tokens, tokens.shape[-1] // _CHANNELS_AT_ONCE + 1, axis=-1)

@@ -1,1 +1,1 @@
-"""Patch features: made in tiles, kept, and interpolated at pixels."""
+"""Patch features: computed in tiles, cached, and interpolated to pixels."""

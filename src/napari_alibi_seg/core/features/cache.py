@@ -1,4 +1,4 @@
-"""Keeping feature maps: in memory up to a limit, those of large planes also on disk."""
+"""A cache of feature maps: in memory up to a limit, and on disk for large planes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ _LARGE_PIXELS = 4_000_000
 
 @dataclass
 class FeatureCache:
-    """Feature maps by content of the plane and identity of the features.
+    """A cache of feature maps, keyed by plane content and feature identity.
 
     Attributes
     ----------
     memory_limit, disk_limit : float
-        Bytes kept; the longest unused go first. A `memory_limit` of 0 keeps nothing anywhere.
+        Bytes to keep; the least recently used maps are evicted first. A `memory_limit` of 0
+        disables both caches.
     folder : Path
-        Where maps of planes of 4 megapixels and more are kept between runs.
+        Where maps of planes of 4 megapixels or more are kept between runs.
     """
 
     memory_limit: float = 1e9
@@ -44,10 +45,10 @@ class FeatureCache:
     def get(
         self, plane: Plane, extractor: FeatureExtractor, scale: int, progress: Progress = silent
     ) -> FeatureMap:
-        """Return the features of a plane, computed only if they are not kept."""
+        """Return the features of a plane, computed only if they are not cached."""
         if not self.memory_limit:
             return extractor.extract(plane, scale, progress)
-        # A GPU computes in half precision: close enough to compare, not to the bit.
+        # A GPU computes in half precision: comparable, but not identical bit for bit.
         kind = "cpu" if extractor.device.type == "cpu" else "gpu"
         key = f"{plane.content_hash()}-{extractor.identity(scale).key}-{kind}"
         if key not in self._maps:
@@ -69,14 +70,14 @@ class FeatureCache:
         self, key: str, plane: Plane, extractor: FeatureExtractor, scale: int, progress: Progress
     ) -> FeatureMap:
         path = self.folder / f"{key}.npy"
-        # Absent, damaged, empty after a power cut, or just evicted by another process.
+        # The file may be absent, damaged, empty after a power cut, or evicted by another process.
         with suppress(*DAMAGE):
             tokens = np.load(path)
             os.utime(path)
             stride = extractor.backbone.patch_size / scale
             return FeatureMap(tokens, stride, extractor.identity(scale))
         made = extractor.extract(plane, scale, progress)
-        with suppress(OutputError, OSError):  # a full disk costs time later, not this result
+        with suppress(OutputError, OSError):  # on a full disk the map is only computed again
             with replacing(path) as aside, aside.open("wb") as file:
                 np.save(file, made.tokens)
             self._forget_oldest(path)

@@ -1,4 +1,4 @@
-"""From a plane to patch features: tiles through a backbone, assembled on the patch grid."""
+"""Patch features of a plane: tiles through a backbone, assembled on the patch grid."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _TILE_BYTES = 120e6
 
 
 def usual_layer(depth: int) -> int:
-    """Return the block, of `depth`, after which features are taken: the tenth of twelve.
+    """Return the block, out of `depth`, after which features are taken: the tenth of twelve.
 
-    The last blocks turn from what a patch is made of to what the whole image shows, and cost as
-    much as any; docs/quality.md has the figures.
+    The last blocks represent image content rather than local material, and cost as much as any
+    other; docs/quality.md has the figures.
     """
     return max(1, round(depth * 5 / 6))
 
 
 @dataclass(frozen=True)
 class FeatureIdentity:
-    """What makes two feature maps comparable.
+    """Everything that determines features; maps are comparable if it is equal.
 
     Attributes
     ----------
@@ -57,11 +57,11 @@ class FeatureIdentity:
     scale : int
         Magnification of the image before the backbone.
     tile, halo : int
-        Tile size and half of what neighbours share, in tokens.
+        Tile size and half the overlap of neighbouring tiles, in tokens.
     layer : int
-        Block of the backbone after which the features are taken, 1 for the first.
+        Block of the backbone after which the features are taken, counted from 1.
     version : int
-        Of the code between a plane and its features.
+        Version of the code that computes features from a plane.
     """
 
     backbone: BackboneIdentity
@@ -73,7 +73,7 @@ class FeatureIdentity:
 
     @property
     def key(self) -> str:
-        """SHA-256 of everything that changes the features; the backbone's name does not."""
+        """SHA-256 of all fields but the backbone's name, which does not affect the features."""
         fields = asdict(self)
         del fields["backbone"]["name"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
@@ -96,9 +96,9 @@ class FeatureMap:
         (h, w, C) float16; token (i, j) is centred on pixel
         ``(stride * (i + .5) - .5, stride * (j + .5) - .5)``.
     stride : float
-        Distance of neighbouring tokens, in pixels of the plane.
+        Distance between neighbouring tokens, in pixels of the plane.
     identity : FeatureIdentity
-        How they were made.
+        How the features were computed.
     """
 
     tokens: NDArray[np.float16]
@@ -114,18 +114,18 @@ class FeatureExtractor:
     backbone : TokenModel
         Moved to `device`.
     identity : BackboneIdentity
-        What `load_model` said of it.
+        Its identity, as returned by `load_model`.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     tile, halo : int
-        Tile size and half of what neighbours share, in tokens. Tiles all have this one size, also
-        on small images (which are mirrored), so that a geometry that depends on the canvas gives
-        one answer.
+        Tile size and half the overlap of neighbouring tiles, in tokens. All tiles have this size,
+        also on smaller images (which are reflected), so that features do not depend on image size
+        where the geometry depends on the canvas.
 
     Raises
     ------
     ValueError
-        Unless `halo` is 0 or more and below half of `tile`.
+        Unless ``0 <= halo < tile / 2``.
     DeviceError
         If the device does not exist on this machine or has too little memory.
     """
@@ -167,12 +167,12 @@ class FeatureExtractor:
         Returns
         -------
         FeatureIdentity
-            Equal for features that can be compared.
+            Has an equal `key` for comparable features.
 
         Raises
         ------
         ValueError
-            If the scale is another one.
+            If the scale is out of range.
         """
         if scale not in SCALES:
             raise ValueError(
@@ -182,32 +182,32 @@ class FeatureExtractor:
         return FeatureIdentity(self._identity, scale, self._tile, self._halo, self._layer)
 
     def grid(self, shape: tuple[int, int], scale: int) -> tuple[int, int]:
-        """Return rows and columns of the patch grid that covers a plane."""
+        """Return the (rows, columns) of the patch grid that covers a plane."""
         patch = self.backbone.patch_size
         return math.ceil(shape[0] * scale / patch), math.ceil(shape[1] * scale / patch)
 
     def tiles(self, shape: tuple[int, int], scale: int) -> list[Tile]:
-        """Return the tiles of a plane; the same whatever part of it is needed."""
+        """Return all tiles of a plane of the given shape."""
         return tiles(self.grid(shape, scale), self._tile, self._halo)
 
     def compute(
         self, plane: Plane, wanted: Sequence[Tile], scale: int
     ) -> Iterator[tuple[Tile, NDArray[np.float16]]]:
-        """Compute tiles in the order given, a few at a time.
+        """Compute tiles in the given order, in batches.
 
         Parameters
         ----------
         plane : Plane
             The whole plane.
         wanted : sequence of Tile
-            Some of `tiles`; what is visible first.
+            Some of `tiles`, in any order.
         scale : int
             Magnification.
 
         Yields
         ------
         tuple of Tile and ndarray
-            The tile, and its (rows, columns, C) float16 tokens (`add_tile`).
+            The tile, and its (rows, columns, C) float16 tokens, for `add_tile`.
         """
         size = self._batch_size()
         for some in (wanted[start : start + size] for start in range(0, len(wanted), size)):
@@ -222,11 +222,11 @@ class FeatureExtractor:
         Parameters
         ----------
         plane : Plane
-            Any size; planes smaller than a tile are mirrored.
+            Any size; planes smaller than a tile are reflected.
         scale : int
             Magnification, 1 to 4.
         progress : callable
-            Told after every tile.
+            Called after every tile.
 
         Returns
         -------
@@ -236,9 +236,9 @@ class FeatureExtractor:
         Raises
         ------
         ValueError
-            If the scale is another one.
+            If the scale is out of range.
         DeviceError, MemoryError
-            If the memory of the device, or of the CPU, does not suffice for one tile.
+            If the memory of the GPU, or of the CPU, does not suffice for one tile.
         """
         identity = self.identity(scale)
         wanted = self.tiles(plane.shape, scale)
@@ -251,7 +251,7 @@ class FeatureExtractor:
     def _pixels(self, plane: Plane, tile: Tile, scale: int) -> Tensor:
         patch, side = self.backbone.patch_size, self._tile * self.backbone.patch_size
         top, left = tile.rows.start * patch, tile.columns.start * patch  # in magnified pixels
-        # One pixel more on each side, so that interpolation never sees the tile's border.
+        # Extra pixels on each side, so that the tile's border does not affect interpolation.
         window = Window(
             top // scale - 1,
             left // scale - 1,
@@ -273,9 +273,9 @@ class FeatureExtractor:
         return tokens
 
     def _tokens_at_once(self, images: Tensor) -> Tensor | None:
-        """Return tokens; None if memory does not suffice for so many images, but may for fewer.
+        """Return tokens; None if memory does not suffice, but may for a smaller batch.
 
-        The error ends here: as long as it lives, its traceback keeps what the attempt took.
+        The error is handled here because its traceback would keep the memory in use.
         """
         try:
             with torch.inference_mode(), inference_precision(self.device):
@@ -288,6 +288,6 @@ class FeatureExtractor:
 
     def _batch_size(self) -> int:
         if self.device.type != "cuda":
-            return 1  # on a CPU larger batches are slower, on MPS memory is shared
+            return 1  # larger batches are slower on a CPU, and MPS shares memory with it
         free, _ = torch.cuda.mem_get_info(self.device)
         return max(1, min(64, int(free / 2 / _TILE_BYTES)))

@@ -1,7 +1,4 @@
-"""Cutting a patch grid into tiles of one size that do not depend on what is looked at.
-
-Importing this imports no torch.
-"""
+"""Cut a patch grid into overlapping tiles of equal size. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,15 +13,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TILE, HALO = 28, 2
-"""Side of a tile, and half of what neighbours share, in tokens."""
+"""Side of a tile, and half the overlap of neighbouring tiles, in tokens."""
 PATCH = 14
-"""Pixels of a magnified image along the side of a token of the default model."""
+"""Side of a token of the default model, in pixels of the magnified image."""
 TILE_S = {"cpu": 0.5, "cuda": 0.05, "mps": 0.1}
-"""Seconds a tile of features takes by device, to tell before any was measured; very roughly."""
+"""Rough seconds per tile by device, for estimates before any tile is measured."""
 
 
 def usual_tiles(pixels: int, scale: int) -> int:
-    """Return about how many tiles cover pixels, each once, that are magnified `scale` times."""
+    """Estimate the number of tiles for a number of pixels magnified `scale` times."""
     return math.ceil(pixels * (scale / (PATCH * (TILE - 2 * HALO))) ** 2)
 
 
@@ -35,10 +32,10 @@ class Span:
     Attributes
     ----------
     start, stop : int
-        Its tokens that lie on the grid.
+        Range of its tokens on the grid.
     shares : tuple of float
-        How much of each of them is used, in [0, 1]; those of all spans that hold a token have
-        sum 1.
+        Blending weight of each of these tokens, in [0, 1]; the weights of all spans that contain a
+        token add up to 1.
     """
 
     start: int
@@ -47,12 +44,12 @@ class Span:
 
     @property
     def slice(self) -> slice:
-        """Where it lies."""
+        """The slice from `start` to `stop`."""
         return slice(self.start, self.stop)
 
     @property
     def middle(self) -> float:
-        """Its middle, in tokens."""
+        """Midpoint, in tokens."""
         return (self.start + self.stop) / 2
 
 
@@ -65,18 +62,18 @@ class Tile:
 
 
 def spans(length: int, tile: int, halo: int) -> list[Span]:
-    """Cover an axis of a patch grid with overlapping tiles that fade into each other.
+    """Cover an axis of a patch grid with overlapping tiles that are blended linearly.
 
     Tiles start at multiples of ``tile - 2 * halo`` from the image's origin; the last one is moved
-    back to end with the grid. Where two overlap, the one fades out and the other in over
-    ``2 * halo`` tokens in the middle, so that nothing jumps where a tile ends.
+    back to end with the grid. Two tiles are blended over ``2 * halo`` tokens in the middle of their
+    overlap, so that there are no jumps at tile borders.
 
     Parameters
     ----------
     length : int
-        Tokens along the axis; if fewer than `tile`, the one tile reaches beyond the grid.
+        Tokens along the axis; if fewer than `tile`, the only tile extends beyond the grid.
     tile, halo : int
-        Tokens of a tile, and half of those it shares with the next.
+        Tile size and half the overlap of neighbouring tiles, in tokens.
     """
     starts = [*range(0, max(length - tile, 0), tile - 2 * halo), max(length - tile, 0)]
     cuts = [(a + tile + b) // 2 for a, b in pairwise(starts)]
@@ -99,9 +96,9 @@ def tiles(grid: tuple[int, int], tile: int, halo: int) -> list[Tile]:
 
 
 def add_tile(grid: NDArray[np.float16], tile: Tile, tokens: NDArray[np.float16]) -> None:
-    """Add the share of a tile's (h, w, C) tokens to a (rows, columns, C) grid, zeros at first.
+    """Add a tile's weighted (h, w, C) tokens to a (rows, columns, C) grid initialised to zeros.
 
-    Sums are rounded, so only the same order of tiles gives the same grid to the last bit.
+    Sums are rounded, so the grid is reproducible bit for bit only with the same order of tiles.
     """
     rows, columns = (np.array(span.shares, np.float32) for span in (tile.rows, tile.columns))
     grid[tile.rows.slice, tile.columns.slice] += np.outer(rows, columns)[..., None] * tokens

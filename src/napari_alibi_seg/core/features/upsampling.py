@@ -1,7 +1,7 @@
-"""From patch features to pixels: bilinear between token centres, constant beyond the outermost.
+"""Interpolate patch features at pixels: bilinear between token centres, constant beyond them.
 
-A weighted mean of tokens commutes with a linear projection, so the projection comes first and
-full-resolution features of all channels never exist.
+Interpolation commutes with a linear projection, so tokens are projected first, and the full set of
+channels is never computed at full resolution.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def upsampled_block(
     tokens: NDArray[np.float32], stride: float, window: Window
 ) -> NDArray[np.float32]:
-    """Return the values in a window.
+    """Interpolate tokens in a window.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def upsampled_block(
 def upsampled_points(
     tokens: NDArray[np.float32], stride: float, rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    """Return the (N, D) values at N pixels, the same as `upsampled_block` has there."""
+    """Return the (N, D) values at N pixels, equal to those of `upsampled_block`."""
     above, below, down = _neighbours(rows, stride, tokens.shape[0])
     left, right, across = _neighbours(columns, stride, tokens.shape[1])
     down, across = down[:, None], across[:, None]
@@ -61,7 +61,7 @@ def upsampled_points(
 def _neighbours(
     pixels: NDArray[np.intp], stride: float, length: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Return the tokens before and after each pixel along an axis, and the weight of the latter."""
+    """Return the tokens on either side of each pixel along an axis, and the second's weight."""
     position = np.clip((pixels + 0.5) / stride - 0.5, 0, length - 1)
     before = np.floor(position).astype(np.intp)
     after = np.minimum(before + 1, length - 1)

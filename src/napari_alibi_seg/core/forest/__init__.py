@@ -1,1 +1,1 @@
-"""From what is painted to a classifier, its votes and its files."""
+"""From scribbles to a classifier, its votes and its files."""

@@ -1,9 +1,9 @@
-"""Pixels at boundaries between phases, made of painted pixels inside them.
+"""Synthetic training pixels at phase boundaries, made from labelled pixels inside the phases.
 
-Strokes are painted where phases are plain. A forest that learns from them alone has never seen a
-boundary, and takes it for the phase that varies most. Here a pixel of one phase and a pixel of
-another become what the filters would show near a straight boundary between the two, sharp or
-blurred as in micrographs: of a blurred step, Gaussian filters and their derivatives are known.
+Strokes are usually painted well inside phases. A forest trained on them alone has never seen a
+boundary, and takes it for the most variable phase. Here the channels of two pixels of different
+phases are combined into those expected near a straight, more or less blurred boundary between the
+phases; the response of Gaussian filters and their derivatives to a blurred step is known.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.channels.kinds import ChannelInfo
 
-# How many are made of a painted pixel, how blurred the boundary is (the sigma, in pixels), and how
-# far away it is (in these sigmas).
+# Number of boundary pixels per labelled pixel, range of the blur of the boundary (sigma, in
+# pixels), and range of the distance from it (in these sigmas).
 _SHARE = 0.3
 _BLURS = (0.5, 1.5)
 _DISTANCES = (0.3, 1.5)
-# A difference of the pixels on either side blurs as much as a Gaussian of this sigma.
+# Standard deviation of the Gaussian whose blur equals that of a central difference.
 _DIFFERENCE = 3**-0.5
 
 
 @dataclass(frozen=True, eq=False)
 class BoundaryPixels:
-    """Pixels close to a boundary.
+    """Synthetic pixels close to a boundary.
 
     Attributes
     ----------
     values : ndarray
         (M, F) float32 channels.
     labels, beyond : ndarray
-        (M,) class on this side of the boundary, and on the other.
+        (M,) class of the pixel, and class across the boundary.
     """
 
     values: NDArray[np.float32]
@@ -50,7 +50,7 @@ class BoundaryPixels:
     beyond: NDArray[np.integer[Any]]
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> BoundaryPixels:
-        """Return some of the pixels."""
+        """Return the pixels selected by an (M,) mask."""
         return BoundaryPixels(self.values[chosen], self.labels[chosen], self.beyond[chosen])
 
 
@@ -60,18 +60,18 @@ def boundary_pixels(
     labels: NDArray[np.integer[Any]],
     random: np.random.Generator,
 ) -> BoundaryPixels:
-    """Make pixels at boundaries of painted ones, 3 for every 10, all pairs of classes alike.
+    """Synthesise boundary pixels, 3 for every 10 labelled ones; all pairs of classes are as likely.
 
     Parameters
     ----------
     channels : sequence of ChannelInfo
-        What the F channels are.
+        Descriptions of the F channels.
     values : ndarray
-        (N, F) float32 channels of painted pixels.
+        (N, F) float32 channels of labelled pixels.
     labels : ndarray
         (N,) their classes, at least two.
     random : numpy.random.Generator
-        Draws pairs of pixels, how blurred the boundary is, and how far away.
+        Draws pairs of pixels, and the blur and distance of the boundary.
     """
     classes, place = np.unique(labels, return_inverse=True)
     count = round(_SHARE * len(labels))
@@ -94,18 +94,18 @@ def across_a_step(
     blur: NDArray[np.float64],
     channels: Sequence[ChannelInfo],
 ) -> NDArray[np.float32]:
-    """Return what the channels become near a straight boundary.
+    """Compute the channels near a straight boundary.
 
     Parameters
     ----------
     inside, beyond : ndarray
-        (M, F) channels deep inside the phase a pixel lies in, and the one across the boundary.
+        (M, F) channels far from the boundary, in the pixel's phase and in the phase across it.
     distance : ndarray
-        (M,) from the boundary, in pixels.
+        (M,) distance from the boundary, in pixels.
     blur : ndarray
-        (M,) standard deviation of the Gaussian that blurs it, in pixels.
+        (M,) standard deviation of the Gaussian that blurs the boundary, in pixels.
     channels : sequence of ChannelInfo
-        What the F channels are; a Gaussian comes before what is derived from it.
+        Descriptions of the F channels; a Gaussian precedes the channels derived from it.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def across_a_step(
             case ChannelKind.HESSIAN_SMALLEST:
                 mixed += _bend(step, distance, width).clip(max=0)
             case ChannelKind.TENSOR_LARGEST:
-                # The square of the slope of the pixels is a bell itself, which is then blurred.
+                # The squared gradient across the step is itself a Gaussian, which is then blurred.
                 sharp = np.hypot(blur, _DIFFERENCE)
                 energy = (SOBEL * step) ** 2 / (2 * np.sqrt(np.pi) * sharp)
                 mixed += energy * _bell(distance, np.hypot(channel.sigma, sharp / np.sqrt(2)))
@@ -150,5 +150,5 @@ def _bend(
 
 
 def _bell(distance: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the normal distribution's density."""
+    """Return the density of a normal distribution."""
     return np.asarray(np.exp(-0.5 * (distance / width) ** 2) / (np.sqrt(2 * np.pi) * width))

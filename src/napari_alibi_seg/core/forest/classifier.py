@@ -1,4 +1,4 @@
-"""A forest that knows what it was trained on, and the pixels it learns from."""
+"""Pixel classifiers: a forest with a description of its input, and its training samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Channels(Protocol):
-    """The channels of a plane, wherever they are kept."""
+    """Interface to the channels of a plane."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -39,7 +39,7 @@ class Channels(Protocol):
         """Return (height, width) normalised grey values of a window inside the plane."""
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        """Return the mask of pixels not to segment in a window; see `Plane.missing`."""
 
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) channels of a window inside the plane."""
@@ -65,15 +65,15 @@ class PixelSamples:
 
 
 def thinned(samples: Sequence[PixelSamples], most: int) -> list[PixelSamples]:
-    """Keep only every few pixels of the classes that have many.
+    """Subsample the classes that have many pixels.
 
     Parameters
     ----------
     samples : sequence of PixelSamples
-        Of each plane.
+        Samples of each plane.
     most : int
-        Pixels to keep in all, shared evenly among the classes; a plane keeps at least one of
-        every class in it.
+        Approximate maximum of pixels in all, shared evenly among the classes; each plane keeps at
+        least one pixel of every class in it.
     """
     classes, counts = np.unique(
         np.concatenate([some.labels for some in samples]), return_counts=True
@@ -94,12 +94,11 @@ class Segmentation:
     Attributes
     ----------
     labels : ndarray
-        (Y, X) class values as painted, 0 where the image has no data; uint8, or uint16 if a value
-        needs it.
+        (Y, X) class values as painted, 0 where the image has no data; uint8, or uint16 if needed.
     probabilities : ndarray or None
-        (K, Y, X) float32 probability of each class, in the order of `classes`, made of the trees'
-        votes by the temperature that is usual for them (`core.forest.vote_calibration`), if asked
-        for; 0 where the image has no data.
+        (K, Y, X) float32 probability of each class, in the order of `classes`; 0 where the image
+        has no data. Computed from the votes with the typical temperature
+        (`core.forest.vote_calibration`); None unless requested.
     classes : tuple of ClassInfo
         The K classes.
     """
@@ -110,12 +109,12 @@ class Segmentation:
 
     @property
     def uncertainty(self) -> NDArray[np.float32]:
-        """(Y, X) what `margin_uncertainty` makes of `probabilities`, which must be there."""
+        """(Y, X) `margin_uncertainty` of `probabilities`, which must not be None."""
         assert self.probabilities is not None
         return margin_uncertainty(self.probabilities, axis=0)
 
     def without(self, missing: NDArray[np.bool_] | None) -> Segmentation:
-        """Return the segmentation with nothing where (Y, X) `missing` is true."""
+        """Return the segmentation with 0 where the (Y, X) mask `missing` is true."""
         if missing is None or not missing.any():
             return self
         labels = np.where(missing, 0, self.labels).astype(self.labels.dtype)
@@ -125,24 +124,24 @@ class Segmentation:
     def without_painted(
         self, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]
     ) -> Segmentation:
-        """Return the segmentation with nothing where (Y, X) `scribbles` hold an ignored class."""
+        """Return the segmentation with 0 where (Y, X) `scribbles` hold an ignored class."""
         return self.without(np.isin(scribbles, list(ignored))) if ignored else self
 
 
 def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
-    """Evaluate the channels at every painted pixel.
+    """Evaluate the channels at every scribbled pixel.
 
     Parameters
     ----------
     channels : Channels
-        Of the plane.
+        Channels of the plane.
     scribbles : ndarray
         (Y, X) integers, 0 = not painted.
 
     Raises
     ------
     ScribbleError
-        If the scribbles have another shape than the plane.
+        If the shape of the scribbles differs from that of the plane.
     """
     if scribbles.shape != channels.shape:
         raise ScribbleError(
@@ -154,19 +153,19 @@ def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> P
 
 
 def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[int] = ()) -> None:
-    """Raise a `ScribbleError` unless two classes that are not ignored are painted.
+    """Raise a `ScribbleError` unless at least two classes are painted.
 
     Parameters
     ----------
     painted : ndarray
-        Of any shape, without what is ignored; 0 = not painted.
+        Scribbles of any shape, without ignored classes; 0 = not painted.
     ignored : collection of int
-        What is ignored, for the message.
+        Ignored classes, which only affect the message.
 
     Raises
     ------
     ScribbleError
-        If a value is no class, or fewer than two classes are painted.
+        If a value is not a valid class, or fewer than two classes are painted.
     """
     values = np.unique(painted[painted != 0])
     require_classes(values)
@@ -180,7 +179,7 @@ def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[i
 
 @dataclass(frozen=True)
 class PixelClassifier:
-    """A forest with everything that says which pixels it may be shown.
+    """A fitted forest with a description of the input it requires.
 
     Attributes
     ----------
@@ -189,13 +188,13 @@ class PixelClassifier:
     classes : tuple of ClassInfo
         In the order of ``forest.classes_``.
     channels : ChannelConfig
-        Which channels a pixel has.
+        The channels of a pixel.
     projection : Projection or None
-        Of the deep features; None for classical channels only.
+        Projection of the deep features; None for pixel filters only.
     features : FeatureIdentity or None
-        Of the deep features; None for classical channels only.
+        Identity of the deep features; None for pixel filters only.
     colours : int
-        1 if trained on grey planes, 3 on colour.
+        1 if trained on grey planes, 3 if on colour planes.
     smoothing : int
         Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
     """
@@ -210,21 +209,21 @@ class PixelClassifier:
 
     @property
     def model(self) -> str:
-        """Name of the backbone as it was when trained, or ``classical`` for none."""
+        """Name of the backbone when it was trained, or ``classical`` for none."""
         return CLASSICAL if self.features is None else self.features.backbone.name
 
     @property
     def scale(self) -> int:
-        """Magnification of the image before the backbone; the usual one if there is none."""
+        """Magnification of the image before the backbone; the default if there is none."""
         return SCALE if self.features is None else self.features.scale
 
     def require(self, features: FeatureIdentity | None, colours: int) -> None:
-        """Refuse features, or a kind of image, the forest was not trained on.
+        """Reject features, or a kind of image, that the forest was not trained on.
 
         Raises
         ------
         ClassifierError
-            As from `require_features`, or if grey meets colour.
+            As from `require_features`, or if one is grey and the other colour.
         """
         self.require_features(features)
         if self.colours != colours:
@@ -236,12 +235,12 @@ class PixelClassifier:
             )
 
     def require_features(self, features: FeatureIdentity | None) -> None:
-        """Refuse features the forest was not trained on.
+        """Reject features that the forest was not trained on.
 
         Raises
         ------
         ClassifierError
-            If backbone, weights, geometry, block, scale or tiling differ.
+            If architecture, weights, geometry, block, scale or tiling differ.
         """
         mine, other = (None if f is None else f.key for f in (self.features, features))
         if mine != other:
@@ -253,21 +252,21 @@ class PixelClassifier:
     def predict(
         self, channels: Channels, window: Window, probabilities: bool = False
     ) -> Segmentation:
-        """Classify a window, but for pixels without data.
+        """Classify the pixels of a window; those without data become 0.
 
         Parameters
         ----------
         channels : Channels
-            Of the plane, made with this classifier's configuration.
+            Channels of the plane, made with this classifier's configuration.
         window : Window
             Rectangle inside the plane.
         probabilities : bool
-            Whether to return these beside the labels.
+            Whether to return probabilities in addition to labels.
 
         Returns
         -------
         Segmentation
-            Of the window.
+            Segmentation of the window.
         """
         share = self.votes(channels, window)
         labels, probable = self.label_values[share.argmax(axis=-1)], None
@@ -277,7 +276,7 @@ class PixelClassifier:
         return Segmentation(labels, probable, self.classes).without(channels.missing(window))
 
     def votes(self, channels: Channels, window: Window) -> NDArray[np.float64]:
-        """Return the shares of votes in a window, smoothed.
+        """Return the smoothed shares of votes in a window.
 
         Parameters
         ----------
@@ -287,7 +286,7 @@ class PixelClassifier:
         Returns
         -------
         ndarray
-            (height, width, K) in [0, 1], with sum 1, in the order of `classes`.
+            (height, width, K) in [0, 1], adding up to 1, in the order of `classes`.
         """
         around = reach(window, self.smoothing, channels.shape)
         share = votes(self.forest, channels.block(around))
@@ -295,22 +294,22 @@ class PixelClassifier:
         return share[window.seen_from(around).slices]
 
     def classify(self, values: NDArray[np.float32]) -> Segmentation:
-        """Classify (Y, X, F) channel values, each pixel alone, without smoothing."""
+        """Classify (Y, X, F) channel values without smoothing the votes."""
         winner = votes(self.forest, values).argmax(axis=-1)
         return Segmentation(self.label_values[winner], None, self.classes)
 
     @property
     def prior(self) -> TemperaturePrior:
-        """What makes probabilities of votes of its kind of channels."""
+        """Temperature prior for its kind of channels."""
         return CLASSICAL_PRIOR if self.projection is None else DEEP_PRIOR
 
     @property
     def label_values(self) -> NDArray[np.unsignedinteger[Any]]:
-        """(K,) class values, in the smallest unsigned type that holds them."""
+        """(K,) class values, in the smallest unsigned dtype that holds them."""
         values = np.array([info.value for info in self.classes])
         return values.astype(np.min_scalar_type(values.max()))
 
     def renamed(self, classes: Sequence[ClassInfo]) -> PixelClassifier:
-        """Return the classifier with other names and colours for its classes."""
+        """Return the classifier with the names and colours of `classes`."""
         known = (*self.classes, *classes)
         return replace(self, classes=ClassInfo.of(self.label_values, known))

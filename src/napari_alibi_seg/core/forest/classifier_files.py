@@ -1,4 +1,4 @@
-"""Classifiers on disk: skops files, from which nothing can run when they are loaded."""
+"""Classifiers on disk: skops files, whose loading cannot execute code."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _TREE = "sklearn.tree._tree.Tree"
 
 
 def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
-    """Write a classifier as a skops file, from which nothing can run when it is loaded.
+    """Write a classifier as a skops file, whose loading cannot execute code.
 
     Parameters
     ----------
     classifier : PixelClassifier
-        With its classes, channels, projection, the identity of its features and its smoothing.
+        Saved with its classes, channels, projection, feature identity and smoothing.
     path : str or Path
-        The file, usually ``.skops``; one that is there is replaced.
+        The file, usually ``.skops``; an existing one is replaced.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
 
 
 def load_classifier(path: str | Path) -> PixelClassifier:
-    """Read what `save_classifier` wrote.
+    """Read a classifier written by `save_classifier`.
 
     Parameters
     ----------
@@ -77,12 +77,12 @@ def load_classifier(path: str | Path) -> PixelClassifier:
     Returns
     -------
     PixelClassifier
-        It predicts what the saved one did.
+        Its predictions equal those of the saved classifier.
 
     Raises
     ------
     ClassifierError
-        If the file is missing, damaged, of another kind, or holds a type that could run code.
+        If the file is missing, damaged, of another kind, or holds a type that could execute code.
     """
     if not os.path.isfile(path):
         raise ClassifierError(f"There is no classifier file {path}; check the path.")
@@ -131,7 +131,7 @@ def _identity(fields: dict[str, Any]) -> FeatureIdentity:
 
 
 def _require_consistent(classifier: PixelClassifier) -> None:
-    """Refuse a header that does not describe its forest: the labels would be silently wrong."""
+    """Reject a header that does not match its forest: the labels would be silently wrong."""
     projection = classifier.projection
     if [info.value for info in classifier.classes] != classifier.forest.classes_.tolist():
         raise ValueError("the classes are not those of the forest")
@@ -146,14 +146,14 @@ def _require_consistent(classifier: PixelClassifier) -> None:
 
 
 def _require_sound(tree: Any, features: int, classes: int) -> None:
-    """Refuse a tree that would make scikit-learn, which does not look, read outside its arrays."""
+    """Reject a tree that would make scikit-learn, which does not check, read out of bounds."""
     sizes = (tree.n_features, tree.n_outputs, tree.max_n_classes)
     if not 1 <= tree.node_count <= tree.capacity or sizes != (features, 1, classes):
         raise ValueError("a tree does not fit its forest")
     nodes = np.arange(tree.node_count)
     inner = tree.children_left != LEAF
     for children in (tree.children_left, tree.children_right):
-        # Children come after their parent, so no walk through the tree is endless either.
+        # Children come after their parent, so traversal also terminates.
         if np.any((children <= nodes) & inner) or np.any((children >= tree.node_count) & inner):
             raise ValueError("a tree points outside itself")
     if np.any((tree.feature < 0) & inner) or np.any((tree.feature >= features) & inner):
@@ -163,7 +163,7 @@ def _require_sound(tree: Any, features: int, classes: int) -> None:
 
 
 def _depth(tree: Any, inner: NDArray[np.bool_]) -> int:
-    """Return the length of a tree's longest path; `voting` makes room for as much as it says."""
+    """Return the depth of a tree; `voting` allocates memory by the depth that the file states."""
     level, depth = np.zeros(1, np.intp), 0
     while len(level := level[inner[level]]):
         level = np.unique([tree.children_left[level], tree.children_right[level]])

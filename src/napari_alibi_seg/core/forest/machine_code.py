@@ -1,4 +1,4 @@
-"""Functions compiled by numba, the machine code of which is kept where that is possible."""
+"""Functions compiled by numba, with a disk cache where possible."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
 def compiled(function: _Function) -> _Function:
-    """Return a function that is compiled when it is first called, and lets other threads run."""
+    """Compile a function with numba on its first call; it releases the GIL."""
     try:
         made: Any = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # there is no folder in which machine code may be kept
+    except RuntimeError:  # there is no writable cache folder
         made = numba.njit(nogil=True, error_model="numpy")(function)
     return cast("_Function", made)
 
 
 def intrinsic(typing: Callable[..., Any]) -> Any:
-    """Do as numba's `intrinsic`, whose types do not let compiled code call what it returns."""
+    """Wrap numba's `intrinsic`, whose type hints do not let compiled code call the result."""
     return numba.extending.intrinsic(typing)

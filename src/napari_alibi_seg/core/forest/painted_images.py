@@ -1,4 +1,4 @@
-"""What is painted on images, checked: the planes and strokes that a forest learns from."""
+"""Validation of scribbles: the scribbled planes of images that a forest is trained on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def painted_images(
     scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
     ignored: Collection[int],
 ) -> list[list[PaintedPlane]]:
-    """Return what there is to learn from: of each image that has any, its painted planes.
+    """Return the scribbled planes of every image that has any.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ def painted_images(
     scribbles : ndarray or sequence of ndarray
         For each image, integers of its ``label_shape``; 0 = not painted.
     ignored : collection of int
-        Painted classes that teach nothing.
+        Classes excluded from training.
 
     Raises
     ------
     ScribbleError
-        If they are no arrays, numbers or shapes differ, or fewer than two classes, or more than
-        64, are painted on all together where there is data.
+        If the scribbles are not integer arrays, their number or shapes do not match the images, or
+        fewer than 2 or more than 64 classes are painted, in all, where there is data.
     ImageError
         If grey and colour images are mixed.
     """
@@ -90,7 +90,7 @@ def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
 def _painted_planes(
     image: Micrograph, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]
 ) -> list[PaintedPlane]:
-    if not scribbles.any():  # an image that is not painted may hold no number at all
+    if not scribbles.any():  # an unpainted image may be all NaN, which has no levels
         return []
     planes = planes_of(image)
     painted = painted_without(planes, scribbles, ignored)

@@ -1,11 +1,10 @@
-"""Votes smoothed where the image is smooth, and left alone across its edges: the guided filter.
+"""Edge-preserving smoothing of votes with the guided filter.
 
-A forest judges every pixel alone, so noise makes it change its mind from one to the next. Here
-the votes of each class become, in every small square, a linear function of the grey value; where
-they are noise, in squares four times as wide. What is small, however, is not noise: noise changes
-from one pixel to the next more than over a few pixels, and things do not. Shares of votes
-understate how often the forest is right, the more so once neighbours are averaged, so they are
-squared first (docs/quality.md).
+A forest classifies each pixel independently, so image noise makes its votes noisy. The guided
+filter fits the votes of each class, in every small square, by a linear function of the grey value;
+where votes are noisy, in squares four times as wide. Noise is distinguished from small objects by
+its spectrum: it varies more between adjacent pixels than over a few pixels. Vote shares are
+underconfident, more so after averaging, so they are squared first (docs/quality.md).
 
 K. He, J. Sun, X. Tang, "Guided image filtering", IEEE TPAMI 35 (2013) 1397-1409.
 """
@@ -25,46 +24,47 @@ if TYPE_CHECKING:
 
 _EPSILON = 1e-5
 _WIDER = 4
-"""How many times wider the squares are where votes are noise."""
+"""Radius of the squares where votes are noise, relative to the radius elsewhere."""
 _AROUND = 3
-"""How many times wider the squares are in which it is judged whether votes are noise."""
-# Energy of the finest details of the votes over that of the next finer ones: what things have at
-# most, and noise at least (docs/quality.md). White noise would have 8.8.
+"""Relative radius of the squares in which votes are tested for noise."""
+# Energy ratio of the finest to the next finest scale of the votes: maximum for objects, and minimum
+# for noise (docs/quality.md). White noise has 8.8.
 _THINGS, _NOISE = 0.5, 0.7
 _TINY = 1e-12
 
 
 def margin(radius: int) -> int:
-    """Return how far around a pixel its smoothed votes look, in pixels."""
+    """Return the radius around a pixel, in pixels, that its smoothed votes depend on."""
     return 2 * _WIDER * radius + 1 if radius else 0
 
 
 def reach(window: Window, radius: int, shape: tuple[int, int]) -> Window:
-    """Return what of a plane must be known to smooth a window of it."""
+    """Return the window of a plane that is needed to smooth the votes of `window`."""
     return window.grown(margin(radius)).within(shape)
 
 
 def smoothed(
     shares: NDArray[np.float64], guide: NDArray[np.float32], radius: int
 ) -> NDArray[np.float64]:
-    """Square shares of votes, and smooth them along the edges of an image.
+    """Square shares of votes and smooth them with an edge-preserving filter.
 
-    Every pixel is computed from the pixels within `reach` in one fixed order, so windows cut in
-    other ways agree to the last bit.
+    Every pixel is computed from the pixels within `reach` in a fixed order, so the result is
+    independent, bit for bit, of how the plane is cut into windows.
 
     Parameters
     ----------
     shares : ndarray
-        (Y, X, K), in [0, 1], with sum 1.
+        (Y, X, K), in [0, 1], adding up to 1 over the classes.
     guide : ndarray
-        (Y, X) grey values, normalised so that the image extends over about 1.
+        (Y, X) grey values, normalised to a range of about 1.
     radius : int
-        Half the side of the squares, in pixels, where the votes are clear; 0 changes nothing.
+        Radius, in pixels, of the squares of side ``2 * radius + 1`` where votes are not noisy; 0
+        returns `shares` unchanged.
 
     Returns
     -------
     ndarray
-        (Y, X, K), in [0, 1], with sum 1.
+        (Y, X, K), in [0, 1], adding up to 1 over the classes.
     """
     if radius == 0:
         return shares
@@ -74,13 +74,13 @@ def smoothed(
 
 
 def compile_now() -> None:
-    """Get the machine code ready, which takes seconds the first time on a machine."""
+    """Compile the numba functions, which takes seconds the first time on a machine."""
     smoothed(np.ones((1, 1, 1)), np.zeros((1, 1), np.float32), 1)
 
 
 @compiled
 def _squared(shares: Any) -> Any:
-    """Return the squares of shares, made to add up to 1."""
+    """Return the squares of shares, renormalised to add up to 1."""
     height, width, classes = shares.shape
     squares = shares * shares
     for y in range(height):
@@ -114,7 +114,7 @@ def _smooth(shares: Any, grey: Any, radius: int, out: Any) -> None:
 
 @compiled
 def _noise(shares: Any, radius: int) -> Any:
-    """Return how far shares are noise around each pixel: 0 if they follow things, to 1."""
+    """Return the degree to which shares are noise around each pixel, 0 (objects) to 1 (noise)."""
     height, width, classes = shares.shape
     share = np.empty((height, width))
     once, twice = np.empty_like(share), np.empty_like(share)
@@ -139,7 +139,7 @@ def _noise(shares: Any, radius: int) -> Any:
 
 @compiled
 def _guided(shares: Any, guide: Any, radius: int) -> Any:
-    """Return the shares filtered, (K, Y, X); the last class is what the others leave."""
+    """Return the filtered shares, (K, Y, X); those of the last class make the sum 1."""
     height, width, classes = shares.shape
     result = np.ones((classes, height, width))
     share, mean, slope = np.empty_like(guide), np.empty_like(guide), np.empty_like(guide)
@@ -165,7 +165,7 @@ def _guided(shares: Any, guide: Any, radius: int) -> Any:
 
 @compiled
 def _blend(values: Any, step: int, out: Any) -> None:
-    """Blend every pixel with those a step away: a quarter, a half and a quarter along both axes."""
+    """Convolve both axes with (1/4, 1/2, 1/4), whose taps are `step` pixels apart."""
     height, width = values.shape
     row = np.empty(width + 2 * step)
     for y in range(height):
@@ -179,7 +179,7 @@ def _blend(values: Any, step: int, out: Any) -> None:
 
 @compiled
 def _box(values: Any, radius: int, out: Any) -> None:
-    """Write the mean over squares; scipy's uniform_filter is as fast, but its sums run on."""
+    """Write the mean over squares; unlike scipy's uniform_filter, without running sums."""
     height, width = values.shape
     sums, row = np.empty(width), np.empty(width + 2 * radius)
     for y in range(height):

@@ -1,4 +1,4 @@
-"""What is painted, and how much."""
+"""Scribbled pixels and the strokes they form."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _NEARLY_ALL = 0.9
 
 @dataclass(frozen=True)
 class Painted:
-    """How much is painted.
+    """The amount of scribbles.
 
     Attributes
     ----------
     pixels : mapping
-        Painted pixels by class value.
+        Number of scribbled pixels by class value.
     strokes : int
-        Connected pieces of one class, over all planes.
+        Number of strokes (connected components of one class) over all planes.
     lost : frozenset of int
-        Classes painted only where the image has no data: these count nowhere.
+        Classes scribbled only where the image has no data; they are not in `pixels`.
     """
 
     pixels: Mapping[int, int]
@@ -44,23 +44,23 @@ class Painted:
 def painted_pixels(
     scribbles: NDArray[np.integer[Any]],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows and columns of what is painted on a plane, (Y, X), row by row."""
-    rows = np.flatnonzero(scribbles.any(axis=1))  # much faster than nonzero, and these are few
+    """Return the rows and columns of the scribbled pixels of a (Y, X) plane in row-major order."""
+    rows = np.flatnonzero(scribbles.any(axis=1))  # few rows; much faster than nonzero of the whole
     row, columns = np.divmod(np.flatnonzero(scribbles[rows] != 0), scribbles.shape[1])
     return rows[row], columns
 
 
 def ignored_foot(scribbles: NDArray[np.integer[Any]], ignored: Collection[int]) -> int:
-    """Return how many rows at the foot of a plane, (Y, X), are ignored, as over a databar.
+    """Return the number of ignored rows at the bottom of a (Y, X) plane, such as a databar.
 
-    A row is if nine in ten of its pixels are, for hands leave gaps.
+    A row counts as ignored if nine in ten of its pixels are, to allow gaps in hand-drawn strokes.
     """
     rows = np.isin(scribbles, list(ignored)).mean(axis=1) >= _NEARLY_ALL
     return int(np.argmin([*rows[::-1], False]))
 
 
 def require_classes(values: NDArray[np.integer[Any]]) -> None:
-    """Raise a `ScribbleError` if any painted value, in an array of any shape, is no class."""
+    """Raise a `ScribbleError` if an array of any shape holds a value that is not a valid class."""
     if values.min(initial=1) < 0:
         raise ScribbleError(
             f"The scribbles hold the negative value {values.min()}; "
@@ -78,9 +78,9 @@ def painted_without(
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> dict[Index, NDArray[Any]]:
-    """Copy the painted planes, without what is ignored or lies where the image has no data.
+    """Copy the scribbled planes, without ignored classes and pixels where the image has no data.
 
-    They are copied because the person may be painting on.
+    They are copied because the user may go on painting meanwhile.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def painted_without(
     scribbles : ndarray
         (..., Y, X) integers of the image's ``label_shape``, 0 = not painted.
     ignored : collection of int
-        Classes that do not count.
+        Classes to leave out.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def look_at_strokes(
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> tuple[dict[Index, NDArray[Any]], Painted]:
-    """Copy the painted planes, (Y, X), as `painted_without` does; tell how much is painted."""
+    """Copy the scribbled (Y, X) planes as `painted_without` does, and count what is painted."""
     painted, values = {}, set()
     for index, drawn, kept in _copies(planes, scribbles, ignored):
         if kept is not drawn:
@@ -121,7 +121,7 @@ def _copies(
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int],
 ) -> Iterator[tuple[Index, NDArray[Any], NDArray[Any]]]:
-    """Copy what is painted without what is ignored, and again without what lies on no data."""
+    """Yield for each scribbled plane its scribbles without ignored ones, and those on data only."""
     for index, data in planes.items():
         if scribbles[index].any():
             plane = scribbles[index].copy()
@@ -133,7 +133,7 @@ def _copies(
 
 
 def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """Return (Y, X) scribbles without the pixels where a plane has no data to learn from."""
+    """Return (Y, X) scribbles without the pixels where a plane has no data."""
     if plane.missing(Window(0, 0, 0, 0)) is None:
         return scribbles
     rows, columns = painted_pixels(scribbles)
@@ -150,7 +150,7 @@ def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.in
 
 
 def same_painted(one: Mapping[Index, NDArray[Any]], other: Mapping[Index, NDArray[Any]]) -> bool:
-    """Whether two copies of painted planes, (Y, X), hold the same; looks at what is painted."""
+    """Return whether two mappings of (Y, X) scribbles are equal; compares scribbled pixels only."""
     return one.keys() == other.keys() and all(
         one[index].shape == other[index].shape and _same(one[index], other[index]) for index in one
     )
@@ -162,7 +162,7 @@ def _same(one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]]) -> boo
 
 
 def amount_painted(painted: Mapping[Index, NDArray[Any]]) -> Painted:
-    """Count pixels by class, and strokes: connected pieces of one class in a (Y, X) plane."""
+    """Count scribbled pixels by class, and strokes, over (Y, X) planes."""
     pixels: Counter[int] = Counter()
     strokes = 0
     for scribbles in painted.values():
@@ -173,9 +173,9 @@ def amount_painted(painted: Mapping[Index, NDArray[Any]]) -> Painted:
 
 
 def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int32]]:
-    """Give every stroke of all planes a number, and each half of a class's only stroke.
+    """Return the stroke numbers of all planes, with the only stroke of a class split in two.
 
-    So that something of each class can be left out; see `core.judging.assessment`.
+    The pieces are held out one by one in `core.judging.assessment`, so each class needs two.
 
     Parameters
     ----------
@@ -185,7 +185,8 @@ def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int3
     Returns
     -------
     list of ndarray
-        For each plane the numbers of its painted pixels, row by row; no two pieces share one.
+        For each plane, the piece number of its scribbled pixels in row-major order; numbers are
+        unique over all planes.
     """
     pieces: list[NDArray[np.int32]] = []
     strokes = 0
@@ -206,7 +207,7 @@ def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int3
 def _halve(
     numbers: NDArray[np.int32], scribbles: NDArray[np.integer[Any]], value: int, number: int
 ) -> None:
-    """Give one end of a class's stroke, seen along its length, another number."""
+    """Renumber one half of a class's pixels in a plane, split across their principal axis."""
     pixels = np.column_stack(painted_pixels(scribbles))
     stroke = np.flatnonzero(scribbles[tuple(pixels.T)] == value)
     if len(stroke) > 1:
@@ -216,9 +217,9 @@ def _halve(
 
 
 def stroke_numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """Give every stroke of a plane, a connected piece of one class, a number.
+    """Label the strokes of a plane: the 8-connected components of each class.
 
-    Runs of pixels along rows are joined, so that the size of the plane costs nothing.
+    Row runs are linked in a graph, so that the cost depends on the scribbles, not the plane.
 
     Parameters
     ----------
@@ -228,9 +229,10 @@ def stroke_numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     Returns
     -------
     ndarray
-        Of every painted pixel, row by row: 1, 2, ... class by class, by their first pixels.
+        Stroke number of every scribbled pixel in row-major order: 1, 2, ... by class, then by the
+        first pixel of the stroke.
     """
-    from scipy.sparse import coo_array  # only now, not when the window opens
+    from scipy.sparse import coo_array  # imported late, so that the window opens faster
     from scipy.sparse.csgraph import connected_components
 
     rows, columns = painted_pixels(scribbles)
@@ -253,7 +255,7 @@ def stroke_numbers(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
 def _touching(
     row: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp], width: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the pairs of runs, in order, that touch from one row to the next, also diagonally."""
+    """Return the pairs of runs in successive rows that touch, also diagonally."""
     below = (row + 1) * width
     low = np.searchsorted(row * width + right, below + np.maximum(left - 1, 0))
     high = np.searchsorted(row * width + left, below + np.minimum(right + 1, width - 1), "right")

@@ -1,4 +1,4 @@
-"""From labelled pixels to a forest."""
+"""Training of a forest on labelled pixels."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
-"""From (N, F) values to values as they might also look."""
+"""Data augmentation of (N, F) values; see `variation`."""
 Bound: TypeAlias = (
     "Callable[[NDArray[np.float32], NDArray[Any], np.random.Generator], BoundaryPixels]"
 )
-"""From (N, F) values and (N,) labels to pixels at boundaries."""
+"""Synthesises boundary pixels from (N, F) values and (N,) labels; see `boundaries`."""
 
 _TREES_AT_ONCE = 17
 _GROWN_AT_ONCE = 100_000
-"""Pixels times trees between two steps, at which training can be left: some .3 core-seconds."""
+"""Pixels times trees per step of the generator: about 0.3 core-seconds."""
 _MISTAKEN = 0.1
 _PATCH = 12.0
-"""How far a deep channel looks, in pixels of the magnified image: about a patch."""
-# Shares of the trees that see no deep channels, and of those that see classical ones alone, by
-# whether they are to do on the painted image or on others: docs/quality.md.
+"""Reach of a deep channel, in pixels of the magnified image: about a patch."""
+# Shares of the trees without deep channels, and of those with classical channels alone, for a
+# classifier of the scribbled image itself and of other images: docs/quality.md.
 _PARTS_WITHIN_IMAGE, _PARTS_BETWEEN_IMAGES = (1 / 4, 1 / 4), (1 / 12, 1 / 4)
 
 _KINDS: dict[Forest, type[PixelForest]] = {
@@ -53,7 +53,7 @@ _KINDS: dict[Forest, type[PixelForest]] = {
 
 
 def kind_of(forest: PixelForest) -> Forest:
-    """Return how the trees of a forest were grown."""
+    """Return the kind of a fitted forest."""
     return next(kind for kind, made in _KINDS.items() if isinstance(forest, made))
 
 
@@ -64,25 +64,25 @@ def train_forest(
     progress: Progress = silent,
     several: bool = False,
 ) -> PixelForest:
-    """Fit the forest that a configuration asks for; see `growing_forest`.
+    """Fit the forest specified by a configuration; see `growing_forest`.
 
-    Extremely randomised trees see the samples as they may vary, and as they would look at
-    boundaries; the random forest sees them as they are. What strokes on several images teach is
-    meant for others, too: they vary more, more trees see deep channels, and no boundaries are
-    made up, for which images differ too much (docs/quality.md).
+    With pixel filters, extremely randomised trees are trained with data augmentation and synthetic
+    boundary pixels; a random forest is not. Training on several images aims to generalise to
+    others: augmentation is stronger, more trees use deep channels, and there are no synthetic
+    boundaries, for which images differ too much (docs/quality.md).
 
     Parameters
     ----------
     config : SegmentationConfig
-        How to train, and the channels that the samples have.
+        How to train, and the channels of the samples.
     samples : sequence of PixelSamples
-        Of the painted planes.
+        Labelled pixels of each scribbled plane.
     projection : Projection or None
-        Of their deep channels; None if they have none.
+        Projection of the deep channels; None if there are none.
     progress : callable
-        Told after every few trees.
+        Called after every few trees.
     several : bool
-        Whether the planes are of several images.
+        Whether the planes belong to several images.
     """
     work = training_forest(config, samples, projection, several)
     return returned(mapped(work, lambda done: progress("training", done, config.trees)))
@@ -94,9 +94,9 @@ def training_forest(
     projection: Projection | None,
     several: bool = False,
 ) -> Generator[int, None, PixelForest]:
-    """Train as `train_forest` does, in steps that can be left at any time.
+    """Train as `train_forest` does, as a generator that can be closed at any step.
 
-    The parameters are the same. Yields how many trees there are.
+    The parameters are the same. Yields the number of trees so far, and returns the forest.
     """
     filters, vary, bound, parts = config.channels.filters, None, None, {}
     deep = 0 if projection is None else len(projection.components)
@@ -120,7 +120,7 @@ def training_forest(
 
 
 def _parts(channels: Sequence[ChannelInfo], shares: tuple[float, float]) -> dict[range, float]:
-    """Return which channels trees see that do not see all, and the share of these trees."""
+    """Return the channel ranges to which some trees are restricted, and the shares of trees."""
     kinds = [channel.kind for channel in channels]  # deep, classical, learned
     deep, learned = kinds.count(ChannelKind.DEEP), kinds.count(ChannelKind.LEARNED)
     filters = range(deep, len(kinds))
@@ -146,24 +146,24 @@ def growing_forest(
     Parameters
     ----------
     samples : sequence of PixelSamples
-        At least two classes among them.
+        With at least two classes among them.
     trees, seed : int
-        Of the forest.
+        Number of trees, and random seed.
     kind : Forest
         How the trees are grown.
     vary : callable, optional
-        Returns the values as they might also look, drawn anew for every few trees.
+        Data augmentation, redrawn for every 17 trees.
     bound : callable, optional
-        Returns pixels at boundaries between the phases, which all but the first few trees see,
-        too: those that the first trees do not take for a third phase.
+        Synthesises boundary pixels. Those that the first trees do not classify as a third phase
+        are added to the training set of the other trees.
     parts : mapping of range to float
-        Share of the trees, 0 to below 1 together, that split on some channels alone, each part
-        within the one before, so that channels which mislead are outvoted.
+        Shares of the trees, adding up to less than 1, that are restricted to a range of channels,
+        so that misleading channels are outvoted. Each range lies within the one before.
 
     Yields
     ------
     int
-        How many trees there are.
+        Number of trees so far; the generator returns the forest.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def growing_forest(
         labels = np.concatenate([labels, added.labels])
     yield from _grow(forest, range(first, everywhere), values, labels, vary, random)
     for seen, count in counts.items():
-        values[:, : seen.start] = values[:, seen.stop :] = 0.0  # no tree splits on a constant
+        values[:, : seen.start] = values[:, seen.stop :] = 0.0  # trees never split on a constant
         others = _KINDS[kind](random_state=seed, warm_start=True)
         grown = len(forest.estimators_)
         yield from mapped(_grow(others, range(count), values, labels, vary, random), grown.__add__)
@@ -201,8 +201,8 @@ def _grow(
     vary: Vary | None,
     random: np.random.Generator,
 ) -> Generator[int, None, None]:
-    """Add the trees of these numbers to a forest; yields how many it has."""
-    # A few trees at a time are the same trees, but the balance must then be told as numbers.
+    """Grow the trees with these numbers; yields the number of trees of the forest."""
+    # Growing in steps gives the same trees, but with warm_start class weights must be numbers.
     classes = np.unique(labels)
     balance = compute_class_weight("balanced", classes=classes, y=labels)
     forest.set_params(class_weight=dict(zip(classes.tolist(), balance.tolist(), strict=True)))
@@ -216,7 +216,7 @@ def _grow(
 
 
 def _unmistaken(pixels: BoundaryPixels, forest: PixelForest) -> BoundaryPixels:
-    """Leave out pixels at boundaries of two phases for which a tenth of the votes name a third."""
+    """Drop boundary pixels for which a tenth or more of the votes go to a third phase."""
     shares, rows = votes(forest, pixels.values), np.arange(len(pixels.labels))
     own, other = (np.searchsorted(forest.classes_, of) for of in (pixels.labels, pixels.beyond))
     return pixels[1 - shares[rows, own] - shares[rows, other] < _MISTAKEN]

@@ -1,9 +1,9 @@
-"""Painted pixels as they might also look, so that trees learn phases and not exact greys.
+"""Data augmentation of labelled pixels: random contrast, brightness and noise.
 
-A forest that sees every stroke in one light splits on grey values that hold there and nowhere
-else: uneven illumination, charging and the next image's exposure then mislead it. So each painted
-pixel is learnt in a contrast and a brightness of its own, and with noise. Nothing is filtered
-again: the filters are linear in the pixels or, as the structure tensor, quadratic.
+Without it, a forest splits on the exact grey values of the strokes, and is misled by uneven
+illumination, charging, or the exposure of the next image. So each labelled pixel gets a random
+contrast and brightness, and noise. No filter is recomputed: filters are linear in the pixels or,
+like the structure tensor, quadratic.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _POWERS = {
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """How channels follow the light.
+    """The response of channels to changes of contrast and brightness.
 
-    Where the light turns a pixel ``x`` into ``contrast * (x - 1/2) + 1/2 + brightness``, it turns
-    a channel ``v`` into ``contrast**power * v + level * ((1 - contrast) / 2 + brightness)``.
+    When a pixel ``x`` becomes ``contrast * (x - 1/2) + 1/2 + brightness``, a channel ``v``
+    becomes ``contrast**power * v + level * ((1 - contrast) / 2 + brightness)``.
 
     Attributes
     ----------
     powers : ndarray
-        (F,) float32; 0 for channels that do not follow.
+        (F,) float32; 0 for channels treated as invariant.
     levels : ndarray
-        (F,) float32 value of each channel where all pixels are 1.
+        (F,) float32 response of each channel to a constant image of value 1; 0 if `powers` is 0.
     """
 
     powers: NDArray[np.float32]
@@ -50,7 +50,7 @@ class Response:
 
     @classmethod
     def of(cls, channels: Sequence[ChannelInfo]) -> Response:
-        """Return the response of channels; deep and learned ones do not follow."""
+        """Return the response of channels; deep and learned ones are treated as invariant."""
         powers = [_POWERS.get(channel.kind, 1) for channel in channels]
         levels = [channel.kind is ChannelKind.GAUSSIAN for channel in channels]
         return cls(np.array(powers, np.float32), np.array(levels, np.float32))
@@ -61,7 +61,7 @@ class Response:
         contrast: NDArray[np.float32],
         brightness: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Return (N, F) channels in other light, given (N,) contrasts and brightnesses."""
+        """Apply (N,) contrasts and brightnesses to (N, F) channels."""
         shift = (1 - contrast) / 2 + brightness
         lit: NDArray[np.float32] = values * contrast[:, None] ** self.powers
         lit += shift[:, None] * self.levels
@@ -70,17 +70,17 @@ class Response:
 
 @dataclass(frozen=True)
 class Variation:
-    """How far painted pixels may differ from what they are to stand for.
+    """The strength of the data augmentation.
 
     Attributes
     ----------
     contrast : float
-        Largest natural logarithm of the contrast's factor, either way.
+        Maximum absolute natural logarithm of the contrast factor.
     brightness : float
-        Largest shift, in the range of the normalised image, either way.
+        Maximum absolute shift, in units of the normalised image.
     noise : float
-        Standard deviation of normal noise added to every channel, in that of the channel itself
-        over the strokes.
+        Standard deviation of the normal noise added to every channel, relative to the channel's
+        standard deviation over the samples.
     """
 
     contrast: float
@@ -90,7 +90,7 @@ class Variation:
     def __call__(
         self, response: Response, values: NDArray[np.float32], random: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Return (N, F) channels, each pixel's in a light and with noise drawn for it."""
+        """Augment (N, F) channels with a contrast, a brightness and noise drawn per pixel."""
         light = random.uniform(-1, 1, (2, len(values))).astype(np.float32)
         contrast = np.exp(np.float32(self.contrast) * light[0])
         lit = response(values, contrast, np.float32(self.brightness) * light[1])
@@ -100,6 +100,6 @@ class Variation:
 
 
 WITHIN_IMAGE = Variation(0.2, 0.05, 0.15)
-"""For strokes on one image."""
+"""For training on one image."""
 BETWEEN_IMAGES = Variation(0.4, 0.15, 0.5)
-"""For strokes on several: what they teach is meant for others, too."""
+"""For training on several images, to generalise to others."""

@@ -1,10 +1,10 @@
-"""How far the forest's votes can be taken for probabilities.
+"""Temperature scaling of the forest's votes into probabilities.
 
-A forest of fully grown trees is modest where it has few strokes and many channels: of the pixels
-for which 80 % of the trees vote, more than 80 % are right. One temperature per kind of channels,
-and another once votes are smoothed, repairs much of it (Guo et al., "On calibration of modern
-neural networks", arXiv 1706.04599, applied to shares of votes). It never changes which class wins.
-Figures: docs/accuracy.md.
+A forest of fully grown trees trained on few strokes and many channels is underconfident: of the
+pixels with 80 % of the votes, more than 80 % are right. A temperature, which depends on the kind of
+channels and on whether votes are smoothed, corrects much of this (Guo et al., "On calibration of
+modern neural networks", arXiv 1706.04599, applied to shares of votes). It never changes which class
+wins. Figures: docs/accuracy.md.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _RANGE = (0.2, 5.0)
 
 @dataclass(frozen=True)
 class TemperaturePrior:
-    """Which temperatures forests of a kind have on micrographs with ground truth.
+    """Prior for the temperature of a kind of forest, from micrographs with ground truth.
 
     Attributes
     ----------
     typical : float
-        The one that suits most; below 1 sharpens.
+        Typical temperature; below 1 sharpens.
     smoothed : float
-        The same for votes that were smoothed (`core.forest.smoothing`).
+        Typical temperature of smoothed votes (`core.forest.smoothing`).
     spread : float
-        Standard deviation of its natural logarithm that a few strokes are allowed to ask for.
+        Standard deviation of the prior on the temperature's natural logarithm.
     """
 
     typical: float
@@ -41,21 +41,21 @@ class TemperaturePrior:
 
 
 DEEP_PRIOR = TemperaturePrior(0.64, 0.71, 0.2)
-"""Of deep features beside pixel filters, on the development set (docs/accuracy.md)."""
+"""For deep features with pixel filters, from the development set (docs/accuracy.md)."""
 CLASSICAL_PRIOR = TemperaturePrior(0.88, 0.79, 0.2)
-"""Of pixel filters alone, on the development set."""
+"""For pixel filters alone, from the development set."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What forests said of strokes they had not seen.
+    """Votes of forests for strokes held out of their training.
 
     Attributes
     ----------
     votes : ndarray
         (N, K) shares of votes.
     truth : ndarray
-        (N,) which of the K classes was painted.
+        (N,) index of the painted class, 0 to K - 1.
     strokes : ndarray
         (N,) number of the stroke a pixel belongs to.
     """
@@ -66,7 +66,7 @@ class HeldOut:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """(N,) adding up to 1: classes weigh alike, and so do the strokes of a class."""
+        """(N,) pixel weights adding up to 1; classes, and strokes within a class, weigh equally."""
         _, stroke = np.unique(self.strokes, return_inverse=True)
         weights = 1 / np.bincount(stroke)[stroke]
         weights /= np.bincount(self.truth, weights)[self.truth]
@@ -74,7 +74,7 @@ class HeldOut:
 
     @property
     def recalls(self) -> NDArray[np.float64]:
-        """(K,) share of each class's strokes that was recognised, 0 to 1."""
+        """(K,) recall of each class, 0 to 1, with equal weight for each of its strokes."""
         weights, right = self.weights, self.votes.argmax(axis=1) == self.truth
         whole = np.bincount(self.truth, weights, self.votes.shape[1])
         return np.asarray(
@@ -83,22 +83,22 @@ class HeldOut:
 
 
 def calibrated(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Turn shares of votes into probabilities.
+    """Convert shares of votes to probabilities.
 
     Parameters
     ----------
     votes : ndarray
         (..., K) shares, adding up to 1.
     temperature : float
-        Above 0; 1 returns the shares themselves, but for those under 1 %.
+        Above 0; below 1 sharpens. At 1 the shares are only regularised.
 
     Returns
     -------
     ndarray
-        (..., K) ``share ** (1 / temperature)``, made to add up to 1; the order of the classes of
-        a pixel is kept, also among those under 1 %.
+        (..., K) ``(0.01 + 0.99 * share) ** (1 / temperature)``, normalised to add up to 1; the
+        order of the classes of a pixel is kept.
     """
-    # No share is nothing: a hundred trees that agree may all be wrong.
+    # No probability is 0: all trees may agree and still be wrong.
     shares = _LEAST_SHARE + (1 - _LEAST_SHARE) * votes
     powers = shares ** np.float32(1 / temperature)
     probabilities: NDArray[np.float32] = powers / powers.sum(axis=-1, keepdims=True)
@@ -106,13 +106,13 @@ def calibrated(votes: NDArray[np.float32], temperature: float) -> NDArray[np.flo
 
 
 def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
-    """Find the temperature that strokes left out ask for, held back by what is usual.
+    """Find the maximum a posteriori temperature for held-out strokes.
 
-    A few strokes are weak evidence: by themselves they miss the right temperature by a factor of
-    two either way, because strokes are painted where things are plain. So each stroke counts as
-    one observation against the prior.
+    A few strokes are weak evidence: alone they miss the right temperature by up to a factor of two,
+    because strokes are painted where phases are clear. So each stroke counts as one observation
+    against the prior.
     """
-    from scipy.optimize import minimize_scalar  # only now, not when the window opens
+    from scipy.optimize import minimize_scalar  # imported late, so that the window opens faster
 
     weights, strokes = held_out.weights, len(np.unique(held_out.strokes))
     rows = np.arange(len(held_out.truth))

@@ -1,12 +1,12 @@
-"""The votes of a forest, thousands of pixels at a time through every tree.
+"""Fast evaluation of a forest's votes, thousands of pixels at a time per tree.
 
-scikit-learn walks each pixel down each tree alone, and waits for memory at every node. Here a
-tree is walked once for a patch of pixels. It is made of cells of 8 x 8, a bit for each pixel in one
-machine word: a node splits a cell by comparing 64 numbers with vector instructions, cells that do
-not reach it cost nothing, and a branch that no pixel takes is left out. Neighbours are alike, so
-most branches are. Leaves of one class, which full-grown trees have, are counted by bits as well;
-other shares are added in scikit-learn's order. Either way the result is scikit-learn's to the
-last bit.
+scikit-learn passes each pixel down each tree separately and waits for memory at every node. Here a
+tree is traversed once per patch of pixels. A patch consists of 8 x 8 cells whose pixels are the
+bits of one 64-bit word: a node splits a cell by comparing 64 values with vector instructions; cells
+that do not reach the node cost nothing, and branches that no pixel takes are skipped, which most
+are because neighbouring pixels are similar. Pure leaves, as in fully grown trees, are counted
+bitwise as well; other leaves are summed in scikit-learn's order. Either way the result equals
+scikit-learn's bit for bit.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 _CELL = 8
 _BITS = _CELL * _CELL
 _DOWN, _ACROSS = 8, 4
-_CELLS = _DOWN * _ACROSS  # at most as many as a word has bits
-_PAD = 16  # rows of a power of two bytes would all compete for the same lines of the cache
+_CELLS = _DOWN * _ACROSS  # at most 64, the bits of a word
+_PAD = 16  # rows of 2**n bytes would all map to the same cache lines
 _NONE, _ONE = np.uint64(0), np.uint64(1)
 LEAF = -1
-"""What stands for the children of a leaf, here as in scikit-learn's trees."""
+"""Child index of a leaf, as in scikit-learn's trees."""
 
 
 class _Trees(NamedTuple):
-    """The nodes of all trees, one tree after the other.
+    """The nodes of all trees, concatenated.
 
-    `feature`, `left`, `right` (nodes,) int32, `left` is -1 at leaves; `threshold` (nodes,) float32;
-    `shares` (nodes, K) float64; `winner` (nodes,) int32 the class of the largest; `pure` whether
-    it has all of a leaf's votes, at every leaf; `roots` (trees,) int32; `depth` of the deepest.
+    `feature`, `left`, `right`: (nodes,) int32, `left` is -1 at leaves; `threshold`: (nodes,)
+    float32; `shares`: (nodes, K) float64; `winner`: (nodes,) int32, the class of the largest share;
+    `pure`: whether all leaves have one class; `roots`: (trees,) int32; `depth`: the maximum depth.
     """
 
     feature: NDArray[np.int32]
@@ -74,13 +74,13 @@ def votes(forest: PixelForest, values: NDArray[np.float32]) -> NDArray[np.float6
     forest : ExtraTreesClassifier or RandomForestClassifier
         Fitted, with one output.
     values : ndarray
-        (N, F) or (Y, X, F) finite float32 channels of pixels. The latter is faster: squares of
-        pixels are more alike than rows of them.
+        (N, F) or (Y, X, F) finite float32 channels of pixels. The latter is faster, since pixels
+        in a square are more similar than those in a row.
 
     Returns
     -------
     ndarray
-        (N, K) or (Y, X, K) shares of the votes in [0, 1], in the order of ``forest.classes_``.
+        (N, K) or (Y, X, K) shares of votes in [0, 1], in the order of ``forest.classes_``.
     """
     trees = _flattened(forest)
     pixels = np.ascontiguousarray(values, np.float32).reshape(-1, *values.shape[-2:])
@@ -91,19 +91,19 @@ def votes(forest: PixelForest, values: NDArray[np.float32]) -> NDArray[np.float6
 
 
 def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
-    """Return how little the largest share of votes leads: 1 - (largest - second largest).
+    """Return the margin uncertainty, 1 - (largest - second largest share of votes).
 
     Parameters
     ----------
     votes : ndarray
-        Of any shape, in [0, 1], with sum 1 along one axis, that of two or more classes.
+        Shares in [0, 1] that add up to 1 along `axis`; any shape.
     axis : int
-        Which.
+        The axis of two or more classes.
 
     Returns
     -------
     ndarray
-        In [0, 1], of the shape without that axis.
+        In [0, 1], with the shape of `votes` without `axis`.
     """
     second, first = np.moveaxis(np.partition(votes, -2, axis), axis, 0)[-2:]
     uncertainty: NDArray[np.float32] = 1 - (first - second)
@@ -111,7 +111,7 @@ def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np
 
 
 def compile_now() -> None:
-    """Get the machine code ready, which takes seconds the first time on a machine."""
+    """Compile the numba functions, which takes seconds the first time on a machine."""
     zero, leaf = np.zeros(1, np.int32), np.full(1, LEAF, np.int32)
     certain = np.ones((1, 1))
     stump = _Trees(zero, np.zeros(1, np.float32), leaf, leaf, certain, zero, True, zero, 0)
@@ -152,7 +152,7 @@ def _flatten(estimators: list[Any]) -> _Trees:
 
 
 def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the largest float32 not above each value: a float32 is above both or neither."""
+    """Round down to float32, which keeps the result of ``x > value`` for every float32 `x`."""
     rounded = values.astype(np.float32)
     below = np.nextafter(rounded, np.float32(-np.inf))
     return np.where(rounded > values, below, rounded)
@@ -160,7 +160,7 @@ def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 @intrinsic
 def _above(_: Any, values: Any, row: Any, start: Any, threshold: Any) -> Any:
-    """Return a word whose bit k says whether ``values[row, start + k] > threshold``."""
+    """Return a word with bit k set if ``values[row, start + k] > threshold``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, row, start, limit = arguments
@@ -180,7 +180,7 @@ def _above(_: Any, values: Any, row: Any, start: Any, threshold: Any) -> Any:
 
 @intrinsic
 def _lowest(_: Any, word: Any) -> Any:
-    """Return the place of the lowest bit set in a word that is not 0."""
+    """Return the position of the lowest set bit of a non-zero word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
@@ -190,7 +190,7 @@ def _lowest(_: Any, word: Any) -> Any:
 
 @compiled
 def _split(channels: Any, f: Any, threshold: Any, reached: Any, top: Any, cells: Any) -> Any:
-    """Write whose channel is above; return which cells have any that is not, and any that is."""
+    """Write the pixels above a threshold; return the cells with any not above, and any above."""
     below = above = _NONE
     while cells:
         c = _lowest(cells)
@@ -205,7 +205,7 @@ def _split(channels: Any, f: Any, threshold: Any, reached: Any, top: Any, cells:
 
 @compiled
 def _subtract(reached: Any, top: Any, cells: Any) -> None:
-    """Take the pixels of the branch above away from a branch."""
+    """Remove the pixels of the level above `top` in the stack from those of `top`."""
     while cells:
         c = _lowest(cells)
         cells &= cells - _ONE
@@ -214,7 +214,7 @@ def _subtract(reached: Any, top: Any, cells: Any) -> None:
 
 @compiled
 def _vote(reached: Any, top: Any, cells: Any, chosen: Any, winner: Any) -> None:
-    """Let a tree choose the class of a leaf for the pixels that reached it."""
+    """Assign the class of a pure leaf to the pixels that reached it."""
     while cells:
         c = _lowest(cells)
         cells &= cells - _ONE
@@ -246,10 +246,11 @@ def _walk(
     chosen: Any,
     sums: Any,
 ) -> None:
-    """Let one tree choose, or add its shares; the branches to take are a stack.
+    """Traverse one tree depth first; record the class, or add the shares, of each leaf reached.
 
-    Of each: its node, the pixels that reached it, and a word of the cells they lie in. Helpers
-    get whole arrays and an index: a view is counted where it is made, which takes longer.
+    The stack of pending branches holds, for each, the node, the pixels that reached it, and a word
+    of the cells they lie in. Helpers get whole arrays and an index rather than views, because
+    reference counting of views takes time.
     """
     top = 0
     nodes[0] = root
@@ -274,7 +275,7 @@ def _walk(
 
 @compiled
 def _count_votes(chosen: Any, counts: Any) -> None:
-    """Add a bit to every pixel's number; bit i of all numbers of a cell is one word."""
+    """Add one bit to the binary counter of every pixel; word i of a cell holds its bits i."""
     for share in range(chosen.shape[0]):
         for c in range(_CELLS):
             carry = chosen[share, c]
@@ -288,7 +289,7 @@ def _count_votes(chosen: Any, counts: Any) -> None:
 
 @compiled
 def _unpack(counts: Any, sums: Any) -> None:
-    """Write the numbers that bits were added to."""
+    """Write the values of the binary counters."""
     for share in range(counts.shape[0]):
         for c in range(_CELLS):
             for k in range(_BITS):
@@ -300,7 +301,7 @@ def _unpack(counts: Any, sums: Any) -> None:
 
 @compiled
 def _cell_bounds(pixels: Any, top: int, first: int, c: int) -> tuple[int, int, int, int]:
-    """Return where a cell begins and ends, in rows and in columns: 8 x 8, or 64 of one row."""
+    """Return the row and column ranges of a cell: 8 x 8 pixels, or 64 of a single row."""
     if pixels.shape[0] == 1:
         left = first + c * _BITS
         return 0, 1, left, min(left + _BITS, pixels.shape[1])
@@ -310,7 +311,7 @@ def _cell_bounds(pixels: Any, top: int, first: int, c: int) -> tuple[int, int, i
 
 @compiled
 def _load_patch(pixels: Any, top: int, first: int, channels: Any, reached: Any) -> Any:
-    """Write the channels of a patch of pixels as rows; return which cells hold any."""
+    """Write the channels of a patch of pixels as rows; return the word of non-empty cells."""
     cells = _NONE
     for c in range(_CELLS):
         up, down, left, right = _cell_bounds(pixels, top, first, c)

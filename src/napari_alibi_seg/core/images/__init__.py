@@ -1,1 +1,1 @@
-"""Images: files of any kind, their axes and pixel sizes, and planes as later stages see them."""
+"""Images: reading files, naming axes, pixel sizes, and the planes that later stages work on."""

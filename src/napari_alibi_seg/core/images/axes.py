@@ -1,7 +1,7 @@
-"""Axes and channels of stored arrays, brought into the one order of micrographs.
+"""Bring the axes and channels of stored arrays into the order of a `Micrograph`.
 
-Axes are never guessed: they come from the file or from the user, and without either an array of
-more than two dimensions is refused.
+Axes are never guessed: they come from the file or from the user. An array of more than two
+dimensions whose axes are named by neither is refused.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ _LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, gre
 
 
 def settle_axes(stored: Stored, axes: str | None) -> Stored:
-    """Order the dimensions as TZYX and then C or S, without those of length one but Y and X.
+    """Transpose to the order TZYX, then C or S, and drop axes of length one other than Y and X.
 
     Raises
     ------
     ImageError
-        If the array is empty or no array of numbers, or the names do not fit its shape; an
-        `UnsettledError` if nothing names them.
+        If the array is empty or not numeric, or the axis names do not fit its shape.
+    UnsettledError
+        If neither the file nor `axes` names the axes.
     """
     _require_numbers(stored)
     letters = _require_names(stored, axes)
@@ -44,7 +45,7 @@ def settle_axes(stored: Stored, axes: str | None) -> Stored:
 
 
 def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[Array, str]:
-    """Take the channels that are asked for, or colours that are known to be such.
+    """Select the requested channels, or the colours of an array with an S axis.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tu
     Returns
     -------
     tuple of array and str
-        The data in native byte order, and its axes: some of TZYX, and C for colours.
+        The data in native byte order, and its axes: a subsequence of TZYX, plus C for colours.
     """
     data, letters = ordered.array(), ordered.axes or ""
     if letters[-1] in "CS" or channels is not None:
@@ -108,7 +109,7 @@ def _unnamed(stored: Stored) -> ImageError:
 
 
 def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int, ...]:
-    """Return the indices to take along the last axis: one for grey, three for colour."""
+    """Return the channel indices to select along the last axis: one for grey, three for colour."""
     letters = ordered.axes or ""
     count = ordered.shape[-1] if letters[-1] in "CS" else 1
     if letters.endswith("CS"):

@@ -1,4 +1,4 @@
-"""Images in HDF5 files, with the axes that ilastik or their dimension labels name."""
+"""Images in HDF5 files, with axes from dimension labels or from the ``axistags`` of ilastik."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_hdf5(path: Path, dataset: str | None) -> Stored:
-    """Open a dataset of a file, by its name unless there is only one; see `open_stored`."""
+    """Open a dataset of a file; its name is optional if there is only one. See `open_stored`."""
     found: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, item: h5py.Dataset | h5py.Group) -> None:

@@ -1,6 +1,6 @@
-"""Micrographs: an array with named axes and a pixel size, whatever it came from.
+"""Micrographs: an array with named axes and a pixel size, independent of the file format.
 
-One order of axes holds everywhere: a subsequence of TZYXC.
+The axes are always a subsequence of TZYXC, in this order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.stored import Array
 
 Region: TypeAlias = tuple[slice, slice]
-"""Rows and columns, as numpy takes them, without a step."""
+"""Slices of rows and columns, as in numpy indexing, without a step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +37,21 @@ class Micrograph:
     Attributes
     ----------
     data : array
-        numpy (in memory or mapped) or dask, with the dimensions `axes`, native byte order; bool,
-        integer or float, with any values, NaN and inf included.
+        numpy (in memory or memory-mapped) or dask, with the dimensions `axes`, in native byte
+        order; bool, integer or float, with any values including NaN and inf.
     axes : str
-        A subsequence of TZYXC with Y and X; C has length 3 and means red, green, blue.
+        A subsequence of TZYXC that includes Y and X; C has length 3: red, green, blue.
     pixel_size : PixelSize or None
         Spatial calibration; None if unknown.
     path : Path or None
         The file, if there is one.
     placed : mapping
-        From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
+        Scale and translation by lower-case axis letter, if the file is an OME-Zarr.
     spacing : float or None
-        Distance between planes, in pixels; None goes by `pixel_size`.
+        Slice spacing, in pixels; None derives it from `pixel_size`.
     region : tuple of slice or None
-        Rows and columns that are to be segmented, as ``(slice(None, -64), slice(None))`` leaves
-        out a databar of 64 rows; None for all. Brightness is that of the whole image all the same.
+        Rows and columns to segment; ``(slice(None, -64), slice(None))`` excludes a databar of 64
+        rows. None for all. Intensities are always normalised over the whole image.
     """
 
     data: Array
@@ -63,7 +63,7 @@ class Micrograph:
     region: Region | None = None
 
     def __post_init__(self) -> None:
-        """Refuse axes that are not of the data, no distance as spacing, and an empty region."""
+        """Reject axes that do not match the data, an invalid spacing, and an empty region."""
         ordered = "".join(letter for letter in "TZYXC" if letter in self.axes)
         colours = self.data.shape[-1] if self.axes.endswith("C") else 3
         shaped = "YX" in ordered and self.data.ndim == len(ordered) and colours == 3
@@ -86,7 +86,7 @@ class Micrograph:
 
     @property
     def region_window(self) -> Window | None:
-        """The region in rows and columns of this image."""
+        """The region as a window of this image; None if there is no region."""
         if self.region is None:
             return None
         rows, columns = (
@@ -96,7 +96,7 @@ class Micrograph:
 
     @property
     def anisotropy(self) -> float:
-        """Distance between planes over that between pixels; 1 where nothing tells it."""
+        """Slice spacing divided by the pixel spacing; 1 if unknown."""
         size = self.pixel_size
         if self.spacing is not None or size is None or size.z is None:
             return self.spacing or 1.0
@@ -104,7 +104,7 @@ class Micrograph:
 
     @property
     def colour(self) -> bool:
-        """Whether there is a last axis of red, green and blue."""
+        """Whether the last axis is red, green, blue."""
         return self.axes.endswith("C")
 
     @property
@@ -125,7 +125,7 @@ class Micrograph:
 
     @cached_property
     def levels(self) -> Levels:
-        """Raw values that become 0 and 1 in all planes, by the pixels when first asked for."""
+        """Raw values normalised to 0 and 1 in all planes; computed on first access."""
         return robust_levels([self.plane(index) for index in self.plane_indices()])
 
     def plane_indices(self) -> list[tuple[int, ...]]:
@@ -151,40 +151,41 @@ def read_image(
     """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, BMP, OME-Zarr (0.4, 0.5) or HDF5.
 
     The pixel size comes from OME metadata, ImageJ, the header of an FEI or Zeiss microscope, or
-    the resolution of a TIFF, PNG or JPEG. Up to 5000 dpi that is one to print at, written by
-    programs that do not know the scale: it is ignored.
+    the resolution of a TIFF, PNG or JPEG. A resolution of 5000 dpi or less is ignored: it is a
+    print resolution, written by programs that do not know the scale.
 
     Parameters
     ----------
     path : str or Path
         The file, or the folder of an OME-Zarr image.
     axes : str, optional
-        A name for each dimension, out of TZYXC and S (samples of a colour image, C that is known
-        to be red, green, blue), in the order of the file; overrides what the file says.
+        One letter per dimension, in the order of the file, from TZYXC and S (red, green and blue
+        samples, as opposed to channels C of any meaning); overrides the file's metadata.
     dataset : str, optional
-        Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; needed
-        if there are several, without meaning for PNG, JPEG and BMP.
+        Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; required
+        if there are several, ignored for PNG, JPEG and BMP.
     channels : int or sequence of int, optional
-        Of an image with channels: one index, taken as grey, or three, as red, green and blue.
+        For an image with channels: one index to use as grey, or three as red, green and blue.
     spacing : float, optional
-        Distance between planes, in pixels, for 3-D filters; overrides what the file says.
+        Slice spacing, in pixels, for 3-D filters; overrides the file's metadata.
     pixel_size : PixelSize, optional
-        In place of what the file says, also of the distance between planes.
+        Overrides the file's pixel size and slice spacing.
     region : tuple of slice, optional
-        Rows and columns that are to be segmented; see `Micrograph`.
+        Rows and columns to segment; see `Micrograph`.
 
     Returns
     -------
     Micrograph
-        Larger than memory if need be: data of TIFF, OME-Zarr and HDF5 is then lazy.
+        Its data is lazy where the file is an OME-Zarr, HDF5 or large TIFF, so the image may be
+        larger than memory.
 
     Raises
     ------
     ImageError
-        If the file is missing, damaged or of an unknown kind, holds several arrays, if its axes or
-        channels are not settled, or if the region holds none of its pixels.
+        If the file is missing, damaged or of an unknown kind, or holds several arrays; if its axes
+        or channels are ambiguous; or if the region contains no pixel.
     """
-    # Loaded here because its libraries take long to load.
+    # Imported here because its dependencies are slow to import.
     from napari_alibi_seg.core.images.reading import open_stored
 
     image = settle(open_stored(Path(path), dataset), axes, channels)
@@ -192,18 +193,19 @@ def read_image(
 
 
 def read_pictures(path: Path) -> list[Micrograph]:
-    """Read all that a file holds, for uses where the order of planes does not matter.
+    """Read every image in a file, for uses where the order of planes does not matter.
 
     Parameters
     ----------
     path : Path
-        As for `read_image`; every image of a TIFF is taken, and unnamed pages, or channels, are
-        planes.
+        As for `read_image`. Every image of a TIFF is read; the first axis of a 3-D array that
+        would otherwise be ambiguous is taken as Z.
 
     Raises
     ------
     ImageError
-        If the file is missing, damaged or of an unknown kind, or holds more than planes.
+        If the file is missing, damaged or of an unknown kind, or its axes, channels or dataset
+        remain ambiguous.
     """
     from napari_alibi_seg.core.images.reading import open_every
 
@@ -233,32 +235,32 @@ def as_micrograph(
     pixel_size: PixelSize | None = None,
     region: Region | None = None,
 ) -> Micrograph:
-    """Take an array as a micrograph.
+    """Make a micrograph from an array.
 
     Parameters
     ----------
     array : array-like
-        numpy, dask, zarr or h5py; bool, integer or float. What numpy masks holds no data, as NaN.
+        numpy, dask, zarr or h5py; bool, integer or float. Masked elements become NaN (no data).
     axes : str, optional
-        As for `read_image`; may be left out for (Y, X) only.
+        As for `read_image`; may be omitted only for (Y, X).
     channels : int or sequence of int, optional
         As for `read_image`.
     spacing : float, optional
         As for `read_image`.
     pixel_size : PixelSize, optional
-        For areas and, by its z, the distance between planes.
+        For areas and, through its `z`, the slice spacing.
     region : tuple of slice, optional
         As for `read_image`.
 
     Returns
     -------
     Micrograph
-        Lazy if the array is stored in chunks, dask's, or large.
+        Its data is lazy if the array is a dask array or stored in chunks.
 
     Raises
     ------
     ImageError
-        If the array is empty, its type is no number, or its axes or channels are not settled.
+        If the array is empty or not numeric, or its axes or channels are ambiguous.
     """
     if isinstance(array, np.ma.MaskedArray):
         array = np.ma.filled(array.astype(np.result_type(array, np.float16)), np.nan)
@@ -267,7 +269,7 @@ def as_micrograph(
 
 
 def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
-    """Return every plane of an image by its index, all normalised by the levels of the whole."""
+    """Return every plane of an image by its index, all normalised by the image's levels."""
     require_micrograph(image)
     return {
         index: Plane(image.plane(index), image.levels, _depth(image, index), image.region_window)
@@ -291,6 +293,6 @@ def require_micrograph(image: object) -> None:
 
 
 def settle(stored: Stored, axes: str | None, channels: int | Sequence[int] | None) -> Micrograph:
-    """Bring a stored array into the one order of axes; see `read_image` for the rules."""
+    """Make a micrograph from a stored array; `read_image` describes `axes` and `channels`."""
     data, letters = settle_channels(settle_axes(stored, axes), channels)
     return Micrograph(data, letters, stored.pixel_size, stored.path, stored.placed)

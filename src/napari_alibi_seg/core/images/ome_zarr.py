@@ -1,7 +1,7 @@
-"""OME-Zarr: where axes lie, read from 0.1 to 0.5; label pyramids, written as 0.5.
+"""OME-Zarr metadata (versions 0.1 to 0.5 read) and label pyramids (version 0.5 written).
 
-Planes are written one at a time, each with its own part of every level, so that a pyramid can be
-looked at while it grows: what is missing reads as 0.
+Each plane is written to all levels at once, so a partly written pyramid can be viewed: missing
+planes read as 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _VERSION = "0.5"
 PLAN_KEY = "napari-alibi-seg plan"
-"""The attribute by which `require_made_by` knows the plan a result was made by."""
+"""Attribute holding the key of the plan a result was made by; see `require_made_by`."""
 
 _CHUNK = 1024
 _COARSEST = 512
@@ -35,14 +35,14 @@ _KINDS = {"t": "time", "z": "space", "y": "space", "x": "space"}
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the elements of an axis lie: index `i` is at ``scale * i + translation``.
+    """Coordinates along an axis: index `i` is at ``scale * i + translation``.
 
     Attributes
     ----------
     scale, translation : float
         In `unit`.
     unit : str or None
-        As OME-Zarr spells it, ``micrometer``.
+        Unit name in OME-Zarr, such as ``micrometer``.
     """
 
     scale: float = 1.0
@@ -51,7 +51,7 @@ class Placement:
 
 
 def multiscales(group: zarr.Group) -> dict[str, Any] | None:
-    """Return the OME metadata of an image, of version 0.5 or before; None if there is none."""
+    """Return the first ``multiscales`` entry of a group (up to version 0.5); None if absent."""
     attributes = dict(group.attrs)
     ome = attributes.get("ome", attributes)
     scales = ome.get("multiscales") if isinstance(ome, dict) else None
@@ -59,14 +59,14 @@ def multiscales(group: zarr.Group) -> dict[str, Any] | None:
 
 
 def placements(scales: dict[str, Any], axes: int) -> list[tuple[str, Placement]]:
-    """Return the name and the placement of each axis of the finest level; [] if none is named.
+    """Return the name and placement of each axis of the finest level; [] if axes are unnamed.
 
     Parameters
     ----------
     scales : dict
-        From `multiscales`. Version 0.3 has plain names of axes, the versions before had none.
+        From `multiscales`. Axes are strings in version 0.3 and absent before.
     axes : int
-        How many the array has.
+        Number of axes of the array.
     """
     told = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
     scale, translation = np.ones(axes), np.zeros(axes)
@@ -84,23 +84,23 @@ def placements(scales: dict[str, Any], axes: int) -> list[tuple[str, Placement]]
 def create_labels(
     path: Path, image: Micrograph, dtype: DTypeLike, classes: Sequence[ClassInfo], plan_key: str
 ) -> None:
-    """Create an empty pyramid for the labels of an image, in place and scale like the image.
+    """Create an empty label pyramid with the scale and translation of an image.
 
-    Rows and columns are halved from level to level, planes are not: each plane is complete by
-    itself. Chunks hold one plane, or a part of at most 1024 x 1024 pixels of it.
+    Each level halves rows and columns, but not planes. A chunk lies within one plane and has at
+    most 1024 x 1024 pixels.
 
     Parameters
     ----------
     path : Path
-        The folder, which does not exist yet.
+        The folder, which must not exist yet.
     image : Micrograph
-        What is segmented.
+        The image to be segmented.
     dtype : dtype
         uint8 or uint16.
     classes : sequence of ClassInfo
-        Their names and colours are kept for viewers.
+        Names and colours, stored for viewers.
     plan_key : str
-        Of the plan it is made by, for `require_made_by`.
+        Key of the plan that makes the result, for `require_made_by`.
     """
     axes = image.label_axes.lower()
     levels = _level_shapes(image.label_shape)
@@ -122,7 +122,7 @@ def create_labels(
 
 
 def require_made_by(path: Path, plan_key: str) -> None:
-    """Raise an `OutputError` unless a folder is made by this plan (see `create_labels`)."""
+    """Raise an `OutputError` unless a folder was made by this plan (see `create_labels`)."""
     try:
         known = is_zarr(path) and zarr.open(path, mode="r").attrs.get(PLAN_KEY) == plan_key
     except DAMAGE:
@@ -135,7 +135,7 @@ def require_made_by(path: Path, plan_key: str) -> None:
 
 
 def is_made_here(path: Path) -> bool:
-    """Return whether a Zarr folder is a pyramid of `create_labels`, or features of an image."""
+    """Return whether a Zarr folder holds labels or features written by this package."""
     attributes = zarr.open(path, mode="r").attrs
     return PLAN_KEY in attributes or {"stride", "identity"} <= set(attributes)
 
@@ -143,19 +143,19 @@ def is_made_here(path: Path) -> bool:
 def write_plane(
     path: Path, index: tuple[int, ...], labels: NDArray[np.unsignedinteger[Any]]
 ) -> None:
-    """Write one plane, (Y, X), to every level; a coarser one keeps every second pixel.
+    """Write one (Y, X) plane to every level; each level keeps every second pixel of the finer one.
 
-    Pixels are kept and not voted on: thin phases do not vanish and fractions stay unbiased.
+    Subsampling, unlike majority voting, preserves thin phases and keeps area fractions unbiased.
     """
     shape = zarr.open_array(path / "0", mode="r").shape
-    # Coarse levels first: where the finest has the plane, all have it.
+    # Coarse levels first: a plane present in the finest level is then present in all.
     for level in reversed(range(len(_level_shapes(shape)))):
         step = 2**level
         zarr.open_array(path / str(level), mode="r+")[index] = labels[::step, ::step]
 
 
 def read_plane(path: Path, index: tuple[int, ...]) -> NDArray[Any]:
-    """Return one plane of the finest level, (Y, X)."""
+    """Return one (Y, X) plane of the finest level."""
     return np.asarray(zarr.open_array(path / "0", mode="r")[index])
 
 
@@ -168,7 +168,7 @@ def _level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _placed(image: Micrograph) -> dict[str, Placement]:
-    """Return the placement of each axis: as the OME-Zarr says it, else by the pixel size."""
+    """Return the placement of each axis: that of the OME-Zarr, else from the pixel size."""
     size, known = image.pixel_size, dict(image.placed)
     if size is not None and not known:
         steps = {"z": size.z, "y": size.y, "x": size.x}
@@ -190,7 +190,7 @@ def _multiscale(name: str, axes: str, placed: dict[str, Placement], levels: int)
 
 
 def _transforms(placed: dict[str, Placement], step: int) -> list[dict[str, Any]]:
-    """Return scale and translation; the pixels kept lie where they lay, so none is shifted."""
+    """Return scale and translation; subsampling keeps pixel (0, 0), so no level is shifted."""
     scale = [place.scale * (step if axis in "yx" else 1) for axis, place in placed.items()]
     translation = [place.translation for place in placed.values()]
     return [

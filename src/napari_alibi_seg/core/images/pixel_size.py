@@ -1,4 +1,4 @@
-"""The size of a pixel, from the many ways in which files tell it."""
+"""Pixel sizes, and their parsing from file metadata."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class PixelSize:
     Attributes
     ----------
     unit : str
-        m, cm, mm, µm, nm, pm or Å, also by other spellings of these; any other as it is.
+        m, cm, mm, µm, nm, pm or Å; other spellings of these are converted, other units kept.
     z : float or None
-        Distance between planes; None if there is one plane or the file does not say.
+        Slice spacing; None if unknown or there is only one plane.
     y, x : float
-        Distances between rows and between columns.
+        Distance between rows and between columns.
     """
 
     unit: str
@@ -47,7 +47,7 @@ class PixelSize:
     x: float
 
     def __post_init__(self) -> None:
-        """Bring the unit to its symbol, and refuse lengths that are none."""
+        """Normalise the unit to its symbol; reject lengths that are not positive and finite."""
         if not all(_positive(length) for length in (self.y, self.x, self.z or 1.0)):
             raise ImageError(
                 f"Pixels cannot be {self.y} {self.unit} by {self.x} {self.unit} large, in planes "
@@ -57,33 +57,33 @@ class PixelSize:
 
     @property
     def metres_per_unit(self) -> float | None:
-        """Length of `unit` in metres; None if it is not known."""
+        """Length of `unit` in metres; None for an unknown unit."""
         return _METRES.get(self.unit)
 
     @property
     def unit_name(self) -> str:
-        """`unit` in full, as OME-Zarr spells it: ``micrometer``."""
+        """`unit` spelt out as in OME-Zarr, such as ``micrometer``."""
         return _SPELLINGS.get(self.unit, (self.unit,))[0]
 
     @property
     def area(self) -> float:
-        """Area of a pixel, in `unit` squared."""
+        """Pixel area, in `unit` squared."""
         return self.y * self.x
 
 
 def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
-    """Make a pixel size of what a file says, all in the unit of x.
+    """Make a pixel size from metadata, with all lengths converted to the unit of x.
 
     Parameters
     ----------
     lengths : mapping
-        From ``z``, ``y`` and ``x`` to a number and the name of its unit.
+        From ``z``, ``y`` and ``x`` to a number and its unit name.
 
     Returns
     -------
     PixelSize or None
-        None if x or y is missing, not a positive number, in pixels, or if y cannot be had in the
-        unit of x.
+        None if x or y is missing, not a positive number or in pixels, or if the unit of y cannot
+        be converted to that of x.
     """
     known = {}
     for axis, (number, name) in lengths.items():
@@ -102,7 +102,7 @@ def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
 
 
 def _unit(name: str) -> str | None:
-    """Return the symbol of a unit, or its name if it is not known; None if it is no length."""
+    """Return the symbol of a unit, or its name if unknown; None if it is not a length."""
     if name.lower() in _NO_LENGTHS or not name.isprintable():
         return None
     return _SYMBOLS.get(name) or _SYMBOLS.get(name.lower() if len(name) > 3 else name, name)
@@ -117,10 +117,10 @@ def _positive(number: object) -> float | None:
 
 
 def resolution_size(dots_y: float, dots_x: float) -> PixelSize | None:
-    """Make a pixel size in µm of dots per inch, unless they are a printer's or a screen's.
+    """Convert dots per inch to a pixel size in µm; None for 5000 dpi or less, or NaN.
 
-    Programs that do not know the scale write 1 per inch or cm, or a resolution to print at, which
-    is at most 5000 dpi.
+    Such values are print or screen resolutions, or the placeholder 1, written by programs that do
+    not know the scale.
     """
     if min(dots_y, dots_x) <= _PRINTED_DPI:
         return None

@@ -1,4 +1,4 @@
-"""One plane of an image as every later stage sees it: normalised, and endless by reflection."""
+"""A plane of an image as later stages see it: normalised, and extended by reflection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.stored import Array
 
 Index: TypeAlias = tuple[int, ...]
-"""Which plane of an image, as in `Micrograph.plane_indices`."""
+"""Index of a plane in its image, as in `Micrograph.plane_indices`."""
 
 _PERCENTILES = (0.1, 99.9)
 _SAMPLED_PIXELS = 4_000_000
@@ -31,20 +31,20 @@ _NEAR = 256
 
 @dataclass(frozen=True)
 class Levels:
-    """The raw values that become 0 and 1."""
+    """The raw values that are normalised to 0 and 1."""
 
     low: float
     high: float
 
     @property
     def flat(self) -> bool:
-        """Whether every pixel has the same value, so that nothing tells phases apart."""
+        """Whether the image is constant, so that no phases can be distinguished."""
         return self.low == self.high
 
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of pixels, in rows and columns of the plane; it may reach beyond the border."""
+    """A rectangle of pixels of a plane; it may extend beyond the border."""
 
     top: int
     left: int
@@ -53,11 +53,11 @@ class Window:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Index of the window in an array of the plane's size."""
+        """Slices that index the window in an array of the plane's shape."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def grown(self, margin: int) -> Window:
-        """Return the window with `margin` pixels more on every side."""
+        """Return the window enlarged by `margin` pixels on every side."""
         return Window(
             self.top - margin,
             self.left - margin,
@@ -66,33 +66,33 @@ class Window:
         )
 
     def within(self, shape: tuple[int, int]) -> Window:
-        """Return the part of the window that lies inside a plane."""
+        """Return the part of the window inside a plane of the given shape."""
         return self.overlap(Window(0, 0, *shape))
 
     def overlap(self, other: Window) -> Window:
-        """Return what the window shares with another that it meets."""
+        """Return the intersection with another window; its size is not positive if disjoint."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom = min(self.top + self.height, other.top + other.height)
         right = min(self.left + self.width, other.left + other.width)
         return Window(top, left, bottom - top, right - left)
 
     def seen_from(self, larger: Window) -> Window:
-        """Return the window in the coordinates of one that contains it."""
+        """Return the window in the coordinates of a window that contains it."""
         return Window(self.top - larger.top, self.left - larger.left, self.height, self.width)
 
 
 @dataclass(frozen=True, eq=False)
 class Depth:
-    """Where a plane lies in a volume.
+    """The volume around a plane.
 
     Attributes
     ----------
     volume : array
-        (Z, Y, X) or (Z, Y, X, 3), numpy or dask; at least the planes that filters reach.
+        (Z, Y, X) or (Z, Y, X, 3), numpy or dask; at least the planes within reach of the filters.
     position : int
-        Index of the plane in it.
+        Index of the plane in `volume`.
     spacing : float
-        Distance between planes, in pixels.
+        Slice spacing, in pixels.
     """
 
     volume: Array
@@ -102,18 +102,18 @@ class Depth:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """A grey or colour plane with the levels that normalise it.
+    """A grey or colour plane with the levels that it is normalised by.
 
     Attributes
     ----------
     data : array
         (Y, X) or (Y, X, 3), any real dtype, numpy or dask.
     levels : Levels
-        Raw values that become 0 and 1; of the whole image, so that tiles agree.
+        Raw values normalised to 0 and 1; those of the whole image.
     depth : Depth or None
-        The volume around it; None for a plane of its own.
+        The volume around it; None if it is not part of one.
     region : Window or None
-        Inside the plane, what of it is to be segmented; None for all.
+        The part of the plane to segment; None for all.
     """
 
     data: Array
@@ -128,37 +128,37 @@ class Plane:
 
     @property
     def colours(self) -> int:
-        """1 for grey, 3 for colour."""
+        """Number of colour samples: 1 for grey, 3 for colour."""
         return 1 if self.data.ndim == 2 else 3
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Return normalised pixels, mirrored beyond the border (the border pixel once).
+        """Return normalised pixels, reflected at the border without repeating the border pixel.
 
         Parameters
         ----------
         window : Window
-            Where; it may lie partly or wholly outside the plane.
+            May lie partly or wholly outside the plane.
 
         Returns
         -------
         ndarray
-            (height, width, colours) float32; 0 and 1 are the levels, outliers are cut at -1 and
-            2, NaN becomes 0.
+            (height, width, colours) float32; the levels map to 0 and 1, values are clipped to
+            [-1, 2], and NaN becomes 0.
         """
         within = self._mirrored(window)
         return self._pixels(np.asarray(self.data[_spanned(within)]), within)
 
     def read_through(self, window: Window, reach: int) -> Iterator[NDArray[np.float32]]:
-        """Yield a window of every plane around this one, mirrored at the ends of the volume.
+        """Yield a window of each nearby plane, reflected at the ends of the volume.
 
-        No other plane is read.
+        Only planes within reach are read.
 
         Parameters
         ----------
         window : Window
-            Where, as for `read`.
+            As for `read`.
         reach : int
-            Planes before this one, and as many after it.
+            Number of planes before this one, and after it.
 
         Yields
         ------
@@ -185,13 +185,13 @@ class Plane:
         return _normalised(pixels, self.levels)
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return where a window inside the plane is not to be segmented.
+        """Return the mask of pixels, in a window inside the plane, that must not be segmented.
 
         Returns
         -------
         ndarray or None
-            (height, width), true where a pixel is NaN in any colour, or outside the region; None
-            if there is no region, and the type of the pixels knows no NaN.
+            (height, width) bool, true where a pixel is NaN in any colour or outside the region;
+            None if there is no region and the dtype has no NaN.
         """
         floats = np.issubdtype(self.data.dtype, np.floating)
         if self.region is None:
@@ -207,7 +207,7 @@ class Plane:
         return nan if nan.ndim == 2 else np.asarray(nan.any(axis=-1))
 
     def content_hash(self) -> str:
-        """Return the SHA-256 of the raw pixels, their type and the levels, hexadecimal."""
+        """Return the SHA-256 of shape, dtype, levels and raw pixels, hexadecimal."""
         digest = hashlib.sha256(repr((self.data.shape, str(self.data.dtype), self.levels)).encode())
         for top in range(0, self.shape[0], _HASHED_ROWS):
             digest.update(np.ascontiguousarray(self.data[top : top + _HASHED_ROWS]).tobytes())
@@ -215,7 +215,7 @@ class Plane:
 
 
 def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
-    """Return the (length,) indices of a run of pixels after reflection into ``[0, size)``.
+    """Return the (length,) indices ``start, start + 1, ...`` reflected into ``[0, size)``.
 
     Examples
     --------
@@ -234,17 +234,17 @@ def _spanned(wanted: Sequence[NDArray[np.intp]]) -> tuple[slice, ...]:
 def neighbourhoods(
     rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> Iterator[tuple[NDArray[np.intp], Window]]:
-    """Group pixels that are close together.
+    """Group pixels by the 256 x 256 block they lie in.
 
     Parameters
     ----------
     rows, columns : ndarray
-        (N,) where they are.
+        (N,) coordinates of the pixels.
 
     Yields
     ------
     tuple of ndarray and Window
-        (n,) positions in `rows` of the pixels of a group, and a window around them.
+        (n,) indices into `rows` of the pixels of a group, and their bounding box.
     """
     across = columns.max(initial=0) // _NEAR + 1
     block = rows // _NEAR * across + columns // _NEAR
@@ -256,10 +256,10 @@ def neighbourhoods(
 
 
 def robust_levels(planes: Sequence[Array]) -> Levels:
-    """Return the .1 and 99.9 percentiles of the finite pixels of an image.
+    """Return the 0.1 and 99.9 percentiles of the finite pixels of an image.
 
-    At most 4 million pixels on a regular grid are looked at, in at most 16 planes. If the two
-    percentiles coincide the extremes are taken; a constant image becomes 0 everywhere.
+    They are estimated from about 4 million values at most, on a regular grid in at most 16
+    planes. If they coincide, minimum and maximum are used; a constant image is normalised to 0.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def robust_levels(planes: Sequence[Array]) -> Levels:
     Raises
     ------
     ImageError
-        If no pixel is finite.
+        If no sampled pixel is finite, or the range of values overflows.
     """
     values = _sampled(planes)
     values = values[np.isfinite(values)]
@@ -298,7 +298,7 @@ def _sampled(planes: Sequence[Array]) -> NDArray[np.float64]:
 
 
 def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
-    # Subtract in double precision: large integers and offsets do not survive float32.
+    # Subtract in double precision: float32 would lose large integers and offsets.
     extent = levels.high - levels.low
     scaled = (raw.astype(np.float64) - levels.low) / (extent if extent > 0 else 1.0)
     scaled = np.where(np.isnan(scaled), 0.0, scaled)

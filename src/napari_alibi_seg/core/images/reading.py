@@ -1,10 +1,9 @@
-"""Opening image files of any kind: what they hold, how they name their axes, their pixel size.
+"""Open image files: their arrays, axis names and pixel sizes.
 
-Nothing is decided here about unnamed axes or channels; that is `napari_alibi_seg.core.images.axes`.
-Arrays larger than memory stay in their file: uncompressed TIFFs are mapped; OME-Zarr, HDF5 and
-large compressed TIFFs are read piece by piece through dask. PNG, JPEG, BMP and TIFFs with a palette
-are read whole. What reads Zarr and HDF5 takes long to load, so it is loaded when such a file is
-opened.
+Unnamed axes and channels are resolved in `napari_alibi_seg.core.images.axes`. Arrays larger than
+memory stay on disk: uncompressed TIFFs are memory-mapped; OME-Zarr, HDF5 and large compressed TIFFs
+are read chunk by chunk through dask. PNG, JPEG, BMP and TIFFs with a palette are read whole. The
+slow imports for Zarr and HDF5 are deferred until such a file is opened.
 """
 
 from __future__ import annotations
@@ -41,21 +40,21 @@ _PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
 
 
 def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False) -> Stored:
-    """Open an image file of any known format.
+    """Open an image file of any supported format.
 
     Parameters
     ----------
     path : Path
-        A TIFF, PNG, JPEG, BMP or HDF5 file or an OME-Zarr folder.
+        A TIFF, PNG, JPEG, BMP or HDF5 file or a Zarr folder.
     dataset : str, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF.
     indices : bool
-        Keep the numbers of a file with a palette, as labels need it, instead of their colours.
+        Return the palette indices of an image with a palette (as for labels), not its colours.
 
     Raises
     ------
     ImageError
-        If there is no such file, it cannot be read, or it holds several arrays.
+        If the file does not exist, cannot be read, or holds several arrays and none is named.
     """
     suffix = path.suffix.lower()
     with reading(path):
@@ -79,7 +78,7 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
 
 
 def open_every(path: Path) -> list[Stored]:
-    """Open an image file of any known format, and every image of a TIFF.
+    """Open an image file of any supported format, with every image of a TIFF.
 
     Raises
     ------
@@ -93,7 +92,7 @@ def open_every(path: Path) -> list[Stored]:
 
 
 def told_axes(path: Path) -> str | None:
-    """Return the axes that a TIFF names, without reading its pixels; None for other files."""
+    """Return the axes named in a TIFF, without reading pixels; None for any other file."""
     if path.suffix.lower() in TIFF_SUFFIXES:
         with suppress(ImageError), reading(path):
             return named_axes(path)
@@ -101,14 +100,14 @@ def told_axes(path: Path) -> str | None:
 
 
 def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
-    """Return the pixel size that a file tells, without reading its pixels; None if it tells none.
+    """Return the pixel size stored in a file, without reading pixels; None if there is none.
 
     Parameters
     ----------
     path : Path
         Any path.
     shape : tuple of int
-        Rows and columns the image must have.
+        Rows and columns the image must have, else the result is None.
     """
     suffix = path.suffix.lower()
     with suppress(ImageError), reading(path):
@@ -152,6 +151,6 @@ def _samples(path: Path, picture: Image.Image, indices: bool) -> NDArray[Any]:
     if picture.mode == "CMYK":
         return np.asarray(picture.convert("RGB"))
     if any("16B" in str(tile) for tile in getattr(picture, "tile", ())):
-        # Pillow keeps only 8 of the 16 bits unless the picture is grey.
+        # Pillow keeps only 8 of 16 bits unless the image is grey.
         return np.asarray(imagecodecs.png_decode(path.read_bytes()))
     return np.asarray(picture)

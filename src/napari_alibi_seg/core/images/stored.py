@@ -1,4 +1,4 @@
-"""Arrays as files hold them: named as the file names them, and read no sooner than needed."""
+"""Arrays as stored in files: axes as named there, and read only when needed."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any] | da.Array
 
 COPIED_BYTES = 2**28
-"""Larger arrays are not copied or read whole to bring them into order, but piece by piece."""
+"""Arrays larger than this are transposed and converted lazily instead of being copied."""
 
 _PIECE_SIDE = 1024
-_SIDE_BY_SIDE = 16  # so many channels of a pixel are read together where the file is one piece
+_SIDE_BY_SIDE = 16  # up to this many interleaved channels are read together if unchunked
 _NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT}
 
 
@@ -40,16 +40,16 @@ class Stored:
     Attributes
     ----------
     data : array or Pieces
-        In the order of the file.
+        In the axis order of the file.
     axes : str or None
-        One letter for each dimension, S for colour samples, another than TZYXCS for one without
-        a known name; None if no axis is named.
+        One letter per dimension, S for colour samples, a letter outside TZYXCS for an unknown
+        axis; None if no axis is named.
     pixel_size : PixelSize or None
         Spatial calibration.
     path : Path or None
-        The file.
+        The file; None for an array from memory.
     placed : mapping
-        From the small letters of axes to where their elements lie, if the file is an OME-Zarr.
+        Scale and translation by lower-case axis letter, if the file is an OME-Zarr.
     """
 
     data: Array | Pieces
@@ -60,42 +60,42 @@ class Stored:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Lengths in the order of the file."""
+        """Shape in the axis order of the file."""
         return tuple(int(length) for length in self.data.shape)
 
     @property
     def named(self) -> bool:
-        """Whether there is a name for each dimension, Y and X among them."""
+        """Whether every dimension has a unique letter, including Y and X."""
         letters = self.axes or ""
         return len(letters) == len(set(letters)) == len(self.shape) and {*"YX"} <= {*letters}
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """How messages refer to it."""
         return "the array" if self.path is None else str(self.path)
 
     def array(self, axes: str | None = None) -> Array:
-        """Return the data, lazy if it is in pieces; see `lazily`."""
+        """Return the data, as a dask array if it is `Pieces`; see `lazily`."""
         data = self.data
         return lazily(data, data.chunks, axes) if isinstance(data, Pieces) else data
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Array in a file that is opened anew for each piece: no handle stays open.
+    """An array in a file that is reopened for each read, so that no handle stays open.
 
     Attributes
     ----------
     path : Path
         The file.
     shape : tuple of int
-        Lengths in the order of the file.
+        Shape in the axis order of the file.
     dtype : dtype
-        Of its values.
+        Type of the values.
     read : callable
-        Takes slices, returns what is there.
+        Reads the values at an index, usually a tuple of slices.
     chunks : tuple of int or None
-        The pieces it is stored in, if it is not one.
+        Chunk shape; None if the array is stored contiguously.
     """
 
     path: Path
@@ -114,7 +114,7 @@ class Pieces:
             return np.asarray(self.read(key))
 
     def _damaged_part(self, key: Any) -> str | None:
-        """Tell the first chunk that cannot be read; None if that is not known."""
+        """Describe the first chunk that cannot be read; None if unknown."""
         parts = key if isinstance(key, tuple) else ()
         if self.chunks is None or [type(part) for part in parts] != [slice] * self.ndim:
             return None
@@ -135,19 +135,19 @@ class Pieces:
 
 @contextmanager
 def reading(path: Path, part: Callable[[], str | None] = lambda: None) -> Iterator[None]:
-    """Turn whatever a reader raises on a file that is closed to it or damaged to `ImageError`.
+    """Convert the errors that readers raise on inaccessible or damaged files to `ImageError`.
 
     Parameters
     ----------
     path : Path
         The file.
     part : callable
-        Finds out which part of it is damaged, once some is.
+        Called after an error; describes the damaged part, or returns None.
 
     Raises
     ------
     ImageError
-        That says what to do about the file.
+        With advice on what to do about the file.
     """
     try:
         yield
@@ -176,12 +176,14 @@ def damaged(path: Path, reason: str) -> ImageError:
 
 
 def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None) -> str:
-    """Return the name of the array asked for, or of the only one there is.
+    """Return the name of the requested array, or of the only one there is.
 
     Raises
     ------
     ImageError
-        If there is none; an `UnsettledError` if there are several, or none of that name.
+        If there is no array.
+    UnsettledError
+        If there are several and none is requested, or none has the requested name.
     """
     if dataset is not None and dataset.strip("/") in found:
         return dataset.strip("/")
@@ -195,41 +197,42 @@ def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None
 
 
 def nothing_in(path: Path) -> ImageError:
-    """Return the error for a file without an image."""
+    """Return the error for a file that contains no image."""
     return ImageError(
         f"{path} holds no array of numbers with two or more dimensions; choose another file."
     )
 
 
 def copyable(data: Array, axes: str | None = None) -> Array:
-    """Make a large array in memory or in a mapped file lazy, so that working on it is cheap."""
+    """Wrap a large numpy array (in memory or memory-mapped) lazily, to avoid copying it whole."""
     if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES:
         return lazily(data, axes=axes)
     return data
 
 
 def is_zarr(path: Path) -> bool:
-    """Return whether a path is a Zarr folder, of version 2 or 3, whatever its name."""
-    # Not Path.is_file, which raises where a folder is closed or a name too long.
+    """Return whether a path is a Zarr folder of version 2 or 3, regardless of its name."""
+    # Not Path.is_file, which raises for inaccessible folders and overlong names.
     return any(os.path.isfile(path / mark) for mark in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None = None) -> da.Array:
-    """Wrap an array so that it is read, and worked on, piece by piece.
+    """Wrap an array as a dask array that is read and processed block by block.
 
-    A piece is made of whole chunks that lie side by side in rows and columns, so that a plane
-    takes no chunk that it has no part in, and none twice.
+    Dask blocks consist of whole stored chunks, adjacent in rows and columns, so that reading a
+    plane touches only the chunks it intersects, each once.
 
     Parameters
     ----------
     array : array-like
-        Has a shape of two or more dimensions, a dtype and slicing.
+        With a shape of two or more dimensions, a dtype and slicing.
     chunks : tuple of int, optional
-        The pieces it is stored in, if it is not one.
+        Chunk shape; None if it is stored contiguously.
     axes : str, optional
-        A letter for each dimension; else rows and columns are the last two, but for colours.
+        One letter per dimension; by default Y and X are the last two, or the two before a last
+        axis of length 4 or less.
     """
-    import dask.array as da  # a second at every start, for images that are mostly small
+    import dask.array as da  # takes about a second, and most images are small
 
     shape = tuple(array.shape)
     letters = str(axes or "").upper()
@@ -251,7 +254,7 @@ def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None =
 
 
 def as_array(data: Any, axes: str | None = None) -> Array:
-    """Return numpy and dask arrays as they are, lazily what is stored in chunks, else a copy.
+    """Return numpy and dask arrays unchanged, chunked arrays lazily, and others as numpy arrays.
 
     Parameters
     ----------
@@ -263,7 +266,7 @@ def as_array(data: Any, axes: str | None = None) -> Array:
     Raises
     ------
     ImageError
-        If the shape is not known or differs within the array.
+        If the shape is unknown or ragged.
     """
     if isinstance(data, np.ndarray):
         return data
@@ -287,15 +290,15 @@ def _whole_chunks(chunk: int, wanted: int) -> int:
 
 
 def greys(colours: NDArray[Any]) -> NDArray[Any]:
-    """Return (..., 3), or (...) if all three are equal everywhere."""
+    """Return (..., 3) colours, or (...) grey values if all three are equal everywhere."""
     return colours[..., 0] if (colours == colours[..., :1]).all() else colours
 
 
 def is_image(shape: tuple[int, ...] | None, kind: str) -> bool:
-    """Whether an array of a shape and a numpy kind of dtype may be an image."""
+    """Return whether an array of this shape and numpy dtype kind may be an image."""
     return len(shape or ()) >= 2 and kind in "biufc"
 
 
 def letters(names: list[str]) -> str:
-    """Return names of axes as capital letters, `?` for a name of several."""
+    """Return axis names as one string of capitals, with `?` for names of several letters."""
     return "".join(name.upper() if len(name) == 1 else "?" for name in names)

@@ -1,4 +1,4 @@
-"""TIFF in all its dialects: OME, ImageJ, those of microscopes, and plain pages."""
+"""TIFF in its dialects: OME, ImageJ, microscope vendors, and plain pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.images.stored import Array
 
-# A broken tag ends in the one error message; without a handler tifffile would print it too.
+# A broken tag is reported once, as an ImageError; without a handler tifffile would print it too.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -37,9 +37,9 @@ _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _PER_INCH = {2: 1.0, 3: 2.54}
 _MEASURED = {4: "mm", 5: "µm"}
-"""Units of resolution that no printer has."""
+"""Values of ResolutionUnit that are not used for print resolutions."""
 _PRINTED = {"inch": 1.0, "in": 1.0, "cm": 2.54}
-"""Words of ImageJ for the units of resolution tags, which may be a printer's, per inch."""
+"""ImageJ's names of resolution units that may denote a print resolution, and units per inch."""
 
 
 def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
@@ -50,24 +50,24 @@ def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
 
 
 def open_tiffs(path: Path) -> list[Stored]:
-    """Open every image of a TIFF, of which programs that write page by page make many."""
+    """Open every image of a TIFF; files written page by page have many."""
     with tifffile.TiffFile(path) as tiff:
         return [_opened(path, tiff, number, indices=False) for number in range(len(tiff.series))]
 
 
 def needs_bigtiff(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Return whether an array is too large for a classic TIFF, whose offsets have 32 bits."""
+    """Return whether an array is too large for a classic TIFF, which has 32-bit offsets."""
     return math.prod(shape) * dtype.itemsize > _CLASSIC_BYTES
 
 
 def measured_tiff(path: Path, shape: tuple[int, int]) -> PixelSize | None:
-    """Return the pixel size of a TIFF, if its first image has these rows and columns."""
+    """Return the pixel size of a TIFF if its first image has these numbers of rows and columns."""
     with tifffile.TiffFile(path) as tiff:
         return _pixel_size(tiff, 0) if set(shape) <= set(tiff.series[0].shape) else None
 
 
 def named_axes(path: Path) -> str | None:
-    """Return the axes that the first image of a TIFF names; None if it names none."""
+    """Return the axes named in the first image of a TIFF; None if they are not known."""
     with tifffile.TiffFile(path) as tiff:
         return _tiff_axes(tiff.series[0])
 
@@ -84,7 +84,7 @@ def _opened(path: Path, tiff: tifffile.TiffFile, number: int, indices: bool) -> 
 
 
 def _require_whole(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Refuse a file cut short: tifffile takes the pages that are left, or zeros, for the whole."""
+    """Reject a truncated file, for which tifffile returns the remaining pages, or zeros."""
     if series.keyframe.dtype is None:
         raise damaged(path, "the type of its values is unknown")
     for page in series.pages:
@@ -100,7 +100,7 @@ def _require_whole(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPag
 
 
 def _next_page(tiff: tifffile.TiffFile) -> int:
-    """Return where the last page found says that the next one is; 0 if it says there is none."""
+    """Return the offset of the next page as stored in the last page found; 0 for none."""
     layout, file = tiff.tiff, tiff.filehandle
     file.seek(tiff.pages[-1].offset)
     (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
@@ -126,7 +126,7 @@ def _tiff_data(path: Path, number: int, series: tifffile.TiffPageSeries) -> Arra
 
 
 def _tiff_axes(series: tifffile.TiffPageSeries) -> str | None:
-    """Return the axes a TIFF names; S is kept for samples that are colours or grey and alpha."""
+    """Return the axes of a TIFF, with S only for colour samples or for grey with alpha."""
     page, axes = series.keyframe, series.axes
     if series.kind == "shaped" and "SY" in axes:
         # tifffile writes any (3, Y, X) array as if it were RGB in three planes.
@@ -139,7 +139,7 @@ def _tiff_axes(series: tifffile.TiffPageSeries) -> str | None:
 def _palette(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> NDArray[Any] | None:
     """Return the palette, (N, 3) uint8; None if there is none to apply."""
     if page.colormap is None or tiff.is_imagej:
-        return None  # a lookup table of ImageJ colours the display of what are intensities
+        return None  # an ImageJ lookup table only colours the display of intensities
     return np.asarray(page.colormap.T >> 8).astype(np.uint8)
 
 
@@ -170,7 +170,7 @@ def _imagej_size(tiff: tifffile.TiffFile) -> PixelSize | None:
 
 
 def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
-    """Read the header of an FEI (in metres) or Zeiss (name, value, unit) electron microscope."""
+    """Return the size in the header of an FEI (metres) or Zeiss (name, value, unit) microscope."""
     scan = (tiff.fei_metadata or {}).get("Scan", {})
     if "PixelWidth" in scan and "PixelHeight" in scan:
         return calibrate(
@@ -190,7 +190,7 @@ def _tagged_size(page: tifffile.TiffPage) -> PixelSize | None:
 
 
 def _dots(page: tifffile.TiffPage) -> tuple[float, float]:
-    """Return the pixels per unit along y and x; nan where the page does not say."""
+    """Return the pixels per unit along y and x; NaN where the tag is missing."""
 
     def dots(tag: str) -> float:
         above, below = page.tags.valueof(tag, (0, 0))

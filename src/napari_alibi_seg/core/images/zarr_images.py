@@ -1,4 +1,4 @@
-"""Images in Zarr folders: the finest level of an OME-Zarr, and plain arrays."""
+"""Images in Zarr folders: plain arrays, and the finest level of OME-Zarr images."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def open_zarr(path: Path, dataset: str | None) -> Stored:
-    """Open an image of a folder, by its name unless there is only one; see `open_stored`.
+    """Open an image of a folder; its name is optional if there is only one. See `open_stored`.
 
     Raises
     ------
     ImageError
-        If the folder holds no image, or several and none is named.
+        If the folder is not a Zarr or holds no image, or several images and none is named.
     """
     if not is_zarr(path):
         raise ImageError(f"{path} is a folder but not an OME-Zarr image; choose a file or a .zarr.")
@@ -54,10 +54,10 @@ def _zarr_axes(array: zarr.Array[Any]) -> str | None:
 
 
 def _zarr_images(group: zarr.Group) -> dict[str, tuple[int, ...]]:
-    """List the images in a group: arrays, and groups that hold one image at several scales."""
+    """Return the shapes of the images in a group, arrays and multiscale groups, by name."""
     found: dict[str, tuple[int, ...]] = {}
     with warnings.catch_warnings():
-        # Files beside the arrays, such as METADATA.ome.xml, are allowed.
+        # Other files in the group, such as METADATA.ome.xml, are allowed.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
         members = dict(group.members())
     for name, member in sorted(members.items()):

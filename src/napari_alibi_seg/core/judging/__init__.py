@@ -1,1 +1,1 @@
-"""How good a segmentation is, where to paint next, and what its fractions are."""
+"""Assessment of a segmentation, suggestions of where to paint next, and area fractions."""

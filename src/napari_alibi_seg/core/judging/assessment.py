@@ -1,12 +1,11 @@
-"""How good a segmentation is, told from the strokes and the votes alone.
+"""Estimate the accuracy of a segmentation from strokes and votes, without ground truth.
 
-Three things are known without ground truth. What the forest says of strokes it has not seen tells
-which classes it recognises; but strokes are painted where things are plain, and few of them vary
-a lot, so their score is a poor guess of the image's. How sure the forest is over the whole image
-is a far better one, once its votes are made probabilities (`core.forest.vote_calibration`): the
-mean probability of the winning class is the share of pixels expected to be right. And how much of
-the image changes when a stroke is left out tells whether strokes still matter. `docs/accuracy.md`
-has the figures.
+Three sources are used. Cross-validation on held-out strokes shows which classes are recognised; but
+strokes are painted where phases are clear, and a few strokes vary a lot, so their score is a poor
+estimate of the image's accuracy. The confidence of the forest over the whole image is a far better
+one, once votes are calibrated to probabilities (`core.forest.vote_calibration`): the mean
+probability of the winning class is the expected accuracy. And the share of the image that changes
+when strokes are left out shows whether more strokes would help. `docs/accuracy.md` has the figures.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior
 
 Voter: TypeAlias = "Callable[[NDArray[np.float32]], NDArray[np.float32]]"
-"""From (N, F) channels to (N, K) shares of votes, classes in rising order of value."""
+"""From (N, F) channels to (N, K) shares of votes, classes in ascending order of value."""
 Fit: TypeAlias = "Callable[[PixelSamples], Voter]"
 """Trains on samples of all K classes."""
 
@@ -36,21 +35,20 @@ _COMPARED = 1500
 _MOST_FOLDS = 10
 _SUBSET_SHARES = (1 / 3, 2 / 3)
 _REPEATS = 2
-# Half-widths of the intervals that hold the truth nine times in ten: of the logarithm of the
-# temperature, and of a fraction in shares of pixels expected to be wrong (docs/accuracy.md).
+# Half-widths of 90 % intervals: of the logarithm of the temperature, and of an area fraction as a
+# multiple of the share of pixels expected to be wrong (docs/accuracy.md).
 _LOG_TEMPERATURE, _WRONG_PIXELS = 0.6, 1.2
 _SETTLED = 0.02
 _RECOGNISED = 0.2
-"""How far from chance to certainty strokes left out must be recognised for all else to count."""
+"""Minimum balanced recall of held-out strokes, as a share of the way from chance to 1."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number between 0 and 1 with an interval for the truth.
+    """A number between 0 and 1 with a nominal 90 % interval for the true value.
 
-    The interval is meant to hold the truth nine times in ten. Measured, that of the accuracy did
-    for 95 % of drawings, those of area fractions for 92 %, on one set only for 33 %; see
-    `docs/accuracy.md`.
+    The measured coverage is 98 % for the accuracy and, with deep features, 95 % for area fractions,
+    but only 33 % of these on the worst data set; see `docs/accuracy.md`.
     """
 
     value: float
@@ -65,9 +63,10 @@ class CurvePoint:
     Attributes
     ----------
     strokes : int
-        How many strokes, or halves of a class's only one, were trained on.
+        Number of strokes (or halves of a class's only stroke) in the training set.
     accuracy : float
-        Share of the image's pixels that were then right, 0 to 1, judged by all strokes.
+        Estimated accuracy over the image, 0 to 1, by the probabilities of the classifier trained
+        on all strokes.
     """
 
     strokes: int
@@ -76,7 +75,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What can be said of a segmentation without ground truth.
+    """Assessment of a segmentation without ground truth.
 
     Attributes
     ----------
@@ -85,13 +84,14 @@ class Assessment:
     fractions : mapping
         Area fraction by class value.
     recalls : mapping
-        By class value, the share of its strokes that is recognised when left out.
+        Recall on held-out strokes by class value, 0 to 1.
     curve : tuple of CurvePoint
-        Rising in strokes; the last point is all of them.
+        Learning curve in ascending number of strokes; the last point has all of them.
     unsettled : float
-        Share of the pixels that change when one stroke is left out, in the mean.
+        Mean share of the pixels whose class changes when a fold of the strokes is held out; a fold
+        is one stroke if there are ten or fewer.
     temperature : float
-        What turns votes into probabilities (`core.forest.vote_calibration.calibrated`).
+        Temperature that calibrates the votes (`core.forest.vote_calibration.calibrated`).
     """
 
     accuracy: Estimate
@@ -103,10 +103,10 @@ class Assessment:
 
     @property
     def recognises(self) -> bool:
-        """Whether strokes left out are recognised better than by chance.
+        """Whether held-out strokes are recognised clearly better than by chance.
 
-        If they are not, the classes look alike to the forest, and how sure it is of the image
-        says nothing: `accuracy` and `fractions` are not to be shown.
+        If not, the forest cannot distinguish the classes and its confidence is meaningless:
+        `accuracy` and `fractions` must not be shown.
         """
         chance = 1 / len(self.recalls)
         balanced = sum(self.recalls.values()) / len(self.recalls)
@@ -114,62 +114,62 @@ class Assessment:
 
     @property
     def settled(self) -> bool:
-        """Whether twice the strokes would change little: .01 of the mean IoU, when measured."""
+        """Whether twice the strokes would change little (0.01 of the mean IoU when measured)."""
         return self.recognises and self.unsettled < _SETTLED
 
 
 @dataclass(frozen=True, eq=False)
 class StrokeSamples:
-    """Painted pixels and the pieces they belong to.
+    """Labelled pixels and the pieces of strokes they belong to.
 
     Attributes
     ----------
     samples : PixelSamples
-        N pixels.
+        N labelled pixels.
     pieces : ndarray
-        (N,) number of the stroke, or half of a class's only stroke; see `stroke_pieces`.
+        (N,) number of the stroke, or of the half of a class's only stroke; see `stroke_pieces`.
     """
 
     samples: PixelSamples
     pieces: NDArray[np.integer[Any]]
 
     def __getitem__(self, chosen: NDArray[Any]) -> StrokeSamples:
-        """Return some of the pixels."""
+        """Return the selected pixels."""
         samples = PixelSamples(self.samples.values[chosen], self.samples.labels[chosen])
         return StrokeSamples(samples, self.pieces[chosen])
 
     @property
     def classes(self) -> NDArray[np.integer[Any]]:
-        """(K,) values painted, rising."""
+        """(K,) painted class values, ascending."""
         return np.unique(self.samples.labels)
 
     @property
     def pieces_of_classes(self) -> list[NDArray[np.integer[Any]]]:
-        """The numbers of the pieces of each class."""
+        """The piece numbers of each class, in the order of `classes`."""
         return [np.unique(self.pieces[self.samples.labels == value]) for value in self.classes]
 
     @property
     def count(self) -> int:
-        """How many pieces there are."""
+        """Number of pieces."""
         return len(np.unique(self.pieces))
 
     @property
     def assessable(self) -> bool:
-        """Whether there are two classes and a piece of each can be left out."""
+        """Whether there are two or more classes with two or more pieces each."""
         counts = [len(pieces) for pieces in self.pieces_of_classes]
         return len(counts) > 1 and min(counts) > 1
 
 
 @dataclass(frozen=True, eq=False)
 class GridPixels:
-    """Pixels on a grid over the image, as the classifier that is judged sees them.
+    """Pixels on a regular grid over the image.
 
     Attributes
     ----------
     values : ndarray
         (M, F) float32 channels.
     votes : ndarray
-        (M, K) shares of its trees' votes.
+        (M, K) shares of votes of the assessed classifier.
     """
 
     values: NDArray[np.float32]
@@ -179,28 +179,28 @@ class GridPixels:
 def assessing(
     strokes: StrokeSamples, seen: GridPixels, fit: Fit, prior: TemperaturePrior
 ) -> Generator[float, None, Assessment]:
-    """Assess a classifier in small steps, so that it can be left at any time.
+    """Assess a classifier, as a generator that can be closed at any step.
 
     Parameters
     ----------
     strokes : StrokeSamples
-        What it was trained on; must be `assessable`.
+        Its training samples; must be `assessable`.
     seen : GridPixels
         A few thousand pixels spread evenly over the image.
     fit : callable
-        Trains as it was trained; fewer trees will do.
+        Trains in the same way; fewer trees suffice.
     prior : TemperaturePrior
-        Of classifiers of its kind.
+        Prior for classifiers of its kind.
 
     Yields
     ------
     float
-        How much is done, 0 to 1, after each of at most 15 trainings.
+        Fraction done, after each of at most 15 trainings but the last.
 
     Returns
     -------
     Assessment
-        Whatever the order of the pixels, the same for the same strokes.
+        Deterministic.
     """
     few = _thinned_strokes(strokes)
     folds = _folds(few)
@@ -230,7 +230,7 @@ def assessing(
 
 
 def _accuracy(votes: NDArray[np.float32], temperature: float) -> Estimate:
-    """Return the probability of the winning class; a higher temperature makes it lower."""
+    """Return the mean probability of the winning class; it falls with the temperature."""
     value, low, high = (
         float(calibrated(votes, temperature * np.exp(log)).max(axis=1).mean())
         for log in (0, _LOG_TEMPERATURE, -_LOG_TEMPERATURE)
@@ -241,7 +241,7 @@ def _accuracy(votes: NDArray[np.float32], temperature: float) -> Estimate:
 def _fractions(
     votes: NDArray[np.float32], temperature: float, classes: NDArray[np.integer[Any]]
 ) -> dict[int, Estimate]:
-    """Return area fractions, give or take the pixels expected to be wrong about the class."""
+    """Return area fractions with intervals from the expected errors of each class."""
     confusion = _expected_confusion(votes, temperature)
     shares = confusion.sum(axis=0)
     wrong = shares + confusion.sum(axis=1) - 2 * np.diag(confusion)
@@ -253,14 +253,14 @@ def _fractions(
 
 
 def _expected_confusion(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """Return the (K, K) share of pixels expected of each true class (row) and label (column)."""
+    """Return the (K, K) expected confusion matrix: true class by row, label by column, sum 1."""
     probabilities, labels = calibrated(votes, temperature), votes.argmax(axis=1)
     columns = [probabilities[labels == label].sum(axis=0) for label in range(votes.shape[1])]
     return np.asarray(np.stack(columns, axis=1) / len(votes), np.float64)
 
 
 def _thinned_strokes(strokes: StrokeSamples) -> StrokeSamples:
-    """Take few pixels of every piece, evenly: neighbours say the same."""
+    """Subsample every piece evenly to at most 40 pixels, since neighbours are redundant."""
     chosen = []
     for piece in np.unique(strokes.pieces):
         pixels = np.flatnonzero(strokes.pieces == piece)
@@ -270,16 +270,16 @@ def _thinned_strokes(strokes: StrokeSamples) -> StrokeSamples:
 
 
 def _folds(strokes: StrokeSamples) -> NDArray[np.intp]:
-    """Return which training leaves a pixel out: its own piece's, or one that pieces share."""
+    """Return the cross-validation fold of each pixel: one per piece, shared beyond ten pieces."""
     order = np.concatenate(strokes.pieces_of_classes)
-    # Neighbours in the order differ in their fold, so no fold takes all pieces of a class.
+    # Successive pieces are in different folds, so no fold holds out all pieces of a class.
     folds = np.arange(len(order)) % _MOST_FOLDS
     by_piece = np.argsort(order)
     return np.asarray(folds[by_piece][np.searchsorted(order[by_piece], strokes.pieces)], np.intp)
 
 
 def _subsets(strokes: StrokeSamples) -> Iterator[NDArray[np.bool_]]:
-    """Draw a third, then two thirds, of each class's pieces: at least one, and not all."""
+    """Yield random subsets of a third, then two thirds, of each class's pieces, at least one."""
     for share in _SUBSET_SHARES:
         for repeat in range(_REPEATS):
             random = np.random.default_rng(repeat)
@@ -291,7 +291,7 @@ def _subsets(strokes: StrokeSamples) -> Iterator[NDArray[np.bool_]]:
 
 
 def _curve(counts: list[int], accuracies: list[float]) -> tuple[CurvePoint, ...]:
-    """Average trainings on equally many strokes, and put them in order."""
+    """Average the accuracies for each number of strokes, in ascending order."""
     by_count: dict[int, list[float]] = {count: [] for count in sorted(counts)}
     for count, accuracy in zip(counts, accuracies, strict=True):
         by_count[count].append(accuracy)

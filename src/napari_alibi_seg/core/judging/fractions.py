@@ -1,4 +1,4 @@
-"""Area fractions as a table that can be published, and read by pandas and spreadsheets."""
+"""Tables of area fractions, as CSV files for pandas and spreadsheets."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ COLUMNS = (
     "length_unit",
     "area",
 )
-"""Of the table, in this order."""
+"""Columns of the table, in this order."""
 
 
 @dataclass(frozen=True)
 class ClassFraction:
-    """How much of a plane is of a class.
+    """The area fraction of a class in a plane.
 
     Attributes
     ----------
     image : str
-        What the image is called.
+        Name of the image.
     plane : int or str
-        Counted from 0; of a series of stacks both counts, as in ``T0 Z12``.
+        Index of the plane, from 0; for a time series of stacks both indices, as in ``T0 Z12``.
     value, name : int, str
-        Of the class.
+        Value and name of the class.
     pixels : int
-        Of the class.
+        Number of pixels of the class.
     fraction : float or None
-        Share of the class in the pixels that have one: neither ignored nor missing ones count.
-        None if no pixel has a class.
+        Share of the pixels that have a class, which ignored and missing ones have not; None if no
+        pixel has a class.
     low, high : float or None
-        The interval of `Assessment.fractions`, widened where it misses `fraction`; None where
-        nothing was assessed.
+        Interval from `Assessment.fractions`, extended to include `fraction`; None without a valid
+        assessment.
     pixel_size : PixelSize or None
-        Of the image.
+        Pixel size of the image.
     """
 
     image: str
@@ -76,11 +76,11 @@ class ClassFraction:
 
     @property
     def area(self) -> float | None:
-        """Area of the class, in the pixel size's unit squared."""
+        """Area of the class, in the squared unit of the pixel size; None if that is unknown."""
         return None if self.pixel_size is None else self.pixels * self.pixel_size.area
 
     def row(self) -> tuple[object, ...]:
-        """Return the values of `COLUMNS`, numbers to nine digits; None is an empty field."""
+        """Return the values of `COLUMNS`, floats rounded to nine digits; None is an empty field."""
         told = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
         side = (None, None) if size is None else (math.sqrt(size.area), size.unit)
@@ -96,22 +96,22 @@ def class_fractions(
     classes: Sequence[ClassInfo],
     assessment: Assessment | None = None,
 ) -> list[ClassFraction]:
-    """Measure a segmented plane.
+    """Measure the area fractions of a segmented plane.
 
     Parameters
     ----------
     name : str
-        What the image is called.
+        Name of the image.
     image : Micrograph
-        What was segmented.
+        The segmented image.
     index : tuple of int
-        Which plane of it.
+        Index of the plane.
     labels : ndarray
-        (Y, X) class values of the plane; what is no class does not count.
+        (Y, X) class values of the plane; pixels of other values are not counted.
     classes : sequence of ClassInfo
-        What to measure.
+        The classes to measure.
     assessment : Assessment, optional
-        Of the plane.
+        Assessment of the plane, for the intervals.
 
     Returns
     -------
@@ -134,16 +134,16 @@ def class_fractions(
 
 
 def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
-    """Write a table as CSV (RFC 4180, UTF-8), all of it or nothing.
+    """Write a table atomically as CSV (RFC 4180, UTF-8).
 
-    It begins with a byte order mark, without which Excel would take it for another encoding.
+    It begins with a byte order mark, by which Excel recognises the encoding.
 
     Parameters
     ----------
     path : str or Path
-        The file, by custom ``*.csv``; one that is there is replaced.
+        The file, by convention ``*.csv``; an existing one is replaced.
     rows : iterable of ClassFraction
-        From `class_fractions`, of one or more planes and images.
+        From `class_fractions`, for one or more planes and images.
 
     Raises
     ------
@@ -154,9 +154,9 @@ def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
 
 
 def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
-    """Write a table, or add to the one that is there; its rows of the same images are replaced.
+    """Create a table or add to an existing one, replacing its rows of the same images.
 
-    Several programs may add to one table.
+    A file lock lets several programs add to one table.
 
     Raises
     ------
@@ -171,17 +171,17 @@ def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
 
 
 def name_in_table(name: str) -> str:
-    """Return the name of an image as tables have it; that of a file may hold bytes of no text."""
+    """Return an image name as it appears in tables, with undecodable bytes replaced."""
     return name.encode(errors="replace").decode()
 
 
 def read_fractions(path: Path) -> list[list[str]]:
-    """Read the rows of a table, as text; there are none if there is no file.
+    """Read the rows of a table as strings; the list is empty if the file does not exist.
 
     Raises
     ------
     OutputError
-        If the file is no such table, or cannot be read.
+        If the file is not such a table, or cannot be read.
     """
     counts = [COLUMNS.index(name) for name in ("class_value", "pixels")]
     rows = read_rows(path, COLUMNS)
@@ -191,7 +191,7 @@ def read_fractions(path: Path) -> list[list[str]]:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
-    """Read the rows of a table of any columns, as `read_fractions` does."""
+    """Read the rows of a table with the given columns, as `read_fractions` does."""
     if not os.path.exists(path):
         return []
     try:
@@ -212,10 +212,10 @@ def _no_table(path: Path) -> OutputError:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table of any columns, as `write_fractions` does."""
+    """Write a table with the given columns, as `write_fractions` does."""
     with (
         replacing(path) as aside,
-        # A file's name may hold bytes that are no text; the table is not lost for it.
+        # File names may contain undecodable bytes, which must not make writing fail.
         aside.open("w", encoding="utf-8-sig", errors="replace", newline="") as file,
     ):
         table = csv.writer(file)
@@ -226,7 +226,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
 def interval(
     value: int, fraction: float | None, assessment: Assessment | None
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the interval for a class's area fraction, 0 to 1; None where nothing is known."""
+    """Return the interval of a class's area fraction, in [0, 1]; (None, None) if unknown."""
     told = assessment.fractions if assessment is not None and assessment.recognises else {}
     known = told.get(value)
     if known is None or fraction is None:

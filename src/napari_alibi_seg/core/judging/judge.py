@@ -1,4 +1,4 @@
-"""Assessing what a classifier made of a plane, for the live engine and without it."""
+"""Assessment of a classifier on a plane, for the live engine and for scripts."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _SIDE = 256
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A classifier, and what it was trained on.
+    """A classifier and its training data.
 
     Attributes
     ----------
     classifier : PixelClassifier
-        What is judged.
+        The classifier to assess.
     config : SegmentationConfig
-        What it was trained with.
+        The settings it was trained with.
     painted : mapping
-        (Y, X) scribbles by plane, without what is ignored.
+        (Y, X) scribbles by plane, without ignored classes.
     samples : sequence of PixelSamples
-        Of those planes, in the same order; empty if the classifier came from a file.
+        Samples of these planes, in the same order; empty if the classifier came from a file.
     """
 
     classifier: PixelClassifier
@@ -59,7 +59,7 @@ class Training:
     samples: Sequence[PixelSamples]
 
     def strokes(self) -> StrokeSamples | None:
-        """Return the painted pixels in pieces; None if no piece of each class can be left out."""
+        """Return the labelled pixels with their pieces; None if they are not `assessable`."""
         if not self.samples:
             return None
         painted = PixelSamples(
@@ -70,7 +70,7 @@ class Training:
         return strokes if strokes.assessable else None
 
     def fit(self, samples: PixelSamples) -> Voter:
-        """Train in the same way, with fewer trees."""
+        """Train a forest with the same settings but 40 trees; return a function of its votes."""
         config = replace(self.config, channels=self.classifier.channels, trees=_TREES)
         forest = train_forest(config, [samples], self.classifier.projection)
 
@@ -83,19 +83,19 @@ class Training:
 def sampling_grid(
     channels: Channels, look: Callable[[Window], NDArray[np.float32]]
 ) -> Generator[None, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Evaluate the channels of a plane at every few pixels, a block at a time.
+    """Evaluate the channels of a plane on a regular grid of pixels, one block per step.
 
     Parameters
     ----------
     channels : Channels
-        Of the plane.
+        Channels of the plane.
     look : callable
         From a window to the (h, w, F) channels of every `grid_step`-th of its pixels.
 
     Returns
     -------
     tuple
-        (h, w, F) channels, and (h, w) whether a pixel has no data.
+        (h, w, F) channels, and the (h, w) mask of pixels without data.
     """
     step, rows = grid_step(channels.shape), []
     for _, of_a_row in groupby(blocks(channels.shape, _SIDE), key=attrgetter("top")):
@@ -117,18 +117,18 @@ def assessing_plane(
     shares: NDArray[np.float32],
     missing: NDArray[np.bool_],
 ) -> Generator[float, None, Assessment | None]:
-    """Assess a plane in steps that can be left at any time; see `assessing`.
+    """Assess a plane, as a generator that can be closed at any step; see `assessing`.
 
     Parameters
     ----------
     training : Training
-        Of the classifier.
+        The classifier and its training data.
     scribbles : ndarray
-        (Y, X) of the plane, with what is ignored.
+        (Y, X) scribbles of the plane, including ignored classes.
     values, shares : ndarray
-        (h, w, F) channels and (h, w, K) votes at every `grid_step` pixels of the plane.
+        (h, w, F) channels and (h, w, K) votes at every `grid_step`-th pixel of the plane.
     missing : ndarray
-        (h, w) whether the plane has no data there.
+        (h, w) mask of grid points without data.
     """
     strokes, step = training.strokes(), grid_step((scribbles.shape[0], scribbles.shape[1]))
     if strokes is None:
@@ -148,27 +148,27 @@ def assess(
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> dict[Index, Assessment]:
-    """Assess what a segmenter's classifier makes of the planes it was trained on.
+    """Assess a classifier on the planes it was trained on.
 
     Parameters
     ----------
     segmenter : Segmenter
-        That fitted the classifier.
+        The segmenter that fitted the classifier.
     classifier : PixelClassifier
-        Fitted on these scribbles without those that are ignored.
+        Fitted on these scribbles with the same ignored classes.
     image : Micrograph
-        What is painted.
+        The scribbled image.
     scribbles : ndarray
         Integers of shape ``image.label_shape``, 0 = not painted.
     ignored : collection of int
-        Classes that neither train nor count.
+        Classes excluded from training and assessment.
 
     Returns
     -------
     dict
-        By plane, but for planes where no pixel looked at has data; empty if no piece of each class
-        can be left out, or every pixel has the same value. What the window tells of the same
-        plane, scribbles and settings.
+        Assessment by plane index, without planes whose sampled pixels all lack data; empty if a
+        class has fewer than two pieces of strokes, or the image is constant. The napari dock shows
+        the same assessment for the same plane, scribbles and settings.
     """
     if image.levels.flat:
         return {}

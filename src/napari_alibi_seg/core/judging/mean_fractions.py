@@ -1,4 +1,4 @@
-"""Mean area fractions over images, with the intervals of ASTM E562, from a table of fractions."""
+"""Mean area fractions over images, with confidence intervals as in ASTM E562."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEAN_COLUMNS = (
     "mean_high_95",
     "relative_accuracy_percent",
 )
-"""Of the table of means, in this order."""
+"""Columns of the table of means, in this order."""
 
 _IMAGE, _VALUE, _NAME, _PIXELS = map(
     COLUMNS.index, ("image", "class_value", "class_name", "pixels")
@@ -35,16 +35,16 @@ _IMAGE, _VALUE, _NAME, _PIXELS = map(
 
 @dataclass(frozen=True)
 class MeanFraction:
-    """How much of several images is of a class, each image counting once.
+    """The mean area fraction of a class over images of equal weight.
 
     Attributes
     ----------
     value, name : int, str
-        Of the class.
+        Value and name of the class.
     images : int
-        How many; at least 2.
+        Number of images, at least 2.
     mean, deviation : float
-        Mean and standard deviation (of the sample) of the images' fractions, 0 to 1.
+        Mean and sample standard deviation of the images' fractions, 0 to 1.
     """
 
     value: int
@@ -55,7 +55,7 @@ class MeanFraction:
 
     @property
     def margin(self) -> float:
-        """Half the 95 % confidence interval of the mean: t s / sqrt(n), as in ASTM E562."""
+        """Half-width of the 95 % confidence interval of the mean, t s / sqrt(n) (ASTM E562)."""
         quantile = stdtrit(self.images - 1, (1 + CONFIDENCE) / 2)
         return float(quantile * self.deviation / np.sqrt(self.images))
 
@@ -68,10 +68,10 @@ class MeanFraction:
 
 
 def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
-    """Return the mean fraction of every class that at least two images of a table tell of.
+    """Return the mean fraction of every class that is listed for at least two images.
 
-    The planes of a stack are taken together, since neighbouring ones are no independent samples.
-    Images without a pixel that has a class do not count.
+    The planes of a stack are pooled, since neighbouring planes are not independent samples.
+    Images without any classified pixel are left out.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
 
 
 def write_mean_fractions(path: str | Path, means: Iterable[MeanFraction]) -> None:
-    """Write a table of means, as `write_fractions` writes fractions; one that is there goes.
+    """Write a table of means as CSV, replacing an existing file; see `write_fractions`.
 
     Raises
     ------

@@ -1,11 +1,10 @@
-"""Where the next stroke teaches most: where the forest is in doubt, away from what is painted.
+"""Suggest where to paint next: where the forest is uncertain, away from existing strokes.
 
-Worth is uncertainty times diversity, as in batch active learning. Of the forms tried against
-ground truth (docs/accuracy.md) the plainest won: the margin between the two leading classes,
-averaged over a brush's breadth, times the distance from the nearest stroke. Pixels unlike all
-that is painted are mostly scratches and dust; preferring them cost more than it taught. So did
-the image's border: pixel filters are in doubt there for want of neighbours, which is like nothing
-inside, and half the stroke falls off.
+A spot is scored by uncertainty times diversity, as in batch active learning. Of the variants tested
+against ground truth (docs/accuracy.md) the simplest was best: margin uncertainty, averaged over the
+width of a brush, times a saturating function of the distance from the nearest stroke. Preferring
+pixels unlike all labelled ones did not pay, since they are mostly scratches and dust; nor did the
+image border, where filters lack neighbours, pixels are not typical, and half of a stroke is lost.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from napari_alibi_seg.core.forest.voting import margin_uncertainty
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# In pixels: sigma of the mean over a brush's breadth, sigma of what a stroke reaches, and the
-# border, which is at most a share of the plane.
+# In pixels: sigma of the average over a brush width, sigma of the reach of a stroke, and the width
+# of the excluded border, which is also limited to a share of the plane.
 _BRUSH, _REACH, _BORDER = 4.0, 40.0, 16
 _BORDER_SHARE = 1 / 8
 _GRID_POINTS = 20_000
@@ -33,14 +32,14 @@ _MOST = 8
 
 @dataclass(frozen=True)
 class Spot:
-    """A place to paint next.
+    """A suggested place to paint next.
 
     Attributes
     ----------
     row, column : int
         Pixel of the plane.
     worth : float
-        Uncertainty times diversity, as a share of the best spot's, in (0, 1].
+        Uncertainty times diversity relative to the best spot, in (0, 1].
     """
 
     row: int
@@ -49,9 +48,10 @@ class Spot:
 
 
 def grid_step(shape: tuple[int, int]) -> int:
-    """Return every how many pixels to look at a plane, so that its size costs no time.
+    """Return the spacing, in pixels, of a grid that samples a plane at about 20,000 points at most.
 
-    A power of two up to 64, so that points of the grid lie alike in blocks of 64, 128 and 256.
+    It is a power of two, 2 to 64, so that blocks of 64, 128 and 256 pixels are sampled equally.
+    Planes of more than 82 megapixels have more points.
     """
     step = 2
     while step < _LARGEST_STEP and shape[0] * shape[1] / step**2 > _GRID_POINTS:
@@ -65,18 +65,18 @@ def next_spots(
     step: int,
     missing: NDArray[np.bool_] | None = None,
 ) -> tuple[Spot, ...]:
-    """Rank the places where a stroke would teach most, at most eight, each away from the others.
+    """Rank the most informative places for a stroke: at most eight, away from each other.
 
     Parameters
     ----------
     votes : ndarray
-        (h, w, K) shares of the trees' votes at every `step` pixels of a plane.
+        (h, w, K) shares of votes at every `step`-th pixel of a plane.
     painted : ndarray
-        (Y, X) bool, of the plane: where strokes are, and where none should be.
+        (Y, X) bool mask of the plane: existing strokes, and other places to avoid.
     step : int
         Pixels between points of the grid; point (0, 0) is pixel (0, 0).
     missing : ndarray, optional
-        (h, w) bool: points that must not be suggested, as the image has no data there.
+        (h, w) bool mask of grid points without data, which are never suggested.
     """
     doubt = gaussian_filter(margin_uncertainty(votes), _BRUSH / step) * _inside(painted.shape, step)
     if missing is not None:
@@ -95,19 +95,19 @@ def next_spots(
 
 
 def _distances(painted: NDArray[np.bool_], step: int) -> NDArray[np.float64]:
-    """Return how far the points of the grid are from what is painted, in pixels."""
+    """Return the distance of each grid point from the nearest painted pixel, in pixels."""
     rows, columns = (np.arange(0, length, step) for length in painted.shape)
     points = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
     if not painted.any():
         return np.full(points.shape[:2], np.inf)
-    edges = painted & ~binary_erosion(painted)  # enough, and few even where much is painted
+    edges = painted & ~binary_erosion(painted)  # sufficient, and few even if much is painted
     distances: NDArray[np.float64] = KDTree(np.argwhere(edges)).query(points)[0]
     distances[painted[::step, ::step]] = 0
     return distances
 
 
 def _inside(shape: tuple[int, ...], step: int) -> NDArray[np.bool_]:
-    """Return which points of the grid lie away from the border, more closely on a small plane."""
+    """Return the mask of grid points away from the border, which is narrower on a small plane."""
     near = [min(_BORDER, int(length * _BORDER_SHARE)) for length in shape]
     points = np.ogrid[: shape[0] : step, : shape[1] : step]
     rows, columns = (

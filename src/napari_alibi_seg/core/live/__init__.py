@@ -1,1 +1,1 @@
-"""The engine behind live painting."""
+"""The engine behind live painting: interactive, incremental segmentation."""

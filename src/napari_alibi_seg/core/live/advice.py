@@ -1,4 +1,4 @@
-"""What the live engine adds to a result: how good it is, and where to paint next."""
+"""What the live engine adds to a result: its assessment, and where to paint next."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 def advising(
     plane: Index, scribbles: NDArray[Any], channels: PlaneChannels, training: Training
 ) -> Iterator[Working | Assessed]:
-    """Tell where to paint next, and how good a result is, in steps that can be left at any time.
+    """Suggest where to paint next and assess a result, as a generator that can be closed any time.
 
     Parameters
     ----------
     plane : Index
-        Which plane has been classified.
+        The classified plane.
     scribbles : ndarray
-        (Y, X) of the plane, with what is ignored.
+        (Y, X) scribbles of the plane, including ignored classes.
     channels : PlaneChannels
-        Of the plane.
+        Channels of the plane.
     training : Training
-        Of the classifier that classified it.
+        The classifier used, and its training data.
 
     Yields
     ------
     Working, Assessed
-        The spots as soon as they are known; then all, if the plane is painted and a piece of each
-        class can be left out.
+        The spots as soon as they are known; then spots and assessment, if the plane is scribbled
+        and each class has at least two pieces of strokes.
     """
     classifier, step = training.classifier, grid_step(channels.shape)
 

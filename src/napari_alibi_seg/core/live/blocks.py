@@ -1,4 +1,4 @@
-"""Which blocks of a plane come first, and what is painted into them."""
+"""The order of the blocks of a plane, and the display of coarse results."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _COARSE_PIXELS = 150_000
 
 
 def coarse_step(visible: Window) -> int:
-    """Return n: a coarse result looks at every n-th pixel in rows and columns."""
+    """Return the step n of a coarse result, which classifies every n-th row and column."""
     return max(_STEP, math.ceil(math.sqrt(visible.height * visible.width / _COARSE_PIXELS)))
 
 
 def visible_blocks(plane: Plane, visible: Window, side: int) -> list[Window]:
-    """Return the blocks that touch what is visible, the middle ones first."""
+    """Return the blocks that intersect the visible window, from its centre outwards."""
     touching = [
         window
         for window in blocks(plane.shape, side)
@@ -38,13 +38,13 @@ def visible_blocks(plane: Plane, visible: Window, side: int) -> list[Window]:
 
 
 def distance(window: Window, visible: Window) -> float:
-    """Return how far apart the middles of two windows are, in pixels."""
+    """Return the distance between the centres of two windows, in pixels."""
     down = window.top + window.height / 2 - visible.top - visible.height / 2
     across = window.left + window.width / 2 - visible.left - visible.width / 2
     return float(np.hypot(down, across))
 
 
 def magnified(result: Segmentation, window: Window, step: int) -> Segmentation:
-    """Paint each pixel of a coarse result as a square, to fill a window."""
+    """Repeat each label of a coarse result `step` times along both axes, to fill a window."""
     labels = result.labels.repeat(step, axis=0).repeat(step, axis=1)
     return replace(result, labels=labels[: window.height, : window.width])

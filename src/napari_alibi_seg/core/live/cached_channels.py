@@ -1,4 +1,4 @@
-"""Channels that are kept, so that one more stroke costs only its new pixels."""
+"""A cache of channels, so that another stroke costs only its new pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _CachedBlock:
-    """Room for deep channels, then those of filters: (height, width, deep + F); grey values."""
+    """Channels (height, width, D + F), deep before filters, and (height, width) grey values.
+
+    The deep ones are only valid if computed from `deep`.
+    """
 
     values: NDArray[np.float32]
     guide: NDArray[np.float32]
@@ -30,11 +33,10 @@ class _CachedBlock:
 
 
 class CachedChannels:
-    """The channels of a plane, kept by block and by painted pixel.
+    """A cache of the channels of a plane, by block and for scribbled pixels.
 
-    Deep channels and those of filters lie beside each other, as a forest wants them, so that
-    nothing is copied when only the forest is new. Blocks may be asked for from several threads, but
-    not the same one; pixels from one at a time.
+    Deep channels and those of filters share one array, so that nothing is copied when only the
+    forest changes. `block` is thread-safe for different windows; `points` is not.
 
     Parameters
     ----------
@@ -43,9 +45,9 @@ class CachedChannels:
     config : ChannelConfig
         With at least one filter.
     limit : float
-        Bytes of blocks to keep; those far from what is looked at go first.
+        Bytes of blocks to keep; those far from the visible part are evicted first.
     deep : int
-        How many deep channels to expect; with as many nothing is copied.
+        Expected number of deep channels; any other number costs a copy.
     """
 
     def __init__(self, plane: Plane, config: ChannelConfig, limit: float, deep: int = 0) -> None:
@@ -62,19 +64,19 @@ class CachedChannels:
 
     @property
     def bytes(self) -> int:
-        """How much memory the blocks take."""
+        """Memory of the cached blocks, in bytes."""
         return sum(block.values.nbytes for block in self._blocks.values())
 
     @property
     def most_bytes(self) -> float:
-        """How much they take once as many are kept as may be."""
+        """Maximum memory of the cached blocks, in bytes."""
         rows, columns = self.shape
         whole = rows * columns * (self._deep + self._count) * np.dtype(np.float32).itemsize
         return min(whole, self._limit)
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for another block like the last."""
+        """Whether another block of the size of the last would exceed the limit."""
         last = [block.values.nbytes for block in self._blocks.values()][-1:]
         return self.bytes + sum(last) > self._limit
 
@@ -84,23 +86,23 @@ class CachedChannels:
         return self._channels.shape
 
     def look_at(self, visible: Window) -> None:
-        """Say what is on the screen: blocks near its middle are kept."""
+        """Set the visible window; blocks far from its centre are evicted first."""
         self._visible = visible
 
     def block(self, window: Window, deep: PixelChannels | None = None) -> NDArray[np.float32]:
-        """Return channels of a window; the array belongs to this object.
+        """Return channels of a window, as an array that must not be modified.
 
         Parameters
         ----------
         window : Window
             Rectangle inside the plane.
         deep : PixelChannels, optional
-            Source of the deep channels; another object means other ones.
+            Source of the deep channels, cached by object identity; None for filters only.
 
         Returns
         -------
         ndarray
-            (height, width, D + F) float32, deep before filters.
+            (height, width, D + F) float32, deep before filters; D is 0 without `deep`.
         """
         kept = self._blocks.get(window) or self._made(window)
         deep_count = kept.values.shape[-1] - self._count
@@ -121,17 +123,17 @@ class CachedChannels:
         return self._channels.guide(window) if kept is None else kept.guide
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        """Return the mask of pixels not to segment in a window; see `Plane.missing`."""
         return self._channels.missing(window)
 
     def forget_blocks(self) -> None:
-        """Free the blocks; painted pixels stay."""
+        """Free the cached blocks, but not the scribbled pixels."""
         self._blocks.clear()
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return (N, F) channels of filters at N different pixels in row-major order.
+        """Return (N, F) filter channels of N different pixels in row-major order.
 
-        Pixels that were asked for the last time, or lie in a block that is kept, cost nothing.
+        Pixels of the last call, or in a cached block, are not computed again.
         """
         flat = rows * self._channels.shape[1] + columns
         known = np.isin(flat, self._known, assume_unique=True)

@@ -1,4 +1,4 @@
-"""The channels the live engine classifies by, made once and kept between requests."""
+"""The channels used by the live engine, cached between requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHRUNK_BYTES = 300e6
 
 @dataclass(frozen=True, eq=False)
 class PlaneChannels:
-    """The channels of a plane, deep before filters, as `PixelChannels` orders them."""
+    """The channels of a plane, deep before filters, in the order of `PixelChannels`."""
 
     deep: PixelChannels | None
     filtered: CachedChannels | None
@@ -46,7 +46,7 @@ class PlaneChannels:
         return self._kept.guide(window)
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
-        """Return where a window inside the plane holds no data; see `Plane.missing`."""
+        """Return the mask of pixels not to segment in a window; see `Plane.missing`."""
         return self._kept.missing(window)
 
     @property
@@ -65,7 +65,7 @@ class PlaneChannels:
     def every(self, step: int, window: Window, smoothing: int) -> NDArray[np.float32]:
         """Return channels of every `step`-th pixel of a window in rows and columns.
 
-        Those that smoothing needs later, by its radius in pixels, are remembered with them.
+        Filters are cached for the larger window that smoothing (a radius in pixels) needs later.
         """
         if self.filtered is not None:
             around = reach(window, smoothing, self.shape)
@@ -92,7 +92,7 @@ class _Deep:
 
 
 class LiveChannels:
-    """Keeps the channels of the planes of one image."""
+    """A cache of the channels of the planes of one image."""
 
     def __init__(self) -> None:
         self._planes: Mapping[Index, Plane] = {}
@@ -101,12 +101,12 @@ class LiveChannels:
         self._deep: dict[Index, _Deep] = {}
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
-        """Turn to another image and forget the last one."""
+        """Switch to the planes of another image and clear the cache."""
         self._planes = planes
         self.forget()
 
     def forget(self) -> None:
-        """Free the memory."""
+        """Clear the cache."""
         self._filtered.clear()
         self._shrunk.clear()
         self._deep.clear()
@@ -118,16 +118,16 @@ class LiveChannels:
         features: FeatureMap | None,
         projection: Projection | None,
     ) -> PlaneChannels:
-        """Return the channels of a plane; deep ones if there are features and a projection."""
+        """Return the channels of a plane, with deep ones if features and projection are given."""
         deep = None
         if features is not None and projection is not None:
             deep = self._projected(index, replace(config, sigmas=()), features, projection)
         return PlaneChannels(deep, self.filtered(index, config) if config.sigmas else None)
 
     def look_at(self, index: Index, visible: Window) -> None:
-        """Say what is on the screen: blocks near it are kept, then those of planes seen last."""
+        """Set the visible window: blocks near it are kept, then those of planes shown recently."""
         if index in self._filtered:
-            self._filtered[index] = self._filtered.pop(index)  # now the last
+            self._filtered[index] = self._filtered.pop(index)  # move to the end
             self._filtered[index].look_at(visible)
             _leave_room([*self._filtered.values()], _CACHED_BYTES)
         if index in self._shrunk:
@@ -143,7 +143,7 @@ class LiveChannels:
         return kept
 
     def shrunk(self, index: Index, config: ChannelConfig, factor: int) -> ShrunkChannels:
-        """Return the pixel filters of a plane shrunk by a factor."""
+        """Return the pixel filters of a plane downsampled by a factor."""
         kept = self._shrunk.get(index)
         if kept is None or kept.factor != factor or kept.small.filters != config.filters:
             plane = self._planes[index]
@@ -158,14 +158,14 @@ class LiveChannels:
         kept = self._deep.get(index)
         if kept is None or not _holds(kept, config, features, projection):
             made = PixelChannels(self._planes[index], config, features, projection)
-            # A new projection makes those of all planes useless.
+            # A new projection invalidates the deep channels of all planes.
             self._deep = {i: old for i, old in self._deep.items() if old.projection is projection}
             kept = self._deep[index] = _Deep(features, projection, config, made)
         return kept.channels
 
 
 def _leave_room(planes: list[CachedChannels], limit: float) -> None:
-    """Free the blocks of planes, the first ones first, for all those of the last."""
+    """Free blocks of the least recently shown planes to leave room for all of the last plane."""
     *others, shown = planes
     room = limit - shown.most_bytes
     for kept in reversed(others):
@@ -177,28 +177,28 @@ def _leave_room(planes: list[CachedChannels], limit: float) -> None:
 def _holds(
     kept: _Deep, config: ChannelConfig, features: FeatureMap, projection: Projection
 ) -> bool:
-    same_tokens = kept.features.tokens is features.tokens  # maps themselves are made anew
+    same_tokens = kept.features.tokens is features.tokens  # FeatureMaps are created per request
     return same_tokens and kept.projection is projection and kept.config == config
 
 
 def coarse_config(config: ChannelConfig, visible: Window, deep: bool) -> tuple[ChannelConfig, int]:
-    """Spare a coarse result the filters that would take longer than it may.
+    """Choose channels for a coarse result that are fast enough for interactive use.
 
     Parameters
     ----------
     config : ChannelConfig
-        Of the final result.
+        Channels of the final result.
     visible : Window
-        What is to be classified coarsely.
+        The part to classify coarsely.
     deep : bool
-        Whether there are features.
+        Whether features are available.
 
     Returns
     -------
     tuple of ChannelConfig and int
-        Without filters for a large view of features; else with those of classical segmentation in
-        the plane alone, and the factor by which it is shrunk before it is filtered (1 for a small
-        view).
+        Channels and downsampling factor. A small view (up to 2 megapixels) keeps `config`; a large
+        one has deep channels only if available, else classical 2-D filters of a downsampled plane.
+        The factor is 1 except in the last case.
     """
     if visible.height * visible.width <= _CACHED_PIXELS or not config.sigmas:
         return config, 1

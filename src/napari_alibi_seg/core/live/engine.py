@@ -1,9 +1,9 @@
-"""The engine behind live painting: ask for what should be on the screen, take what comes.
+"""The engine behind live painting: turns a request for what to show into a stream of results.
 
-It computes what `Segmenter` computes, byte for byte, in another order: what is visible comes
-first, and coarse before fine. Between requests it keeps features, channels and the forest, so a
-new stroke pays only for what it changes. A request is abandoned by closing its generator; the next
-one goes on where it stopped.
+The final result equals that of `Segmenter` byte for byte, but is computed in another order: visible
+parts first, and coarse before fine. Features, channels and the forest are kept between requests, so
+a new stroke costs only what it changes. A request is cancelled by closing its generator; the next
+one reuses what was computed.
 """
 
 from __future__ import annotations
@@ -64,11 +64,10 @@ _SHRUNK_SIDE = 256
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
-    """Two classifiers, what they were made from, and what the fine one has done.
+    """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    It has classified the blocks that are `done`, and planes beside the shown one are `assessed`.
-
-    The coarse one is of planes shrunk by `shrinkage`, if that is not 1.
+    `done` has the pixel counts by class of the blocks it has classified, by plane, and `assessed`
+    the planes already assessed. The coarse one takes planes downsampled by `shrinkage`.
     """
 
     request: LiveRequest
@@ -81,7 +80,7 @@ class _Trained:
 
 
 class LiveEngine:
-    """Serves one request after the other, never two at a time.
+    """Serves requests one at a time.
 
     Parameters
     ----------
@@ -99,17 +98,17 @@ class LiveEngine:
         self._projected: tuple[object, Projection] | None = None
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
-        """Bring the screen up to date.
+        """Compute what is to be shown.
 
         Parameters
         ----------
         request : LiveRequest
-            What should be seen.
+            What to show.
 
         Yields
         ------
         LiveEvent
-            What is known so far, whenever it is known.
+            Results and progress as soon as they are available.
 
         Raises
         ------
@@ -124,7 +123,7 @@ class LiveEngine:
             except MemoryError:
                 self._channels.forget()
                 if self._trained is not None:
-                    self._trained.done.clear()  # of blocks of another size
+                    self._trained.done.clear()  # it holds blocks of another size
         raise AlibiSegError(
             "There is not enough memory for this image, even in small pieces; close other "
             "images or programs, choose scale 1, or crop the image."
@@ -166,7 +165,7 @@ class LiveEngine:
             self._image = image
 
     def _is_told(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
-        """Whether the last that was told of a plane is a final result of the same strokes."""
+        """Return whether the last result sent for a plane is final and from the same strokes."""
         return index in self._told and same_painted(self._told[index], painted)
 
     def _channels_of(
@@ -180,7 +179,7 @@ class LiveEngine:
         return self._channels.of(index, config, features, projection)
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Working]:
-        """Project features and filter what is visible before the first stroke needs it."""
+        """Project features and filter the visible part in advance of the first stroke."""
         index = request.planes[0]
         projection = self._projection(request, [index])
         if projection is not None:
@@ -213,7 +212,7 @@ class LiveEngine:
     def _preliminary(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
     ) -> Iterator[LiveEvent]:
-        """Show something by the pixel filters alone while the features are being computed."""
+        """Yield a coarse result of pixel filters alone, to show while features are computed."""
         if not request.config.channels.sigmas:
             return
         first, factor = coarse_config(request.config.channels, request.visible, deep=False)
@@ -259,7 +258,7 @@ class LiveEngine:
         request.classifier.require(identity, self._planes[request.planes[0]].colours)
 
     def _projection(self, request: LiveRequest, painted: Collection[Index]) -> Projection | None:
-        """Return the projection of the planes that are painted, fitted once for the same ones."""
+        """Return the projection fitted on the given planes, cached for the same set of planes."""
         if request.config.model == CLASSICAL:
             return None
         key = (request.config, tuple(painted))
@@ -346,19 +345,19 @@ class LiveEngine:
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
     ) -> Iterator[LiveEvent]:
-        """Assess the plane on the screen, then the painted ones that are classified, too."""
+        """Assess the displayed plane, then the other scribbled planes with a final result."""
         assert self._trained is not None
         fine, shown, assessed = self._trained.fine, request.planes[0], self._trained.assessed
         channels = {
             index: self._channels_of(request, index, fine.channels, fine.projection)
-            for index in (*painted, shown)  # the shown plane last: its blocks are kept
+            for index in (*painted, shown)  # the displayed plane last, to keep its blocks
         }
         trained = request.classifier is None and not request.image.levels.flat
         samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
         training = Training(fine, request.config, painted, samples)
         done = [index for index in painted if trained and self._is_told(index, painted)]
         for index in dict.fromkeys([shown, *(one for one in done if one not in assessed)]):
-            scribbles = request.scribbles[index].copy()  # the person may be painting on
+            scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
             yield from advising(index, scribbles, channels[index], training)
             assessed.add(index)
 

@@ -1,4 +1,4 @@
-"""Feature maps that grow tile by tile, can be left at any time, and are gone on with later."""
+"""Feature maps computed tile by tile, which can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Key: TypeAlias = "tuple[str, int, Index]"
 
 @dataclass
 class _Tokens:
-    """A feature map in the making; its tiles come in any order, and are added in theirs."""
+    """An incomplete feature map; tiles arrive in any order, and are summed in a fixed one."""
 
     values: NDArray[np.float16]
     tiles: Sequence[Tile]
@@ -39,7 +39,7 @@ class _Tokens:
     come: dict[Tile, NDArray[np.float16]] = field(default_factory=dict)
 
     def add(self, tile: Tile, tokens: NDArray[np.float16]) -> None:
-        """Take a tile; with the last one the map is complete."""
+        """Store a tile; the last one completes the map."""
         self.come[tile] = tokens
         self.waiting.remove(tile)
         if not self.waiting:
@@ -64,12 +64,12 @@ class GrowingFeatures:
         self._tile_s: float | None = None
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
-        """Turn to another image and forget the features of the last one."""
+        """Switch to the planes of another image and discard all features."""
         self._planes = planes
         self._tokens.clear()
 
     def load(self, model: str) -> Iterator[ModelReady]:
-        """Load a model, unless it is the one already loaded."""
+        """Load a model unless it is already loaded; yields once it is ready."""
         if model not in self._extractors:
             self._extractors.clear()
             self._tile_s = None
@@ -77,16 +77,16 @@ class GrowingFeatures:
         yield ModelReady(self._extractors[model].device.type, usable_devices())
 
     def identity(self, config: SegmentationConfig) -> FeatureIdentity:
-        """Return what these features are."""
+        """Return the identity of the features for a configuration."""
         return self._extractors[config.model].identity(config.scale)
 
     def ready(self, config: SegmentationConfig, index: Index) -> bool:
-        """Whether every tile of a plane is there."""
+        """Return whether all tiles of a plane are computed."""
         kept = self._tokens.get(self._key(config, index))
         return kept is not None and not kept.waiting
 
     def map(self, config: SegmentationConfig, index: Index) -> FeatureMap:
-        """Return the features of a plane that is ready."""
+        """Return the features of a plane that is `ready`."""
         tokens = self._tokens[self._key(config, index)].values
         return FeatureMap(tokens, self._stride(config), self.identity(config))
 
@@ -97,18 +97,18 @@ class GrowingFeatures:
         visible: Window,
         needed: Collection[Index],
     ) -> Iterator[FeatureProgress]:
-        """Compute the tiles a plane still lacks.
+        """Compute the missing tiles of a plane.
 
         Parameters
         ----------
         config : SegmentationConfig
-            Model (loaded) and scale.
+            Model, which must be loaded, and scale.
         index : Index
-            Which plane.
+            The plane.
         visible : Window
-            Tiles near its centre come first.
+            Tiles near its centre are computed first.
         needed : collection of Index
-            Planes whose features must not make way for these.
+            Planes whose features must not be evicted.
 
         Yields
         ------
@@ -143,7 +143,7 @@ class GrowingFeatures:
             tiles = extractor.tiles(shape, scale)
             kept = _Tokens(np.zeros(size, np.float16), tiles, list(tiles))
             self._make_room(kept.values.nbytes, needed)
-        self._tokens[key] = kept  # the youngest is last
+        self._tokens[key] = kept  # the most recent is last
         return kept
 
     def _make_room(self, size: int, needed: Collection[Index]) -> None:
@@ -160,7 +160,7 @@ class GrowingFeatures:
 
 
 def _distance(tile: Tile, stride: float, visible: Window) -> float:
-    """Return how far a tile is from the middle of what is visible, in pixels."""
+    """Return the distance of a tile from the centre of the visible window, in pixels."""
     row = stride * tile.rows.middle - visible.top - visible.height / 2
     column = stride * tile.columns.middle - visible.left - visible.width / 2
     return float(np.hypot(row, column))

@@ -1,4 +1,4 @@
-"""What a window asks of the live engine, and what it is told; importing this imports no torch."""
+"""Requests to the live engine and the events it yields. Does not import torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LiveRequest:
-    """What should be on the screen.
+    """What the engine should compute for display.
 
     Attributes
     ----------
@@ -33,25 +33,26 @@ class LiveRequest:
     scribbles : ndarray
         Integers of shape ``image.label_shape``, 0 = not painted. Read while the request runs.
     config : SegmentationConfig
-        What to train with.
+        Training settings.
     planes : tuple of Index
-        Planes to classify; the first is on the screen and comes first.
+        Planes to classify, the displayed one first.
     visible : Window
-        The part of that plane on the screen; it comes before the rest.
+        The visible part of the displayed plane, which is computed first.
     classes : tuple of ClassInfo
-        Names and colours, also of what is ignored.
+        Names and colours, including those of ignored classes.
     ignored : frozenset of int
-        Painted values that are neither trained on nor classified: their pixels become 0.
+        Painted classes excluded from training; their painted pixels become 0 in the result.
     classifier : PixelClassifier or None
-        Apply this one; None trains on the scribbles.
+        Classifier to apply; None trains one on the scribbles.
     predict : bool
-        False stops once the features are there.
+        Whether to train and classify; False only computes features and visible channels.
     votes : bool
-        Whether final blocks carry probabilities; coarse ones never do.
+        Whether final blocks have probabilities; coarse ones never do.
     generation : int
-        Grows with every change of anything but `planes` and `visible`.
+        Increases with every change of a field other than `planes` and `visible`.
     advise : bool
-        Whether to assess the first plane's result when all is done, and say where to paint next.
+        Whether to suggest, at the end, where to paint next, and to assess the displayed plane and
+        the other scribbled planes with a final result.
     """
 
     image: Micrograph
@@ -75,9 +76,9 @@ class ModelReady:
     Attributes
     ----------
     device : str
-        Where it computes: ``cpu``, ``cuda`` or ``mps``.
+        Device in use: ``cpu``, ``cuda`` or ``mps``.
     devices : tuple of str
-        Where it could be told to.
+        Devices that can be chosen; see `usable_devices`.
     """
 
     device: str
@@ -86,20 +87,20 @@ class ModelReady:
 
 @dataclass(frozen=True)
 class FeatureProgress:
-    """The state of one plane's features; told before the first tile and after each.
+    """Progress of a plane's features, sent before the first tile and after each.
 
     Attributes
     ----------
     plane : Index
-        Which plane.
+        The plane.
     done, total : int
-        Tiles; the features are ready when they are equal.
+        Numbers of tiles; the features are complete when they are equal.
     seconds_left : float
-        Estimate, by the tiles computed so far; before the first one by what is usual.
+        Estimated from the tiles computed so far, or from typical times before the first.
     megabytes : float
-        What the finished features take.
+        Memory of the complete features.
     scale : int
-        How many times the plane is magnified for them.
+        Magnification of the plane for these features.
     """
 
     plane: Index
@@ -112,7 +113,7 @@ class FeatureProgress:
 
 @dataclass(frozen=True)
 class Working:
-    """Work goes on: filters, a forest or an assessment; the engine can be stopped here."""
+    """A step of work without a result to show, at which the engine can be stopped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,7 @@ class Fitted:
     Attributes
     ----------
     classifier : PixelClassifier
-        Equal to what `Segmenter.fit` makes of the same scribbles.
+        The one requested, or equal to that of `Segmenter.fit` for the same scribbles.
     """
 
     classifier: PixelClassifier
@@ -130,18 +131,18 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class ResultBlock:
-    """A piece of a result.
+    """A block of the result.
 
     Attributes
     ----------
     plane : Index
-        Which plane.
+        The plane.
     window : Window
-        Where.
+        Position of the block.
     result : Segmentation
-        Of the window, at full size.
+        Segmentation of the window at full resolution.
     final : bool
-        False for a coarse or preliminary piece that a later one replaces.
+        False for a coarse or preliminary block, to be replaced by a later one.
     """
 
     plane: Index
@@ -157,9 +158,9 @@ class PlaneDone:
     Attributes
     ----------
     plane : Index
-        Which plane.
+        The plane.
     pixels : mapping
-        Pixels by class value; ignored ones are not counted.
+        Number of pixels by class value; those of ignored scribbles are not counted.
     """
 
     plane: Index
@@ -168,16 +169,16 @@ class PlaneDone:
 
 @dataclass(frozen=True, eq=False)
 class Assessed:
-    """What is known of a plane's final result without ground truth.
+    """Suggestions for a plane, and the assessment of its final result.
 
     Attributes
     ----------
     plane : Index
-        Which plane.
+        The plane.
     spots : tuple of Spot
         Where to paint next, the best first.
     assessment : Assessment or None
-        How good it is; None until that is known, or where too little is painted.
+        None before the assessment is complete, or if too little is painted for one.
     """
 
     plane: Index

@@ -1,4 +1,4 @@
-"""The pixel filters of a shrunk plane: what a large view of it is coarsely classified by."""
+"""Pixel filters of a downsampled plane, for coarse results of large views."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _FILTERED_PIXELS = 1e6
 
 
 def shrinkage(visible: Window) -> int:
-    """Return the power of two, at least 2, that leaves about a million pixels of a view."""
+    """Return the downsampling factor, a power of two, that leaves about a megapixel of a view."""
     times = math.sqrt(visible.height * visible.width / _FILTERED_PIXELS)
     return int(2 ** max(1, round(math.log2(times))))
 
 
 class Shrunk:
-    """Means of squares of a plane's pixels, read only where they are asked for.
+    """Array-like of a plane downsampled by block averaging, computed on access.
 
     Parameters
     ----------
     data : array-like
         (Y, X) or (Y, X, 3).
     factor : int
-        Side of the squares; those at the lower and right border may be smaller.
+        Side of the averaged squares; those at the lower and right border may be smaller.
     """
 
     def __init__(self, data: Any, factor: int) -> None:
@@ -59,16 +59,16 @@ class Shrunk:
 
 @dataclass(frozen=True, eq=False)
 class ShrunkChannels:
-    """The pixel filters of a shrunk plane, asked for by the pixels of the plane itself.
+    """The pixel filters of a downsampled plane, indexed in pixels of the original plane.
 
     Attributes
     ----------
     small : CachedChannels
-        Of a plane of `Shrunk` pixels.
+        Channels of a plane of `Shrunk` pixels.
     shape : tuple of int
-        Rows and columns of the plane itself.
+        Rows and columns of the original plane.
     factor : int
-        By which it is shrunk.
+        Downsampling factor.
     """
 
     small: CachedChannels
@@ -83,7 +83,7 @@ class ShrunkChannels:
         step : int
             A multiple of `factor`.
         window : Window
-            It begins at multiples of `factor`.
+            Its top and left are multiples of `factor`.
         """
         inside = Window(
             window.top // self.factor,
@@ -95,7 +95,7 @@ class ShrunkChannels:
         return self.small.block(inside)[some, some]
 
     def samples(self, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
-        """Return the channels under (Y, X) scribbles, once for each square and class in it."""
+        """Return samples under (Y, X) scribbles, one per downsampled pixel and class in it."""
         rows, columns = painted_pixels(scribbles)
         across = -(-self.shape[1] // self.factor)
         flat = rows // self.factor * across + columns // self.factor

@@ -1,1 +1,1 @@
-"""Backbones: their names, weights and geometry, and how much they tell of position."""
+"""Backbones: their names, weights and geometry, and probes of their positional bias."""

@@ -1,4 +1,4 @@
-"""A timm vision transformer whose patches know their distances, not their places."""
+"""A timm vision transformer with a relative (ALiBi) instead of an absolute position encoding."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _GRIDS_KEPT = 4
 
 @dataclass(frozen=True)
 class BackboneIdentity:
-    """What makes two backbones compute the same features.
+    """Everything that determines a backbone's features.
 
     Attributes
     ----------
     name : str
-        Name or path under which the model was asked for; informative only.
+        Name or path by which the model was loaded; informative only.
     architecture : str
         timm architecture name.
     geometry : Geometry or None
-        ALiBi geometry; None for a model with its own position embedding.
+        ALiBi geometry; None for a stock model with its own position encoding.
     weights : str
         SHA-256 of the parameters in float32 (`Backbone.digest`), hexadecimal.
     """
@@ -41,15 +41,15 @@ class BackboneIdentity:
 
 
 class Backbone(nn.Module):
-    """Patch tokens of a timm ViT, with an ALiBi bias in every block or as it comes.
+    """Patch tokens of a timm ViT, with an ALiBi bias in every block or unmodified.
 
     Parameters
     ----------
     vit : nn.Module
         A timm ``VisionTransformer`` or ``Eva`` (DINOv3), without a classification head.
     geometry : Geometry or None
-        Bias to use in every block; the ViT must then have no positions of its own
-        (`fold_positions`). None leaves the ViT to its own positions.
+        ALiBi bias of every block; the ViT must then have no position encoding of its own
+        (`fold_positions`). None keeps the ViT's own.
     """
 
     vit: Any
@@ -73,18 +73,18 @@ class Backbone(nn.Module):
 
     @property
     def depth(self) -> int:
-        """How many blocks there are."""
+        """Number of blocks."""
         return len(self.vit.blocks)
 
     def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
-        """Return the patch tokens after a block, through the final layer norm.
+        """Return the patch tokens after a block, with the final layer norm applied.
 
         Parameters
         ----------
         images : Tensor
             (B, 3, H, W) in [0, 1]; H and W are multiples of the patch size.
         layer : int, optional
-            Which block, 1 to `depth`; those after it are not computed. None is the last.
+            The block, 1 to `depth`; later ones are not computed. None is the last.
 
         Returns
         -------
@@ -95,19 +95,19 @@ class Backbone(nn.Module):
         return self._on_grid(self.vit.norm(hidden), images)
 
     def layers(self, images: Tensor, chosen: Collection[int] | None = None) -> list[Tensor]:
-        """Return the patch tokens after every block, each through the final layer norm.
+        """Return the patch tokens after every block, each with the final layer norm applied.
 
         Parameters
         ----------
         images : Tensor
             As in `forward`.
         chosen : collection of int, optional
-            Only those after these blocks, 1 to `depth`.
+            Only return the tokens after these blocks, 1 to `depth`.
 
         Returns
         -------
         list of Tensor
-            One (B, H / patch, W / patch, C) per block, first block first.
+            One (B, H / patch, W / patch, C) per block, in ascending order.
         """
         return [
             self._on_grid(self.vit.norm(hidden), images)
@@ -159,11 +159,11 @@ class Backbone(nn.Module):
         if key not in self._biases:
             if len(self._biases) >= _GRIDS_KEPT:
                 self._biases.pop(next(iter(self._biases)))
-            with torch.inference_mode(False):  # kept for training, too
+            with torch.inference_mode(False):  # cached tensors are also used in training
                 between = distance_matrix(self.geometry, grid, self.prefix, x.device)[None]
                 if learned is None:
                     between = fixed_slopes(self.geometry, self.heads).to(x.device) * between
-                # Four axes, (1, 1 or heads, N, N): with three torch's attention is not fused.
+                # (1, 1 or heads, N, N): with three axes, torch does not use fused attention.
                 self._biases[key] = -between[None].to(x.dtype)
         bias = self._biases[key]
         return bias if learned is None else bias * learned
@@ -178,10 +178,10 @@ class Backbone(nn.Module):
 
 @torch.no_grad()
 def fold_positions(vit: Any) -> None:
-    """Remove a ViT's positions and keep what they add on average, in place.
+    """Remove a ViT's position encoding in place, keeping the mean of its position embedding.
 
-    The mean of the position embedding goes into the bias of the patch projection and its CLS
-    part into the CLS token. Rotary positions are dropped. A ViT without positions is left alone.
+    The mean is added to the bias of the patch projection, and the embeddings of prefix tokens to
+    these tokens. Rotary embeddings are dropped. A ViT without positions is left unchanged.
     """
     if getattr(vit, "rope", None) is not None:
         vit.rope = None
@@ -199,7 +199,7 @@ def fold_positions(vit: Any) -> None:
 
 
 def add_learned_slopes(vit: Any, geometry: Geometry) -> None:
-    """Give every attention layer a parameter `m`, (heads, 1, 1): the public key of its slopes."""
+    """Add its slopes, (heads, 1, 1), to every attention layer as `m`, the key in checkpoints."""
     for block in vit.blocks:
         heads = block.attn.num_heads
         slopes = torch.full((heads, 1, 1), geometry.slope)

@@ -1,8 +1,9 @@
-"""From a model's name to a backbone with weights: one table, one loader, one file format.
+"""Load and save backbones: from a model's name to a network with weights.
 
-A name is one of `MODELS`, ``timm:<id>`` (a stock model with its own positions, weights from
-the Hugging Face hub), ``timm:<id>:<file>`` (the same from a local file) or the path of a
-checkpoint. Only `load_backbone` with a name that says so goes to the network.
+A name is one of `MODELS`, ``timm:<id>`` (a stock model with its own position encoding and weights
+from the Hugging Face hub), ``timm:<id>:<file>`` (the same from a local file) or the path of a
+checkpoint. Only `load_backbone` uses the network, for names whose weights are on the hub and not
+cached.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def load_backbone(name: str | Path = DEFAULT_MODEL) -> tuple[Backbone, BackboneI
     Raises
     ------
     ModelError
-        If the name is unknown, a file is missing or damaged, or a key does not fit.
+        If the name is unknown, weights cannot be downloaded, a file is missing or damaged, or its
+        keys do not match the architecture.
     """
     name = str(name)
     if name.startswith("timm:"):
@@ -74,7 +76,7 @@ def save_backbone(
     path: Path,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write an ALiBi backbone as float16 safetensors, its architecture and geometry inside.
+    """Write an ALiBi backbone as float16 safetensors, with its architecture and geometry.
 
     Parameters
     ----------
@@ -83,9 +85,9 @@ def save_backbone(
     architecture : str
         timm architecture name of ``backbone.vit``.
     path : Path
-        Written aside, then renamed.
+        The file, written atomically.
     metadata : mapping of str, optional
-        Further entries for the file's header.
+        Additional entries of the file's header.
     """
     assert backbone.geometry is not None, "a stock model is saved by timm"
     header = {
@@ -103,14 +105,14 @@ def save_backbone(
 
 
 def build_alibi(architecture: str, geometry: Geometry) -> Backbone:
-    """Return an untrained backbone without positions and with an ALiBi bias."""
+    """Return an untrained ALiBi backbone without a position encoding of its own."""
     vit = _create(architecture)
     fold_positions(vit)
     return Backbone(vit, geometry)
 
 
 def convert_to_alibi(architecture: str, teacher: Backbone, geometry: Geometry) -> Backbone:
-    """Return an ALiBi backbone that starts from a stock model's weights, positions folded."""
+    """Return an ALiBi backbone initialised from a stock model (see `fold_positions`)."""
     vit = _create(architecture)
     vit.load_state_dict(teacher.vit.state_dict())
     fold_positions(vit)
@@ -194,7 +196,7 @@ def _published(path: Path, entry: ModelEntry) -> Backbone:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the header of a safetensors or ``.pth`` file, running no code in it.
+    """Read the tensors and header of a safetensors or ``.pth`` file without executing code.
 
     Raises
     ------
@@ -222,12 +224,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load_strictly(vit: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors into a model, in float32, and name the first keys that do not fit.
+    """Load tensors into a model as float32; every key and shape must match.
 
     Raises
     ------
     ModelError
-        If a key is missing, unexpected or has another shape.
+        If a key is missing or unexpected, or a tensor has another shape; it names the first eight.
     """
     expected = vit.state_dict()
     problems = [f"missing: {key}" for key in expected.keys() - tensors.keys()]

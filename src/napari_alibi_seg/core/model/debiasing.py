@@ -1,8 +1,8 @@
-"""Removing positional bias from a backbone's features without training.
+"""Remove positional bias from a backbone's features without training.
 
-Both remedies wrap a backbone, are called as it is, and are asked for by a name that ends in theirs.
+Both remedies wrap a backbone, have its interface, and are selected by a suffix of the model's name.
 They are the two simple baselines that Pawlowsky et al. (arXiv 2603.16840) compare ALiBi with;
-neither needs weights of its own.
+neither has weights of its own.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     TokenModel: TypeAlias = Backbone | "FlipAveraged" | "BlankProjected"
 
 BLANK_COMPONENTS = 16
-"""Directions taken out of the features by `BlankProjected`, as many as the authors take."""
+"""Directions removed from the features by `BlankProjected`, as in the paper."""
 
 _GRIDS_KEPT = 4
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
 class Debiasing(StrEnum):
-    """A remedy that needs no training."""
+    """A training-free remedy for positional bias."""
 
     FLIPS = "flips"
     BLANK = "blank"
 
 
 REMEDIES = tuple(f"+{remedy}" for remedy in Debiasing)
-"""How the name of a model with a remedy ends."""
+"""Suffixes of the names of models with a remedy."""
 
 
 def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]:
-    """Load a backbone by name or path; behind a remedy if the name ends in +flips or +blank.
+    """Load a backbone by name or path, wrapped in a remedy if the name ends in +flips or +blank.
 
-    With a remedy, features and identity differ from those of the bare backbone.
+    With a remedy, features and identity differ from those of the unwrapped backbone.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]
     Returns
     -------
     tuple of TokenModel and BackboneIdentity
-        The model, on the CPU, and what tells its features from others.
+        The model, on the CPU, and its identity.
 
     Raises
     ------
     ModelError
-        See `load_backbone`; or if not one model with one remedy is named.
+        See `load_backbone`; or if the name has a remedy but no deep model, or several remedies.
     """
     if not name.endswith(REMEDIES):
         return load_backbone(name)
@@ -77,22 +77,22 @@ def load_model(name: str = DEFAULT_MODEL) -> tuple[TokenModel, BackboneIdentity]
 
 
 def debiased(backbone: Backbone, debiasing: Debiasing) -> FlipAveraged | BlankProjected:
-    """Return the backbone behind a remedy."""
+    """Return the backbone wrapped in a remedy."""
     if debiasing is Debiasing.FLIPS:
         return FlipAveraged(backbone)
     return BlankProjected(backbone)
 
 
 class FlipAveraged(nn.Module):
-    """The mean of the tokens of an image and of its flips, each flipped back first.
+    """The mean of the tokens of an image and its flips, after undoing the flips.
 
-    Whatever is antisymmetric in position (left against right, top against bottom) cancels; what
-    only depends on the distance from the centre stays. Costs four times the backbone.
+    Positional components that are antisymmetric (left to right, or top to bottom) cancel; those
+    that depend on the distance from the centre remain. Costs four times the backbone.
 
     Parameters
     ----------
     backbone : Backbone
-        Where the tokens come from.
+        Source of the tokens.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -103,7 +103,7 @@ class FlipAveraged(nn.Module):
 
     @property
     def depth(self) -> int:
-        """How many blocks there are."""
+        """Number of blocks."""
         return self.backbone.depth
 
     def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
@@ -125,16 +125,16 @@ class FlipAveraged(nn.Module):
 
 
 class BlankProjected(nn.Module):
-    """Tokens without the directions in which those of a blank image vary.
+    """Tokens with the directions projected out in which the tokens of a blank image vary.
 
-    A black image has no content, so what differs between its tokens is position. The leading
-    principal directions of its tokens, around their mean over the grid, are projected out of the
-    tokens of every image of that size. They are kept for the last few grid sizes.
+    A black image has no content, so its tokens differ only by position. The leading principal
+    directions of its tokens, around their mean over the grid, are projected out of the tokens of
+    every image of that size. They are cached for the last few grid sizes.
 
     Parameters
     ----------
     backbone : Backbone
-        Where the tokens come from.
+        Source of the tokens.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -146,7 +146,7 @@ class BlankProjected(nn.Module):
 
     @property
     def depth(self) -> int:
-        """How many blocks there are."""
+        """Number of blocks."""
         return self.backbone.depth
 
     def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
@@ -178,7 +178,7 @@ def leading_directions(tokens: Tensor, components: int) -> Tensor:
     tokens : Tensor
         (..., C).
     components : int
-        How many; at most C.
+        Number of directions, at most C.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def leading_directions(tokens: Tensor, components: int) -> Tensor:
 
 
 def project_out(tokens: Tensor, basis: Tensor) -> Tensor:
-    """Return (..., C) tokens without their parts along the columns of a (C, k) basis."""
+    """Remove from (..., C) tokens their components along the columns of a (C, k) basis."""
     basis = basis.to(tokens.dtype)
     return tokens - (tokens @ basis) @ basis.T
 

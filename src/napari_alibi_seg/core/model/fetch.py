@@ -1,7 +1,7 @@
-r"""Fetching a file from the Hugging Face hub once, whole and verified.
+r"""Download files from the Hugging Face hub to a local cache, with verification.
 
-Fetched weights lie in ``weights/`` of the cache folder: ``NAPARI_ALIBI_SEG_CACHE`` if that is
-set, else the system's own place: ``~/.cache/napari-alibi-seg`` on Linux,
+Downloaded weights are stored in ``weights/`` of the cache folder, which is
+``NAPARI_ALIBI_SEG_CACHE`` if that is set, else ``~/.cache/napari-alibi-seg`` on Linux,
 ``%LOCALAPPDATA%\napari-alibi-seg\Cache`` on Windows, ``~/Library/Caches/napari-alibi-seg`` on
 macOS.
 """
@@ -29,7 +29,7 @@ class HubFile:
 
 
 def cache_folder() -> Path:
-    """Return the folder for everything that can be made or fetched again."""
+    """Return the folder for everything that can be computed or downloaded again."""
     chosen = os.environ.get("NAPARI_ALIBI_SEG_CACHE")
     if chosen:
         return Path(chosen)
@@ -37,33 +37,33 @@ def cache_folder() -> Path:
 
 
 def cached(source: HubFile) -> Path | None:
-    """Return the local copy of a file, or None."""
+    """Return the path of the local copy of a file, or None."""
     path = _place(source)
-    return path if os.path.isfile(path) else None  # a closed folder holds nothing for us
+    return path if os.path.isfile(path) else None  # also None if the folder is inaccessible
 
 
 def fetch(source: HubFile, endpoint: str | None = None) -> Path:
-    """Return the local copy of a file; download it first if there is none.
+    """Return the path of the local copy of a file, downloading it if there is none.
 
-    Shows progress, resumes an interrupted download, and only lets a file in whose SHA-256 is
-    the one the hub announces. A file that a person put in its place is taken as it is.
+    Shows progress, resumes an interrupted download, and accepts the file only if its SHA-256 is
+    the one announced by the hub. A local file is not verified.
 
     Parameters
     ----------
     source : HubFile
-        What to fetch.
+        The file.
     endpoint : str, optional
-        Address of a mirror; otherwise the hub's, or ``HF_ENDPOINT``.
+        URL of a mirror; by default ``HF_ENDPOINT`` or that of the hub.
 
     Raises
     ------
     ModelError
-        If the hub cannot be reached, or the file is not the announced one.
+        If the hub cannot be reached, or the SHA-256 does not match.
     """
     found = cached(source)
     if found is not None:
         return found
-    # Only now: the window names models, and would wait for this when it opens.
+    # Imported late: it is slow, and the window uses this module when it opens.
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     place = _place(source)
@@ -94,14 +94,14 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
 
 
 def connection_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub's client raises where a connection cannot be made, or breaks."""
+    """Return the exceptions that the hub's client raises on connection problems."""
     from huggingface_hub import errors
 
     return OSError, errors.HTTPError  # type: ignore[attr-defined]
 
 
 def stock_is_cached(architecture: str) -> bool:
-    """Whether timm has fetched the weights of a stock model before."""
+    """Return whether the weights of a stock timm model are in the Hugging Face cache."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--timm--{architecture}" / "snapshots"

@@ -1,9 +1,9 @@
-"""The geometry of a 2-D ALiBi bias: how far apart two patches are, and what that costs.
+"""The geometry of a 2-D ALiBi bias: the distance between patches, and the slope of the penalty.
 
 The logits of head `i` become ``q.k / sqrt(d) - slope_i * distance`` (Press et al.,
 arXiv 2108.12409; in two dimensions Pawlowsky et al., arXiv 2603.16840). A checkpoint only
-works with the geometry it was trained with, so the geometry is stored beside the weights
-and is part of the identity of every feature.
+works with the geometry it was trained with, so the geometry is stored with the weights
+and is part of the identity of features.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Distance(StrEnum):
 
 
 class Slopes(StrEnum):
-    """Where the factor of the distance comes from."""
+    """How the slopes, the factors of the distance, are defined."""
 
     CONSTANT = "constant"
     PER_HEAD = "per-head"
@@ -36,23 +36,24 @@ class Slopes(StrEnum):
 
 @dataclass(frozen=True)
 class Geometry:
-    """Everything that turns a patch grid into an attention bias.
+    """The parameters of the attention bias of a patch grid.
 
     Attributes
     ----------
     distance : Distance
         Metric on the patch grid.
     wrap : bool
-        Whether opposite borders are neighbours (the grid is a torus).
+        Whether the grid is periodic, so that opposite borders are neighbours.
     normalise : bool
-        Whether distances are divided by the largest one of the grid. Features then depend
-        on the size of the canvas; without it, on the neighbourhood alone.
+        Whether distances are divided by the largest one of the grid. The bias between two patches
+        then depends on the size of the grid.
     slopes : Slopes
-        ``constant``: `slope` for every head; ``per-head``: ``slope * 2**(-8 (i+1) / H)`` for
-        head ``i`` of ``H``; ``learned``: one parameter per layer and head, kept with the weights.
+        ``constant``: `slope` for every head; ``per-head``: ``slope * 2**(-8 (i+1) / H)`` for head
+        ``i`` of ``H``, from 0; ``learned``: one parameter per layer and head, stored with the
+        weights and initialised to `slope`.
     slope : float
-        Logits per token of distance (per grid if `normalise`). The default, .0884, is what
-        the published models apply on a 16 x 16 grid.
+        Logits per token of distance (per maximum distance if `normalise`). The default, 0.0884, is
+        the slope per token of the published models on a 16 x 16 grid.
     """
 
     distance: Distance = Distance.EUCLIDEAN
@@ -67,12 +68,12 @@ class Geometry:
 
     @classmethod
     def from_json(cls, text: str) -> Geometry:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises
         ------
         ModelError
-            If a field is unknown or has a value that is not allowed.
+            If the text is not JSON, or a field is missing, unknown or invalid.
         """
         try:
             fields = json.loads(text)
@@ -105,9 +106,9 @@ def distance_matrix(
     grid : tuple of int
         Rows and columns of the patch grid.
     prefix : int
-        Number of CLS and register tokens in front; they are at distance 0 from everything.
+        Number of leading CLS and register tokens, which are at distance 0 from all tokens.
     device : torch.device, optional
-        Where the result lives.
+        Device of the result.
 
     Returns
     -------
@@ -135,12 +136,12 @@ def distance_matrix(
 
 
 def fixed_slopes(geometry: Geometry, heads: int) -> torch.Tensor:
-    """Return the slopes of a geometry whose slopes are not learned.
+    """Return the slopes of a geometry without learned slopes.
 
     Returns
     -------
     torch.Tensor
-        (1, 1, 1) for constant slopes, (heads, 1, 1) for slopes per head; logits per distance.
+        (1, 1, 1) for constant slopes, (heads, 1, 1) for slopes per head; logits per unit distance.
     """
     import torch
 

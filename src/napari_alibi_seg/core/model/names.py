@@ -1,4 +1,4 @@
-"""The models a name stands for; importing this imports no torch."""
+"""The table of models by name. Does not import torch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class ModelEntry:
     Attributes
     ----------
     description, licence : str
-        For people.
+        Texts for the user.
     architecture : str
         timm architecture name.
     geometry : Geometry
         ALiBi geometry the weights were trained with.
     source : str or HubFile
-        Name of a file bundled in ``weights/``, or where to fetch it.
+        Name of a bundled file in ``weights/``, or a file of the Hugging Face hub.
     """
 
     description: str
@@ -91,12 +91,12 @@ MODELS: Mapping[str, ModelEntry] = {
 
 
 def absolute_model(name: str) -> str:
-    """Return the name of a model, see `load_model`, that means the same in any working folder."""
+    """Return a model name (see `load_model`) with the path of its file, if any, made absolute."""
     return _with_file(name, os.path.abspath)
 
 
 def model_without_folder(name: str) -> str:
-    """Return the name of a model, without the folder if it is a file, to be passed on."""
+    """Return a model name without the folder of its file, if any, for sharing."""
     return _with_file(name, os.path.basename)
 
 
@@ -104,7 +104,7 @@ def _with_file(name: str, change: Callable[[str], str]) -> str:
     *kind, file = name.split(":", _WITH_A_FILE - 1) if name.startswith("timm:") else [name]
     if len(kind) == 1:
         return name
-    for path in (file, file.rpartition("+")[0]):  # a remedy may follow it
+    for path in (file, file.rpartition("+")[0]):  # with or without the suffix of a remedy
         if path in MODELS:
             return name
         if os.path.isfile(path):

@@ -1,9 +1,9 @@
-"""How well features predict position, by two probes that are never mixed up.
+"""Positional bias: two probes of how well features predict the position of a token.
 
-The authors' own (Pawlowsky et al., arXiv 2603.16840) is fitted and tested on one image. It mistakes
-smoothness for position: interpolating between nearby tokens is enough. The other is fitted on all
-images but one and tested on that: position that carries over to another image is none of its
-content.
+The authors' probe (Pawlowsky et al., arXiv 2603.16840) is fitted and tested on one image. It
+mistakes smooth features for positional ones, since interpolating between nearby tokens suffices.
+The other probe is fitted on all images but one and tested on the held-out image: position that can
+be predicted there does not come from the content of an image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FloatArray = NDArray[np.floating]
 
 AUTHORS_ALPHA = 1.0
 LEFT_OUT_ALPHA = 100.0
-"""Ridge penalties of the two probes, in tokens."""
+"""Ridge penalties of the two probes, on standardised channels."""
 _REPEATS = 6
 _TOKENS_PER_SAMPLE = 36
 _SMALLEST_DEVIATION = 1e-6
@@ -51,11 +51,11 @@ def ramps(grid: tuple[int, int]) -> dict[str, FloatArray]:
 
 
 def authors_r2(tokens: FloatArray, targets: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return the authors' probe of one image: all channels, fitted and tested on that image.
+    """Return the R^2 of the authors' probe of one image, fitted and tested on that image.
 
     A ridge regression (alpha 1) on standardised channels of ``h w // 36`` random tokens, scored
-    on all tokens. Interpolation between neighbouring tokens counts as position here, so smooth
-    features without any position score well above 0, and rough ones below.
+    on all tokens. Interpolation between neighbouring tokens helps here, so smooth features without
+    positional information score well above 0, and rough ones below.
 
     Parameters
     ----------
@@ -83,29 +83,29 @@ def authors_r2(tokens: FloatArray, targets: FloatArray, rng: np.random.Generator
 
 
 def authors_samples(tokens: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Return which of so many tokens each repeat of the authors' probe is fitted on.
+    """Return the indices of the tokens that each repeat of the authors' probe is fitted on.
 
     Parameters
     ----------
     tokens : int
-        How many there are.
+        Number of tokens.
     rng : Generator
-        Draws them.
+        Draws the indices.
 
     Returns
     -------
     list of ndarray
-        For each repeat (tokens // 36,) different numbers below `tokens`.
+        For each of 6 repeats, (tokens // 36,) distinct indices.
     """
     count = tokens // _TOKENS_PER_SAMPLE
     return [rng.choice(tokens, count, replace=False) for _ in range(_REPEATS)]
 
 
 def leave_one_image_out_r2(features: Sequence[FloatArray]) -> float:
-    """Return how well all channels together predict position in an image left out.
+    """Return the R^2 of position predicted from all channels, by leave-one-image-out validation.
 
-    A ridge regression on standardised channels is fitted to all tokens of all images but one
-    and tested on all tokens of that one; the mean over images and both axes.
+    A ridge regression on standardised channels is fitted to all tokens of all images but one and
+    tested on all tokens of the held-out image; R^2 is averaged over images and both axes.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def leave_one_image_out_r2(features: Sequence[FloatArray]) -> float:
     Returns
     -------
     float
-        R^2, at most 1. Zero or less: no position; clip at 0 before comparing.
+        R^2, at most 1. Zero or less means no positional bias; clip at 0 before comparing.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def leave_one_image_out_r2(features: Sequence[FloatArray]) -> float:
 def leave_one_image_out_predictions(
     features: Sequence[FloatArray], target: str = "lr+ud"
 ) -> Iterator[FloatArray]:
-    """Yield the position that the other images' probe sees in every image.
+    """Yield the position predicted in every image by a probe fitted on the other images.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def leave_one_image_out_predictions(
     Yields
     ------
     ndarray
-        (h, w, outputs of the target) float64; [0, 1] where the prediction is good.
+        (h, w, K) float64, K the number of outputs of the target; in [0, 1] for good predictions.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def leave_one_image_out_predictions(
 
 
 def channel_r2(features: Sequence[FloatArray], target: str = "lr+ud") -> FloatArray:
-    """Return how well each channel alone predicts position in an image left out.
+    """Return the leave-one-image-out R^2 of position predicted from each channel alone.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def channel_r2(features: Sequence[FloatArray], target: str = "lr+ud") -> FloatAr
 def rolled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Return (h, w, C) tokens shifted circularly by a random amount along both axes.
 
-    Keeps what neighbouring tokens have in common and destroys where they are.
+    This preserves the correlation of neighbouring tokens but not their position.
     """
     shift = [int(rng.integers(length)) for length in tokens.shape[:2]]
     return np.roll(tokens, shift, axis=(0, 1))
@@ -194,10 +194,10 @@ def rolled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Fold:
-    """The fit on all images but one, as moments, and the tokens of that one.
+    """Moments of all images but one, for the fit, and the tokens of the held-out image.
 
     `gram` (C, C) and `moment` (C, outputs) are sums over the standardised training tokens; `x`
-    (N, C) is standardised likewise and `y` (N, outputs) has the training mean removed.
+    (N, C) is standardised likewise, and `y` (N, outputs) is centred by the training mean.
     """
 
     gram: FloatArray
@@ -206,12 +206,12 @@ class _Fold:
     y: FloatArray
 
     def predict(self) -> FloatArray:
-        """Return the (N, outputs) positions, around the training mean, that all channels tell."""
+        """Return (N, outputs) positions, minus the training mean, predicted from all channels."""
         gram = self.gram + LEFT_OUT_ALPHA * np.eye(len(self.gram))
         return np.asarray(self.x @ np.linalg.solve(gram, self.moment))
 
     def r2(self, predicted: FloatArray, output: int | None = None) -> FloatArray:
-        """Return the R^2 of every column of `predicted`, each of its own output or all of one."""
+        """Return the R^2 of every column of `predicted`, for its own output or all for `output`."""
         truth = self.y if output is None else self.y[:, [output]]
         residual = ((truth - predicted) ** 2).sum(axis=0)
         spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
@@ -223,7 +223,7 @@ def _leave_one_out(features: Sequence[FloatArray], target: str) -> Iterator[_Fol
         raise ValueError(
             f"Leaving one image out needs at least two images, not {len(features)}; add some."
         )
-    # Kept as they are; the targets and means, in double precision, make every sum double.
+    # Not converted to double precision: the targets and means are, so all sums are, too.
     tokens = [image.reshape(-1, image.shape[-1]) for image in features]
     targets = [ramps((image.shape[0], image.shape[1]))[target] for image in features]
     aims = [ramp.reshape(-1, ramp.shape[-1]) for ramp in targets]  # (h, w, k) -> (h w, k)

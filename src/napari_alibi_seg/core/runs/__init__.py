@@ -1,1 +1,1 @@
-"""From files to files: stacks, many images, volumes larger than memory, and projects."""
+"""Runs on files: stacks, batches of images, volumes larger than memory, and projects."""

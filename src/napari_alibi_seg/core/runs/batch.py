@@ -1,4 +1,4 @@
-"""Images segmented into files of labels, with their fractions in a table; imports no torch."""
+"""Segment batches of images into label files and a table of fractions. Does not import torch."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one of several images.
+    """The outcome for one image of a batch.
 
     Attributes
     ----------
     image : Path
-        What was to be segmented.
+        The image to segment.
     labels : Path
-        The file that was written, unless it failed.
+        The file of its labels, written unless it failed.
     failure : str
-        What was wrong; empty if it went well.
+        The error message; empty on success.
     """
 
     image: Path
@@ -61,24 +61,24 @@ class Outcome:
 def label_targets(
     names: Iterable[str | Path], folder: Path, others: Sequence[Path] = ()
 ) -> dict[Path, Path]:
-    """Return the file for the labels of every image that some names stand for, before any work.
+    """Return the label file of every image that the names match, after checking all outputs.
 
     Parameters
     ----------
     names : iterable of str or Path
-        Files, folders and patterns.
+        Files, folders and glob patterns.
     folder : Path
-        For the labels, and the table of fractions.
+        Output folder for the labels and the tables of fractions.
     others : sequence of Path
-        Further files that are not to be written over.
+        Other files that must not be overwritten.
 
     Raises
     ------
     ImageError
-        If a folder or pattern stands for no image.
+        If a folder or pattern matches no image.
     OutputError
-        If two images have the same name, a result would be written over an image or cannot be
-        written, or a file in the way is no such table.
+        If two images have the same name, a result would overwrite an image or cannot be written,
+        or an existing file has the name but not the format of a table.
     """
     found = (image for name in names for image in images_of(str(name)))
     targets = label_files(dict.fromkeys(found), folder)
@@ -89,7 +89,7 @@ def label_targets(
 
 
 def unfinished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
-    """Return those of `label_targets` whose labels or fractions are not in the folder yet."""
+    """Return the items of `label_targets` whose labels or fractions are not in the folder yet."""
     told = {row[0] for row in read_fractions(folder / TABLE)}
     return {
         image: labels
@@ -104,26 +104,26 @@ def segment_images(
     targets: Mapping[Path, Path],
     read: Callable[[Path], Micrograph] = read_image,
 ) -> Iterator[Outcome]:
-    """Segment images one after the other; a bad one is told of, and the rest go on.
+    """Segment images one after the other; a failure does not stop the others.
 
-    The fractions of each are added to the table beside its labels as soon as it is done, so that
-    they are there whatever ends the rest; so are their means over all images of the table.
+    As soon as an image is done, its fractions are added to the table beside its labels, and the
+    table of means over all images is updated, so that an interruption does not lose them.
 
     Parameters
     ----------
     segmenter : Segmenter
-        From `Segmenter.of` the classifier.
+        From `Segmenter.of` for the classifier.
     classifier : PixelClassifier
-        What to apply.
+        The classifier to apply.
     targets : mapping
         From `label_targets`.
     read : callable
-        How images are read.
+        Reads an image from its path.
 
     Yields
     ------
     Outcome
-        Of each image, when it is done.
+        The outcome for each image, when it is done.
     """
     for path, target in targets.items():
         failure = ""
@@ -154,23 +154,23 @@ def write_segmentation(
     planes: Iterable[tuple[Index, Segmentation]],
     assessments: Mapping[Index, Assessment] | None = None,
 ) -> list[ClassFraction]:
-    """Write labels of an image plane by plane, as they are made, and measure them.
+    """Write the labels of an image plane by plane, and measure their area fractions.
 
     Parameters
     ----------
     path, image, dtype
         As for `stack_writer`.
     name : str
-        What the image is called in the table.
+        Name of the image in the table.
     planes : iterable of tuple
         Index and segmentation of every plane, in order.
     assessments : mapping, optional
-        Of planes that were assessed, for the intervals.
+        Assessments by plane, for the intervals.
 
     Returns
     -------
     list of ClassFraction
-        Of all planes.
+        Fractions of all classes in all planes.
     """
     told = assessments or {}
     rows: list[ClassFraction] = []

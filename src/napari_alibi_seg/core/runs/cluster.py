@@ -1,4 +1,4 @@
-"""Running independent tasks: on threads here, or on the workers of a dask cluster."""
+"""Run independent tasks on local threads, or on the workers of a dask cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATIENCE = 30
-"""Seconds a cluster is given to answer, its first worker to appear, and a lost one to return."""
+"""Timeout in seconds for a cluster to answer, for a first worker, and for a lost one to return."""
 
 _LOOK, _LOOK_FOR_WORKERS = 0.05, 1.0
 
@@ -29,23 +29,23 @@ def on_threads(
     told: Callable[[int], None],
     threads: int,
 ) -> list[T]:
-    """Call a function with one tuple of arguments after the other, on threads of this process.
+    """Call a function for each tuple of arguments, on threads of this process.
 
     Parameters
     ----------
     work : callable
-        The tasks, which need nothing of each other.
+        The function of a task; tasks are independent.
     arguments : sequence of tuple
-        One for each task.
+        Positional arguments of each task.
     told : callable
-        Told the number of tasks done after each.
+        Called with the number of finished tasks after each.
     threads : int
-        How many run at once.
+        Maximum number of tasks at once.
 
     Returns
     -------
     list
-        The results in order. The first error ends the run, once the tasks in hand are done.
+        The results in order. The first error ends the run, once the running tasks are finished.
     """
     results = []
     for result in in_order(lambda some: work(*some), arguments, threads):
@@ -56,17 +56,17 @@ def on_threads(
 
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
-    """Connect to a cluster that has a worker.
+    """Connect to a dask cluster and wait for at least one worker.
 
     Parameters
     ----------
     address : str
-        Of its scheduler, ``tcp://HOST:PORT``.
+        Address of its scheduler, ``tcp://HOST:PORT``.
 
     Raises
     ------
     DeviceError
-        If `distributed` is not installed, or no scheduler or no worker answers.
+        If `distributed` is not installed, or no scheduler or worker answers.
     """
     try:
         from distributed import Client
@@ -84,7 +84,7 @@ def connected(address: str) -> Iterator[Client]:
             f"No cluster answers at {address!r} ({error}); give the address its scheduler prints, "
             "like tcp://HOST:8786."
         ) from error
-    # The client of a lost cluster logs tracebacks up to its end.
+    # The client of a lost cluster would log tracebacks until it is closed.
     with silence_logging_cmgr(CRITICAL), client:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE)
@@ -96,7 +96,7 @@ def connected(address: str) -> Iterator[Client]:
 
 
 def _require_address(address: str) -> None:
-    """Raise a `ValueError` for an address whose `Client` would take a minute to close."""
+    """Raise a `ValueError` for a malformed address, whose `Client` would take a minute to close."""
     from distributed.comm.addressing import parse_address, parse_host_port
     from distributed.comm.registry import get_backend
 
@@ -112,7 +112,7 @@ def on_cluster(
     client: Client,
     waiting: Callable[[str, int, int], None],
 ) -> list[T]:
-    """Run tasks on the workers of a cluster; those of a worker that dies run on another.
+    """Run tasks on the workers of a cluster; tasks of a lost worker are run on another.
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ def on_cluster(
     client : Client
         From `connected`.
     waiting : callable
-        Told, while no worker is left, for how many seconds, and of how many.
+        Progress callback while no worker is left: stage, seconds waited, and timeout.
 
     Raises
     ------
     DeviceError
-        If the scheduler is lost, no worker comes back, or a task brings worker after worker down.
+        If the scheduler is lost, no worker comes back, or a task kills several workers.
     """
     from distributed import CancelledError, KilledWorker
 
@@ -151,7 +151,7 @@ def on_cluster(
 def _as_completed(
     futures: Sequence[Future[Any]], client: Client, waiting: Callable[[str, int, int], None]
 ) -> Iterator[Future[Any]]:
-    """Yield futures as they are done; a `DeviceError` if no worker is left to do them."""
+    """Yield futures as they finish; raise a `DeviceError` if no worker is left."""
     from distributed import as_completed
 
     completed = as_completed(futures, loop=client.loop)
@@ -176,7 +176,7 @@ def _as_completed(
 def _has_workers(client: Client) -> bool:
     try:
         return client.status == "running" and bool(client.nthreads())
-    except OSError:  # the scheduler went in this moment
+    except OSError:  # the scheduler was lost at this moment
         return False
 
 

@@ -1,4 +1,4 @@
-"""Patch features as a Zarr file that other programs can read, plane by plane."""
+"""Patch features written plane by plane to a Zarr array that other programs can read."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureWork:
-    """Making features of planes.
+    """The computation of patch features of planes.
 
     Attributes
     ----------
     model : str
         Name or path of a backbone (`load_model`).
     scale : int
-        Magnification.
+        Magnification of the image before the backbone.
     key : str
-        Of the identity of the features.
+        `FeatureIdentity.key` of the features.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     """
@@ -54,7 +54,7 @@ class FeatureWork:
         Raises
         ------
         ModelError
-            If the model cannot be loaded, or is not the one the run began with.
+            If the model cannot be loaded, or differs from that at the start of the run.
         DeviceError
             If the device does not exist here or has too little memory.
         """
@@ -89,19 +89,19 @@ def write_features(
     cluster: str | None = None,
     progress: Progress = silent,
 ) -> tuple[int, int]:
-    """Compute the features of every plane of an image into a Zarr array, or finish doing so.
+    """Write the features of every plane of an image to a Zarr array, or resume doing so.
 
-    The array has the axes of the image's planes, then patch rows, patch columns and channels,
-    in float16. Its attributes hold `stride` (pixels per token; token i is centred on pixel
-    ``stride * (i + .5) - .5``), `axes` and `identity` (model, weights, geometry, block,
-    scale, tiling).
+    The float16 array has the leading (T, Z) axes of the image, then patch rows, patch columns and
+    channels. Its attributes are `stride` (pixels per token; token i is centred on pixel
+    ``stride * (i + .5) - .5``), `axes` and `identity` (model, weights, geometry, block, scale,
+    tiling).
 
     Parameters
     ----------
     source : Source
         The image.
     output : Path
-        A folder, by custom ``*.zarr``; new, or left by a run of the same image, features and
+        A folder, by convention ``*.zarr``; new, or from a run with the same image, features and
         version of this program.
     model : str
         Name or path of a backbone (`load_model`).
@@ -110,12 +110,12 @@ def write_features(
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     cluster, progress
-        As for `make_planes`, which tells what is returned and raised, too.
+        As for `make_planes`, as are the return value and the errors.
     """
     model = absolute_model(model)
     image = source.open()
     first = next(iter(planes_of(image).values()))
-    extractor = FeatureExtractor.load(model, "cpu")  # workers have the device, if there are some
+    extractor = FeatureExtractor.load(model, "cpu")  # the device may only exist on workers
     identity = extractor.identity(scale)
 
     def create(path: Path, plan_key: str) -> None:

@@ -1,4 +1,4 @@
-"""Images among files and folders, without earlier results."""
+"""Find images in files and folders, excluding earlier results."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 
 def images_among(paths: Iterable[Path]) -> list[Path]:
-    """Return, in order, the images among files and folders, by the endings of their names."""
+    """Return, sorted, the paths that are images by their suffixes, without `passed_over` ones."""
     images = (path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES)
     return [path for path in images if not passed_over(path)]
 
 
 def passed_over(path: Path) -> bool:
-    """Return whether a file in a folder of images is passed over, whatever it holds.
+    """Return whether a file in a folder of images is skipped.
 
-    Earlier results are, and hidden files, such as macOS leaves.
+    Earlier results are skipped, and hidden files, such as those macOS creates.
     """
     return path.name.startswith(".") or path.name.endswith(LABELS) or _is_result(path)
 
 
 def images_of(name: str) -> list[Path]:
-    """Return the images that the name of a file, a folder or a pattern stands for.
+    """Return the images that a file name, folder or glob pattern refers to.
 
-    An OME-Zarr folder is one image, and so is what does not exist.
+    A Zarr folder is one image; the name of a missing file is returned as it is.
 
     Raises
     ------
     ImageError
-        If a folder or pattern stands for none, or cannot be looked into.
+        If a folder or pattern contains no image, or is not accessible.
     """
     path = Path(name)
     if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
-        return [path]  # a missing file is reported when its turn comes
+        return [path]  # a missing file is reported when it is opened
     with reading(path):
         inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
         images = images_among(inside)
@@ -59,7 +59,7 @@ def images_of(name: str) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    """Return whether a file or Zarr folder holds labels, votes or features that were made here."""
+    """Return whether a TIFF or Zarr folder was written by this package."""
     try:
         if is_zarr(path):
             return is_made_here(path)
@@ -67,5 +67,5 @@ def _is_result(path: Path) -> bool:
             return False
         with tifffile.TiffFile(path) as tiff:
             return bool(tiff.pages.first.software == SOFTWARE)
-    except DAMAGE:  # whoever opens it will say so
+    except DAMAGE:  # reported when the file is opened
         return False

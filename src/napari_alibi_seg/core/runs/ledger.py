@@ -1,8 +1,8 @@
-"""What a long run is to make, which planes of it are done, and that no other run is at it.
+"""Progress records of long runs: the plan, the finished planes, and a lock against other runs.
 
-The ledger of a result is the folder ``<result>.progress`` beside it. Its plan names everything that
-decides the result; a run with another plan is refused. A plane has an entry once its result is
-written, with a digest of that result, so that a plane damaged later is known and made again.
+The ledger of a result is the folder ``<result>.progress`` beside it. Its plan contains everything
+that determines the result; a run with another plan is rejected. Each finished plane has an entry
+with a digest of its result, so that a plane damaged later is detected and computed again.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _PLAN, _LOCK, _ENTRIES = "plan.json", "lock", "planes"
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides a result.
+    """Everything that determines a result.
 
     Attributes
     ----------
     program : str
-        What made it, in which version.
+        Name and version of the program.
     settings : str
-        The axes, shape and type the image was read as.
+        Axes, shape and dtype of the image as read, and its slice spacing if 3-D filters use it.
     precision : str or None
-        Of the features, which a GPU computes in half precision; None if there are none.
+        Precision of the features (half on a GPU); None if there are none.
     image : tuple of str
         Digest of every plane of the image, in order.
     classifier : str or None
-        Of labels, SHA-256 of the classifier's file.
+        For labels, SHA-256 of the classifier's file.
     features : str or None
-        Of features, SHA-256 of their identity.
+        For features, SHA-256 of their identity.
     """
 
     program: str
@@ -61,7 +61,7 @@ class Plan:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """Return the names of the parts in which a saved plan differs."""
+        """Return the names of the fields in which a saved plan differs."""
         mine = json.loads(json.dumps(asdict(self)))
         return [name for name, value in mine.items() if value != other.get(name)]
 
@@ -73,25 +73,25 @@ class Ledger:
     Attributes
     ----------
     result : Path
-        The file or folder that is being made.
+        The file or folder being written.
     """
 
     result: Path
 
     @property
     def folder(self) -> Path:
-        """Where it is kept; may be deleted when the result is complete."""
+        """The folder of the ledger; may be deleted once the result is complete."""
         return self.result.with_name(f"{self.result.name}.progress")
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other runs off the result until the end, also until a violent one.
+        """Lock the result against other runs; the lock is also released if the process is killed.
 
         Raises
         ------
         OutputError
-            If another run is at work, the folder cannot be written to, or what stands at the
-            result's path was not made by such a run.
+            If another run is active, the folder is not writable, or the result exists without a
+            ledger.
         """
         with writing(self.result):
             if self.result.exists() and not self._plan.exists():
@@ -102,19 +102,19 @@ class Ledger:
         busy = f"Another run is writing {self.result}; wait for it, or choose another name."
         held = claimed(self.folder / _LOCK, busy)
         try:
-            with held:  # Windows removes no file that is open
+            with held:  # Windows cannot delete an open file
                 yield
         finally:
             if not self._plan.exists():
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def agrees(self, plan: Plan) -> bool:
-        """Return whether a run with this plan was begun before.
+        """Return whether a run with this plan was started before.
 
         Raises
         ------
         OutputError
-            If a run with another plan was.
+            If a run with another plan was started.
         """
         if not self._plan.exists():
             return False
@@ -127,7 +127,7 @@ class Ledger:
         return True
 
     def begin(self, plan: Plan) -> None:
-        """Keep the plan, and forget whatever was done before."""
+        """Store the plan and delete all entries."""
         with writing(self.result):
             shutil.rmtree(self._entries, ignore_errors=True)
             self._entries.mkdir()
@@ -135,12 +135,12 @@ class Ledger:
                 aside.write_text(json.dumps(asdict(plan)), encoding="utf-8")
 
     def enter(self, plane: int, made: NDArray[Any]) -> None:
-        """Note that a plane is done and how its result, as written, reads."""
+        """Record that a plane is finished, with the digest of its result."""
         with replacing(self._entry(plane)) as aside:
             aside.write_text(json.dumps({"result": digest(made)}), encoding="utf-8")
 
     def entered(self, plane: int) -> str | None:
-        """Return the digest of the result of a plane; None if it is not done."""
+        """Return the recorded digest of a plane's result; None if it is not finished."""
         entry = self._entry(plane)
         result = _read(entry).get("result") if entry.exists() else None
         return None if result is None else str(result)
@@ -164,7 +164,7 @@ def digest(values: NDArray[Any]) -> str:
 
 @contextmanager
 def writing(result: Path) -> Iterator[None]:
-    """Turn the errors of a disk into an `OutputError` that tells what is left."""
+    """Convert an `OSError` to an `OutputError` that explains how to resume."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Volumes larger than memory: one plane after another, on threads or a cluster, and resumable.
+"""Resumable plane-by-plane processing of volumes larger than memory, on threads or a cluster.
 
-Every plane is a task of its own that reads it, and makes and writes what is made of it, wherever it
-runs: tasks get paths and never pixels.
+Every plane is a task that reads its input and writes its result wherever it runs; tasks are passed
+paths, never pixels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LOADING = Lock()
 
 @dataclass(frozen=True)
 class Source:
-    """An image in a file, and how to read it; see `read_image`."""
+    """An image file and the options to read it with; see `read_image`."""
 
     path: Path
     axes: str | None = None
@@ -53,7 +53,7 @@ class Source:
     spacing: float | None = None
 
     def open(self) -> Micrograph:
-        """Read it lazily."""
+        """Open the image with `read_image`."""
         return read_image(
             self.path,
             axes=self.axes,
@@ -64,34 +64,34 @@ class Source:
 
 
 class PlaneWork(Protocol):
-    """What is made of every plane: a record that is sent to workers."""
+    """A computation for every plane, as a record that is sent to workers."""
 
     def load(self) -> LoadedWork:
-        """Load all that it takes, once in each process of a run.
+        """Load the model and classifier it needs, once per process of a run.
 
         Raises
         ------
         AlibiSegError
-            If it is not here, or not what the run began with.
+            If one is missing here, or differs from that at the start of the run.
         """
 
     def write(self, output: Path, index: tuple[int, ...], made: NDArray[Any]) -> None:
-        """Write what `LoadedWork.make` made of a plane into the Zarr folder `output`."""
+        """Write the result of `LoadedWork.make` for a plane to the Zarr folder `output`."""
 
     def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
-        """Return what was written of a plane, of the shape and type it was made in."""
+        """Read back what `write` wrote for a plane, with the same shape and dtype."""
 
 
 @dataclass(frozen=True)
 class LoadedWork:
-    """A work with all that it takes, in one process.
+    """A `PlaneWork` ready to be executed in this process.
 
     Attributes
     ----------
     make : callable
-        Takes a plane, and what is to be told of the parts of it that are done.
+        From a plane and a progress callback to the result.
     precision : str or None
-        Of the features, which differs between a CPU and a GPU; None if there are none.
+        Precision of the features, which differs between CPU and GPU; None if there are none.
     """
 
     make: Callable[[Plane, Progress], NDArray[Any]]
@@ -100,20 +100,20 @@ class LoadedWork:
 
 @dataclass(frozen=True)
 class PlaneJob:
-    """All a process needs to make something of the planes of a volume.
+    """Everything a process needs to compute the planes of a result.
 
     Attributes
     ----------
     source : Source
-        The image; its path must mean the same on every worker, as must those below.
+        The image. All paths must be valid on every worker.
     levels : Levels
-        Of the whole image.
+        Levels of the whole image.
     work : PlaneWork
-        What to make of them.
+        The computation for each plane.
     output : Path
-        The Zarr folder it is written to.
+        The Zarr folder of the result.
     run : str
-        Different in every run, so that nothing a worker keeps in memory outlives one.
+        Unique to a run, so that workers do not reuse cached objects of an earlier run.
     """
 
     source: Source
@@ -140,42 +140,43 @@ def make_planes(
     cluster: str | None = None,
     progress: Progress = silent,
 ) -> tuple[int, int]:
-    """Make every plane of a result, or those that a run before has left.
+    """Compute every plane of a result, or the planes that an interrupted run did not finish.
 
-    What is done is noted in ``<output>.progress``: after any interruption the same call goes on,
-    and computes no finished plane again.
+    Progress is recorded in ``<output>.progress``: after any interruption, the same call resumes
+    without recomputing finished planes.
 
     Parameters
     ----------
     stage : str
-        What `progress` is told is done.
+        Name of the stage for `progress`.
     job : PlaneJob
-        What to make; its output is new, or left by a run of the same image, work and version of
+        What to compute. Its output is new, or from a run with the same image, work and version of
         this program.
     create : callable
-        Makes the output, without any plane, at a path, by the key of a plan (`require_made_by`).
+        Creates the empty output, from its path and the key of a plan (`require_made_by`).
     classifier, features : str, optional
-        As in `Plan`; the one that the work uses.
+        As in `Plan`; pass the one that the work uses.
     reach : int
-        How many planes before and after each it is made of.
+        Number of planes before and after each that its result depends on.
     cluster : str, optional
         ``tcp://HOST:PORT`` of the scheduler of a dask cluster whose workers see the same files.
     progress : callable
-        Told of every plane checked and made, and of the parts of an only one.
+        Called after every plane checked and computed; locally and for a single plane, also within
+        the plane.
 
     Returns
     -------
     tuple of int
-        How many planes were made now, and how many there are.
+        Number of planes computed by this call, and total number of planes.
 
     Raises
     ------
     OutputError
-        If the output belongs to something else, another run is at it, or it cannot be written.
+        If the output belongs to another result, another run is active, or it cannot be written.
     ImageError
-        If the image cannot be read, or changes meanwhile; planes finished before stay.
+        If the image cannot be read, or changes during the run; finished planes are kept.
     DeviceError
-        If the cluster does not answer, loses its workers, or some have a GPU and some have none.
+        If the cluster does not answer or loses its workers, or only some of them have a GPU.
     """
     image, ledger = job.source.open(), Ledger(job.output)
     numbers = range(len(image.plane_indices()))
@@ -207,7 +208,7 @@ def make_planes(
 
 
 def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
-    """Return the digest of a plane of the image, and the precision of features here."""
+    """Return the digest of a plane of the image, and the precision of features on this worker."""
     tools = _tools(job)
     data = _in_memory(tools.image.plane(_index(tools.image, number)))
     return Plane(data, job.levels).content_hash(), tools.work.precision
@@ -220,29 +221,29 @@ def make_plane(
     precision: str | None,
     progress: Progress,
 ) -> bool:
-    """Make and write one plane unless it is done; return whether it was not.
+    """Compute and write one plane unless it is finished; return whether it was computed.
 
     Parameters
     ----------
     job : PlaneJob
-        What to do.
+        The run.
     number : int
-        Which plane.
+        Number of the plane, in the order of `Micrograph.plane_indices`.
     expected : mapping
-        The digest of that plane, and of each that it is made of, by number.
+        From number to digest, for the plane and all others that its result depends on.
     precision : str or None
-        Of the features of the other planes.
+        Precision of the features of the run.
     progress : callable
-        Told of the parts of the plane.
+        Called for the parts of the plane.
 
     Raises
     ------
     ImageError
-        If one of these planes no longer has its digest.
+        If a digest no longer matches.
     OutputError
-        If what is made cannot be written.
+        If the result cannot be written.
     DeviceError
-        If features have another precision here.
+        If features have another precision on this worker.
     """
     tools, ledger = _tools(job), Ledger(job.output)
     index = _index(tools.image, number)
@@ -266,7 +267,7 @@ def _mixed() -> DeviceError:
 
 
 def _made(job: PlaneJob, index: tuple[int, ...]) -> str | None:
-    """Return the digest of a plane of the result; None if it cannot be read, to be made again."""
+    """Return the digest of a plane of the result as stored; None if it cannot be read."""
     try:
         return digest(job.work.read(job.output, index))
     except (OSError, ValueError, RuntimeError):
@@ -274,7 +275,7 @@ def _made(job: PlaneJob, index: tuple[int, ...]) -> str | None:
 
 
 def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
-    """Read a plane, and those its filters look at, into memory, where they stay as they are."""
+    """Read a plane, and those within reach of its filters, into memory; verify their digests."""
     image = _tools(job).image
     index = _index(image, number)
     if len(expected) == 1:
@@ -300,7 +301,7 @@ def _in_memory(data: Array) -> NDArray[Any]:
 
 
 def _around(image: Micrograph, number: int, reach: int) -> range:
-    """Return the numbers of the planes that the filters of one look at, its own among them."""
+    """Return the range of planes of the same stack within reach of a plane, including itself."""
     if not reach:
         return range(number, number + 1)
     depth = image.label_shape[-3]
@@ -313,13 +314,13 @@ def _index(image: Micrograph, number: int) -> tuple[int, ...]:
 
 
 def _tools(job: PlaneJob) -> _Tools:
-    with _LOADING:  # else each thread of a worker would load weights of its own
+    with _LOADING:  # otherwise each thread of a worker would load its own weights
         return load_tools(job)
 
 
 @lru_cache(maxsize=1)
 def load_tools(job: PlaneJob) -> _Tools:
-    """Open the image and load what the work takes, once in each process of a run."""
+    """Open the image and load the work, once per process of a run."""
     return _Tools(job.source.open(), job.work.load())
 
 
@@ -329,7 +330,7 @@ def _settings(image: Micrograph, reach: int) -> str:
 
 
 def _planes_at_once(image: Micrograph, reach: int) -> int:
-    """Return how many planes the memory of a desk computer holds beside their features."""
+    """Return how many planes to process at once, from the cores and a budget of 1 GB of memory."""
     read = image.plane(image.plane_indices()[0])
     plane_bytes = 16 * image.shape_yx[0] * image.shape_yx[1] + 2 * reach * read.nbytes
     return max(1, min(available_cores(), int(_PLANES_BYTES / plane_bytes)))
@@ -337,7 +338,7 @@ def _planes_at_once(image: Micrograph, reach: int) -> int:
 
 @contextmanager
 def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[Run]:
-    """Yield what runs the tasks of a stage, on a cluster if there is one."""
+    """Yield a function that runs the tasks of a stage on threads, or on a cluster if given."""
 
     def told(stage: str, total: int) -> Callable[[int], None]:
         return lambda done: progress(stage, done, total)

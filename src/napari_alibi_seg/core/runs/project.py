@@ -1,6 +1,6 @@
-"""Projects: an image, what is painted on it and how to train; enough to segment it again.
+"""Projects: an image, its scribbles and the training settings, to reproduce a segmentation.
 
-Importing this imports neither torch nor scikit-learn.
+Does not import torch or scikit-learn.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ PROJECT_SUFFIX = ".alibi"
 
 @dataclass(frozen=True)
 class ImageFile:
-    """Where an image is, and how it is read; see `read_image`.
+    """The path of an image and the options to read it with; see `read_image`.
 
     Attributes
     ----------
     path : Path
-        The file or OME-Zarr folder; absolute.
+        Absolute path of the file or OME-Zarr folder.
     axes : str or None
-        Names of its axes; None takes those the file gives.
+        Names of its axes; None uses those of the file.
     channels : tuple of int or None
-        Channels chosen.
+        The selected channels.
     """
 
     path: Path
@@ -67,16 +67,16 @@ class ImageFile:
 
 @dataclass(frozen=True, eq=False)
 class Strokes:
-    """The painted pixels of an image of any size.
+    """The scribbled pixels of an image, stored sparsely.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the scribbles, (Y, X) or (Z, Y, X) or (T, Z, Y, X).
+        Shape of the scribbles, (Y, X), (Z, Y, X), (T, Y, X) or (T, Z, Y, X).
     positions : ndarray
-        (N, D) int32 indices of the painted pixels.
+        (N, D) int32 indices of the scribbled pixels.
     values : ndarray
-        (N,) uint8 or uint16, the classes painted there, from 1.
+        (N,) uint8 or uint16 class of each pixel, at least 1.
     """
 
     shape: tuple[int, ...]
@@ -85,14 +85,14 @@ class Strokes:
 
     @classmethod
     def of(cls, image: Micrograph, scribbles: NDArray[np.integer[Any]]) -> Strokes:
-        """Gather what is painted in an array of the image's ``label_shape``, plane by plane.
+        """Collect the scribbled pixels of an array of the image's ``label_shape``.
 
-        Every plane is copied before it is looked at: the person may be painting on.
+        Every plane is copied first, because the user may go on painting meanwhile.
 
         Raises
         ------
         ScribbleError
-            If a value is no class.
+            If a value is not a valid class.
         """
         positions, values = [np.empty((0, scribbles.ndim), np.int32)], [np.empty(0, np.uint8)]
         for index in image.plane_indices():
@@ -106,7 +106,7 @@ class Strokes:
         return cls(scribbles.shape, np.concatenate(positions), np.concatenate(values))
 
     def array(self) -> NDArray[Any]:
-        """Return the scribbles as an array of `shape`, 0 where nothing is painted."""
+        """Return the scribbles as a dense array of `shape`, 0 where nothing is painted."""
         painted = np.zeros(self.shape, self.values.dtype)
         painted[tuple(self.positions.T)] = self.values
         return painted
@@ -114,30 +114,30 @@ class Strokes:
 
 @dataclass(frozen=True, eq=False)
 class Project:
-    """Everything that decides what an image is segmented into.
+    """Everything that determines the segmentation of an image.
 
     Attributes
     ----------
     strokes : Strokes
-        What is painted, on all planes.
+        The scribbles on all planes.
     classes : tuple of ClassInfo
-        Names and colours, in the person's order.
+        Names and colours, in the user's order.
     ignored : frozenset of int
-        Classes that neither train nor count; their pixels are 0 in the result.
+        Classes excluded from training and results; their painted pixels become 0.
     config : SegmentationConfig
-        How to train.
+        Training settings.
     image : ImageFile or None
-        Where the image is; None in a session file, which is found by its name.
+        The image; None in a session file, which is found by its name.
     content : str
         `content_hash` of the image; empty in a session file.
     features : str
-        `FeatureIdentity.key` of the features the person saw; empty if none were seen.
+        `FeatureIdentity.key` of the features used when saved; empty if there were none.
     owner : str
-        Token of the sitting that wrote a session file.
+        Token of the napari session that wrote a session file.
     pixel_size : PixelSize or None
-        As the person saw it, where the image's file may not tell; None takes the file's.
+        Pixel size when saved, which the image's file may lack; None uses that of the file.
     spacing : float or None
-        Distance between planes, in pixels, as the person saw it; None goes by the pixel size.
+        Slice spacing when saved, in pixels; None derives it from the pixel size.
     """
 
     strokes: Strokes
@@ -152,7 +152,7 @@ class Project:
     spacing: float | None = None
 
     def fit(self, segmenter: Segmenter, image: Micrograph) -> PixelClassifier:
-        """Train as the window does.
+        """Train a classifier, with the same result as in napari.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Project:
         Raises
         ------
         ProjectError
-            If the model's weights, or how it is applied, are not those the person saw.
+            If the features differ from those used when the project was saved.
         AlibiSegError
             As from `Segmenter.fit`.
         """
@@ -180,7 +180,7 @@ class Project:
     def segment(
         self, segmenter: Segmenter, classifier: PixelClassifier, image: Micrograph
     ) -> Iterator[tuple[tuple[int, ...], Segmentation]]:
-        """Classify as the window does.
+        """Classify every plane, with the same result as in napari.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class Project:
         Yields
         ------
         tuple
-            Index of a plane and its segmentation, 0 where a class that is ignored is painted.
+            Index of a plane and its segmentation, which is 0 where an ignored class is painted.
         """
         painted = self.strokes.array()
         for index, result in segmenter.apply(classifier, image):
@@ -202,7 +202,7 @@ class Project:
 
 
 def content_hash(image: Micrograph) -> str:
-    """Return the SHA-256 of shape, type and all pixels, read plane by plane; hexadecimal."""
+    """Return the SHA-256 of shape, dtype and all pixels, read plane by plane; hexadecimal."""
     digest = hashlib.sha256(repr((image.data.shape, image.data.dtype.name)).encode())
     for index in image.plane_indices():
         digest.update(np.ascontiguousarray(image.plane(index)).tobytes())
@@ -217,12 +217,12 @@ def open_image(project: Project, path: Path) -> Micrograph:
     project : Project
         From `load_project`.
     path : Path
-        The project file, for what is said if the image is not there.
+        The project file, for error messages.
 
     Raises
     ------
     ProjectError
-        If the image is missing or its pixels are other ones.
+        If the project is a session without an image, or the image is missing or has changed.
     ImageError
         If it cannot be read.
     """
@@ -246,16 +246,16 @@ def open_image(project: Project, path: Path) -> Micrograph:
 
 
 def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: Path) -> ImageFile:
-    """Return a file that gives exactly these pixels; write one beside the project if none does.
+    """Return a file that reads as exactly these pixels, writing one beside the project if needed.
 
     Parameters
     ----------
     image : Micrograph
-        What is painted on.
+        The scribbled image.
     content : str
         Its `content_hash`.
     known : ImageFile or None
-        Where it may have come from.
+        The file it was probably read from.
     path : Path
         The project file.
     """

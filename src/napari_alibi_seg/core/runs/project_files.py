@@ -1,7 +1,7 @@
-"""Projects on disk: a zip archive from which nothing can run.
+"""Projects on disk: a zip archive, whose loading cannot execute code.
 
-It holds ``project.json``, to be read by people too, and the painted pixels as two numpy arrays. It
-names its image relative to itself, so a folder with both can be moved.
+It contains the human-readable ``project.json`` and the scribbled pixels as two numpy arrays. The
+path of the image is stored relative to the project, so a folder with both can be moved.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def save_project(project: Project, path: str | Path) -> None:
 
 
 def load_project(path: str | Path) -> Project:
-    """Read what `save_project` wrote; the image is not opened.
+    """Read a project written by `save_project`, without opening its image.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
 
 
 def _record(kind: Any, fields: dict[str, Any]) -> Any:
-    """Make a dataclass of JSON, with the dataclasses and enums that it holds."""
+    """Make a dataclass, with nested dataclasses and enums, from JSON fields."""
     hints, made = get_type_hints(kind), dict(fields)
     for name, value in fields.items():
         hint = hints.get(name)
@@ -155,7 +155,7 @@ def _record(kind: Any, fields: dict[str, Any]) -> Any:
 
 
 def _plain(value: object) -> object:
-    """Return what JSON has no word for as something it has."""
+    """Convert an enum to its value, for `json.dumps`."""
     if isinstance(value, Enum):
         return value.value
     raise TypeError(f"{value!r} cannot be written")

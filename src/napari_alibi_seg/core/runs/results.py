@@ -1,7 +1,7 @@
-"""Scribbles in, label and probability stacks out.
+"""Read scribbles, and write stacks of labels and probabilities.
 
-Results are OME-TIFFs that carry the axes and the pixel size of the image. They hold no date, no
-identifier and nothing of the machine: equal results are equal bytes.
+Results are OME-TIFFs with the axes and pixel size of the image. They contain no date, unique
+identifier or machine-specific data, so equal results give identical files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     WritePlane = Callable[[tuple[int, ...], NDArray[Any]], None]
 
 SOFTWARE = "napari-alibi-seg"
-"""Tag of the TIFFs written here."""
+"""Software tag of the TIFFs written here."""
 
 _LARGEST_RATIONAL = 2**32 - 1
 _PAGE: dict[str, Any] = {
@@ -66,24 +66,24 @@ def read_scribbles(
     Parameters
     ----------
     path : str or Path
-        Any file `read_image` reads but a JPEG, with whole numbers: 0 unlabelled, classes from 1.
-        Of a PNG or TIFF with a palette the numbers count, not the colours.
+        A file in any format of `read_image` except JPEG, with whole numbers: 0 for unlabelled
+        pixels, classes from 1. For a PNG or TIFF with a palette, indices are read, not colours.
     micrograph : Micrograph
-        What they were drawn on.
+        The image they were drawn on.
     axes, dataset : str, optional
-        As for `read_image`. Without names a file with the very shape of the micrograph fits, as
-        napari writes it.
+        As for `read_image`. Axes need no names if the shape equals that of the micrograph, as in
+        files written by napari.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``micrograph.label_shape``, integer, not negative; mapped if the file allows it.
+        Non-negative integers of shape ``micrograph.label_shape``; memory-mapped where possible.
 
     Raises
     ------
     ScribbleError
-        If the file is a JPEG, the shape is another one, or a value is no whole number from 0 to
-        65535.
+        If the file is a JPEG, the shape does not match, or a value is not a whole number from 0
+        to 65535.
     ImageError
         If the file cannot be read.
     """
@@ -104,7 +104,7 @@ def read_scribbles(
 
 
 def _fitted(stored: Stored, micrograph: Micrograph, axes: str | None) -> Array | None:
-    """Return the scribbles in the order of the micrograph; None if nothing tells their order."""
+    """Return the scribbles in the micrograph's axis order; None if their axes are unknown."""
     same_names = sorted(stored.axes or "") == sorted(micrograph.label_axes)
     if axes is None and not same_names and len(stored.shape) > 2:
         if _without_ones(stored.shape) == _without_ones(micrograph.label_shape):
@@ -141,34 +141,35 @@ def stack_writer(
     channels: int | None = None,
     names: Sequence[str] = (),
 ) -> Iterator[WritePlane]:
-    """Open an OME-TIFF for labels or probabilities of a micrograph, to be filled plane by plane.
+    """Open an OME-TIFF to write labels or probabilities of a micrograph plane by plane.
 
-    The file has the micrograph's axes (with C before Y if there are channels) and pixel size, and
-    appears under its name once it is complete.
+    The file has the micrograph's axes (with C before Y if there are channels) and pixel size. It
+    appears under its name only when complete.
 
     Parameters
     ----------
     path : str or Path
-        Ends in .tif or .tiff.
+        Must end in .tif or .tiff.
     micrograph : Micrograph
-        What is segmented.
+        The segmented image.
     dtype : dtype
-        8, 16 or 32 bit integer or 32 or 64 bit float.
+        8, 16 or 32-bit integer, or 32 or 64-bit float.
     channels : int, optional
         Number of probabilities per pixel; None for labels.
     names : sequence of str
-        What the channels are called; empty if they have no names.
+        Names of the channels; empty for none.
 
     Yields
     ------
     callable
-        ``write(index, plane)`` takes each of ``micrograph.plane_indices()`` in turn and a plane,
-        (Y, X), or (channels, Y, X) if there are channels.
+        ``write(index, plane)``, to be called for every index of ``micrograph.plane_indices()`` in
+        order, with a (Y, X) plane, or (channels, Y, X) if there are channels.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, has another extension or type, or lacks planes at the end.
+        If the file cannot be written, its suffix or dtype is not supported, or planes are missing
+        or out of order.
     """
     path, dtype = Path(path), np.dtype(dtype)
     _require_ome_tiff(path, dtype)
@@ -192,7 +193,7 @@ def stack_writer(
             del waiting[0]
             for page in pages.astype(dtype, copy=False):
                 tiff.write(page, **_PAGE, **tags)
-                tags["description"] = None  # the first page speaks for all
+                tags["description"] = None  # only the first page has the metadata
 
         yield write
         if waiting:
@@ -209,7 +210,7 @@ def _require_ome_tiff(path: Path, dtype: np.dtype[Any]) -> None:
 
 
 def require_tiff_name(path: Path) -> None:
-    """Raise an `OutputError` unless a name ends as a TIFF's does."""
+    """Raise an `OutputError` unless a path ends in .tif or .tiff."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         raise OutputError(f"{path} is no name for a TIFF; let it end in .tif or .tiff.")
 
@@ -228,7 +229,7 @@ def _resolution(micrograph: Micrograph) -> dict[str, Any]:
 def _ome_xml(
     micrograph: Micrograph, dtype: np.dtype[Any], channels: int | None, names: Sequence[str]
 ) -> bytes:
-    """Return OME-XML without UUID, which tifffile would draw anew for each file."""
+    """Return OME-XML without the UUID that tifffile would generate for each file."""
     lengths = dict(zip(micrograph.label_axes, micrograph.label_shape, strict=True))
     lengths["C"] = channels or 1
     told = {f"Size{axis}": str(lengths.get(axis, 1)) for axis in "XYCZT"}

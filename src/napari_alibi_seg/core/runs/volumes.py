@@ -1,6 +1,6 @@
-"""Segmenting volumes larger than memory, plane by plane (`core/runs/planewise.py`).
+"""Segment volumes larger than memory, plane by plane (`core/runs/planewise.py`).
 
-The result of a plane is that of `Segmenter.apply`, byte for byte.
+The result equals that of `Segmenter.apply` byte for byte.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelWork:
-    """Making labels of planes.
+    """The computation of labels of planes.
 
     Attributes
     ----------
     classifier : Path
-        A file of `save_classifier`.
+        A file written by `save_classifier`.
     classifier_hash : str
         SHA-256 of that file.
     model : str or None
-        Where the classifier's backbone lies, if its name means nothing there.
+        Name or path of the backbone, if the name in the classifier is not valid on the worker.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     """
@@ -57,9 +57,10 @@ class LabelWork:
         Raises
         ------
         ClassifierError
-            If the file is damaged or not the one the run began with, or expects other features.
+            If the file is damaged, differs from that at the start of the run, or expects other
+            features.
         ModelError
-            If the model is unknown, incomplete, damaged or cannot be fetched.
+            If the model is unknown, incomplete, damaged or cannot be downloaded.
         DeviceError
             If the device does not exist here or has too little memory.
         """
@@ -69,7 +70,7 @@ class LabelWork:
                 "worker; give all workers the same file."
             )
         classifier = load_classifier(self.classifier)
-        cache = FeatureCache(memory_limit=0)  # no plane comes twice
+        cache = FeatureCache(memory_limit=0)  # no plane is used twice
         segmenter = Segmenter.of(classifier, self.model, device=self.device, cache=cache)
         segmenter.load(classifier)
 
@@ -84,7 +85,7 @@ class LabelWork:
         write_plane(output, index, made)
 
     def read(self, output: Path, index: tuple[int, ...]) -> NDArray[Any]:
-        """Return (Y, X) labels of the finest level."""
+        """Return the (Y, X) labels of the finest level."""
         return read_plane(output, index)
 
 
@@ -98,26 +99,26 @@ def segment_volume(
     cluster: str | None = None,
     progress: Progress = silent,
 ) -> tuple[int, int]:
-    """Segment every plane of an image into an OME-Zarr of labels, or finish doing so.
+    """Segment every plane of an image into a label OME-Zarr, or resume doing so.
 
-    The result has the axes, scale and translation of the image, and coarser levels; it may be
-    looked at while it grows.
+    The result is a pyramid with the axes, scale and translation of the image; it can be viewed
+    during the run.
 
     Parameters
     ----------
     source : Source
         The image.
     classifier : Path
-        A file of `save_classifier`.
+        A file written by `save_classifier`.
     output : Path
-        A folder, by custom ``*.ome.zarr``; new, or left by a run of the same image, classifier and
-        version of this program.
+        A folder, by convention ``*.ome.zarr``; new, or from a run with the same image, classifier
+        and version of this program.
     model : str, optional
-        Where the classifier's backbone lies, if its name means nothing on this machine.
+        Name or path of the backbone, if the name in the classifier is not valid on this machine.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     cluster, progress
-        As for `make_planes`, which tells what is returned and raised, too.
+        As for `make_planes`, as are the return value and the errors.
     """
     image = source.open()
     first = next(iter(planes_of(image).values()))
@@ -141,6 +142,6 @@ def segment_volume(
 
 
 def _reach(classifier: PixelClassifier, plane: Plane) -> int:
-    """Return how many planes a classifier looks at before and after each."""
+    """Return the number of planes before and after each that a classifier depends on."""
     sigmas_3d = classifier.channels.filters.sigmas_3d
     return 0 if plane.depth is None else planes_reached(sigmas_3d, plane.depth.spacing)
