@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers._layer_actions import _duplicate_layer
+from qtpy.QtCore import Qt
 
 from napari_alibi_seg.core.live.records import FeatureProgress, ResultBlock
 from napari_alibi_seg.gui.parts import ChipState
@@ -267,6 +268,23 @@ def test_undo_brings_a_deleted_class_back_with_its_name(painted):
     assert values(desk) == [1, 2, 3, 4]
     assert desk.panels.classes.classes[1].name == "carbide"
     assert set(np.unique(desk.segmented)) == {1, 2, 3}
+
+
+def test_ctrl_z_brings_a_deleted_class_back_as_is_said_before(painted):
+    desk, before = painted, painted.painted.copy()
+    canvas = desk.viewer.__wrapped__.window._qt_viewer.canvas
+    desk.viewer.layers.selection.active = desk.work.source.layer
+    delete(desk, 1)
+    assert desk.panels.strip.words.endswith("Ctrl-Z brings both back.")
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+    assert values(desk) == [1, 3]
+
+    desk.qtbot.keyClick(canvas.native, "Z", Qt.KeyboardModifier.ControlModifier)
+    desk.rest()
+
+    np.testing.assert_array_equal(desk.painted, before)
+    assert values(desk) == [1, 2, 3]
 
 
 def test_a_deleted_class_keeps_its_number_only_while_undo_may_bring_it_back(painted, pixels):

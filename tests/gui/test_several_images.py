@@ -249,7 +249,9 @@ def test_an_image_that_hides_the_painted_one_is_offered(two, pixels):
     first, second = (desk.viewer.layers[name] for name in ("first", "second"))
     desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
     assert desk.work.source.layer == first
-    stay = desk.panels.strip.buttons[1]
+    assert "Go to 'second', or stay with 'first'?" in desk.panels.strip.words
+    go, stay, _ = desk.panels.strip.buttons
+    assert (go.text(), stay.text()) == ("Go there", "Stay here")
     desk.open(pixels.copy(), name="third")
     desk.rest()
     assert "'second' was opened" in desk.panels.strip.words  # until it is answered

@@ -131,8 +131,9 @@ class Workspaces(QObject):
             self.image_wanted.emit(opened)
         elif hides(opened, here) and not strip.asks:
             strip.say(
-                f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
-                ("Work on it", partial(self.go_to, opened)),
+                f"{opened.name!r} was opened and hides {here.name!r}, which you work on. Go to "
+                f"{opened.name!r}, or stay with {here.name!r}?",
+                ("Go there", partial(self.go_to, opened)),
                 ("Stay here", partial(self._stay, here)),
                 holds=partial(self._is_hidden, here, opened),
             )
@@ -285,7 +286,8 @@ class Workspaces(QObject):
             return
         [known] = [known for known in classes if known.value == value]
         self._panels.strip.say(
-            f"Delete {known.name!r} and the {counted(painted, 'pixel')} painted in it?",
+            f"Delete {known.name!r} and the {counted(painted, 'pixel')} painted in it? "
+            "Ctrl-Z brings both back.",
             ("Delete", partial(self._remove_class, work, value, painted=True)),
             holds=partial(self._is_painted, work, known, work.painted),
         )
@@ -304,6 +306,7 @@ class Workspaces(QObject):
         self._panels.classes.remove(value, painted)
         if work is not None:
             work.scribbles.remove(value)
+            self._brush.take_up()  # undo is that of the active layer
             self.classes_changed.emit()
             if work.scribbles.layer.selected_label == value:
                 self._brush.choose(self._panels.classes.classes[0].value)
