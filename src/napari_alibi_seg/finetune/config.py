@@ -54,7 +54,7 @@ class FinetuneConfig(RunConfig):
         Option(
             "distillation target: teacher tokens without their mean deviation at each grid "
             "position (centred), unchanged (plain), or with all channels set to 0 that predict "
-            "position in held out images (blanked)"
+            "position in held out crops (blanked)"
         ),
     ] = Target.CENTRED
     inner_blocks: Annotated[
@@ -79,7 +79,7 @@ class FinetuneConfig(RunConfig):
         int, Option("crops per size for estimating how position affects the tokens", "crops")
     ] = 256
     blank_above: Annotated[
-        float, Option("R^2 of position in held out images above which a channel is blanked")
+        float, Option("R^2 of position in held out crops above which a channel is blanked")
     ] = 0.3
     crop_sizes: Annotated[
         tuple[int, ...], Option("sides of the square crops; each step uses one of them", "px")
@@ -107,7 +107,7 @@ class FinetuneConfig(RunConfig):
         float, Option("peak learning rate of biases, gains and tokens, after the warm-up")
     ] = 3e-4
     slope_rate: Annotated[
-        float, Option("learning rate of learned slopes, relative to the above", "times")
+        float, Option("learning rate of learned slopes, relative to the others", "times")
     ] = 16.0
     matrix_rate: Annotated[
         float, Option("relative learning rate of the weight matrices; 0 freezes them", "times")
