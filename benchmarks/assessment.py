@@ -1,12 +1,12 @@
-"""What is told of a segmentation without ground truth, against the ground truth.
+"""Compare the estimates made without ground truth (accuracy, fractions) with the ground truth.
 
     python benchmarks/assessment.py [--model classical]
 
-For every drawing of scribbles on the development set: the temperatures that suit the votes and
-the smoothed votes best, by set and over all (`core.forest.vote_calibration` holds the latter);
-then, with the usual temperatures taken from the *other* sets, the estimated accuracy and fractions
-against the true ones, the expected calibration errors before and after, and what twice the strokes
-gain where the result counts as settled and where not.
+For every drawing of scribbles on the development set, print the best calibration temperatures for
+the votes and the smoothed votes, by set and overall (`core.forest.vote_calibration` holds the
+latter). Then, with the usual temperatures taken from the *other* sets, compare estimated and true
+accuracy and fractions, report the expected calibration errors before and after calibration, and
+the gain from twice the strokes as a function of how far the result is from settled.
 """
 
 from __future__ import annotations
@@ -55,25 +55,24 @@ _TEMPERATURES = (0.2, 5.0)
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """One drawing, what the forest taught by it says on a grid of pixels, and what is true there.
+    """One drawing, the votes of the forest trained on it, and the truth, on a grid of pixels.
 
     Attributes
     ----------
     set, name : str
-        Folder, and kind of scribbles with the image's name.
+        Folder of the set; kind of scribbles and image file name.
     training : Training
-        Of the forest.
+        Training of the forest.
     strokes : StrokeSamples
-        What is painted.
+        Samples of the painted pixels.
     seen : GridPixels
-        Pixels of the grid.
+        Pixels of the grid, with their votes.
     smoothed : ndarray
-        (M, K) their votes as they are shown.
+        (M, K) smoothed votes of these pixels, as displayed.
     truth : ndarray
-        Which class, by its place among the painted ones, each of them has; -1 where not annotated
-        or painted.
+        (M,) index of the true class among the painted ones; -1 where not annotated or painted.
     gain : float or None
-        Mean IoU on the grid that another drawing beside this one adds.
+        Gain of mean IoU on the grid when trained on a second drawing as well.
     """
 
     set: str
@@ -87,15 +86,15 @@ class Drawing:
 
     @property
     def known(self) -> np.ndarray:
-        """The pixels whose truth is known."""
+        """Mask of the pixels whose truth is known."""
         return self.truth >= 0
 
     def right(self, shares: np.ndarray) -> np.ndarray:
-        """Return whether the known pixels get the true class."""
+        """Return whether each known pixel is classified correctly."""
         return np.asarray(shares[self.known].argmax(axis=1) == self.truth[self.known])
 
     def best_temperature(self, shares: np.ndarray) -> float:
-        """Return the temperature under which the truth is most probable."""
+        """Return the temperature that maximises the likelihood of the truth."""
         known, rows = shares[self.known], np.arange(self.known.sum())
 
         def misfit(log: float) -> float:
@@ -107,24 +106,24 @@ class Drawing:
         )
 
     def calibration_error(self, shares: np.ndarray, temperature: float | None = None) -> float:
-        """Return how far votes are from probabilities, as they are or made so."""
+        """Return the expected calibration error of votes, calibrated if a temperature is given."""
         told = shares if temperature is None else calibrated(shares, temperature)
         return expected_calibration_error(told[self.known], self.right(shares))
 
     def assessed(self, prior: TemperaturePrior) -> Assessment:
-        """Assess the forest as the window does."""
+        """Assess the forest as the napari dock does."""
         return returned(assessing(self.strokes, self.seen, self.training.fit, prior))
 
 
 class Judge:
-    """Trains on drawings and looks at the results on a grid."""
+    """Trains on drawings and evaluates the results on a grid of pixels."""
 
     def __init__(self, model: str) -> None:
         cache = FeatureCache(memory_limit=2e9)
         self._segmenter = Segmenter(SegmentationConfig(model), cache=cache)
 
     def drawing(self, folder: Path, kind: str, path: Path) -> Drawing | None:
-        """Train on a drawing; None if no piece of each class can be left out."""
+        """Train on a drawing; return None if its strokes do not allow an assessment."""
         image = read_image(folder / "images" / path.name)
         scribbles = read_scribbles(path, image)
         classifier = self._segmenter.fit(image, scribbles)
@@ -185,7 +184,7 @@ class Judge:
 
 
 def mean_iou(shares: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean IoU of the classes that are there."""
+    """Return the mean IoU over the classes that occur in the truth."""
     found = shares.argmax(axis=1)
     return float(np.mean([class_iou(truth == c, found == c) for c in np.unique(truth)]))
 
@@ -200,7 +199,7 @@ def by_set(drawings: list[Drawing], values: list[float]) -> dict[str, float]:
 
 
 def report(drawings: list[Drawing]) -> None:
-    """Print what was found."""
+    """Print the tables."""
     raw, shown = (
         by_set(drawings, [float(np.log(one.best_temperature(votes(one)))) for one in drawings])
         for votes in (attrgetter("seen.votes"), attrgetter("smoothed"))
@@ -241,7 +240,7 @@ def report(drawings: list[Drawing]) -> None:
 
 
 def fractions_held(drawing: Drawing, assessment: Assessment) -> float:
-    """Return the share of the classes whose true area fraction lies in the interval."""
+    """Return the share of the classes whose interval contains the true area fraction."""
     truth = drawing.truth[drawing.known]
     true = np.bincount(truth, minlength=len(drawing.training.classifier.classes)) / len(truth)
     told = assessment.fractions.values()
@@ -249,7 +248,7 @@ def fractions_held(drawing: Drawing, assessment: Assessment) -> float:
 
 
 def report_gains(drawings: list[Drawing], found: list[Assessment]) -> None:
-    """Print what twice the strokes gain, by how much the result still changes."""
+    """Print the gain from twice the strokes, binned by the estimated share of unsettled pixels."""
     pairs = [
         (a.unsettled, d.gain) for d, a in zip(drawings, found, strict=True) if d.gain is not None
     ]
@@ -265,14 +264,16 @@ def report_gains(drawings: list[Drawing], found: list[Assessment]) -> None:
 
 
 def main() -> None:
-    """Judge every drawing."""
+    """Evaluate every drawing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--scribbles", default="*", metavar="KIND", help="a pattern of kinds")
     options = parser.parse_args()
     judge = Judge(options.model)
     every = (SHARED / "data").glob(f"*/scribbles/{options.scribbles}/*.png")
-    paths = sorted(every, key=lambda path: (path.parts[-4], path.name))  # an image's drawings meet
+    paths = sorted(
+        every, key=lambda path: (path.parts[-4], path.name)
+    )  # keeps an image's drawings together
     drawings = [
         judge.drawing(path.parents[2], path.parent.name, path)
         for path in tqdm(paths, mininterval=20)

@@ -2,11 +2,11 @@
 
     python benchmarks/comparison.py DIR/scores.csv [--plot gains.webp]
 
-Methods are compared on the runs that all of them have. A figure of a set is the mean over its
-images, drawings and seeds; the mean is over the sets. Differences are paired by image; their
-intervals (95 %) are bootstrapped by drawing sets, then images inside them. The p-values are
-Wilcoxon's signed-rank test over the images, which takes those of one set for independent: they are
-too small rather than too large.
+Methods are compared on the runs that all of them have. The score of a set is the mean over its
+images, drawings and seeds; overall scores are means over the sets. Differences are paired by
+image; their 95 % confidence intervals are from a hierarchical bootstrap of sets and of the images
+within them. The p-values are from Wilcoxon's signed-rank test over the images, which treats the
+images of a set as independent, so they tend to be too small.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#
 
 
 def groups(scores: Mapping[Run, Score]) -> dict[tuple[str, str], dict[str, dict[Run, Score]]]:
-    """Return, by protocol and family of scribbles, the runs of every method that all have."""
+    """Group the runs by protocol and family of scribbles, then method; keep common runs only."""
     found: dict[tuple[str, str], dict[str, dict[Run, Score]]] = {}
     for run, one in scores.items():
         group = found.setdefault((run.protocol, run.family), {})
@@ -47,7 +47,7 @@ def groups(scores: Mapping[Run, Score]) -> dict[tuple[str, str], dict[str, dict[
 
 
 def shared(group: dict[str, dict[Run, Score]]) -> dict[str, dict[Run, Score]]:
-    """Keep the runs that every method has."""
+    """Keep only the runs that every method has."""
     common = set.intersection(*({place(run) for run in runs} for runs in group.values()))
     return {
         method: {run: one for run, one in runs.items() if place(run) in common}
@@ -56,12 +56,12 @@ def shared(group: dict[str, dict[Run, Score]]) -> dict[str, dict[Run, Score]]:
 
 
 def place(run: Run) -> tuple[str, str, str, int]:
-    """Return what runs of different methods are paired by."""
+    """Return the key by which runs of different methods are paired."""
     return run.kind, run.set, run.image, run.seed
 
 
 def by_set(runs: Mapping[Run, Score], value: Callable[[Score], float]) -> BySet:
-    """Average over drawings and seeds."""
+    """Return the values per image of each set, averaged over drawings and seeds."""
     images: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run, one in runs.items():
         images[run.set][run.image].append(value(one))
@@ -77,7 +77,7 @@ def iou(one: Score) -> float:
 
 
 def gains(runs: Mapping[Run, Score], reference: Mapping[Run, Score]) -> BySet:
-    """Return how much better the mean IoU is than the reference's."""
+    """Return the gain of mean IoU over the reference, per image of each set."""
     mine, other = by_set(runs, iou), by_set(reference, iou)
     return {name: mine[name] - other[name] for name in mine}
 
@@ -107,7 +107,7 @@ def p_value(values: BySet) -> float:
 
 
 def difference(values: BySet) -> str:
-    """Write a mean difference with its interval and p-value."""
+    """Format a mean difference with its interval and p-value."""
     low, high = interval(values)
     return f"{mean_of_sets(values):+.3f} [{low:+.3f}, {high:+.3f}], {p_value(values):.3f}"
 
@@ -136,7 +136,7 @@ def print_table(head: list[str], rows: list[list[str]]) -> None:
 
 
 def print_tables(scores: Mapping[Run, Score]) -> None:
-    """Print, for every protocol and family, a summary, the sets and the classes."""
+    """Print the summary, the scores by set and by class, for every protocol and family."""
     for (protocol, family), group in groups(scores).items():
         images = by_set(next(iter(group.values())), iou)
         if not images:
@@ -188,7 +188,7 @@ def plot(scores: Mapping[Run, Score], path: Path) -> None:
 
 
 def draw_gains(axes: Axes, group: dict[str, dict[Run, Score]], colours: dict[str, str]) -> None:
-    """Draw one protocol and family: a line of dots per method."""
+    """Draw the gains for one protocol and family, with a row of dots per method."""
     names = [name for name in group if name != REFERENCES[0]]
     for row, name in enumerate(names):
         found = gains(group[name], group[REFERENCES[0]])
@@ -206,7 +206,7 @@ def draw_gains(axes: Axes, group: dict[str, dict[Run, Score]], colours: dict[str
 
 
 def main() -> None:
-    """Print the tables and draw the plot asked for."""
+    """Print the tables and, if requested, draw the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scores", type=Path)
     parser.add_argument("--plot", type=Path)

@@ -1,8 +1,8 @@
-"""A page that shows what each method makes of the same strokes.
+"""Write a page that shows the segmentations of each method from the same strokes.
 
     python benchmarks/gallery.py --output docs/gallery.html
 
-Of every set of the development data the first image that may be shown, not the one that looks best.
+It shows the first image of every development set whose licence allows it, not the best-looking.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COLOURS = np.array(
 WIDTH = 300
 CROP = 900
 NOT_FREE = "970C-"
-"""How the names of images begin whose licence does not allow to show them."""
+"""Prefix of the file names of images whose licence does not allow showing them."""
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -75,13 +75,13 @@ whole image but the pixels under strokes. <a href="../quality/">All figures</a>.
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture and what is written under it."""
+    """A picture and its caption."""
 
     pixels: np.ndarray
     caption: str
 
     def html(self) -> str:
-        """Return the figure with its picture inside."""
+        """Return the figure element, with the picture embedded."""
         image = Image.fromarray(self.pixels[:CROP, :CROP])
         image = image.resize((WIDTH, round(WIDTH * image.height / image.width)))
         data = BytesIO()
@@ -95,7 +95,7 @@ class Panel:
 
 
 def picture(task: Task, name: str) -> np.ndarray:
-    """Return the image with its strokes, if it was painted, as (Y, X, 3) uint8."""
+    """Return the image, with its strokes if it was painted, as (Y, X, 3) uint8."""
     [plane] = planes_of(task.image(name)).values()
     pixels = np.clip(plane.read(Window(0, 0, *plane.shape)), 0, 1).mean(axis=-1)
     shown = np.repeat((255 * pixels).astype(np.uint8)[..., None], 3, axis=-1)

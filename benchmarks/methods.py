@@ -1,4 +1,4 @@
-"""The methods compared: each learns from scribbled images and returns how to label another."""
+"""The compared methods: each trains on scribbled images and returns a function that labels one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from napari_alibi_seg.core.model.checkpoints import load_backbone
 Labels: TypeAlias = NDArray[np.integer[Any]]
 Trained: TypeAlias = Callable[[Micrograph], Labels]
 Train: TypeAlias = Callable[[Sequence[Micrograph], Sequence[Labels], int], Trained]
-"""From images, the scribbles on each, and a seed."""
+"""Trains from images, the scribbles on each, and a seed."""
 
 SHARED = Path(__file__).parents[2] / "shared"
 STOCK = f"timm:vit_small_patch14_dinov2:{SHARED / 'weights/dinov2_vits14.safetensors'}"
@@ -36,7 +36,7 @@ OURS = "default"
 
 
 def methods(models: Mapping[str, str]) -> dict[str, Train]:
-    """Return the methods by name, with two for each further model (name to checkpoint)."""
+    """Return the methods by name, with two for each additional model (name to checkpoint)."""
     weka = SegmentationConfig("classical", channels=FIVE_SIZES, forest=Forest.RANDOM, smoothing=0)
     found: dict[str, Train] = {
         "random forest": forest(weka),
@@ -57,7 +57,7 @@ def methods(models: Mapping[str, str]) -> dict[str, Train]:
 
 
 def forest(config: SegmentationConfig, cache: FeatureCache | None = None) -> Train:
-    """Return the method of the package itself."""
+    """Return the package's own method for a configuration."""
     cache = cache or FeatureCache(memory_limit=0)
 
     def train(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
@@ -69,7 +69,7 @@ def forest(config: SegmentationConfig, cache: FeatureCache | None = None) -> Tra
 
 
 def boosted(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
-    """Gradient boosting on the classical channels, all else at scikit-learn's defaults."""
+    """Train gradient boosting on the classical channels; otherwise scikit-learn's defaults."""
     samples = [gather_samples(*pair) for pair in zip(map(channels, images), scribbles, strict=True)]
     model = HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
     model.fit(
@@ -80,13 +80,13 @@ def boosted(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int
 
 
 def channels(image: Micrograph) -> PixelChannels:
-    """Return the classical channels of an image of one plane."""
+    """Return the classical channels of a single-plane image."""
     [plane] = planes_of(image).values()
     return PixelChannels(plane, CLASSICAL_FILTERS)
 
 
 def by_rows(model: HistGradientBoostingClassifier, image: Micrograph, rows: int = 128) -> Labels:
-    """Label an image some rows at a time, so that the channels stay small."""
+    """Label an image `rows` rows at a time, to limit the memory for the channels."""
     source = channels(image)
     height, width = source.shape
     parts = []
@@ -99,10 +99,10 @@ def by_rows(model: HistGradientBoostingClassifier, image: Micrograph, rows: int 
 def convpaint(
     alias: str, images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int
 ) -> Trained:
-    """napari-convpaint with its own classifier, all at its defaults.
+    """Train napari-convpaint with its own classifier and default settings.
 
-    Its DINOv2 is a download with registers; here it gets the weights the other methods use. It
-    fixes its seed itself.
+    It would download a DINOv2 with registers; here it gets the weights that the other methods
+    use. It fixes its random seed itself, so `seed` is not used.
     """
     from napari_convpaint import ConvpaintModel
     from napari_convpaint.feature_extractors.dino import Dinov2Features
@@ -115,13 +115,13 @@ def convpaint(
 
 
 class StockForConvpaint(nn.Module):
-    """DINOv2 with the call convpaint makes; its images are normalised already."""
+    """DINOv2 with the interface that convpaint calls, for images that are already normalised."""
 
     def __init__(self) -> None:
         super().__init__()
         self.vit = load_backbone(STOCK)[0].vit.eval()
 
     def forward_features(self, images: Tensor) -> dict[str, Tensor]:
-        """Return (B, N, C) patch tokens under the name they have in the original code."""
+        """Return the (B, N, C) patch tokens under the key used by the original DINOv2 code."""
         tokens = self.vit.forward_features(images)
         return {"x_norm_patchtokens": tokens[:, self.vit.num_prefix_tokens :]}

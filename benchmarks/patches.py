@@ -1,12 +1,12 @@
-"""How much of the phases a linear classifier reads in the patch features of models.
+"""Linear probe of the phases in the patch features of models.
 
     python benchmarks/patches.py [--model NAME=PATH ...]
 
-A logistic regression learns the majority class of each patch from the ground truth of all images
-of a set but one, and is asked about that one; where a set has one image, from either half of it
-about the other. Positions cannot help much, so a student without them can be as good as its
-teacher. Printed: the mean IoU of the patches of a set, the mean over sets, and its ratio to the
-stock model's.
+A logistic regression is trained on the majority class of each patch, from the ground truth of all
+images of a set but one, and tested on the held-out image; in a set with one image, on either half
+of it for the other. Position is of little use for this, so a student without it can match its
+teacher. Prints the mean IoU over patches for each set, the mean over sets, and its ratio to that
+of the stock model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Patches: TypeAlias = tuple[NDArray[np.float32], NDArray[np.integer[Any]]]
-"""Tokens and the class of each."""
+"""Tokens and their classes."""
 
 SCALE = 2
 _PATCHES = 6000
@@ -56,7 +56,7 @@ def patches(extractor: FeatureExtractor, folder: Path, name: str) -> Patches:
 
 
 def folds(images: list[Patches]) -> list[Patches]:
-    """Return (N, C) tokens and (N,) classes of every image, or of the halves of the only one."""
+    """Return annotated (N, C) tokens and (N,) classes per image, or per half of a single one."""
     if len(images) == 1:
         [(tokens, truth)] = images
         middle = tokens.shape[1] // 2
@@ -67,7 +67,7 @@ def folds(images: list[Patches]) -> list[Patches]:
 
 
 def left_out(parts: list[Patches]) -> float:
-    """Return the mean IoU of the patches of each part, taught by the others."""
+    """Return the mean IoU over patches of each part when trained on the others."""
     classes = np.unique(np.concatenate([truth for _, truth in parts]))
     scores = []
     for asked, (tokens, truth) in enumerate(parts):

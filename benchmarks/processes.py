@@ -1,4 +1,4 @@
-"""What a program costs: its time and the most memory it ever held. Linux only."""
+"""Measure run time and peak memory of a program. Linux only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAM = (sys.executable, "-m", "napari_alibi_seg")
 
 
 class Cost(NamedTuple):
-    """Seconds of wall time, the peak of resident memory in gigabytes (10^9 bytes), core-seconds."""
+    """Wall time in s, peak resident memory in gigabytes (10^9 bytes), and CPU time in core-s."""
 
     seconds: float
     gigabytes: float
@@ -30,23 +30,23 @@ def cost(
     variables: Mapping[str, str] | None = None,
     until: Callable[[], bool] | None = None,
 ) -> Cost:
-    """Run napari-alibi-seg once in a process of its own, start of Python included.
+    """Run napari-alibi-seg once in a separate process, including the start of Python.
 
     Parameters
     ----------
     arguments : sequence of str
         A command of napari-alibi-seg and its options.
     folder : Path
-        Where it runs.
+        Working directory.
     variables : mapping, optional
         Environment variables to add.
     until : callable, optional
-        When this is true, the process is killed as by ``kill -9``.
+        Kill the process (``kill -9``) as soon as this returns true.
 
     Raises
     ------
     SystemExit
-        If it fails, or ends before it is to be killed.
+        If the command fails, or ends before it is killed.
     """
     started = time.perf_counter()
     process = subprocess.Popen(

@@ -2,10 +2,11 @@
 
     python benchmarks/quality.py --output DIR [--protocol same other] [--seeds 2] ...
 
-In the protocol ``same`` every image is segmented from its own scribbles; in ``other`` the
-scribbles of two images of a set teach its other images, another pair for each seed. Scores are
-of the annotated pixels under no scribble. DIR/scores.csv has a row per image, and what it has is
-not computed again: give another folder, or delete rows, after a change of the code.
+In the protocol ``same``, every image is segmented from its own scribbles; in ``other``, the
+classifier is trained on the scribbles of two images of a set (a different pair for each seed) and
+applied to the other images. Annotated pixels without scribbles are scored. DIR/scores.csv has a
+row per run; runs that it has are not repeated, so after a change of the code use another folder
+or delete rows.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Task:
-    """One training and all that it is applied to.
+    """One training and the images it is applied to.
 
     Attributes
     ----------
     protocol, kind : str
         As in `Run`.
     folder : Path
-        Of the set.
+        Folder of the set.
     seed : int
         As in `Run`.
     painted, scored : tuple of str
-        File names of the images learnt from and of those scored.
+        File names of the training images and of the images scored.
     """
 
     protocol: str
@@ -59,15 +60,15 @@ class Task:
         return read_image(self.folder / "images" / name)
 
     def scribbles(self, name: str) -> Labels:
-        """Read the scribbles on one."""
+        """Read the scribbles of an image."""
         return read_scribbles(self.folder / "scribbles" / self.kind / name, self.image(name))
 
     def truth(self, name: str) -> Labels:
-        """Read the ground truth of one."""
+        """Read the ground truth of an image."""
         return read_scribbles(self.folder / "labels" / name, self.image(name))
 
     def run(self, method: str, name: str) -> Run:
-        """Return the key of a method's score on an image."""
+        """Return the key under which a method's score on an image is stored."""
         return Run(method, self.protocol, self.kind, self.folder.name, name, self.seed)
 
 
@@ -103,7 +104,7 @@ def scored(train: Train, task: Task, names: list[str]) -> Iterator[tuple[str, Sc
 
 
 def complete(table: Table[Run, Score], task: Task, trains: dict[str, Train]) -> None:
-    """Compute the scores of a task that the table does not have."""
+    """Compute the scores of a task that are missing in the table."""
     for method, train in trains.items():
         missing = [name for name in task.scored if task.run(method, name) not in table.rows]
         if missing:
@@ -122,12 +123,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", nargs="+", default=[], metavar="NAME=PATH")
     parser.add_argument("--scribbles", nargs="+", default=["spread-1", "biased-1"], metavar="KIND")
     parser.add_argument("--sets", nargs="+", metavar="SET", help="default: all")
-    parser.add_argument("--limit", type=int, help="images scored of a set")
+    parser.add_argument("--limit", type=int, help="largest number of images scored per set")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Complete the scores and print their tables."""
+    """Compute the missing scores and print all tables."""
     options = arguments()
     known = methods(dict(pair.split("=", 1) for pair in options.model))
     trains = {name: known[name] for name in options.methods or known}

@@ -1,20 +1,20 @@
-"""How long the window stands still, and how soon a stroke shows.
+"""How long the napari window is blocked, and how soon the result of a stroke is shown.
 
     xvfb-run -s "-screen 0 1400x1000x24" python benchmarks/responsiveness.py [--side 1024]
         [--model classical] [--features repeated] [--visible 8192 1024] [--strokes 6] [--profile]
 
-A timer of 5 ms runs in the window; its largest gap is how long nothing could be clicked. Beside it
-is the most that the thread of the window worked in one, which other work on the machine changes
-little. Told for napari alone, adding a layer of labels and painting on it; then for opening the
-dock, loading torch and the model, computing features, the first result, for which a layer is added,
-and following strokes. Strokes are dragged with the mouse; a coarse result is shown when the canvas
-has been drawn after the last block of it. ``--visible`` zooms in to so many rows, one view after
-the other.
+A 5 ms timer runs in the GUI thread; its largest gap is the longest time that the window did not
+respond. Also reported is the largest CPU time of the GUI thread within one gap, which depends
+little on other load of the machine. Both are reported for napari alone (adding and painting a
+labels layer), then for opening the dock, loading torch and the model, computing features, the
+first result (which adds a layer) and following strokes. Strokes are dragged with the mouse; a
+coarse result counts as shown once the canvas has been drawn after its last block arrived.
+``--visible`` zooms to the given numbers of rows, one view after the other.
 
-The features of a large image take minutes. With ``--features repeated`` those of one tile stand for
-those of all, and what follows is the same work; with ``--features coming`` strokes are painted
-while they are computed. ``--profile`` tells where the thread of the window worked: the innermost
-function of the plugin, and the innermost of all. Linux only.
+The features of a large image take minutes. ``--features repeated`` uses those of one tile for all
+tiles, so that all later work is the same; with ``--features coming``, strokes are painted while
+features are being computed. ``--profile`` reports where the GUI thread spent its time: the
+innermost function of the plugin, and the innermost of all. Linux only.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ AIM_MS = 50
 SAMPLE_S = 0.005
 ROWS = 11
 WHOLE = 2048
-"""Rows of an image up to which a stroke waits until the one before has its whole result."""
+"""Up to this image side, in px, the complete result is awaited before the next stroke."""
 PAUSE_S = 3
-"""How long it waits where the image is larger."""
+"""Pause between strokes, in s, for larger images."""
 TOLD = 8
 FEATURES = ("computed", "repeated", "coming")
 
@@ -59,7 +59,7 @@ class Clock:
     Parameters
     ----------
     profile : bool
-        Whether to tell what was done in them.
+        Whether to report what was done in them.
     """
 
     def __init__(self, profile: bool) -> None:
@@ -78,7 +78,7 @@ class Clock:
         self.last, self._worked = now, worked
 
     def tell(self, what: str) -> None:
-        """Print the largest gaps since the last time."""
+        """Print the largest gaps since the last call."""
         both = np.array(self.gaps).T
         told = [f"{some.max():5.0f} ms, {np.sum(some > AIM_MS):3} above {AIM_MS}" for some in both]
         print(f"{what:32} largest gap {told[0]}; most work in one {told[1]}", flush=True)
@@ -88,7 +88,7 @@ class Clock:
 
 
 class Witness(threading.Thread):
-    """Looks at the thread of the window while it works."""
+    """Sampling profiler of the GUI thread."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -97,7 +97,7 @@ class Witness(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Look, and count the milliseconds it worked since the last look."""
+        """Sample the stack, and add the CPU time (ms) since the last sample to its function."""
         clock = time.pthread_getcpuclockid(self._window)
         before = time.clock_gettime(clock)
         while self._window in sys._current_frames():
@@ -111,7 +111,7 @@ class Witness(threading.Thread):
             before = now
 
     def tell(self) -> None:
-        """Print where it worked longest, first for the plugin."""
+        """Print the functions of the plugin with the most CPU time."""
         seen, self._seen = self._seen, Counter()
         told = Counter({place: spent for place, spent in seen.items() if place[0] != "-"})
         for (ours, innermost), spent in told.most_common(TOLD):
@@ -122,7 +122,7 @@ class Witness(threading.Thread):
 
 
 def frames(frame: FrameType | None) -> Iterator[str]:
-    """Yield the functions of a stack, the innermost first."""
+    """Yield the functions of a stack, innermost first."""
     while frame is not None:
         path = frame.f_code.co_filename.split("site-packages/")[-1]
         yield f"{path}:{frame.f_lineno} {frame.f_code.co_name}"
@@ -130,7 +130,7 @@ def frames(frame: FrameType | None) -> Iterator[str]:
 
 
 class Ear:
-    """Hears what the dock's engine tells, and when."""
+    """Records the events of the dock's engine, with their times."""
 
     def __init__(self, dock: Any) -> None:
         self.controller = dock.controller
@@ -140,18 +140,18 @@ class Ear:
         )
 
     def came(self, kind: type, since: float = 0) -> float | None:
-        """Return when the first event of a kind came after some time."""
+        """Return the time of the first event of a type after `since`; None if there is none."""
         return next((at for at, what in self.heard if at > since and isinstance(what, kind)), None)
 
     def waited(self, kind: type, since: float = 0) -> float:
-        """Wait for an event of a kind, and return how long after `since` it came."""
+        """Wait for an event of a type; return how long after `since` it came, in s."""
         until(lambda: self.came(kind, since) is not None)
         came = self.came(kind, since)
         assert came is not None
         return came - since
 
     def coarse(self, since: float) -> float | None:
-        """Return when the last coarse block came of the first result after some time."""
+        """Return when the first coarse result after `since` was complete; None if it is not."""
         from napari_alibi_seg.core.live.records import ResultBlock
 
         told = dropwhile(
@@ -164,7 +164,7 @@ class Ear:
 
 
 class Shown:
-    """Knows when the canvas was drawn with all that had come by then."""
+    """Records when the canvas was drawn with all results that had arrived by then."""
 
     def __init__(self, viewer: Viewer, ear: Ear) -> None:
         self._ear = ear
@@ -178,9 +178,9 @@ class Shown:
             self._drawn.append((time.monotonic(), time.process_time()))
 
     def waited(self, since: float) -> tuple[float, float]:
-        """Wait until a whole coarse result is on the screen.
+        """Wait until a complete coarse result is on the screen.
 
-        Return how long that took, and what the process had worked in all by then.
+        Return how long that took, and the total CPU time of the process by then, in s.
         """
         until(lambda: self._ear.coarse(since) is not None)
         come = self._ear.coarse(since)
@@ -191,7 +191,7 @@ class Shown:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Open an image, let features be computed, paint, and print what was measured."""
+    """Open an image, compute features, paint strokes, and print the measurements."""
     scratch = Path(tempfile.mkdtemp())
     os.environ["NAPARI_CONFIG"] = str(scratch / "settings.yaml")
     os.environ["NAPARI_ALIBI_SEG_DATA"] = str(scratch / "data")
@@ -217,8 +217,8 @@ def main(options: argparse.Namespace) -> None:
 
 
 def napari_alone(viewer: Viewer, pixels: np.ndarray, profile: bool) -> Clock:
-    """Tell what napari itself takes to add and paint labels, and hide these."""
-    viewer.add_labels(np.zeros(pixels.shape, np.uint8))  # napari's first one is dearer
+    """Measure adding and painting labels in napari itself, and hide the layers."""
+    viewer.add_labels(np.zeros(pixels.shape, np.uint8))  # the first layer takes longer
     wait(2)
     clock = Clock(profile)
     layer = viewer.add_labels(np.zeros(pixels.shape, np.uint8))
@@ -228,7 +228,7 @@ def napari_alone(viewer: Viewer, pixels: np.ndarray, profile: bool) -> Clock:
     drag(viewer, layer, 1)
     wait(1)
     clock.tell("napari alone: painting")
-    for shown in viewer.layers[1:]:  # removing them would bring Mesa down at a later draw
+    for shown in viewer.layers[1:]:  # removing them would crash Mesa in a later draw
         shown.data = np.zeros((1, 1), np.uint8)
         shown.visible = False
     wait(1)
@@ -237,7 +237,7 @@ def napari_alone(viewer: Viewer, pixels: np.ndarray, profile: bool) -> Clock:
 
 
 def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ear:
-    """Open the dock, and wait until it could follow strokes."""
+    """Open the dock, and wait until it is ready to follow strokes."""
     from napari_alibi_seg.core.forest.strokes import Painted
     from napari_alibi_seg.core.live.records import ModelReady
 
@@ -263,7 +263,7 @@ def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ea
 
 
 def repeat_first_tile() -> None:
-    """Let the tokens of one tile stand for those of all tiles that are computed with it."""
+    """Patch the extractor to compute one tile and use its tokens for all tiles."""
     from napari_alibi_seg.core.features.extraction import FeatureExtractor
 
     compute = FeatureExtractor.compute
@@ -279,7 +279,7 @@ def repeat_first_tile() -> None:
 def strokes(
     viewer: Viewer, ear: Ear, clock: Clock, shown: Shown, options: argparse.Namespace
 ) -> None:
-    """Paint strokes, and tell how soon each shows."""
+    """Paint strokes, and print how soon the result of each is shown."""
     from napari_alibi_seg.core.live.records import PlaneDone, ResultBlock
 
     layer = ear.controller.work.scribbles.layer
@@ -307,7 +307,7 @@ def strokes(
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Let the window live until something is so."""
+    """Process GUI events until a condition holds."""
     from qtpy.QtWidgets import QApplication
 
     while not condition():
@@ -316,13 +316,13 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def wait(seconds: float) -> None:
-    """Let the window live for a while."""
+    """Process GUI events for some seconds."""
     end = time.monotonic() + seconds
     until(lambda: time.monotonic() >= end)
 
 
 def drag(viewer: Viewer, layer: Labels, number: int) -> None:
-    """Drag the mouse along a row of the canvas, one class after the other."""
+    """Drag the mouse along a row of the canvas; `number` selects the row and the class."""
     canvas = viewer.window._qt_viewer.canvas._scene_canvas
     width, height = canvas.size
     layer.selected_label = 1 + number % 2
@@ -336,7 +336,7 @@ def drag(viewer: Viewer, layer: Labels, number: int) -> None:
 
 
 def peak_gigabytes() -> float:
-    """Return the most memory this process ever held."""
+    """Return the peak resident memory of this process, in gigabytes (10^9 bytes)."""
     told = Path("/proc/self/status").read_text(encoding="ascii").split("VmHWM:")[1]
     return int(told.split()[0]) * 1024 / 1e9
 
@@ -354,9 +354,9 @@ def _ready(event: object) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=512, help="pixels (default %(default)s)")
-    parser.add_argument("--model", help="classical for pixel filters alone")
+    parser.add_argument("--model", help="model name; classical for pixel filters only")
     parser.add_argument("--features", choices=FEATURES, default=FEATURES[0])
-    parser.add_argument("--visible", nargs="+", type=int, help="rows (default: all)")
+    parser.add_argument("--visible", nargs="+", type=int, help="visible rows (default: all)")
     parser.add_argument("--strokes", type=int, default=6)
-    parser.add_argument("--profile", action="store_true", help="tell what the gaps are spent on")
+    parser.add_argument("--profile", action="store_true", help="report what the gaps are spent on")
     main(parser.parse_args())

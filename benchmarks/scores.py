@@ -1,4 +1,4 @@
-"""Scores of a segmentation against ground truth, and the table that results are kept in."""
+"""Scores of a segmentation against ground truth, and a CSV table that stores the results."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Value = TypeVar("Value", bound="DataclassInstance")
 Record = TypeVar("Record")
 
 TOLERANCE = 3.0
-"""How far, in pixels, a boundary may be off and still count as found."""
+"""Largest distance, in pixels, at which a boundary pixel counts as found."""
 _BINS = 15
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was computed: one method on one image.
+    """Key of a score: one method on one image.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Run:
     set, image : str
         Folder and file name of the image that is scored.
     seed : int
-        Of the method; in the protocol ``other`` also the pair of images painted.
+        Seed of the method; in the protocol ``other`` it also selects the pair of painted images.
     """
 
     method: str
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def family(self) -> str:
-        """The kind of scribbles whatever the drawing: ``spread``, ``biased``, ``human``."""
+        """Kind of scribbles without the drawing's number: ``spread``, ``biased``, ``human``."""
         return self.kind.split("-")[0]
 
 
@@ -87,7 +87,7 @@ def score(
     classes: NDArray[np.integer],
     scored: NDArray[np.bool_],
 ) -> Score:
-    """Compare (Y, X) labels with the truth on the pixels `scored`, for the classes painted."""
+    """Compare (Y, X) labels with the truth on the pixels in `scored`, for the given classes."""
     ious = {c: class_iou(truth[scored] == c, labels[scored] == c) for c in classes.tolist()}
     boundaries = [boundary_f1(truth == c, labels == c, scored) for c in classes]
     per_class = " ".join(f"{c}:{iou:.4f}" for c, iou in ious.items())
@@ -127,7 +127,7 @@ def edge(mask: NDArray[np.bool_], scored: NDArray[np.bool_]) -> NDArray[np.bool_
 
 
 class Table(Generic[Key, Value]):
-    """Records by their keys, in a CSV file that is whole after every addition.
+    """Records by key, stored in a CSV file that is replaced atomically on every addition.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Table(Generic[Key, Value]):
                     self.rows[_parsed(key, row)] = _parsed(value, row)
 
     def add(self, found: Iterable[tuple[Key, Value]]) -> None:
-        """Add records and write the file anew."""
+        """Add records and rewrite the file."""
         self.rows.update(found)
         with replacing(self._path) as aside, aside.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
@@ -160,14 +160,14 @@ def _parsed(record: type[Record], row: Mapping[str, str]) -> Record:
 
 
 def expected_calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
-    """Return how far confidence is from the share that is right, 0 to 1, in 15 equal bins.
+    """Return the expected calibration error, 0 to 1, with 15 equal bins of confidence.
 
     Parameters
     ----------
     probabilities : ndarray
         (N, K).
     right : ndarray
-        (N,) whether the most probable class is the true one.
+        (N,) bool, whether the most probable class is the true one.
     """
     confidence = probabilities.max(axis=1)
     place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)

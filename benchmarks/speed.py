@@ -1,12 +1,12 @@
-"""What the targets of a 1024 x 1024 image ask, measured side by side in one run.
+"""Measure all figures with speed targets for a 1024 x 1024 image, side by side in one run.
 
     OMP_NUM_THREADS=2 python benchmarks/speed.py --output speed.csv [--repeats 5] [--parts strokes]
 
-Two threads on two cores. What is compared is measured in turns, so that a busy machine slows both;
-a figure is the median over the repeats. Core-seconds are those in which a core worked for the
-process, which other work on the machine changes little. A result includes training and smoothing,
-scikit-learn's time does not. The image is the bundled micrograph, mirrored; every stroke is the
-longest stretch of a class along a row of the last result. Linux only.
+Uses two threads on two cores. Alternatives are timed in alternation, so that other load slows all
+of them; figures are medians over the repeats. Core-seconds are the CPU time of the process, which
+depends little on other load. The time to a result includes training and smoothing, that of
+scikit-learn does not. The image is the bundled micrograph, mirrored; each stroke covers the longest
+stretch of a class along a row of the previous result. Linux only.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ STROKE_ROWS = 3
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured figure beside its target; `target` is empty where none is set."""
+    """A measured figure and its target; `target` is empty if there is none."""
 
     figure: str
     measured: str
@@ -63,9 +63,9 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """What came after a stroke: seconds until then, the classifier, and (Y, X) labels.
+    """Results of a stroke: seconds until each stage, the classifier, and (Y, X) labels.
 
-    `spent` are the seconds that all cores together worked for the full result.
+    `spent` is the CPU time for the full result, in core-seconds.
     """
 
     first: float
@@ -79,9 +79,9 @@ class Followed:
 
 @dataclass(frozen=True)
 class Exact:
-    """What scikit-learn took for every pixel, and the share of the pixels it classifies alike.
+    """Time scikit-learn took to classify every pixel, and the share of pixels that agree.
 
-    `seconds` are by number of threads, `spent` those of all cores together for one of the runs.
+    `seconds` is by number of threads; `spent` is the mean CPU time of a run, in core-seconds.
     """
 
     seconds: Mapping[int, float]
@@ -90,14 +90,14 @@ class Exact:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return how long a call takes."""
+    """Return how long a call takes, in s."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def in_turns(repeats: int, **works: Callable[[], object]) -> dict[str, float]:
-    """Return the median seconds of some works, done in turns after one round to warm up."""
+    """Return the median time (s) of several functions, called in turn after a warm-up round."""
     for work in works.values():
         work()
     rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(repeats)]
@@ -105,7 +105,7 @@ def in_turns(repeats: int, **works: Callable[[], object]) -> dict[str, float]:
 
 
 def feature_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure]:
-    """Compare the features of an image with the plain transformer, tile by tile, no overlap."""
+    """Compare feature extraction with the plain transformer on tiles without overlap."""
     plane = planes_of(as_micrograph(mirrored(SIDE)))[()]
     rows, columns = extractor.grid(plane.shape, SCALE)
     tiles = rows * columns / TILE**2
@@ -120,12 +120,12 @@ def feature_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figur
 
 
 def computed(extractor: FeatureExtractor) -> int:
-    """Return how many tokens go through the transformer, overlap included."""
+    """Return the number of tokens processed by the transformer, including overlap."""
     return len(extractor.tiles((SIDE, SIDE), SCALE)) * TILE**2
 
 
 def bare_transformer(extractor: FeatureExtractor) -> Callable[[torch.Tensor], object]:
-    """Return the transformer as timm has it; its time does not depend on its weights."""
+    """Return timm's transformer, untrained, as its speed does not depend on the weights."""
     architecture = extractor.identity(1).backbone.architecture
     side = TILE * extractor.backbone.patch_size
     bare: Any = timm.create_model(architecture, pretrained=False, img_size=side, num_classes=0)
@@ -140,7 +140,7 @@ def tile_pixels(extractor: FeatureExtractor) -> torch.Tensor:
 
 
 def attention_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure]:
-    """Compare all attention layers, on what they see of a tile, with the bias and without."""
+    """Compare the time of all attention layers, for one tile, with the bias and without."""
     seen: list[tuple[Callable[..., object], torch.Tensor, Mapping[str, Any]]] = []
 
     def note(module: Any, inputs: tuple[torch.Tensor], named: Mapping[str, Any]) -> None:
@@ -163,7 +163,7 @@ def attention_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Fig
 
 
 def stroke_figures(extractor: FeatureExtractor, repeats: int) -> Iterator[Figure]:
-    """Follow strokes live, and compare each with scikit-learn's forest on every pixel."""
+    """Time live updates after strokes, and compare them with scikit-learn's forest."""
     image = as_micrograph(mirrored(SIDE))
     config = SegmentationConfig(extractor.identity(1).backbone.name)
     engine = LiveEngine("cpu")
@@ -205,7 +205,7 @@ NAMES = {
 
 
 def follow(engine: LiveEngine, request: LiveRequest) -> Followed:
-    """Run a request to its end."""
+    """Run a live request to its end, and record when each stage was reached."""
     started, idle = time.perf_counter(), time.process_time()
     seen: dict[str, float] = {}
     labels = np.zeros(request.scribbles.shape, np.uint8)
@@ -247,7 +247,7 @@ def one_more(
 
 
 def exact(followed: Followed, values: NDArray[np.float32], guide: NDArray[np.float32]) -> Exact:
-    """Let scikit-learn's own forest classify every pixel."""
+    """Classify every pixel with scikit-learn's own prediction, and compare the labels."""
     forest = followed.classifier.forest
     took, idle = {}, time.process_time()
     for threads in (1, THREADS):
@@ -262,7 +262,7 @@ def exact(followed: Followed, values: NDArray[np.float32], guide: NDArray[np.flo
 
 
 def seam_figures(extractor: FeatureExtractor, data: Path) -> Iterator[Figure]:
-    """Tell how many pixels change their class with the tiling."""
+    """Measure how many pixels change their class with the tiling."""
     found = list(agreements(extractor.identity(1).backbone.name, data, TILES))
     for tile in TILES:
         changed = [one.changed for one in found if one.tile == tile]
@@ -272,7 +272,7 @@ def seam_figures(extractor: FeatureExtractor, data: Path) -> Iterator[Figure]:
 
 
 def rival_figures(model: str, repeats: int) -> Iterator[Figure]:
-    """Compare with convpaint, from image and scribbles to labels, where it is installed."""
+    """Compare with convpaint, if installed, end to end from image and scribbles to labels."""
     if not find_spec("napari_convpaint"):
         return
     image, scribbles = as_micrograph(mirrored(SIDE)), scribbled(SIDE)
@@ -294,7 +294,7 @@ def rival_figures(model: str, repeats: int) -> Iterator[Figure]:
 
 
 def figures(options: argparse.Namespace) -> Iterator[Figure]:
-    """Measure all that is asked for."""
+    """Yield the figures of all requested parts."""
     yield Figure("load of the machine before (1 min)", f"{os.getloadavg()[0]:.2f}")
     extractor = FeatureExtractor.load(options.model, "cpu")
     parts = {
@@ -313,11 +313,13 @@ PARTS = ("features", "attention", "strokes", "seams", "convpaint")
 
 
 def main() -> None:
-    """Print a Markdown table as it comes, and write it as CSV."""
+    """Print the figures as a Markdown table as they are measured, and write them as CSV."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("speed.csv"))
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--data", type=Path, default=SHARED / "data", help="for the seams")
+    parser.add_argument(
+        "--data", type=Path, default=SHARED / "data", help="data sets for the part seams"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()

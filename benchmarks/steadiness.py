@@ -1,11 +1,11 @@
-"""How much of a segmentation changes with one more stroke, and how much of that for the better.
+"""How much a segmentation changes with one more stroke, and how often for the better.
 
     python benchmarks/steadiness.py [--methods "random forest" classical default] [--seeds 2]
 
-On the first image of every set the strokes of a drawing are added one by one, the classes in turn,
-from one stroke per class on, and the image is segmented anew each time. Counted are the annotated
-pixels under no stroke of the drawing: those whose class an added stroke changes, those of them
-that become right, and those that were right and become wrong.
+On the first image of every set, starting from one stroke per class, the strokes of a drawing are
+added one by one, the classes in turn, and the image is segmented again each time. Among the
+annotated pixels without strokes, the script counts those whose class changes with the added
+stroke, those that become right, and those that become wrong.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
-    """What one more stroke did, as shares of the pixels, 0 to 1.
+    """Effect of one more stroke, as shares of the pixels, 0 to 1.
 
     Attributes
     ----------
     changed, mended, spoilt : float
-        Of another class than before; right now; wrong now, and right before.
+        Pixels whose class changes, becomes right, and becomes wrong.
     """
 
     changed: float
@@ -46,7 +46,7 @@ class Change:
 
 
 def growing(drawing: Labels, seed: int) -> Iterator[Labels]:
-    """Yield the drawing with one stroke per class, then with one more each time."""
+    """Yield the drawing with one stroke per class, then with one more stroke each time."""
     random, of_classes = np.random.default_rng(seed), strokes_of_classes(drawing)
     order = random.permutation(len(of_classes))
     strokes = [random.permutation(of_classes[place]) for place in order]
@@ -56,7 +56,7 @@ def growing(drawing: Labels, seed: int) -> Iterator[Labels]:
 
 
 def changes(train: Train, folder: Path, seed: int) -> list[Change]:
-    """Return what every added stroke does to the first image of a set."""
+    """Return the effect of every added stroke on the first image of a set."""
     [task] = tasks(folder, "same", "spread-1", seed, 1)
     [name] = task.painted
     image, drawing, truth = task.image(name), task.scribbles(name), task.truth(name)

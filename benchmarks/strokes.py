@@ -1,4 +1,4 @@
-"""Drawings of which some strokes are left."""
+"""Select strokes of a drawing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def strokes_of_classes(drawing: Labels) -> list[np.ndarray]:
-    """Return the numbers of the strokes of every class of a drawing, class by class."""
+    """Return, for every class of a drawing, the numbers of its strokes."""
     numbers, values = stroke_numbers(drawing), drawing[painted_pixels(drawing)]
     return [np.unique(numbers[values == value]) for value in np.unique(values)]
 
 
 def only(drawing: Labels, strokes: Sequence[int]) -> Labels:
-    """Return a drawing of which the strokes of these numbers are left."""
+    """Return a drawing with only the strokes of the given numbers."""
     rows, columns = painted_pixels(drawing)
     left = np.isin(stroke_numbers(drawing), strokes)
     kept = np.zeros_like(drawing)

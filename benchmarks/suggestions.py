@@ -1,12 +1,12 @@
-"""How many strokes it saves to paint where the package suggests, against the ground truth.
+"""How many strokes are saved by painting where the package suggests, measured on ground truth.
 
     python benchmarks/suggestions.py --output DIR [--model classical] [--seeds 5]
 
-Simulated users begin on an image of each set with one stroke per class, another one of a drawing
-for each seed, and add short strokes of the true class one by one: at the spot that the window would
-show next, at random places, or at random places of each class in turn. Scores are mean IoUs of the
-votes of every fourth pixel in rows and columns, under no stroke. DIR/strokes.csv gets the rows
-of a curve when it is done, and what it has is not computed again.
+Simulated users start on one image of each set with one stroke per class, chosen from a drawing by
+the seed, and add short strokes of the true class one by one: at the spot that the napari dock
+suggests, at random places, or at random places of each class in turn. Scores are mean IoUs of the
+votes on every fourth pixel in rows and columns that has no stroke. Curves are added to
+DIR/strokes.csv when complete; those that it has are not computed again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from strokes import only, strokes_of_classes
 FOLLOWER, RANDOM, IN_TURN = USERS = ("suggested", "random", "random in turn")
 ADDED = 12
 Curve: TypeAlias = np.ndarray
-"""(ADDED + 1,) mean IoU after so many added strokes."""
+"""(ADDED + 1,) mean IoU after 0 to ADDED added strokes."""
 
 _STEP = 4
 _HALF_LENGTH, _RADIUS = 10, 2
@@ -49,7 +49,7 @@ _HALF_LENGTH, _RADIUS = 10, 2
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a user's curve: how many strokes were added."""
+    """Key of a point on a user's curve; `strokes` is the number of added strokes."""
 
     model: str
     set: str
@@ -60,14 +60,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Reached:
-    """The mean IoU of the classes then."""
+    """Mean IoU over the classes at a point of a curve."""
 
     iou: float
 
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """An image with its truth, a drawing to begin with, and its channels."""
+    """Ground truth, initial drawing, channels and training of an image."""
 
     truth: Labels
     drawing: Labels
@@ -88,13 +88,13 @@ class Canvas:
         return Training(classifier, config, {(): scribbles}, samples)
 
     def suggested(self, training: Training, scribbles: Labels) -> tuple[int, int]:
-        """Return the first spot the window would go to; the user skips what is not annotated."""
+        """Return (row, column) of the first suggested spot that is annotated."""
         steps = advising((), scribbles, self.channels, training)
         told = next(step for step in steps if isinstance(step, Assessed))
         return next((s.row, s.column) for s in told.spots if self.truth[s.row, s.column])
 
     def score(self, training: Training, scribbles: Labels) -> float:
-        """Return the mean IoU of the classes."""
+        """Return the mean IoU over the classes, on the pixels without strokes."""
         values = self.channels.every(_STEP, Window(0, 0, *self.truth.shape), 0)
         classes = training.classifier.forest.classes_
         found = classes[votes(training.classifier.forest, values).argmax(axis=-1)]
@@ -105,7 +105,7 @@ class Canvas:
 
 
 def canvas(folder: Path, model: str) -> Canvas:
-    """Return what is needed to paint on a set's first image."""
+    """Prepare the first image of a set for painting."""
     [task] = tasks(folder, "same", "spread-1", 0, 1)
     [name] = task.painted
     image, drawing = task.image(name), task.scribbles(name)
@@ -122,7 +122,7 @@ def canvas(folder: Path, model: str) -> Canvas:
 
 
 def stroke(truth: Labels, row: int, column: int, random: np.random.Generator) -> np.ndarray:
-    """Return where a short line through a pixel lies that keeps to the class there."""
+    """Return the mask of a short stroke through a pixel, limited to the class of that pixel."""
     angle = random.uniform(0, np.pi)
     rows, columns = np.ogrid[-row : truth.shape[0] - row, -column : truth.shape[1] - column]
     along = np.clip(rows * np.sin(angle) + columns * np.cos(angle), -_HALF_LENGTH, _HALF_LENGTH)
@@ -132,7 +132,7 @@ def stroke(truth: Labels, row: int, column: int, random: np.random.Generator) ->
 
 
 def curve(on: Canvas, user: str, seed: int) -> Curve:
-    """Let a user paint."""
+    """Simulate a user and return the curve."""
     random, scribbles, ious = np.random.default_rng(seed), on.begun(seed), []
     classes = random.permutation(np.unique(scribbles[scribbles > 0]))
     for count in range(ADDED + 1):
@@ -149,9 +149,9 @@ def curve(on: Canvas, user: str, seed: int) -> Curve:
 
 
 def saved(mine: Curve, other: Curve) -> float:
-    """Return the share of the other's strokes not needed to end as well; negative if it is less.
+    """Return the share of strokes that `mine` saves in reaching the final score of `other`.
 
-    That is minus what the other saves to end as well as this one.
+    If `mine` never reaches it, the result is negative: minus what `other` saves over `mine`.
     """
     if mine.max() < other[-1]:
         return 0.0 - saved(other, mine)  # never -0.0
@@ -159,7 +159,7 @@ def saved(mine: Curve, other: Curve) -> float:
 
 
 def told(curves: np.ndarray) -> list[str]:
-    """Return how many strokes are saved by (users, seeds, ADDED + 1) curves, and over the seeds."""
+    """Format strokes saved, and their range over seeds, for (users, seeds, ADDED + 1) curves."""
     cells = []
     for other in (1, 2):
         mean = curves.mean(axis=1)
@@ -170,7 +170,7 @@ def told(curves: np.ndarray) -> list[str]:
 
 
 def report(sets: dict[str, np.ndarray]) -> None:
-    """Print what the (users, seeds, ADDED + 1) curves of the sets say, sets weighing alike."""
+    """Print the tables for the (users, seeds, ADDED + 1) curves of the sets, weighted equally."""
     together = np.mean(list(sets.values()), axis=0)
     named = {**sets, "mean of the curves": together}
     head = ["set", "begun", *USERS, *(f"saved: {user}" for user in USERS[1:])]
@@ -198,7 +198,7 @@ def report(sets: dict[str, np.ndarray]) -> None:
 
 
 def main() -> None:
-    """Let all paint, and print what they reach."""
+    """Simulate all users, and print their scores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=SHARED / "data")

@@ -2,8 +2,8 @@
 
     python benchmarks/tilings.py [--model M] [--data ../shared/data] [--tiles 20 24 40]
 
-For the first image of every set the features are computed with the default tiles and with others,
-whose cuts lie elsewhere; one forest, trained with the default ones, classifies all.
+For the first image of every set, features are computed with the default tiles and with tiles of
+other sizes, whose borders lie elsewhere; a forest trained with the default tiles classifies both.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TILES = (20, 24, 40)
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far features and classes of an image agree between the default tiles and others.
+    """Agreement of features and classes of an image between the default tiles and others.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Agreement:
     cosine : float
         Mean cosine between the features of the same token.
     changed : float
-        Share of the pixels that one forest gives another class, 0 to 1.
+        Share of the pixels whose class differs, with the same forest, 0 to 1.
     """
 
     set: str
@@ -78,7 +78,7 @@ def agreements(model: str, data: Path, tiles: Sequence[int]) -> Iterator[Agreeme
 
 
 def labels(classifier: PixelClassifier, plane: Plane, features: FeatureMap) -> NDArray[np.integer]:
-    """Classify a plane by other features than its classifier was trained on."""
+    """Classify a plane using features other than those its classifier was trained on."""
     channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
     return classifier.predict(channels, Window(0, 0, *plane.shape)).labels
 
@@ -91,7 +91,7 @@ def cosine(one: FeatureMap, other: FeatureMap) -> float:
 
 
 def main() -> None:
-    """Print a Markdown table, a row per set and tiling."""
+    """Print a Markdown table with a row per set and tiling."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--data", type=Path, default=SHARED / "data")

@@ -2,11 +2,11 @@
 
     python benchmarks/volumes.py [--planes 4 8] [--side 1024] [--model alibi-dinov2-s14] [--kill]
 
-The volume is the bundled micrograph, mirrored to the plane size asked for and stacked, every plane
-with noise of its own; every run is a process of its own, so that its peak memory is its own.
-With ``--kill`` the run is killed (kill -9) when half of the planes are done, and gone on with; the
-ledger tells which planes each of the two runs wrote. ``--compare`` makes the result once more
-without a break, and tells whether all its levels are the same. Linux only.
+The volume is the bundled micrograph, mirrored to the requested plane size and stacked, with noise
+added and a shift per plane. Every run is a separate process, so that its peak memory can be
+measured. With ``--kill``, the run is killed (kill -9) when half of the planes are done and then
+resumed; the progress files show which planes each of the two runs wrote. ``--compare`` computes
+the result again without interruption and reports whether all its levels are equal. Linux only.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ def train(folder: Path, model: str) -> None:
 
 
 def apply_to(output: str) -> list[str]:
-    """Return the command that makes a result."""
+    """Return the command that writes a result."""
     return ["apply", CLASSIFIER, VOLUME, "--output", output]
 
 
 def entries(folder: Path) -> dict[str, int]:
-    """Return the planes that are noted as done, and when each was."""
+    """Return the planes recorded as done, with the time (ns) of each record."""
     noted = (folder / f"{RESULT}.progress/planes").glob("*.json")
     return {entry.name: entry.stat().st_mtime_ns for entry in noted}
 
 
 def killed(folder: Path, planes: int) -> str:
-    """Kill a run, go on, and return the cells of the table."""
+    """Kill a run, resume it, and return the cells of the table."""
     first = cost(apply_to(RESULT), folder, until=lambda: len(entries(folder)) >= planes // 2)
     before = entries(folder)
     rest = cost(apply_to(RESULT), folder)
@@ -82,7 +82,7 @@ def killed(folder: Path, planes: int) -> str:
 
 
 def same(folder: Path) -> bool:
-    """Make the result again without a break, and compare every level of the two."""
+    """Compute the result again without interruption, and compare every level of the two."""
     cost(apply_to(UNBROKEN), folder)
     groups = (zarr.open_group(folder / name, mode="r") for name in (RESULT, UNBROKEN))
     one, other = (dict(group.arrays()) for group in groups)
@@ -94,7 +94,7 @@ def same(folder: Path) -> bool:
 
 
 def main() -> None:
-    """Print a Markdown table, a row per number of planes."""
+    """Print a Markdown table with a row per number of planes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--planes", nargs="+", type=int, default=[4, 8])
     parser.add_argument("--side", type=int, default=1024)

@@ -1,7 +1,7 @@
-"""The command line: thin over the core.
+"""Command-line interface: a thin layer over the core.
 
-Exit codes: 0 done, 1 some images of a batch failed, 2 wrong usage, 3 image, 4 scribbles,
-5 model, 6 classifier, 7 output, 8 device or memory, 9 project, 130 interrupted.
+Exit codes: 0 success, 1 some images of a batch failed, 2 wrong usage, 130 interrupted; errors by
+subject: 3 image, 4 scribbles, 5 model, 6 classifier, 7 output, 8 device or memory, 9 project.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse; images may also follow options, where argparse knows no more of them."""
+    """Parse the arguments; also accept images after options, which argparse leaves unparsed."""
     options, rest = _parser().parse_known_args(arguments)
     if rest and ("images" not in options or any(one.startswith("-") for one in rest)):
         options.misuse(f"unrecognized arguments: {' '.join(rest)}")

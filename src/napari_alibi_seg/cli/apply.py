@@ -1,4 +1,4 @@
-"""The command ``apply``: a classifier on other images, or a project on its own."""
+"""The command ``apply``: apply a classifier to images, or a project to its own image."""
 
 from __future__ import annotations
 
@@ -43,30 +43,34 @@ def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "apply", apply)
     command.add_argument(
-        "recipe", type=Path, metavar="C.skops|PROJECT", help="a classifier, or a project file"
+        "recipe", type=Path, metavar="C.skops|PROJECT", help="a classifier file, or a project file"
     )
-    command.add_argument("images", nargs="*", metavar="IMAGE", help="files, folders and patterns")
+    command.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="image files, folders or patterns"
+    )
     command.add_argument(
         "--output",
         type=Path,
         metavar="DIR|OUT.ome.zarr",
-        help="of a project, its own folder if left out; a .zarr is made of one volume, plane by "
-        "plane, and finished by the same command if that was interrupted",
+        help="output folder (default for a project: the folder it is in), or a .zarr for one "
+        "volume, written plane by plane; repeat the command to finish an interrupted run",
     )
     before = command.add_mutually_exclusive_group()
     before.add_argument(
-        "--replace", action="store_true", help="write over labels, and a project's table"
+        "--replace",
+        action="store_true",
+        help="overwrite existing labels and, for a project, its table of fractions",
     )
     before.add_argument(
         "--skip-existing",
         action="store_true",
-        help="leave out images whose labels and fractions are there, as after an interruption",
+        help="skip images whose labels and fractions exist already, e.g. after an interruption",
     )
-    add_cluster_option(command, "make a volume on this dask cluster")
+    add_cluster_option(command, "segment a volume on the dask cluster with this scheduler")
     command.add_argument(
         "--model",
         metavar="M",
-        help="where the model of the classifier or project lies, if it moved",
+        help="new location of the classifier's or project's model, if it has moved",
     )
     add_device_option(command)
     add_image_options(command)
@@ -76,7 +80,7 @@ def add_to(commands: Commands) -> None:
 
 
 def apply(options: argparse.Namespace) -> int:
-    """Segment many images with one classifier, or a project's image as the window did."""
+    """Segment images with a saved classifier, or a project's image as in the napari window."""
     from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
@@ -106,7 +110,7 @@ def apply(options: argparse.Namespace) -> int:
 
 
 def _apply_to_images(options: argparse.Namespace) -> int:
-    """Write labels of every image, and their fractions into one table; return 1 if some failed."""
+    """Write the labels of every image and one table of fractions; return 1 if any image failed."""
     from napari_alibi_seg.core.forest.classifier_files import load_classifier
     from napari_alibi_seg.core.runs.batch import label_targets, segment_images, unfinished
     from napari_alibi_seg.core.segmentation import Segmenter
@@ -149,7 +153,7 @@ def _tell_fractions(folder: Path) -> None:
 
 
 def _apply_to_volume(options: argparse.Namespace) -> int:
-    """Write the planes of an OME-Zarr of labels that are not made yet."""
+    """Write the planes that are still missing from an OME-Zarr of labels."""
     from napari_alibi_seg.core.runs.volumes import segment_volume
     from napari_alibi_seg.core.writing import require_free
 
@@ -171,7 +175,7 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
 
 
 def _apply_project(options: argparse.Namespace) -> int:
-    """Train on a project's strokes again, and write labels and fractions of its image."""
+    """Retrain on a project's strokes and write the labels and fractions of its image."""
     from napari_alibi_seg.core.judging.fractions import write_fractions
     from napari_alibi_seg.core.judging.judge import assess
     from napari_alibi_seg.core.runs.batch import write_segmentation

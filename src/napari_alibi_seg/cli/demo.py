@@ -1,4 +1,4 @@
-"""The command ``demo``: a first result on a fresh machine."""
+"""The command ``demo``: segment the bundled example, e.g. to check an installation."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "demo", demo)
     command.add_argument(
-        "--output", type=Path, default=Path("demo"), metavar="DIR", help="(default %(default)s)"
+        "--output",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="output folder (default %(default)s)",
     )
     add_device_option(command)
     command.add_argument("--show", action="store_true", help="open the result in napari")
 
 
 def demo(options: argparse.Namespace) -> int:
-    """Segment the bundled micrograph from the scribbles a person drew on it."""
+    """Segment the bundled micrograph from its hand-drawn scribbles."""
     from napari_alibi_seg.cli.overlay import overlay_picture
     from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.images.micrograph import planes_of, read_image

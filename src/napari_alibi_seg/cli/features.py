@@ -1,4 +1,4 @@
-"""The command ``features``."""
+"""The command ``features``: write an image's patch features to a Zarr folder."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "features", features)
-    command.add_argument("image", type=Path, metavar="IMAGE", help="a plane or a stack of planes")
+    command.add_argument("image", type=Path, metavar="IMAGE", help="a 2-D image or a stack")
     command.add_argument(
         "--output",
         type=Path,
         required=True,
         metavar="F.zarr",
-        help="a new folder, or one that the same command began",
+        help="a new folder, or one that an interrupted run of the same command left",
     )
-    add_cluster_option(command, "compute the planes on this dask cluster")
+    add_cluster_option(command, "compute on the dask cluster with this scheduler")
     add_image_options(command)
     add_model_options(command, "or a path")
 
 
 def features(options: argparse.Namespace) -> int:
-    """Write the patch features of an image, or of those planes that are not done yet."""
+    """Write the patch features of an image to Zarr, skipping planes that are already done."""
     from napari_alibi_seg.core.runs.feature_files import write_features
     from napari_alibi_seg.core.writing import require_free
 

@@ -1,4 +1,4 @@
-"""Images and scribbles in, as the options ask for them, and nothing written over."""
+"""Read images and scribbles as the options specify, and guard existing results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
-    """Read an image by the options of `add_image_options` and what else tells of images."""
+    """Read an image with its options: `add_image_options`, spacing, pixel size and region."""
     from napari_alibi_seg.core.images.micrograph import read_image
 
     return read_image(
@@ -36,7 +36,7 @@ def read(path: Path, options: argparse.Namespace) -> Micrograph:
 
 
 def source(path: Path, options: argparse.Namespace) -> Source:
-    """Return what `read` reads, by a path that holds in the working folders of workers, too."""
+    """Return an image's `Source`, with an absolute path that is also valid in worker processes."""
     from napari_alibi_seg.core.runs.planewise import Source
 
     spacing = vars(options).get("spacing")
@@ -44,7 +44,7 @@ def source(path: Path, options: argparse.Namespace) -> Source:
 
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:
-    """Read the scribbles on an image by the options of `add_training_options`."""
+    """Read the scribbles for an image with the options of `add_training_options`."""
     from napari_alibi_seg.core.runs.results import read_scribbles
 
     axes, dataset = options.scribbles_axes, options.scribbles_dataset
@@ -54,7 +54,7 @@ def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> ND
 def tell_what_taught_nothing(
     classifier: PixelClassifier, drawings: Sequence[NDArray[Any]], options: argparse.Namespace
 ) -> None:
-    """Tell of classes that options name but nobody painted, and of those painted on no data."""
+    """Warn of classes that options name but nobody painted, and of those painted on no data."""
     from napari_alibi_seg.core.forest.strokes import painted_pixels
     from napari_alibi_seg.core.naming import first_few
 
@@ -78,12 +78,12 @@ def tell_what_taught_nothing(
 
 
 def require_new(outputs: Sequence[Path], replace: bool) -> None:
-    """Refuse to replace files whose names the person did not give, unless told to.
+    """Refuse to overwrite existing outputs unless `replace` is set.
 
     Raises
     ------
     OutputError
-        If some exist and are not to be replaced.
+        If any output exists and `replace` is false.
     """
     from napari_alibi_seg.core.naming import listed
 

@@ -1,4 +1,4 @@
-"""The command ``models``."""
+"""The command ``models``: list the models that have a name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_to(commands: Commands) -> None:
 
 
 def models(_: argparse.Namespace) -> int:
-    """List the models a name stands for."""
+    """List the models that can be given by name."""
     from napari_alibi_seg.core.model.fetch import cache_folder
     from napari_alibi_seg.core.model.names import MODELS
 

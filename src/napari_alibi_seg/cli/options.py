@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import Region
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""Where commands are added."""
+"""The argparse object to which commands are added."""
 
 _FORESTS = tuple(forest.value for forest in Forest)
 
@@ -41,7 +41,7 @@ _FORESTS = tuple(forest.value for forest in Forest)
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
-    """Add a command that is explained by the docstring of what runs it."""
+    """Add a command; the docstring of `run` becomes its help and description."""
     command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
     command.add_argument("--verbose", action="store_true", help="show the traceback of an error")
     command.set_defaults(run=run, misuse=command.error)
@@ -49,46 +49,49 @@ def add_command(
 
 
 def add_image_options(command: argparse.ArgumentParser) -> None:
-    """Add how to read an image: --axes, --dataset, --channels."""
+    """Add the options for reading an image: --axes, --dataset, --channels."""
     command.add_argument("--axes", metavar="A", help="names of the image's axes, e.g. ZYX or YXS")
-    command.add_argument("--dataset", metavar="PATH", help="of an HDF5 file")
+    command.add_argument("--dataset", metavar="PATH", help="dataset inside an HDF5 file")
     command.add_argument(
         "--channels",
         type=_channels,
         metavar="I[,J,K]",
-        help="channel to use as grey, or three as red, green and blue; counted from 0",
+        help="channel to use as grey, or three to use as red, green and blue; counted from 0",
     )
 
 
 def add_pixel_size_option(command: argparse.ArgumentParser) -> None:
-    """Add how large a pixel is, where files do not tell: --pixel-size."""
+    """Add the option for the physical size of a pixel: --pixel-size."""
     command.add_argument(
         "--pixel-size",
         type=_pixel_size,
         metavar="LENGTH",
-        help="side of a pixel, like 4nm or 0.25um, in place of what the file says",
+        help="side length of a pixel, e.g. 4nm or 0.25um; overrides the file's metadata",
     )
 
 
 def add_region_option(command: argparse.ArgumentParser) -> None:
-    """Add which part of images is segmented: --region."""
+    """Add the option for the part of an image to segment: --region."""
     command.add_argument(
         "--region",
         type=_region,
         metavar="ROWS[,COLUMNS]",
-        help="what of an image to segment, like :-64 without the 64 rows at the foot, or "
-        "0:960,0:1280; labels are 0 elsewhere",
+        help="part of the image to segment, e.g. 0:960,0:1280, or :-64 to leave out the bottom "
+        "64 rows; labels are 0 elsewhere",
     )
 
 
 def add_model_options(command: argparse.ArgumentParser, others: str) -> None:
-    """Add what to compute features with: --model, with what else it may be, --scale, --device."""
+    """Add the options for computing features: --model, --scale, --device.
+
+    `others` says in the help of --model what it may be besides the name of a model.
+    """
     command.add_argument(
         "--model",
         default=DEFAULT_MODEL,
         metavar="M",
-        help=f"from `models`, {others} (default %(default)s); with +flips or +blank behind it, a "
-        "remedy of positional bias",
+        help=f"a name listed by `models`, {others} (default %(default)s); append +flips or +blank "
+        "to reduce positional bias",
     )
     command.add_argument(
         "--scale",
@@ -101,33 +104,33 @@ def add_model_options(command: argparse.ArgumentParser, others: str) -> None:
 
 
 def add_spacing_option(command: argparse.ArgumentParser) -> None:
-    """Add how far apart the planes of a volume lie: --spacing."""
+    """Add the option for the distance between the planes of a volume: --spacing."""
     command.add_argument(
         "--spacing",
         type=_spacing,
         metavar="R",
-        help="distance between planes, in pixels, for 3-D filters (default: by the file's voxel "
+        help="distance between planes, in pixels, for 3-D filters (default: from the file's voxel "
         "size, else 1)",
     )
 
 
 def add_cluster_option(command: argparse.ArgumentParser, what: str) -> None:
-    """Add whose workers make the planes of a volume: --cluster."""
+    """Add the option for a dask cluster, with the help text `what`: --cluster."""
     command.add_argument("--cluster", metavar="tcp://HOST:PORT", help=what)
 
 
 def add_device_option(command: argparse.ArgumentParser) -> None:
-    """Add where to compute: --device."""
+    """Add the option for the device to compute on: --device."""
     command.add_argument(
         "--device",
         default="auto",
         metavar="D",
-        help="auto, cpu, cuda, cuda:N or mps (default %(default)s)",
+        help="device to compute on: auto, cpu, cuda, cuda:N or mps (default %(default)s)",
     )
 
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
-    """Add how to read scribbles and what to train with; see `training_config`."""
+    """Add the options for reading scribbles and for training; see `training_config`."""
     _add_scribbles_options(command)
     _add_forest_options(command)
     _add_channel_options(command)
@@ -136,20 +139,21 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
 
 def _add_scribbles_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
-    command.add_argument("--scribbles-dataset", metavar="PATH", help="of scribbles in an HDF5 file")
+    command.add_argument("--scribbles-dataset", metavar="PATH", help="dataset in an HDF5 file")
     command.add_argument(
         "--ignore",
         type=_classes,
         default=frozenset(),
         metavar="C[,D]",
-        help="painted classes that teach nothing, as over a databar; `segment` writes 0 there",
+        help="painted classes to leave out of training, e.g. one painted over a databar; `segment` "
+        "writes 0 there",
     )
     command.add_argument(
         "--names",
         type=_names,
         default=(),
         metavar="C=NAME[,D=NAME]",
-        help="of classes, for tables of fractions, like 1=matrix,2=pores",
+        help="class names for the tables of fractions, e.g. 1=matrix,2=pores",
     )
 
 
@@ -159,27 +163,27 @@ def _add_forest_options(command: argparse.ArgumentParser) -> None:
         type=partial(_whole, range(LARGEST_SEED + 1)),
         default=0,
         metavar="N",
-        help="of the forest (default 0)",
+        help="random seed of the forest (default 0)",
     )
     command.add_argument(
         "--trees",
         type=partial(_whole, TREE_COUNTS),
         default=TREES,
         metavar="N",
-        help="of the forest (default %(default)s)",
+        help="number of trees in the forest (default %(default)s)",
     )
     command.add_argument(
         "--forest",
         choices=_FORESTS,
         default=_FORESTS[0],
-        help="extremely randomised trees, or a random forest (default %(default)s)",
+        help="kind of forest: extremely randomised trees or random forest (default %(default)s)",
     )
     command.add_argument(
         "--smoothing",
         type=partial(_whole, SMOOTHING_RADII),
         default=SMOOTHING,
         metavar="R",
-        help=f"radius, in pixels, within which votes are smoothed, but not across edges; 0 to "
+        help=f"radius, in pixels, of the edge-preserving smoothing of votes; 0 to "
         f"{SMOOTHING_RADII[-1]}, 0 for none (default %(default)s)",
     )
 
@@ -190,25 +194,25 @@ def _add_channel_options(command: argparse.ArgumentParser) -> None:
         type=partial(_whole, COMPONENT_COUNTS),
         default=COMPONENTS,
         metavar="N",
-        help="principal components kept of the deep features (default %(default)s)",
+        help="number of principal components of the deep features (default %(default)s)",
     )
     filters = command.add_mutually_exclusive_group()
     filters.add_argument(
-        "--no-filters", action="store_true", help="deep features alone, without pixel filters"
+        "--no-filters", action="store_true", help="use deep features only, no pixel filters"
     )
     filters.add_argument(
         "--filters-3d",
         action="store_true",
-        help="pixel filters also look through the planes of a volume, which needs an axis Z",
+        help="also apply the pixel filters across the planes of a volume; requires an axis Z",
     )
     command.add_argument(
-        "--no-learned", action="store_true", help="pixel filters without the learned ones"
+        "--no-learned", action="store_true", help="leave out the learned pixel filters"
     )
     add_spacing_option(command)
 
 
 def training_config(options: argparse.Namespace) -> SegmentationConfig:
-    """Return what to train with by the options of `add_training_options`."""
+    """Return the training configuration given by the options of `add_training_options`."""
     from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 
     if options.no_filters and options.model == CLASSICAL:

@@ -1,4 +1,4 @@
-"""A picture of a segmentation that a person can judge at a glance."""
+"""Draw a segmentation over its image, for judging it by eye."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def overlay_picture(
     Parameters
     ----------
     plane : Plane
-        The image.
+        The image, (Y, X).
     scribbles : ndarray
         (Y, X) integers, 0 = not painted.
     segmentation : Segmentation
-        Of the whole plane.
+        Segmentation of the whole plane.
     measured : sequence of ClassFraction
-        Of its classes, in their order.
+        Area fraction of each class, in the order of `segmentation.classes`.
 
     Returns
     -------
     PIL.Image.Image
-        RGB; both panels at the plane's own resolution.
+        RGB; both panels have the plane's resolution.
     """
     height, width = plane.shape
     grey = np.clip(plane.read(Window(0, 0, height, width)), 0, 1).mean(axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The command ``segment``: one image and its scribbles."""
+"""The command ``segment``: train on one image's scribbles and segment it."""
 
 from __future__ import annotations
 
@@ -35,24 +35,39 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
     command = add_command(commands, "segment", segment)
-    command.add_argument("image", type=Path, metavar="IMAGE", help="a plane or a stack of planes")
+    command.add_argument("image", type=Path, metavar="IMAGE", help="a 2-D image or a stack")
     command.add_argument(
         "--scribbles",
         type=Path,
         required=True,
         metavar="FILE",
-        help="an image of whole numbers: 0 = not painted, 1 and more for the classes",
+        help="an image of integers: 0 = not painted, 1 and above = class",
     )
     command.add_argument(
-        "--output", type=Path, required=True, metavar="OUT.tif", help="labels, as painted"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT.tif",
+        help="output labels, with the class numbers of the scribbles",
     )
     command.add_argument(
-        "--probabilities", type=Path, metavar="P.tif", help="one float32 channel per class"
+        "--probabilities",
+        type=Path,
+        metavar="P.tif",
+        help="also write class probabilities, one float32 channel per class",
     )
     command.add_argument(
-        "--fractions", type=Path, metavar="F.csv", help="area fractions with intervals, as a table"
+        "--fractions",
+        type=Path,
+        metavar="F.csv",
+        help="also write a table of area fractions and their intervals",
     )
-    command.add_argument("--save-classifier", type=Path, metavar="C.skops", help="for `apply`")
+    command.add_argument(
+        "--save-classifier",
+        type=Path,
+        metavar="C.skops",
+        help="also save the classifier, for use with `apply`",
+    )
     add_image_options(command)
     add_pixel_size_option(command)
     add_region_option(command)
@@ -79,7 +94,7 @@ def segment(options: argparse.Namespace) -> int:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(image, drawn, options.names, options.ignore)
         tell_what_taught_nothing(classifier, [drawn], options)
-        if options.save_classifier:  # first: it cannot fail any more where a later output does
+        if options.save_classifier:  # first, so that a later failure cannot lose it
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")
         strokes = drawn, options.ignore
@@ -102,7 +117,7 @@ def _write(
     planes: Iterator[tuple[Index, Segmentation]],
     told: Mapping[Index, Assessment],
 ) -> list[ClassFraction]:
-    """Write the labels of planes, and their probabilities if asked for."""
+    """Write the labels and, if requested, the probabilities; return the area fractions."""
     import numpy as np
 
     from napari_alibi_seg.core.runs.batch import write_segmentation
@@ -124,7 +139,7 @@ def _write(
 def _passing(
     planes: Iterator[tuple[Index, Segmentation]], write: WritePlane
 ) -> Iterator[tuple[Index, Segmentation]]:
-    """Write the probabilities of planes on their way."""
+    """Yield the planes unchanged, writing the probabilities of each."""
     for index, result in planes:
         assert result.probabilities is not None
         write(index, result.probabilities)

@@ -1,4 +1,4 @@
-"""What a person at a terminal is told while a command runs."""
+"""Terminal output while a command runs: results, problems and progress bars."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _DELAY = 2.0
 
 
 def tell(message: str) -> None:
-    """Tell of a result, on standard output."""
+    """Print a result to standard output."""
     with _heard_or_not(sys.stdout):
         print(message, flush=True)
 
 
 def say(message: str) -> None:
-    """Tell of a problem, on standard error."""
+    """Print a problem to standard error."""
     with _heard_or_not(sys.stderr):
         print(f"napari-alibi-seg: {message}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _heard_or_not(stream: TextIO | None) -> Iterator[None]:
-    """Discard, from now on, what a closed pipe or a full disk no longer takes.
+    """Discard all further output once a write fails, e.g. to a closed pipe or a full disk.
 
-    The work is worth more than being told of it.
+    The computation continues without its messages.
     """
     try:
         yield
@@ -46,12 +46,12 @@ def _heard_or_not(stream: TextIO | None) -> Iterator[None]:
 
 
 def heed_being_ended() -> None:
-    """Take a batch system's wish to end, or the end of a connection, for Ctrl-C.
+    """Treat SIGTERM (batch systems) and SIGHUP (a lost connection) like Ctrl-C.
 
-    What is to be ignored, as after ``nohup``, stays ignored.
+    Signals that are already ignored, as after ``nohup``, or handled stay so.
     """
     if threading.current_thread() is not threading.main_thread():
-        return  # whoever runs the command within a program of theirs decides
+        return  # the program that called this handles its own signals
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
@@ -59,13 +59,13 @@ def heed_being_ended() -> None:
 
 
 def print_any_name() -> None:
-    """Let standard output replace what its encoding lacks: names of files may hold anything."""
+    """Escape characters that standard output cannot encode, e.g. in file names."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class Bars:
-    """Progress bars in a terminal, one per stage, that appear once it has taken two seconds."""
+    """Progress bars in a terminal, one per stage, shown once a stage has taken two seconds."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -78,8 +78,8 @@ class Bars:
         self._close()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show how much of a stage is done; a new stage, or one begun anew, gets a new bar."""
-        if sys.stderr is None:  # closed, as some batch systems start programs
+        """Show the progress of a stage; a new or restarted stage gets a new bar."""
+        if sys.stderr is None:  # closed, e.g. by a batch system
             return
         with _heard_or_not(sys.stderr):
             self._show(stage, done, total)

@@ -1,4 +1,4 @@
-"""The command ``train``: several images and their scribbles, for a classifier that suits more."""
+"""The command ``train``: train one classifier on the scribbles of several images."""
 
 from __future__ import annotations
 
@@ -30,10 +30,14 @@ def add_to(commands: Commands) -> None:
         action="append",
         required=True,
         metavar=("IMAGE", "SCRIBBLES"),
-        help="give it once for each image; in its scribbles 0 = not painted",
+        help="an image and its scribbles (0 = not painted); repeat for each image",
     )
     command.add_argument(
-        "--output", type=Path, required=True, metavar="C.skops", help="classifier, for `apply`"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="C.skops",
+        help="output classifier, for use with `apply`",
     )
     add_image_options(command)
     add_training_options(command)

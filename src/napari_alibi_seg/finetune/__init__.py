@@ -1,5 +1,5 @@
-"""Prepare what the features are made of.
+"""Train the models that compute the features.
 
 ``python -m napari_alibi_seg.finetune`` distils a timm ViT into its ALiBi form,
-``python -m napari_alibi_seg.finetune.filters`` trains filters of pixels.
+``python -m napari_alibi_seg.finetune.filters`` trains the learned pixel filters.
 """

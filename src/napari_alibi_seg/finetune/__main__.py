@@ -1,4 +1,4 @@
-"""Command line of the finetuning; see ``--help``."""
+"""Command line for distilling a model into its ALiBi form; see ``--help``."""
 
 from __future__ import annotations
 

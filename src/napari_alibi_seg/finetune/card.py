@@ -1,4 +1,4 @@
-"""The model card: what a student was made from, how, and how good it is."""
+"""Model cards: from what and how the weights were trained, and how good they are."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def make_card(
     Returns
     -------
     dict
-        As from `card_of`; what was made are ``student`` and ``teacher``, and ``earlier`` tells
-        training and options of the run whose student this one started from, and of the one before
-        that; empty if it started from the teacher or nothing is known.
+        As from `card_of`, with the entries ``student``, ``teacher`` and ``earlier``. ``earlier``
+        holds the training and options of the run that made the student in `config.init`, and
+        recursively of the run before that; it is empty if there is none or its card is missing.
     """
     identity = load_backbone(student)[1]
     made = {
@@ -74,22 +74,22 @@ def card_of(
     scores: Scores | FilterScores | None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the card of a run of any kind, without the folders of this machine.
+    """Return the card of any training run; paths in it are reduced to file names.
 
     Parameters
     ----------
     config : RunConfig
         All options.
     made : dict
-        What was made, and of which model.
+        Entries on the exported weights and the model they were trained from.
     corpus : Corpus
-        All pictures.
+        Training and validation pictures.
     training : dict
-        How much was done, and whether the schedule is complete.
+        Progress of the training, and whether the schedule is complete.
     scores : Scores, FilterScores or None
-        The last validation; None if there was none yet.
+        Latest validation; None if there was none yet.
     **more
-        What else is to be told of the run.
+        Further entries of the card.
     """
     config = config.without_folders()
     return {
@@ -114,7 +114,7 @@ def write_card(folder: Path, card: dict[str, Any]) -> None:
 
 
 def _markdown(card: dict[str, Any]) -> str:
-    """Return a card for people: one table per part."""
+    """Format a card as Markdown, with one table per section."""
     parts = [f"# {card['student']['file']}", ""]
     parts += [f"Licence of the weights: {card['licence']}", ""]
     for title, rows in card.items():
@@ -127,7 +127,7 @@ def _markdown(card: dict[str, Any]) -> str:
 
 
 def _told_of(corpus: Corpus) -> dict[str, Any]:
-    """Return how many pictures there are of which folders, their hash, and files skipped."""
+    """Return the number of pictures by split and folder, their digest and the skipped files."""
     pictures = corpus.training + corpus.validation
     folders = Counter(
         picture.name.rpartition("/")[0] or picture.path.parent.name for picture in pictures
@@ -142,7 +142,7 @@ def _told_of(corpus: Corpus) -> dict[str, Any]:
 
 
 def _told_before(student: Path) -> dict[str, Any]:
-    """Return what the card beside a student tells of its making; nothing if it is no file."""
+    """Return training, config and ancestry from the card beside a student; {} if unreadable."""
     if not student.is_file():
         return {}
     try:

@@ -1,7 +1,7 @@
-"""What the command lines of all training runs share.
+"""Command line shared by all training runs.
 
-Exit codes: 0 done, 1 a loss that is no number, 2 wrong usage, 3 image, 5 model, 7 output, 8 device,
-130 interrupted.
+Exit codes: 0 success, 1 a loss that is not finite, 2 wrong usage, 130 interrupted; errors by
+subject: 3 image, 5 model, 7 output, 8 device.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
 
 @dataclass(frozen=True)
 class Command(Generic[Config]):
-    """The command line of training runs of one kind.
+    """Command line for one kind of training run.
 
     Attributes
     ----------
     module : str
-        What ``python -m`` runs.
+        Module that ``python -m`` runs.
     about : str
-        What it does, in a sentence.
+        One-sentence description for ``--help``.
     record : type
-        Of the options.
+        Class of the options, a `RunConfig`.
     train : callable
-        Trains with options, in a folder, from the start or where a run in it was left; returns
-        None if there is nothing to tell.
+        Called with the options, the output folder and whether to resume the run in it; returns
+        the outcome, or None in a process that has nothing to report.
     """
 
     module: str
@@ -52,7 +52,7 @@ class Command(Generic[Config]):
     train: Callable[[Config, Path, bool], TrainingOutcome | None]
 
     def parser(self) -> argparse.ArgumentParser:
-        """Return the parser: one option for every field of the record, and those of a folder."""
+        """Return the parser: one option per field of the record, plus those for the folder."""
         made = argparse.ArgumentParser(
             prog=f"python -m {self.module}",
             description=self.about,
@@ -63,25 +63,25 @@ class Command(Generic[Config]):
             "--output", type=Path, required=True, metavar="RUN", help="folder of the run"
         )
         made.add_argument(
-            "--resume", action="store_true", default=False, help="go on with the run in RUN"
+            "--resume", action="store_true", default=False, help="continue the run in RUN"
         )
         made.add_argument(
             "--config",
             type=Path,
             default=None,
             metavar="FILE",
-            help=f"options saved by a run ({CONFIG_FILE}); options given besides take precedence",
+            help=f"options saved by a run ({CONFIG_FILE}); those on the command line override them",
         )
         add_options(made, self.record)
         return made
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
-        """Train as the command line says; return the exit code.
+        """Train with the given command-line arguments and return the exit code.
 
         Parameters
         ----------
         arguments : sequence of str, optional
-            Without the program's name; the default is that of the process.
+            Arguments without the program name; by default those of the process.
         """
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         given = vars(self.parser().parse_args(arguments))
@@ -129,6 +129,6 @@ def _config(record: type[Config], given: dict[str, Any], resumed: Path | None) -
         if value != []
     }
     config = config.changed(values).from_anywhere()
-    if not config.images and resumed is None:  # a run that is resumed knows its own, if it is one
+    if not config.images and resumed is None:  # a resumed run has them in its config
         raise ConfigError("No images were given; name image files or folders with images.")
     return config

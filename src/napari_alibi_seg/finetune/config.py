@@ -1,4 +1,4 @@
-"""Every option of a run that distils a model: it makes ``--help`` and is saved with the run."""
+"""Options of a distillation run; they define the command line and are saved with the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Target(StrEnum):
-    """What the student is to reproduce of the teacher's normalised patch tokens."""
+    """Distillation target computed from the teacher's layer-normalised patch tokens."""
 
     CENTRED = "centred"
     PLAIN = "plain"
@@ -24,88 +24,99 @@ class Target(StrEnum):
 
 @dataclass(frozen=True)
 class FinetuneConfig(RunConfig):
-    """Every option of a run; each says for itself what it means."""
+    """Options of a distillation run; the `Option` of each field describes it."""
 
     MODELS: ClassVar[tuple[str, ...]] = ("teacher", "init")
 
     teacher: Annotated[
-        str, Option("frozen model to imitate: timm:<id> from the hub, or timm:<id>:<file>")
+        str, Option("frozen teacher model: timm:<id> from the hub, or timm:<id>:<file>")
     ] = "timm:vit_small_patch14_dinov2"
     init: Annotated[
-        str, Option("checkpoint the student starts from; none: the teacher, positions folded")
+        str,
+        Option(
+            "checkpoint that initialises the student; none: the teacher, with its position "
+            "embedding folded into other weights"
+        ),
     ] = ""
-    distance: Annotated[Distance, Option("metric on the patch grid")] = Distance.EUCLIDEAN
-    wrap: Annotated[bool, Option("whether opposite borders of the grid are neighbours")] = False
+    distance: Annotated[Distance, Option("distance metric on the patch grid")] = Distance.EUCLIDEAN
+    wrap: Annotated[bool, Option("whether the patch grid wraps around at its borders")] = False
     normalise: Annotated[
-        bool, Option("whether distances are divided by the largest of the grid")
+        bool, Option("whether distances are divided by the largest one on the grid")
     ] = False
     slopes: Annotated[
-        Slopes, Option("where the factor of the distance comes from; learned ones are 0 or more")
+        Slopes, Option("where the slopes come from; learned slopes are kept at 0 or above")
     ] = Slopes.LEARNED
-    slope: Annotated[float, Option("attention bias per distance", "logits per token")] = 0.0884
+    slope: Annotated[float, Option("(initial) slope of the attention bias", "logits per token")] = (
+        0.0884
+    )
     target: Annotated[
         Target,
         Option(
-            "teacher tokens minus their mean per grid position (centred), as they are (plain), "
-            "or without the channels that predict position in images left out (blanked)"
+            "distillation target: teacher tokens without their mean deviation at each grid "
+            "position (centred), unchanged (plain), or with all channels set to 0 that predict "
+            "position in held out crops (blanked)"
         ),
     ] = Target.CENTRED
     inner_blocks: Annotated[
         tuple[int, ...],
-        Option("blocks that are to be reproduced, too, beside the last; the first is 1"),
+        Option("blocks whose tokens are distilled in addition to the last; the first is 1"),
     ] = ()
     turned: Annotated[
         bool,
         Option(
-            "whether the teacher sees every batch turned and mirrored at random, so that what it "
-            "says only because of how an image lies averages out"
+            "whether the teacher sees every batch randomly rotated and mirrored, so that effects "
+            "of image orientation on its tokens average out"
         ),
     ] = False
     clean: Annotated[
         bool,
         Option(
-            "whether the teacher sees crops without the changes of grey values below, which the "
-            "student then learns to ignore"
+            "whether the teacher sees crops without brightness, contrast and noise augmentation, "
+            "to which the student then learns to be invariant"
         ),
     ] = False
     target_crops: Annotated[
-        int, Option("crops of each size that show what position adds to the target", "crops")
+        int, Option("crops per size for estimating how position affects the tokens", "crops")
     ] = 256
     blank_above: Annotated[
-        float, Option("R^2 of position in images left out above which a channel is blanked")
+        float, Option("R^2 of position in held out crops above which a channel is blanked")
     ] = 0.3
     crop_sizes: Annotated[
-        tuple[int, ...], Option("sides of the square crops; a batch has one of them", "px")
+        tuple[int, ...], Option("sides of the square crops; each step uses one of them", "px")
     ] = (112, 168, 224, 336, 392)
     crop_shares: Annotated[
         tuple[float, ...],
         Option(
-            "relative number of batches of each crop size, in their order; equal ones where only "
-            "--crop-sizes is given, and another number of them"
+            "relative frequency of each crop size, in the same order; equal if only --crop-sizes "
+            "is given and the number of sizes differs"
         ),
     ] = (0.2, 0.25, 0.25, 0.1, 0.2)
-    grey: Annotated[float, Option("share of colour crops turned grey", "0 to 1")] = 0.5
-    brightness: Annotated[float, Option("largest shift of brightness", "of the range")] = 0.1
-    contrast: Annotated[float, Option("largest relative change of contrast and of gamma")] = 0.25
-    noise: Annotated[float, Option("largest deviation of added noise", "of the range")] = 0.04
+    grey: Annotated[float, Option("probability of converting a crop to grey", "0 to 1")] = 0.5
+    brightness: Annotated[float, Option("largest brightness shift", "of the range")] = 0.1
+    contrast: Annotated[float, Option("largest relative change of contrast and gamma")] = 0.25
+    noise: Annotated[float, Option("largest standard deviation of the noise", "of the range")] = (
+        0.04
+    )
     batch_tokens: Annotated[
-        int, Option("size of a batch over all processes, each of which gets a crop", "tokens")
+        int, Option("batch size over all processes, at least one crop for each", "tokens")
     ] = 1024
-    accumulate: Annotated[int, Option("batches whose gradients make one step", "batches")] = 1
+    accumulate: Annotated[
+        int, Option("batches per optimiser step (gradient accumulation)", "batches")
+    ] = 1
     learning_rate: Annotated[
-        float, Option("highest learning rate of biases, gains and tokens, after the warm-up")
+        float, Option("peak learning rate of biases, gains and tokens, after the warm-up")
     ] = 3e-4
     slope_rate: Annotated[
-        float, Option("learning rate of learned slopes, relative to that", "times")
+        float, Option("learning rate of learned slopes, relative to the others", "times")
     ] = 16.0
     matrix_rate: Annotated[
-        float, Option("the same of the blocks' weight matrices; 0 freezes them", "times")
+        float, Option("relative learning rate of the weight matrices; 0 freezes them", "times")
     ] = 0.0
     equivariance: Annotated[
-        float, Option("weight of agreement between a crop and its rolled, flipped, turned copy")
+        float, Option("weight of the loss between a crop and its rolled, flipped, rotated copy")
     ] = 0.0
     consistency: Annotated[
-        float, Option("weight of agreement between a crop's middle and the middle seen alone")
+        float, Option("weight of the loss between a crop's centre and that centre on its own")
     ] = 0.0
     validation_crops: Annotated[int, Option("size of the validation set", "crops")] = 48
     licence: Annotated[
@@ -138,7 +149,7 @@ class FinetuneConfig(RunConfig):
         return Geometry(self.distance, self.wrap, self.normalise, self.slopes, self.slope)
 
     def changed(self, values: Mapping[str, Any]) -> Self:
-        """Return the options with some other values; another number of sizes gets equal shares."""
+        """Return a copy with some values replaced; a new number of sizes gets equal shares."""
         sizes = values.get("crop_sizes", self.crop_sizes)
         if len(sizes) != len(self.crop_shares):
             values = {"crop_shares": (1.0,) * len(sizes), **values}
@@ -146,7 +157,13 @@ class FinetuneConfig(RunConfig):
 
     @classmethod
     def of_this_version(cls, loaded: dict[str, Any]) -> dict[str, Any]:
-        """Return saved options by their present names."""
+        """Convert options saved by an earlier version.
+
+        Raises
+        ------
+        ConfigError
+            If they use the removed option ``views``.
+        """
         if loaded.pop("views", 1) != 1:
             raise ConfigError(
                 "The run used --views, which --turned has replaced; start a new run with "

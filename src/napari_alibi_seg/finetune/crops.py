@@ -1,4 +1,4 @@
-"""Endless random crops; every crop is a function of the seed and its key alone."""
+"""Random training crops; each is a deterministic function of the seed and its key."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Stream(IntEnum):
-    """First part of every key, so that no two uses of the seed share random numbers."""
+    """First element of every key, so that no two uses of the seed share random numbers."""
 
     SIZES, TRAINING, TARGETS, VALIDATION, EQUIVARIANCE, TURNS, EPISODES, HELD_OUT, LIGHT = range(9)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Size, px, and keys of the crops of one batch."""
+    """Crop size (px) and crop keys of one batch."""
 
     size: int
     keys: list[tuple[int, ...]]
@@ -36,18 +36,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class Crops:
-    """The random crops of a run; a pure function of the seed and of what is asked for.
+    """Reproducible random crops of a set of pictures.
+
+    Every crop is randomly magnified, rotated by quarter turns, mirrored and perhaps made grey.
 
     Attributes
     ----------
     corpus : Corpus
-        Where the pixels come from.
+        Provides the pixels.
     pictures : list of Picture
-        Which of them.
+        Pictures to crop from.
     config : FinetuneConfig
-        Seed, magnification and augmentation.
+        Provides the seed, the magnification and the augmentation strengths.
     augmented : bool
-        Whether grey values are changed at random.
+        Whether gamma, contrast, brightness and noise are also varied at random.
     """
 
     corpus: Corpus
@@ -63,12 +65,12 @@ class Crops:
         size : int
             Side of the crops, px.
         keys : iterable of tuple of int
-            Names of the crops; equal keys give equal crops.
+            One key per crop, added to the seed; equal keys give equal crops.
 
         Returns
         -------
         Tensor
-            (B, 3, size, size) float32, about [0, 1].
+            (B, 3, size, size) float32, approximately in [0, 1].
         """
         crops = [self._crop(size, np.random.default_rng((self.config.seed, *key))) for key in keys]
         if not crops:
@@ -93,18 +95,20 @@ class Crops:
 
 
 def training_batches(config: FinetuneConfig, step: int, patch: int, processes: int) -> list[Batch]:
-    """Return what the batches of one step hold, over all processes.
+    """Return crop size and keys of the batches of one step, over all processes.
+
+    All batches of a step have the same, randomly chosen crop size.
 
     Parameters
     ----------
     config : FinetuneConfig
-        Crop sizes, shares, tokens and seed.
+        Provides crop sizes and shares, batch size, accumulation and seed.
     step : int
-        Number of the optimiser step.
+        Index of the optimiser step.
     patch : int
         Side of a patch, px.
     processes : int
-        Each gets at least one crop.
+        Number of processes; a batch has at least one crop for each.
     """
     random = np.random.default_rng((config.seed, Stream.SIZES, step))
     shares = np.array(config.crop_shares) / sum(config.crop_shares)

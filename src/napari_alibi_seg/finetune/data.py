@@ -1,4 +1,4 @@
-"""Images below any folders: which can be used, which are held out, and their pixels."""
+"""Find the images of a run, split them into training and validation, and read their pixels."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class Picture:
     path : Path
         The file.
     name : str
-        Path below the folder that was given; decides whether the picture is held out.
+        Path relative to the given folder; its hash decides whether the picture is held out.
     number : int
-        Which image of the file.
+        Index of the image within the file.
     index : tuple of int
-        Which plane of that.
+        Index of the plane within the image.
     levels : Levels
-        Raw values of the whole image that become 0 and 1.
+        Raw values of the whole image that are mapped to 0 and 1.
     content : str
-        SHA-256 of its pixels and their shape, hexadecimal.
+        Hexadecimal SHA-256 of the shape and the pixels.
     """
 
     path: Path
@@ -71,11 +71,11 @@ class Corpus:
     training, validation : list of Picture
         The split.
     skipped : dict of str to str
-        Files that cannot be used, and why.
+        Names of files that cannot be used, and why.
     sources : str
-        What is told of where they come from and of their licences.
+        Text on the origin and the licences of the images.
     memory : float
-        Decoded pixels to keep, GiB; pictures beyond are decoded anew each time.
+        Memory for decoded pixels, GiB; pictures beyond it are decoded again on every use.
     """
 
     training: list[Picture]
@@ -88,7 +88,7 @@ class Corpus:
     _counting: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def pixels(self, picture: Picture) -> NDArray[np.uint8]:
-        """Return a picture's pixels, (Y, X, 1 or 3), its levels stretched to 0 and 255."""
+        """Return a picture's pixels, (Y, X, 1 or 3) uint8, with its levels at 0 and 255."""
         if picture in self._kept:
             return self._kept[picture]
         micrograph = read_pictures(picture.path)[picture.number]
@@ -97,12 +97,15 @@ class Corpus:
         return pixels
 
     def look_into(self, path: Path, name: str) -> list[Picture]:
-        """Return all planes of a file; several threads may do so at a time.
+        """Return all planes of a file as pictures; thread-safe.
+
+        Images with a side below 32 px are left out.
 
         Raises
         ------
         ImageError
-            If it is no image, damaged, of no finite pixel, or too small.
+            If the file is not an image, is damaged, has no finite pixel, or has only images that
+            are too small.
         """
         micrographs = read_pictures(path)
         shortest = max(min(micrograph.shape_yx) for micrograph in micrographs)
@@ -135,7 +138,7 @@ class Corpus:
                 self._bytes += pixels.nbytes
 
     def digest(self) -> str:
-        """Return the SHA-256 over names, planes, levels, pixels and split, hexadecimal."""
+        """Return the hexadecimal SHA-256 of the names, planes, levels, pixels and the split."""
         split = [
             [(p.name, p.number, p.index, p.levels, p.content) for p in part]
             for part in (self.training, self.validation)
@@ -144,9 +147,9 @@ class Corpus:
 
 
 def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Return every file below the given folders and files once, with its name below its source.
+    """List every file once, with its path relative to the source it was found in.
 
-    In folders, what is hidden and earlier results are passed over
+    Folders are searched recursively, without hidden files and earlier results
     (`core.runs.finding.passed_over`).
 
     Raises
@@ -162,7 +165,7 @@ def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
             found.append((source, source.name))
         else:
             raise ImageError(f"There is no file or folder {source}; check the path of the images.")
-    # A file found twice could be held out and trained on.
+    # Listed twice, a file could be both held out and trained on.
     once: dict[Path, tuple[Path, str]] = {}
     for path, name in found:
         once.setdefault(path.resolve(), (path, name))
@@ -174,15 +177,16 @@ def read_corpus(
     config: FinetuneConfig,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Corpus:
-    """Look into every file once, skip and name what cannot be used, and split the rest.
+    """Read all images, skip and log those that cannot be used, and split the rest.
+
+    If the hash puts all pictures on one side of the split, the last one is held out.
 
     Parameters
     ----------
     sources : sequence of Path
-        Files and folders; folders are searched with all below that is neither hidden nor an earlier
-        result; an OME-Zarr folder (``.zarr``) is one image.
+        Files and folders, as in `find_images`; an OME-Zarr folder (``.zarr``) is one image.
     config : FinetuneConfig
-        For `held_out`, `sources` and `memory`.
+        Provides `held_out`, `sources` and `memory`.
     progress : callable
         Wraps the iteration over files, as tqdm does.
 
@@ -191,7 +195,7 @@ def read_corpus(
     ImageError
         If a source cannot be read, or fewer than two pictures can be used.
     ConfigError
-        If the text that names their sources cannot be read.
+        If the text file given as `config.sources` cannot be read.
     """
     corpus = Corpus([], [], {}, _told(config.sources), config.memory)
 
@@ -262,7 +266,7 @@ def _held_out(name: str, share: float) -> bool:
 
 
 def _split_by_order(corpus: Corpus) -> None:
-    # A handful of images may all fall on one side of the hash; validation then takes the last.
+    # A few images may all hash to the same side of the split; the last one is then held out.
     pictures = corpus.training + corpus.validation
     if len(pictures) < 2:
         raise ImageError(

@@ -1,8 +1,8 @@
-"""Episodes: a few strokes on a made-up micrograph, from which all its other pixels are told.
+"""Episodes: a few strokes on a synthetic micrograph, from which its other pixels are classified.
 
-What is fitted to the strokes is a ridge regression, because it has a solution in closed form,
-through which a loss of the other pixels reaches the features (Bertinetto et al., Meta-learning
-with differentiable closed-form solvers, ICLR 2019).
+The classifier is a ridge regression fitted to the strokes. It has a differentiable closed-form
+solution, so the loss on the other pixels can be backpropagated to the features (Bertinetto et
+al., Meta-learning with differentiable closed-form solvers, ICLR 2019).
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-_BANDED = 0.4  # share of micrographs painted in a band alone
-_RARE = 1 / 30  # classes of a smaller share of the pixels weigh less than the others
-_AHEAD = 2  # steps whose episodes a background process makes before they are asked for
+_BANDED = 0.4  # share of micrographs that are painted within one band only
+_RARE = 1 / 30  # classes with a smaller share of the pixels have a lower weight
+_AHEAD = 2  # steps for which a background process prefetches the episodes
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """Micrographs, their truth, and where it is shown.
+    """Synthetic micrographs, their ground truth, and the strokes that reveal part of it.
 
     Attributes
     ----------
     images : Tensor
         (B, 1, S, S) uint8.
     labels : Tensor
-        (B, S, S) uint8, from 0 on.
+        (B, S, S) uint8, the class of each pixel, from 0.
     strokes : Tensor
-        (B, S, S) bool.
+        (B, S, S) bool, whether a pixel is painted.
     """
 
     images: Tensor
@@ -56,14 +56,14 @@ class Episodes:
 
 @dataclass(frozen=True)
 class EpisodeScores:
-    """How well all other pixels are told from those under the strokes.
+    """Classification scores of the pixels outside the strokes.
 
     Attributes
     ----------
     cross_entropy : Tensor
-        (B,), classes weigh alike.
+        (B,), with equal class weights, but lower ones for rare classes.
     accuracy : Tensor
-        (B,), mean over classes of the share of their pixels that are told right.
+        (B,), balanced accuracy: the mean over classes of the share of correct pixels.
     """
 
     cross_entropy: Tensor
@@ -71,7 +71,7 @@ class EpisodeScores:
 
 
 def episodes(keys: Sequence[Sequence[int]]) -> Episodes:
-    """Return the episodes of keys, each a seed and any further numbers, none negative."""
+    """Generate one episode per key (a seed and further numbers, none negative)."""
     made = [make_up(key) for key in keys]
     painted = [
         paint(micrograph.labels, np.random.default_rng([*key, 1]))
@@ -87,19 +87,19 @@ def episodes(keys: Sequence[Sequence[int]]) -> Episodes:
 
 
 def paint(labels: NDArray[np.uint8], random: Generator) -> NDArray[np.bool_]:
-    """Return one to three short strokes in each class, anywhere or all within one band.
+    """Paint one to three short strokes per class, anywhere or (if possible) within one band.
 
     Parameters
     ----------
     labels : ndarray
-        (S, S), classes from 0 on.
+        (S, S), classes from 0 without gaps.
     random : Generator
-        Changed in place.
+        Advanced in place.
 
     Returns
     -------
     ndarray
-        (S, S), whether a pixel is painted; every class is.
+        (S, S) bool, whether a pixel is painted; at least one pixel of every class is.
     """
     band = _band(labels.shape, random) if random.random() < _BANDED else np.ones(labels.shape, bool)
     strokes = np.zeros(labels.shape, bool)
@@ -118,7 +118,7 @@ def paint(labels: NDArray[np.uint8], random: Generator) -> NDArray[np.bool_]:
 
 
 def _band(shape: tuple[int, ...], random: Generator) -> NDArray[np.bool_]:
-    """Return a third of an image, from top to bottom or from left to right."""
+    """Return the mask of a vertical or horizontal band that covers a third of a square image."""
     band = np.zeros(shape, bool)
     width = shape[1] // 3
     left = int(random.integers(shape[1] - width + 1))
@@ -127,7 +127,7 @@ def _band(shape: tuple[int, ...], random: Generator) -> NDArray[np.bool_]:
 
 
 def score(features: Tensor, shown: Episodes, penalty: Tensor, sharpness: Tensor) -> EpisodeScores:
-    """Tell all pixels from those under the strokes, and compare them with the truth.
+    """Classify the pixels outside the strokes from those under them, and score the result.
 
     Parameters
     ----------
@@ -136,9 +136,9 @@ def score(features: Tensor, shown: Episodes, penalty: Tensor, sharpness: Tensor)
     shown : Episodes
         On the same device.
     penalty : Tensor
-        (), of the squared coefficients, relative to one mean squared error.
+        (), ridge penalty on the squared coefficients, relative to the mean squared error.
     sharpness : Tensor
-        (), logits per unit of the regression, whose aim is 1 in a class and 0 elsewhere.
+        (), factor from the regression, with targets 1 (the class) and 0 (others), to logits.
     """
     labels, strokes = shown.labels.long().flatten(1), shown.strokes.flatten(1)  # (B, P)
     values = features.flatten(2).transpose(1, 2)  # (B, C, S, S) -> (B, P, C)
@@ -161,7 +161,7 @@ def score(features: Tensor, shown: Episodes, penalty: Tensor, sharpness: Tensor)
 
 
 def _ridge(values: Tensor, truth: Tensor, strokes: Tensor, penalty: Tensor) -> Tensor:
-    """Return (B, P, K), the ridge regression of the truth under strokes, classes weighing alike."""
+    """Return the (B, P, K) predictions of a ridge fitted to the strokes, equal class weights."""
     painted = truth * strokes[..., None]
     counts = painted.sum(dim=1, keepdim=True)  # (B, 1, K)
     classes = (counts > 0).sum(dim=-1, keepdim=True)
@@ -186,18 +186,18 @@ class _EpisodesOfSteps(Dataset[Episodes]):
 
 
 def fresh_episodes(seed: int, count: int, steps: range, workers: int) -> Iterator[Episodes]:
-    """Yield episodes for one step after the other, on micrographs that are never seen twice.
+    """Yield the episodes of one step after the other; every micrograph is new.
 
     Parameters
     ----------
     seed : int
-        Of the run.
+        Seed of the run.
     count : int
-        Micrographs of a step.
+        Micrographs per step.
     steps : range
-        Numbers of the steps, on which alone, with the seed, the episodes depend.
+        Indices of the steps; the episodes depend on these and the seed only.
     workers : int
-        Processes that make them in the background; 0 makes them here when they are asked for.
+        Background processes that generate episodes; 0 generates them in this process.
     """
     yield from DataLoader(
         _EpisodesOfSteps(seed, count),
@@ -216,5 +216,5 @@ def _as_they_are(made: Any) -> Any:
 
 
 def _leave_signals(_: int) -> None:
-    """Leave Ctrl-C, which every process of a terminal gets, to the run that asks for episodes."""
+    """Ignore Ctrl-C in workers; it reaches all processes, and the main process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Every option of a run that trains learned filters; importing this imports no torch."""
+"""Options of a run that trains learned filters; importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -10,50 +10,54 @@ from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.options import Option
 from napari_alibi_seg.finetune.run_config import Precision, RunConfig
 
-_COARSEST = 8  # pixels that the coarsest level of the filters takes together
+_COARSEST = 8  # downsampling factor of the filters' coarsest level
 
 
 @dataclass(frozen=True)
 class FilterConfig(RunConfig):
-    """Every option of a run; each says for itself what it means."""
+    """Options of a run that trains learned filters; the `Option` of each field describes it."""
 
     MODELS: ClassVar[tuple[str, ...]] = ("model", "init")
     KEPT: ClassVar[str] = "the tokens so far are kept"
 
-    model: Annotated[str, Option("model whose tokens are to be foretold, by name or path")] = (
+    model: Annotated[str, Option("teacher whose tokens are to be predicted, by name or path")] = (
         DEFAULT_MODEL
     )
     pictures: Annotated[
-        int, Option("views cut from the images, whose tokens are computed once", "views")
+        int, Option("training views cropped from the images, with tokens computed once", "views")
     ] = 2500
     view_tokens: Annotated[int, Option("side of a view, a multiple of 8", "tokens")] = 32
     magnification: Annotated[
-        tuple[float, ...], Option("smallest and largest magnification before cutting", "times")
+        tuple[float, ...], Option("smallest and largest magnification before cropping", "times")
     ] = (0.7, 1.4)
-    batch: Annotated[int, Option("views that a step learns from", "views")] = 2
-    synthetic: Annotated[
-        int, Option("micrographs made up afresh for every step", "micrographs")
-    ] = 5
+    batch: Annotated[int, Option("views per step", "views")] = 2
+    synthetic: Annotated[int, Option("new synthetic micrographs per step", "micrographs")] = 5
     contrast: Annotated[
-        float, Option("deviation of the logarithm of gamma, and .8 of that of the contrast")
+        float, Option("standard deviation of log gamma, and of log contrast divided by 0.8")
     ] = 0.25
-    brightness: Annotated[float, Option("deviation of the brightness", "of the range")] = 0.08
-    noise: Annotated[float, Option("deviation of the deviation of added noise", "of the range")] = (
-        0.06
-    )
+    brightness: Annotated[
+        float, Option("standard deviation of the brightness shift", "of the range")
+    ] = 0.08
+    noise: Annotated[
+        float, Option("scale of the (half normal) amplitude of the noise", "of the range")
+    ] = 0.06
     steps: Annotated[int, Option("length of the whole schedule", "optimiser steps")] = 20000
-    learning_rate: Annotated[float, Option("highest learning rate, after the warm-up")] = 2e-3
+    learning_rate: Annotated[float, Option("peak learning rate, after the warm-up")] = 2e-3
     weight_decay: Annotated[float, Option("AdamW weight decay of the filters")] = 0.01
-    ema: Annotated[float, Option("decay per step of the weights' mean that is exported")] = 0.995
-    validation_pictures: Annotated[int, Option("views of images held out", "views")] = 64
+    ema: Annotated[
+        float, Option("decay per step of the moving average of the weights, which is exported")
+    ] = 0.995
+    validation_pictures: Annotated[
+        int, Option("validation views, cropped from held out images", "views")
+    ] = 64
     validation_synthetic: Annotated[
-        int, Option("made-up micrographs that are not trained on", "micrographs")
+        int, Option("synthetic micrographs for validation", "micrographs")
     ] = 100
     workers: Annotated[
         int,
         Option(
-            "processes that make up micrographs in the background; 0: none, the training waits "
-            "for them",
+            "background processes that generate synthetic micrographs; 0: the training process "
+            "generates them itself",
             "processes",
             fixed=False,
         ),
@@ -82,7 +86,7 @@ class FilterConfig(RunConfig):
 
     @property
     def of_pictures(self) -> FinetuneConfig:
-        """How pictures are read and views are cut from them, all grey."""
+        """Options for reading pictures and cropping views from them, all grey."""
         return FinetuneConfig(
             magnification=self.magnification,
             grey=1.0,

@@ -1,4 +1,4 @@
-"""A run that trains filters, from its first check to its card."""
+"""A run that trains the learned filters, from the first checks to the model card."""
 
 from __future__ import annotations
 
@@ -54,22 +54,22 @@ _VIEWS = "views"
 
 
 def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome:
-    """Train filters, or go on training them, in a folder.
+    """Train filters in a folder, from the start or from the last checkpoint.
 
     Parameters
     ----------
     config : FilterConfig
-        All options; its `images` must be given.
+        All options; `images` must not be empty.
     output : Path
-        Gets ``learned-filters.safetensors`` (float16), ``card.json``, ``config.json``,
+        Receives ``learned-filters.safetensors`` (float16), ``card.json``, ``config.json``,
         ``checkpoint.safetensors`` (to resume), ``views/`` (the tokens) and the logs.
     resume : bool
-        Go on with the run in `output`; else the folder must be new or empty.
+        Continue the run in `output`; otherwise the folder must be new or empty.
 
     Raises
     ------
     AlibiSegError
-        Of the kind that fits: images, model, config, output, device or a loss that is not finite.
+        A subclass for images, model, config, output, device or a loss that is not finite.
     """
     device = choose_device(config.device)
     if config.threads:
@@ -94,22 +94,22 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingO
 
 
 class FilterSession:
-    """Runs a trainer and writes what it reaches.
+    """Runs a trainer and writes its logs, checkpoints, weights and model card.
 
     Parameters
     ----------
     output : Path
         The run's folder.
     trainer : FilterTrainer
-        Ready to go.
+        Trainer with its initial or restored state.
     validation : FilterValidation
-        Of what is held out.
+        Validation on held-out data.
     corpus : Corpus
-        All pictures.
+        Training and validation pictures.
     identity : BackboneIdentity
-        Of the model whose tokens are foretold.
+        Identity of the teacher, whose tokens are predicted.
     made_from : str
-        Model and pictures, which a checkpoint must be of.
+        Identifies model and pictures; stored in checkpoints, which must match on resuming.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class FilterSession:
         self._scores: FilterScores | None = None
 
     def run(self) -> TrainingOutcome:
-        """Train until the schedule is complete or a signal asks to stop; write the files."""
+        """Train until the schedule is complete or a signal asks to stop; write all files."""
         state, config = self._trainer.state, self._trainer.config
         with stop_wish() as stop:
             with self._notes() as note:
@@ -142,7 +142,7 @@ class FilterSession:
         return TrainingOutcome(self._output / WEIGHTS, state.step, config.steps, self._scores)
 
     def save(self) -> None:
-        """Write the checkpoint, the filters and their card."""
+        """Write the checkpoint, the averaged filters and their card."""
         state = self._trainer.state
         state.save(self._output / CHECKPOINT, self._made_from)
         filters = {
@@ -210,7 +210,7 @@ def _teacher(config: FilterConfig, device: torch.device) -> tuple[TokenModel, Ba
 def _views(
     config: FilterConfig, corpus: Corpus, model: TokenModel, folder: Path, made_from: str
 ) -> tuple[TokenViews, TokenViews]:
-    """Return the views of the pictures to train on, and of those held out."""
+    """Return the views of the training pictures and those of the held-out pictures."""
     side = config.view_tokens * model.patch_size // MAGNIFIED
     teacher = Teacher(model, side, folder, made_from, partial(tqdm, desc="tokens", **BAR))
 

@@ -1,4 +1,4 @@
-"""How filters learn: the two losses, the step, and the state that is saved."""
+"""Training of the learned filters: the two losses, the step, and the saved state."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ _BETAS = (0.9, 0.98)
 
 
 class Learner(nn.Module):
-    """The filters, and what their channels are judged by while they learn.
+    """The filters and the heads for their losses, which are needed during training only.
 
-    What is judged are mixtures of the channels, so that how much each of them counts can be learnt
-    apart from what it shows.
+    Both losses see linear mixtures of the channels, so that the weight of a channel is learned
+    separately from its content.
 
     Parameters
     ----------
     targets : int
-        How many numbers are to be foretold of a token.
+        Number of token components to predict.
     precision : torch.dtype
-        Number format of the convolutions of the filters.
+        Number format of the filters' convolutions.
     """
 
     def __init__(self, targets: int, precision: torch.dtype) -> None:
@@ -68,21 +68,21 @@ class Learner(nn.Module):
         self._precision = precision
 
     def residual(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Return by how much what is foretold of tokens is wrong, (B, h, w, K).
+        """Return predicted minus true tokens, (B, h, w, K).
 
         Parameters
         ----------
         images : Tensor
-            (B, 1, S, S) in about [0, 1]; S is a multiple of h.
+            (B, 1, S, S), approximately in [0, 1]; S is a multiple of h.
         tokens : Tensor
-            (B, h, w, K), the truth.
+            (B, h, w, K) true tokens.
         """
         stands_for = images.shape[-1] // tokens.shape[-2]  # px
         foretold: Tensor = self.head(avg_pool2d(self._mixtures(images), stands_for))
         return foretold.permute(0, 2, 3, 1) - tokens  # (B, K, h, w) -> (B, h, w, K)
 
     def told(self, shown: Episodes) -> EpisodeScores:
-        """Return how well the channels tell the pixels of episodes."""
+        """Return how well the channels classify the pixels of episodes."""
         features = self._mixtures(shown.images.float() / 255)
         return score(features, shown, self.log_penalty.exp(), self.log_sharpness.exp())
 
@@ -96,16 +96,16 @@ class Learner(nn.Module):
 
 @dataclass
 class FilterState:
-    """What a run has reached; changed in place by every step.
+    """Training state, updated in place by every step.
 
     Attributes
     ----------
     learner, mean : Learner
-        What learns, and its exponential moving average, which is exported.
+        The weights in training, and their exponential moving average, which is exported.
     optimiser : AdamW
-        Over the learner's parameters.
+        Optimiser of the learner's parameters.
     step : int
-        Steps taken.
+        Number of steps taken.
     """
 
     learner: Learner
@@ -115,7 +115,7 @@ class FilterState:
 
     @classmethod
     def start(cls, config: FilterConfig, targets: int, device: torch.device) -> FilterState:
-        """Return the state before the first step, which follows from the seed."""
+        """Return the state before the first step, initialised from the seed."""
         torch.manual_seed(config.seed)
         learner = Learner(targets, convolution_format(config.precision, device)).to(device)
         learner = learner.to(memory_format=torch.channels_last)
@@ -129,18 +129,18 @@ class FilterState:
         return cls(learner, deepcopy(learner).eval().requires_grad_(False), optimiser)
 
     def begin_from(self, path: Path) -> None:
-        """Begin with the filters of an earlier run.
+        """Initialise the filters with those of an earlier run.
 
         Raises
         ------
         ModelError
-            If the file is missing, damaged or of something else.
+            If the file is missing, damaged or does not hold filters.
         """
         for learner in (self.learner, self.mean):
             load_strictly(learner.filters, read_tensors(path)[0], path)
 
     def save(self, path: Path, made_from: str) -> None:
-        """Write everything needed to go on, as safetensors."""
+        """Write everything needed to resume, as safetensors."""
         tensors = {_LEARNER + name: value for name, value in self.learner.state_dict().items()}
         tensors |= {_MEAN + name: value for name, value in self.mean.state_dict().items()}
         tensors |= moments(self.optimiser, self.learner.named_parameters())
@@ -150,12 +150,12 @@ class FilterState:
             aside.write_bytes(save(stored, metadata=header))
 
     def load(self, path: Path, made_from: str) -> None:
-        """Go on from what `save` wrote.
+        """Restore the state that `save` wrote.
 
         Raises
         ------
         ModelError
-            If the file is damaged, or of a run on other pictures or another model.
+            If the file is damaged, or from a run with other pictures or another model.
         """
         tensors, header = read_tensors(path)
         if header.get("made_from") != made_from:
@@ -171,16 +171,16 @@ class FilterState:
 
 @dataclass(frozen=True)
 class FilterReport:
-    """What one step did.
+    """Figures of one step.
 
     Attributes
     ----------
     token_error : float
-        Mean squared error of what is foretold of tokens.
+        Mean squared error of the predicted tokens.
     cross_entropy, accuracy : float
-        Of the episodes (`EpisodeScores`).
+        Means over the episodes of the step (`EpisodeScores`).
     gradient_norm, learning_rate : float
-        Before clipping; as used.
+        Gradient norm before clipping, and the learning rate used.
     """
 
     token_error: float
@@ -192,16 +192,16 @@ class FilterReport:
 
 @dataclass(frozen=True)
 class FilterTrainer:
-    """Everything the steps of a run need.
+    """Takes the optimiser steps of a run.
 
     Attributes
     ----------
     config : FilterConfig
         All options.
     views : TokenViews
-        Of the training pictures.
+        Views of the training pictures.
     state : FilterState
-        Changed in place.
+        Updated in place.
     """
 
     config: FilterConfig
@@ -209,12 +209,12 @@ class FilterTrainer:
     state: FilterState
 
     def steps(self) -> Iterator[FilterReport]:
-        """Take step after step until the schedule is complete; the caller may leave earlier.
+        """Take steps until the schedule is complete; the caller may stop iterating earlier.
 
         Raises
         ------
         TrainingError
-            If the loss or its gradient is not finite; the weights are then as before.
+            If the loss or its gradient is not finite; the weights are then left unchanged.
         """
         config, coming = self.config, range(self.state.step, self.config.steps)
         for shown in fresh_episodes(config.seed, config.synthetic, coming, config.workers):
@@ -252,7 +252,7 @@ class FilterTrainer:
 def seen_views(
     views: TokenViews, config: FilterConfig, step: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return the views of a step in other light and noise, and their tokens, turned alike.
+    """Return the augmented views of a step, with their tokens rotated and mirrored accordingly.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def seen_views(
 
 
 def _in_other_light(images: Tensor, config: FilterConfig, random: np.random.Generator) -> Tensor:
-    """Return (B, S, S) images with another gamma, contrast and brightness each, and noise."""
+    """Vary gamma, contrast and brightness of each of the (B, S, S) images, and add noise."""
     normal = torch.from_numpy(random.standard_normal((4, len(images), 1, 1), np.float32))
     gamma, contrast, brightness, noise = normal.to(images.device)
     noises = torch.Generator(images.device).manual_seed(int(random.integers(2**63)))
@@ -283,7 +283,7 @@ def _in_other_light(images: Tensor, config: FilterConfig, random: np.random.Gene
 
 
 def convolution_format(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the number format of the convolutions: bfloat16 where a device computes in it."""
+    """Return the number format of the convolutions; auto is bfloat16 where supported natively."""
     if precision is Precision.AUTO:
         return torch.bfloat16 if computes_bfloat16(device) else torch.float32
     return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32

@@ -1,4 +1,4 @@
-"""How good filters are on pictures and made-up micrographs that they were not trained on."""
+"""Validation of the filters on held-out pictures and held-out synthetic micrographs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.filter_training import Learner
     from napari_alibi_seg.finetune.token_views import TokenViews
 
-_TOGETHER = 10  # views or micrographs at once
+_TOGETHER = 10  # batch size: views, or micrographs
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class FilterScores(Figures):
     Attributes
     ----------
     token_r2 : float
-        Share of the variance of tokens that is foretold, on pictures held out.
+        R^2 of the predicted tokens on held-out pictures.
     cross_entropy, balanced_accuracy : float
-        Mean of `EpisodeScores` over made-up micrographs held out.
+        Means of `EpisodeScores` over held-out synthetic micrographs.
     """
 
     token_r2: float
@@ -37,14 +37,14 @@ class FilterScores(Figures):
 
 
 class FilterValidation:
-    """Views of pictures held out and episodes held out, always the same.
+    """A fixed set of held-out views and episodes.
 
     Parameters
     ----------
     views : TokenViews
-        Of the pictures held out.
+        Views of held-out pictures.
     config : FilterConfig
-        For the seed and the number of episodes.
+        Provides the seed and the number of episodes.
     """
 
     def __init__(self, views: TokenViews, config: FilterConfig) -> None:

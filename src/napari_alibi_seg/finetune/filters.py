@@ -22,8 +22,7 @@ def _train(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome:
 
 COMMAND = Command(
     "napari_alibi_seg.finetune.filters",
-    "Train filters of pixels to foretell a model's tokens and to tell phases apart from few "
-    "strokes.",
+    "Train pixel filters to predict a model's tokens and to separate phases given a few strokes.",
     FilterConfig,
     _train,
 )

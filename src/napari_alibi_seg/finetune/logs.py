@@ -1,4 +1,4 @@
-"""Figures of a run as CSV, and for TensorBoard where that is installed."""
+"""Log the figures of a run as CSV and, if it is installed, to TensorBoard."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Figures:
-    """Base of records that make a row of a log."""
+    """Base class of records that form a row of a log."""
 
     @classmethod
     def of(cls, row: Mapping[str, float]) -> Self | None:
-        """Return the figures of a row; None if it has others."""
+        """Return the record of a row; None if the row has other columns."""
         names = {field.name for field in fields(cls)}
         return cls(**row) if row.keys() == names else None
 
 
 class RunLog:
-    """Adds rows to ``steps.csv`` and ``validation.csv`` of a run's folder.
+    """Appends rows to ``steps.csv`` and ``validation.csv`` in a run's folder.
 
-    Rows wait while another program holds a file, as Excel does on Windows.
+    Rows are buffered while another program locks a file, as Excel does on Windows.
 
     Parameters
     ----------
     folder : Path
         The run's folder.
     step : int
-        Rows of later steps, left by a run that was killed, are removed.
+        Step to continue from; rows of later steps, left by a killed run, are removed.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -57,12 +57,12 @@ class RunLog:
             _forget_after(folder / f"{name}.csv", step)
 
     def add(self, name: str, step: int, figures: Mapping[str, float]) -> None:
-        """Add one row to ``<name>.csv``, after those that wait.
+        """Append one row to ``<name>.csv``, after any buffered rows.
 
         Raises
         ------
         OutputError
-            If the disk is full or the folder is gone.
+            If the file cannot be written, e.g. as the disk is full or the folder is gone.
         """
         path = self._folder / f"{name}.csv"
         with _disk_errors(path):
@@ -81,7 +81,7 @@ class RunLog:
         return dict(zip(header[1:], map(float, rows[-1][1:]), strict=True)) if rows else {}
 
     def close(self) -> None:
-        """Write out what is pending."""
+        """Write the buffered rows."""
         try:
             for name in self._waiting:
                 with _disk_errors(self._folder / f"{name}.csv"):
@@ -106,7 +106,7 @@ class RunLog:
 
 @contextmanager
 def run_log(folder: Path, step: int) -> Iterator[RunLog]:
-    """Give a `RunLog` that is closed at the end."""
+    """Provide a `RunLog` that is closed at the end of ``with``."""
     with ExitStack() as stack:
         log = RunLog(folder, step)
         stack.callback(log.close)
@@ -127,7 +127,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
 def _forget_after(path: Path, step: int) -> None:
     header, rows = _table(path)
     kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
-    if not kept:  # and the header may be cut short, by a full disk
+    if not kept:  # the header may be truncated too, by a full disk
         with _disk_errors(path):
             path.unlink(missing_ok=True)
         return
@@ -136,7 +136,7 @@ def _forget_after(path: Path, step: int) -> None:
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of a table; both are empty if it is, or is not there."""
+    """Return the header and the rows of a table; both are empty if it is empty or missing."""
     if not path.exists():
         return [], []
     with path.open(encoding="utf-8", newline="") as file:

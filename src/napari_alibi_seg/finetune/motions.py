@@ -1,4 +1,4 @@
-"""Copies of crops that are rolled by whole patches, flipped and turned, and the way back."""
+"""Roll crops by whole patches, flip and rotate them, and map their tokens back."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Motion:
-    """A roll in patches, then perhaps a flip, then quarter turns.
+    """A circular roll by whole patches, then an optional flip, then quarter turns.
 
     Attributes
     ----------
     roll : tuple of int
-        Patches down and to the right, around the border.
+        Patches to roll down and to the right.
     flip : bool
         Whether left and right are exchanged.
     turns : int
-        Quarter turns.
+        Number of anticlockwise quarter turns.
     """
 
     roll: tuple[int, int]
@@ -39,7 +39,7 @@ class Motion:
         return self._moved(tokens, 1, (1, 2))
 
     def back(self, tokens: Tensor) -> Tensor:
-        """Return the tokens, (B, h, w, C), h = w, of moved images where those of the images are."""
+        """Move tokens of moved images, (B, h, w, C), h = w, back to their original places."""
         tokens = torch.rot90(tokens, -self.turns, (1, 2))
         tokens = tokens.flip(2) if self.flip else tokens
         return torch.roll(tokens, [-shift for shift in self.roll], (1, 2))
@@ -51,7 +51,7 @@ class Motion:
 
 
 def random_motion(seed: int, key: tuple[int, ...], side: int = 1) -> Motion:
-    """Return the motion of a key for a grid of `side` patches; without a side nothing is rolled."""
+    """Return the random motion of a key on a grid of `side` patches; 1 means no roll."""
     random = np.random.default_rng((seed, *key))
     down, right = (int(shift) for shift in random.integers(side, size=2))
     return Motion((down, right), bool(random.integers(2)), int(random.integers(4)))

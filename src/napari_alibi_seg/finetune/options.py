@@ -1,4 +1,4 @@
-"""Records of options: each field makes an option of the command line and is saved with the run."""
+"""Option records: each field is a command-line option and is saved with the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ConfigError(AlibiSegError):
 
 @dataclass(frozen=True)
 class Option:
-    """What `--help` says of an option, its unit, and whether a resumed run must keep it."""
+    """Help text and unit of an option, and whether a resumed run must keep its value."""
 
     text: str
     unit: str = ""
@@ -37,22 +37,27 @@ class Option:
 
 @dataclass(frozen=True)
 class Options:
-    """Base of records whose fields are all annotated with an `Option` and have a default."""
+    """Base class of option records; every field has a default and an `Option` annotation."""
 
     @classmethod
     def described(cls) -> dict[str, tuple[Any, Option]]:
-        """Return the type and the description of every option, by name."""
+        """Return the type and the `Option` of every field, by name."""
         hints = get_type_hints(cls, include_extras=True)
         described = {name: hint for name, hint in hints.items() if get_origin(hint) is Annotated}
         return {name: (hint.__origin__, hint.__metadata__[0]) for name, hint in described.items()}
 
     def require(self, checks: Mapping[str, bool]) -> None:
-        """Refuse the options if a rule, in words, is not kept or a number is not finite.
+        """Raise an error unless all rules hold and all numbers are finite.
+
+        Parameters
+        ----------
+        checks : mapping of str to bool
+            Rules in words, and whether each holds.
 
         Raises
         ------
         ConfigError
-            That names the first such rule.
+            If a rule does not hold; the message names the first one.
         """
         numbers = [value for value in asdict(self).values() if isinstance(value, float)]
         finite = {"numbers must be finite": all(map(isfinite, numbers))}
@@ -71,7 +76,7 @@ class Options:
         Raises
         ------
         ConfigError
-            If the text is no JSON object, or an option is unknown or has a value not allowed.
+            If the text is not a JSON object, or an option is unknown or has an invalid value.
         """
         try:
             loaded = cls.of_this_version(json.loads(text))
@@ -85,7 +90,7 @@ class Options:
 
     @classmethod
     def of_this_version(cls, loaded: dict[str, Any]) -> dict[str, Any]:
-        """Return saved options by their present names."""
+        """Convert options saved by an earlier version; by default, return them unchanged."""
         return loaded
 
     @classmethod
@@ -95,7 +100,7 @@ class Options:
         Raises
         ------
         ConfigError
-            If there is no such file or it holds something else.
+            If the file cannot be read or is not a saved config.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -106,7 +111,7 @@ class Options:
         return cls.from_json(text)
 
     def differences(self, other: Self) -> list[str]:
-        """Return the names of the options that decide a run's result and differ."""
+        """Return the names of the `fixed` options whose values differ."""
         return [
             name
             for name, (_, option) in self.described().items()
@@ -115,7 +120,7 @@ class Options:
 
 
 def add_options(parser: argparse.ArgumentParser, record: type[Options]) -> None:
-    """Add an argument for every option; `images` takes the arguments without a name."""
+    """Add an argument for every option; `images` takes the positional arguments."""
     for name, (kind, option) in record.described().items():
         flag = name if name == "images" else f"--{name.replace('_', '-')}"
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""One process among those that torchrun started, or the only one."""
+"""Distributed training: this process among those of torchrun, or on its own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class LeftError(AlibiSegError):
-    """Another process of the run has failed, and tells why."""
+    """Another process of the run has failed and reports the error."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Rank of this process, how many there are, and the device of this one."""
+    """Rank of this process, number of processes, and device of this process."""
 
     rank: int
     count: int
@@ -31,7 +31,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes the files."""
+        """Whether this is the process that writes the files."""
         return self.rank == 0
 
     def summed(self, *values: float) -> list[float]:
@@ -44,14 +44,14 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Go on after the block only when every process has come through it.
+        """Synchronise all processes at the end of the block; if one fails there, all fail.
 
         Raises
         ------
         AlibiSegError
-            What was raised here, if this process is the first of those that failed.
+            The error raised in the block, in the lowest-ranked process that failed.
         LeftError
-            In all others, if any failed.
+            In all other processes, if any failed.
         """
         failure: AlibiSegError | None = None
         try:
@@ -68,12 +68,12 @@ class Processes:
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Join the processes of torchrun (it sets RANK, LOCAL_RANK and WORLD_SIZE), if there are any.
+    """Join the process group of torchrun (which sets RANK, LOCAL_RANK, WORLD_SIZE), if any.
 
     Parameters
     ----------
     device : str
-        As in `choose_device`; several processes with CUDA take one GPU each.
+        As in `choose_device`; with several processes on CUDA, each takes one GPU.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device)

@@ -1,4 +1,4 @@
-"""The options that every training run has; importing this imports no torch."""
+"""Options common to all training runs; importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -26,32 +26,34 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class RunConfig(Options):
-    """What is trained on, for how long, how fast, and where; each option says what it means."""
+    """Options common to all training runs; the `Option` of each field describes it."""
 
     MODELS: ClassVar[tuple[str, ...]] = ("init",)
-    """Options that name models or files of weights."""
+    """Names of the options that hold a model name or a weights file."""
     KEPT: ClassVar[str] = ""
-    """What is told of what a run made before its first step, if it goes on from there."""
+    """What a run interrupted before its first step keeps, as part of a message; may be empty."""
 
     images: Annotated[
         tuple[str, ...], Option("image files, and folders to search through", fixed=False)
     ] = ()
-    init: Annotated[str, Option("weights of an earlier run to start from")] = ""
+    init: Annotated[str, Option("weights of an earlier run that initialise this one")] = ""
     magnification: Annotated[
-        tuple[float, ...], Option("smallest and largest magnification before cutting", "times")
+        tuple[float, ...], Option("smallest and largest magnification before cropping", "times")
     ] = (0.5, 2.0)
     steps: Annotated[int, Option("length of the whole schedule", "optimiser steps")] = 5000
-    learning_rate: Annotated[float, Option("highest learning rate, after the warm-up")] = 1e-3
+    learning_rate: Annotated[float, Option("peak learning rate, after the warm-up")] = 1e-3
     warmup: Annotated[
         int, Option("linear warm-up, before a cosine decay to zero", "optimiser steps")
     ] = 100
     weight_decay: Annotated[float, Option("AdamW weight decay of the matrices")] = 0.02
-    clip: Annotated[float, Option("largest norm of the gradient")] = 1.0
-    ema: Annotated[float, Option("decay per step of the weights' mean that is exported")] = 0.999
+    clip: Annotated[float, Option("norm to which gradients are clipped")] = 1.0
+    ema: Annotated[
+        float, Option("decay per step of the moving average of the weights, which is exported")
+    ] = 0.999
     held_out: Annotated[
-        float, Option("share of images kept for validation, by hash of their name", "0 to 1")
+        float, Option("share of images for validation, chosen by a hash of their name", "0 to 1")
     ] = 0.05
-    validate_every: Annotated[int, Option("time between validations", "optimiser steps")] = 500
+    validate_every: Annotated[int, Option("steps between validations", "optimiser steps")] = 500
     licence: Annotated[str, Option("licence of the weights, for the card")] = "Apache-2.0"
     sources: Annotated[
         str,
@@ -59,25 +61,25 @@ class RunConfig(Options):
             "text file that names the sources and licences of the images, for the card", fixed=False
         ),
     ] = ""
-    seed: Annotated[int, Option("seed of every random choice")] = 0
+    seed: Annotated[int, Option("seed of all random numbers")] = 0
     device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps", fixed=False)] = "auto"
     precision: Annotated[
         Precision,
-        Option("number format; auto: half precision on devices that compute in it, else float32"),
+        Option("number format; auto: half precision on suitable devices, else float32"),
     ] = Precision.AUTO
     threads: Annotated[int, Option("CPU threads; 0: torch decides", fixed=False)] = 0
-    memory: Annotated[float, Option("decoded images kept in memory", "GiB", fixed=False)] = 4.0
+    memory: Annotated[float, Option("memory for decoded images", "GiB", fixed=False)] = 4.0
     checkpoint_minutes: Annotated[
         float, Option("time between checkpoints", "minutes", fixed=False)
     ] = 10.0
 
     def require(self, checks: Mapping[str, bool]) -> None:
-        """Refuse the options if a rule, of these or of a run of any kind, is not kept.
+        """Raise an error unless the given rules and those common to all runs hold.
 
         Raises
         ------
         ConfigError
-            That names the first such rule.
+            If a rule does not hold; the message names the first one.
         """
         of_any_run = {
             "magnification must be two positive factors, the smaller first": (
@@ -98,11 +100,11 @@ class RunConfig(Options):
         super().require({**checks, **of_any_run})
 
     def changed(self, values: Mapping[str, Any]) -> Self:
-        """Return the options with some of other values."""
+        """Return a copy with some values replaced."""
         return replace(self, **values)
 
     def from_anywhere(self) -> Self:
-        """Return the options with absolute paths, as a run needs that goes on from elsewhere."""
+        """Return a copy with absolute paths, so that the run can be resumed from any folder."""
         return replace(
             self,
             images=tuple(map(os.path.abspath, self.images)),
@@ -111,7 +113,7 @@ class RunConfig(Options):
         )
 
     def without_folders(self) -> Self:
-        """Return the options with the names of files and folders alone, as they are passed on."""
+        """Return a copy with paths reduced to file and folder names, for publication."""
         return replace(
             self,
             images=tuple(os.path.basename(os.path.normpath(path)) for path in self.images),

@@ -1,4 +1,4 @@
-"""A run from its first check to its model card: the folder, the checkpoints, the logs."""
+"""A distillation run, from the first checks to the model card: folder, checkpoints, logs."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ BAR: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a run has reached when it ends.
+    """Result of a run that is complete or was interrupted.
 
     Attributes
     ----------
     made : Path
         The exported weights.
     step, steps : int
-        Steps taken, and those of the whole schedule.
+        Steps taken, and steps of the whole schedule.
     scores : Scores, FilterScores or None
-        The last validation; None if there was none yet.
+        Latest validation; None if there was none yet.
     """
 
     made: Path
@@ -75,28 +75,28 @@ class TrainingOutcome:
 
 
 def finetune(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutcome | None:
-    """Train, or go on training, in a folder.
+    """Distil a student in a folder, from the start or from the last checkpoint.
 
     Parameters
     ----------
     config : FinetuneConfig
-        All options; its `images` must be given.
+        All options; `images` must not be empty.
     output : Path
-        Gets ``config.json``, ``student.safetensors`` (float16, to be used by its path),
-        ``checkpoint.safetensors`` (to resume), ``card.json``, ``card.md``, the logs.
+        Receives ``config.json``, ``student.safetensors`` (float16, usable as a model by its
+        path), ``checkpoint.safetensors`` (to resume), ``card.json``, ``card.md`` and the logs.
     resume : bool
-        Go on with the run in `output`; else the folder must be new or empty.
+        Continue the run in `output`; otherwise the folder must be new or empty.
 
     Returns
     -------
     TrainingOutcome or None
-        None in those processes of torchrun that have nothing to tell: all but the first, or all but
-        the one that failed.
+        None in the processes of torchrun that have nothing to report: all but the first or, after
+        a failure, all but the one that raises the error.
 
     Raises
     ------
     AlibiSegError
-        Of the kind that fits: images, model, config, output or a loss that is not finite.
+        A subclass for images, model, config, output, device or a loss that is not finite.
     """
     try:
         return _run(config, output, resume)
@@ -133,18 +133,18 @@ def _run(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutcome 
 
 
 class Session:
-    """Runs a trainer and writes what it reaches.
+    """Runs a trainer and writes its logs, checkpoints, student and model card.
 
     Parameters
     ----------
     output : Path
         The run's folder.
     trainer : Trainer
-        Ready to go.
+        Trainer with its initial or restored state.
     corpus : Corpus
-        All pictures.
+        Training and validation pictures.
     identity : BackboneIdentity
-        The teacher's.
+        Identity of the teacher.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Session:
         self._scores: Scores | None = None
 
     def run(self) -> TrainingOutcome | None:
-        """Train until the schedule is complete or a signal asks to stop; write the files.
+        """Train until the schedule is complete or a signal asks to stop; write all files.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class Session:
         return TrainingOutcome(self._output / STUDENT, state.step, steps, self._scores)
 
     def save(self) -> None:
-        """Write the checkpoint, the student and its card."""
+        """Write the checkpoint, the averaged student and its card."""
         state, config = self._trainer.state, self._trainer.config
         state.save(self._output / CHECKPOINT, self._corpus.digest())
         header = {"teacher": self._identity.weights, "licence": config.licence}
@@ -214,11 +214,11 @@ class Session:
         try:
             yield from self._trainer.steps(stop)
         except TrainingError as error:
-            with self._trainer.processes.together():  # all have the same loss
+            with self._trainer.processes.together():  # the loss is the same in all processes
                 raise TrainingError(f"{error}; {self._remedy()}.") from error
 
     def _remedy(self) -> str:
-        """Return what to do after a loss that was not finite, which --resume would repeat."""
+        """Return advice for after a non-finite loss, which resuming would only reproduce."""
         start, student = f"--config {self._output / CONFIG_FILE}", self._output / STUDENT
         if student.exists():
             kept, start = "its last checkpoint was kept", f"{start} --init {student}"
@@ -239,9 +239,10 @@ def notes(
     save: Callable[[], None],
     shown: str,
 ) -> Iterator[tuple[Callable[[StepReport | FilterReport], None], Mapping[str, float]]]:
-    """Give what shows and logs a step, and validates and saves when due; and the last validation.
+    """Provide a callback for every step's report, and the figures of the last validation.
 
-    `shown` is what the bar says of a step, to be formatted with its report.
+    The callback shows and logs the report, and validates and saves when due. `shown` is the
+    format string for the progress bar, applied to the report.
     """
     saved = started = clock()
     bar = tqdm(total=config.steps, initial=state.step, unit="step", **BAR)
@@ -266,7 +267,7 @@ def notes(
 
 @contextmanager
 def without_time(bar: tqdm[Any], what: str) -> Iterator[None]:
-    """Name on a bar what is done between steps, and leave its time out of their rate."""
+    """Show on the bar what is done between steps, and exclude its time from the step rate."""
     bar.set_description(what)
     began = clock()
     try:
@@ -279,14 +280,14 @@ def without_time(bar: tqdm[Any], what: str) -> Iterator[None]:
 
 
 def check_folder(output: Path, config: Options, resume: bool) -> None:
-    """Refuse a folder in which a run cannot be started, or not be resumed with these options.
+    """Check that a run can be started in a folder, or resumed there with these options.
 
     Raises
     ------
     OutputError
-        If it holds anything, or nothing to resume.
+        If the folder is not empty or, on resuming, has no run.
     ConfigError
-        If the run in it was started with other options.
+        If the run in it was started with other values of the `fixed` options.
     """
     saved = output / CONFIG_FILE
     if not resume:
@@ -324,7 +325,7 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
 
 
 def only_run(output: Path) -> AbstractContextManager[object]:
-    """Keep other runs out of the folder; see `claimed`."""
+    """Lock the folder against other runs; see `claimed`."""
     busy = f"Another run is at work in {output}; wait for it or give another --output."
     return claimed(output / _LOCK, busy)
 
@@ -333,14 +334,14 @@ def _prepare(output: Path, teacher: Imitated, crops: Crops, begun: bool) -> None
     with replacing(output / CONFIG_FILE) as aside:
         aside.write_text(crops.config.to_json() + "\n", encoding="utf-8")
     path = output / _TARGETS
-    if not begun or not path.exists():  # a table without a checkpoint may be of other images
+    if not begun or not path.exists():  # without a checkpoint, a table may stem from other images
         LOG.info("finding out what position adds to the teacher's tokens")
         make_table(teacher, crops, crops.config).save(path)
 
 
 @contextmanager
 def stop_wish() -> Iterator[Event]:
-    """Turn SIGINT and SIGTERM into a wish to stop after the step and its checkpoint."""
+    """Provide an event that SIGINT and SIGTERM set, for stopping after the current step."""
     stop = Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set())

@@ -1,6 +1,6 @@
-"""What a run has reached: weights, their mean, optimiser and step, and their files.
+"""Training state: weights, their moving average, optimiser and step; checkpoint and export.
 
-There are no random states to keep: every random choice is a function of the seed and the step.
+No random state is saved, as every random choice is a function of the seed and the step.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ _SLOPES = "attn.m"
 
 @dataclass
 class State:
-    """A student in training; changed in place by every step.
+    """A student in training, updated in place by every step.
 
     Attributes
     ----------
     student : Backbone
-        The weights that learn.
+        The weights in training.
     mean : Backbone
         Their exponential moving average, which is exported.
     optimiser : AdamW
-        Over the student's parameters.
+        Optimiser of the student's trainable parameters.
     scaler : GradScaler
-        Scale of the loss in float16; does nothing in other formats.
+        Loss scaler for float16; disabled for other formats.
     step, crops : int
         Steps taken and crops seen.
     """
@@ -65,7 +65,7 @@ class State:
     crops: int = 0
 
     def save(self, path: Path, corpus: str) -> None:
-        """Write everything needed to go on, as safetensors."""
+        """Write everything needed to resume, as safetensors; `corpus` is its digest."""
         tensors = {_STUDENT + name: value for name, value in self.student.vit.state_dict().items()}
         tensors |= {_MEAN + name: value for name, value in self.mean.vit.state_dict().items()}
         tensors |= moments(self.optimiser, _learning(self.student))
@@ -76,12 +76,12 @@ class State:
             aside.write_bytes(save(stored, metadata=header))
 
     def load(self, path: Path, corpus: str) -> None:
-        """Go on from what `save` wrote.
+        """Restore the state that `save` wrote.
 
         Raises
         ------
         ModelError
-            If the file is damaged, of another architecture, or of a run on other images.
+            If the file is damaged, of another architecture, or from a run on other images.
         """
         try:
             tensors, header = read_tensors(path)
@@ -99,20 +99,20 @@ class State:
         load_strictly(self.mean.vit, below(_MEAN, tensors), path)
         restore_moments(self.optimiser, _learning(self.student), tensors)
         scaler = json.loads(header["scaler"])
-        if scaler:  # nothing is kept of one that does nothing
+        if scaler:  # empty if the scaler is disabled
             self.scaler.load_state_dict(scaler)
         self.step, self.crops = int(header["step"]), int(header["crops"])
 
     def update_mean(self, decay: float) -> None:
-        """Move the mean towards the student."""
+        """Update the moving average with the student's weights."""
         move_mean(self.mean, self.student, decay, self.step)
 
 
 @torch.no_grad()
 def keep_slopes_positive(student: Backbone) -> None:
-    """Set slopes that learned to be negative to 0.
+    """Clamp learned slopes at 0.
 
-    With a negative one a head looks at the far end of the image, and so finds out where it is.
+    With a negative slope, a head attends to the far end of the image, which reveals position.
     """
     for name, parameter in student.vit.named_parameters():
         if name.endswith(_SLOPES):
@@ -121,7 +121,7 @@ def keep_slopes_positive(student: Backbone) -> None:
 
 @torch.no_grad()
 def move_mean(mean: nn.Module, learning: nn.Module, decay: float, step: int) -> None:
-    """Move a mean towards what learns; early on faster, as there is little to remember."""
+    """Update an exponential moving average; the decay is lower during the first steps."""
     decay = min(decay, (1 + step) / (10 + step))
     get_ema_multi_avg_fn(decay)([*mean.parameters()], [*learning.parameters()], step)
 
@@ -129,7 +129,7 @@ def move_mean(mean: nn.Module, learning: nn.Module, decay: float, step: int) -> 
 def moments(
     optimiser: torch.optim.AdamW, parameters: Iterable[tuple[str, Parameter]]
 ) -> dict[str, Tensor]:
-    """Return what an optimiser keeps of named parameters, to be saved."""
+    """Return the optimiser's state of named parameters, for saving."""
     return {
         f"{_ADAM}{key}.{name}": value
         for name, parameter in parameters
@@ -142,13 +142,13 @@ def restore_moments(
     parameters: Iterable[tuple[str, Parameter]],
     tensors: dict[str, Tensor],
 ) -> None:
-    """Give an optimiser what `moments` returned; other tensors are left alone."""
+    """Restore the optimiser's state that `moments` returned; other tensors are ignored."""
     kept = below(_ADAM, tensors)
-    # There are none as long as a scaler has skipped every step.
+    # There is no state as long as the scaler has skipped every step.
     for name, parameter in parameters if kept else ():
         optimiser.state[parameter] = {
             "step": kept[f"step.{name}"].to(parameter.device),
-            # In the order of the parameter in memory, which the fused optimiser takes for granted.
+            # In the parameter's memory layout, which the fused optimiser requires.
             **{
                 key: torch.empty_like(parameter, requires_grad=False).copy_(kept[f"{key}.{name}"])
                 for key in ("exp_avg", "exp_avg_sq")
@@ -188,7 +188,7 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Return whether a device computes in bfloat16 itself, so that it is faster than float32."""
+    """Return whether a device supports bfloat16 natively, so that it is faster than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.5
@@ -196,7 +196,7 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def export(state: State, architecture: str, path: Path, metadata: dict[str, str]) -> None:
-    """Write the mean student in float16, loadable everywhere by its path."""
+    """Write the averaged student in float16, usable as a model by its path."""
     save_backbone(
         state.mean,
         architecture,
@@ -231,9 +231,9 @@ def _student_from(config: FinetuneConfig, teacher: Backbone) -> Backbone:
 
 
 def _groups(student: Backbone, config: FinetuneConfig) -> list[dict[str, Any]]:
-    """Sort the parameters by how fast they learn, and freeze those that do not."""
+    """Group the parameters by learning rate, and freeze those that are not trained."""
     times = {"matrices": config.matrix_rate, "slopes": config.slope_rate, "others": 1.0}
-    # The patch projection makes the loss very steep, and imitation does not need it.
+    # The loss is very steep in the patch projection, which distillation need not change.
     student.vit.patch_embed.proj.weight.requires_grad_(False)
     groups: dict[str, dict[str, Any]] = {
         kind: {"params": [], "times": rate, "weight_decay": 0.0} for kind, rate in times.items()
@@ -251,7 +251,7 @@ def _learning(student: Backbone) -> list[tuple[str, Parameter]]:
 
 
 def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose name begins with a prefix, without it."""
+    """Return the tensors whose name begins with a prefix, which is removed."""
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()

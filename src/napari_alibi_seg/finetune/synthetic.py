@@ -1,6 +1,6 @@
-"""Made-up micrographs whose truth is known: phases of many shapes, in many looks.
+"""Synthetic micrographs with ground truth: phases of varied shape and appearance.
 
-Every micrograph is a function of its key alone. Importing this imports no torch.
+Every micrograph is a function of its key alone. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 SIDE = 160
-"""Side of a made-up micrograph, px."""
+"""Side of a synthetic micrograph, px."""
 
 MOST_CLASSES = 5
-"""How many classes one may have."""
+"""Largest number of classes in a micrograph."""
 
 FEWEST_PIXELS = 60
-"""How many pixels each of its classes has at least."""
+"""Smallest number of pixels of each of its classes."""
 
 _ROWS, _COLUMNS = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 _FREQUENCIES = 2 * pi * np.fft.fftfreq(SIDE)[:, None], 2 * pi * rfftfreq(SIDE)[None]  # radians / px
@@ -38,14 +38,14 @@ _FREQUENCIES = 2 * pi * np.fft.fftfreq(SIDE)[:, None], 2 * pi * rfftfreq(SIDE)[N
 
 @dataclass(frozen=True)
 class MadeUp:
-    """A micrograph and its truth.
+    """A synthetic micrograph and its ground truth.
 
     Attributes
     ----------
     image : ndarray
         (SIDE, SIDE) uint8.
     labels : ndarray
-        (SIDE, SIDE) uint8, the class of each pixel, from 0 on without gaps.
+        (SIDE, SIDE) uint8, the class of each pixel, from 0 without gaps.
     """
 
     image: NDArray[np.uint8]
@@ -54,14 +54,14 @@ class MadeUp:
 
 @dataclass(frozen=True)
 class Regions:
-    """What lies where.
+    """Layout of a micrograph: classes and pieces (grains or particles).
 
     Attributes
     ----------
     labels : ndarray
         (SIDE, SIDE) int, the class of each pixel.
     pieces : ndarray
-        (SIDE, SIDE) int, the grain or particle each pixel belongs to, from 0 on.
+        (SIDE, SIDE) int, the piece each pixel belongs to, from 0.
     """
 
     labels: Ints
@@ -69,9 +69,9 @@ class Regions:
 
 
 def make_up(key: Sequence[int]) -> MadeUp:
-    """Return the micrograph of a key: a seed and any further numbers, none negative.
+    """Generate the micrograph of a key (a seed and further numbers, none negative).
 
-    It has 2 to `MOST_CLASSES` classes of `FEWEST_PIXELS` or more.
+    It has 2 to `MOST_CLASSES` classes of at least `FEWEST_PIXELS` pixels each.
     """
     random = np.random.default_rng(key)
     while True:
@@ -98,7 +98,7 @@ def _kind(random: Generator) -> Callable[[Generator, int], Regions]:
 
 
 def grains(random: Generator, classes: int) -> Regions:
-    """Return Voronoi cells of 7 to 50 px, straight or wavy, longer one way or not."""
+    """Return Voronoi cells, roughly 5 to 45 px across, elongated, with straight or wavy borders."""
     size, longer = random.uniform(7, 50), 2 ** random.uniform(-0.8, 0.8)
     seeds = random.uniform(-0.2 * SIDE, 1.2 * SIDE, (max(6, int(3.4 * (SIDE / size) ** 2)), 2))
     wavy = random.uniform(0, 3) if random.random() < 0.7 else 0.0
@@ -109,7 +109,7 @@ def grains(random: Generator, classes: int) -> Regions:
 
 
 def patches(random: Generator, classes: int) -> Regions:
-    """Return a random field cut at levels: blobs, labyrinths or, of its absolute value, threads."""
+    """Return a thresholded random field: blobs, labyrinths or (its absolute value) threads."""
     sigma = 2 ** random.uniform(0.8, 4.3)
     longer = 2 ** random.uniform(-0.7, 0.7) if random.random() < 0.4 else 1.0
     values = field(random, sigma, longer)
@@ -129,7 +129,7 @@ def small_particles(random: Generator, classes: int) -> Regions:
 
 
 def _particles(random: Generator, classes: int, radius: float) -> Regions:
-    """Return ellipses and rounded rectangles, one over the other, that fill .1 to .6."""
+    """Return overlapping ellipses and rounded rectangles, nominal area fraction .1 to .6."""
     count = int(random.uniform(0.1, 0.6) * SIDE**2 / (pi * radius**2)) + 2
     radii = radius * 2 ** (0.4 * random.standard_normal(count)).clip(-1, 1)
     centres = random.uniform(-radii, SIDE + radii, (2, count))
@@ -151,7 +151,7 @@ def _particles(random: Generator, classes: int, radius: float) -> Regions:
 
 
 def lamellae(random: Generator, classes: int) -> Regions:
-    """Return stripes of 2 to 16 px, bent and of uneven width."""
+    """Return bent stripes of uneven width, around 2 to 16 px."""
     width = 2 ** random.uniform(1.2, 4)
     rows, columns = _warped(random, random.uniform(0, width), random.uniform(8, 30))
     across = _along(random, rows, columns)[0]
@@ -160,7 +160,7 @@ def lamellae(random: Generator, classes: int) -> Regions:
 
 
 def cuboids(random: Generator, classes: int) -> Regions:
-    """Return discs, rounded squares or squares on a bent square lattice of 8 to 30 px."""
+    """Return discs or (rounded) squares on a distorted square lattice of period 8 to 30 px."""
     period, filled = random.uniform(8, 30), random.uniform(0.55, 0.9)
     rows, columns = _warped(random, random.uniform(0, period / 4), 0.8 * period)
     if random.random() < 0.5:
@@ -175,16 +175,16 @@ def cuboids(random: Generator, classes: int) -> Regions:
 
 
 def field(random: Generator, sigma: float, longer: float = 1.0) -> Floats:
-    """Return a periodic Gaussian random field of mean 0 and deviation 1, (SIDE, SIDE).
+    """Return a periodic (SIDE, SIDE) Gaussian random field of mean 0 and standard deviation 1.
 
     Parameters
     ----------
     random : Generator
-        Changed in place.
+        Advanced in place.
     sigma : float
-        Deviation of the Gaussian that white noise is smoothed with, px.
+        Standard deviation of the Gaussian that smooths the white noise, px.
     longer : float
-        How much longer it is in one direction, and narrower in the other, to be drawn.
+        Factor on `sigma` along a random direction; across it, `sigma` is divided by the factor.
     """
     down, right = _FREQUENCIES
     if longer != 1:
@@ -197,7 +197,7 @@ def field(random: Generator, sigma: float, longer: float = 1.0) -> Floats:
 
 
 def _seen(regions: Regions, random: Generator) -> NDArray[np.uint8]:
-    """Return regions as a microscope shows them; classes differ by about 1 and more."""
+    """Render regions as a microscope image: greys, textures, rims, shading, blur and noise."""
     image = _phases(regions.labels, random)
     if random.random() < 0.5:
         of_pieces = random.uniform(0.05, 0.35) * random.standard_normal(regions.pieces.max() + 1)
@@ -210,7 +210,7 @@ def _seen(regions: Regions, random: Generator) -> NDArray[np.uint8]:
 
 
 def _phases(labels: Ints, random: Generator) -> Floats:
-    """Return each class in a grey and a texture of its own."""
+    """Render each class with its own grey level and, for some, a texture or stripes."""
     count = int(labels.max()) + 1
     image = _greys(random, count)[labels]
     for number in range(count):
@@ -227,7 +227,7 @@ def _phases(labels: Ints, random: Generator) -> Floats:
 
 
 def _greys(random: Generator, count: int) -> Floats:
-    """Return a grey per class: an uneven stair in any order or, less often, two for all of them."""
+    """Return a grey level per class: unevenly spaced or, less often, only two levels in all."""
     greys = random.permutation(np.cumsum(2 ** random.uniform(-1.5, 1.5, count)))
     if random.random() < 0.25:
         greys = random.permutation(np.arange(count) % 2) * 2 ** random.uniform(0, 2)
@@ -235,7 +235,7 @@ def _greys(random: Generator, count: int) -> Floats:
 
 
 def _rims(labels: Ints, random: Generator) -> Floats:
-    """Return bright or dark lines where classes meet, on both sides or within one class."""
+    """Return bright or dark rims along class boundaries, on both sides or within one class."""
     inside = np.ones(labels.shape, bool)
     inside[:-1] &= labels[:-1] == labels[1:]
     inside[:, :-1] &= labels[:, :-1] == labels[:, 1:]
@@ -259,13 +259,13 @@ def _shading(random: Generator) -> Floats:
 def _noise(random: Generator) -> Floats:
     sigma = random.uniform(0.4, 1.2) if random.random() < 0.35 else 0.0
     noise = 2 ** random.uniform(-4.5, 0.3) * field(random, sigma)
-    if random.random() < 0.15:  # of scanning, line by line
+    if random.random() < 0.15:  # scan-line noise
         noise += random.uniform(0, 0.3) * random.standard_normal((SIDE, 1), np.float32)
     return np.asarray(noise, np.float32)
 
 
 def _digitised(image: Floats, random: Generator) -> NDArray[np.uint8]:
-    """Return the image stretched to some part of the range of 8 bits."""
+    """Return the image rescaled to a random part of the 8-bit range."""
     low, high = np.percentile(image, [0.5, 99.5])
     contrast = random.uniform(0.5, 1)
     brightness = random.uniform(0, 1 - contrast)
@@ -274,19 +274,22 @@ def _digitised(image: Floats, random: Generator) -> NDArray[np.uint8]:
 
 
 def _levels(random: Generator, values: Floats, classes: int) -> Regions:
-    """Return classes by value, of random shares; there are no pieces."""
+    """Threshold values into classes of random area fractions; all is one piece."""
     shares = random.dirichlet(np.full(classes, 2.0)).cumsum()[:-1]
     labels = np.digitize(values, np.quantile(values, shares))
     return Regions(labels, np.zeros_like(labels))
 
 
 def _matrix_and(random: Generator, classes: int, pieces: int) -> Ints:
-    """Return the class of the matrix, 0, and that of every piece in it, one of the others."""
+    """Return the class of the matrix, 0, followed by a random other class for every piece."""
     return np.concatenate([[0], random.integers(1, classes, pieces)])
 
 
 def _warped(random: Generator, amount: float, sigma: float) -> tuple[Floats, Floats]:
-    """Return rows and columns, moved by random fields of a deviation and a smoothness, px."""
+    """Return coordinates displaced by random fields of standard deviation `amount`, px.
+
+    `sigma` is the smoothness of the fields, px.
+    """
     if not amount:
         return _ROWS, _COLUMNS
     moved = [axis + np.float32(amount) * field(random, sigma) for axis in (_ROWS, _COLUMNS)]
@@ -294,7 +297,7 @@ def _warped(random: Generator, amount: float, sigma: float) -> tuple[Floats, Flo
 
 
 def _along(random: Generator, down: Floats, right: Floats) -> tuple[Floats, Floats]:
-    """Return coordinates turned by a random angle."""
+    """Return coordinates rotated by a random angle."""
     angle = random.uniform(0, pi)
     sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
     return down * cosine + right * sine, right * cosine - down * sine

@@ -1,4 +1,4 @@
-"""What the student is to reproduce: the teacher's tokens, less what position adds to them."""
+"""Distillation targets: the teacher's tokens without their dependence on position."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _PROBED_RAMPS = ("lr", "ud", "radial")
 
 
 class Imitated(nn.Module):
-    """What of a backbone is imitated: tokens of inner blocks and of the last, one after the other.
+    """The distilled output of a backbone: concatenated tokens of inner blocks and the last.
 
-    All have gone through the final layer norm and so are about as long, so that the cosine of the
-    long tokens is about the mean of those of the blocks.
+    All have passed through the final layer norm and so have similar norms; the cosine of the
+    concatenated tokens is therefore about the mean cosine over the blocks.
 
     Parameters
     ----------
     backbone : Backbone
         Teacher or student.
     inner_blocks : sequence of int
-        Numbers of the blocks, 1 to one less than the last.
+        Numbers of the inner blocks, counted from 1; without the last block.
     """
 
     def __init__(self, backbone: Backbone, inner_blocks: Sequence[int]) -> None:
@@ -52,20 +52,20 @@ class Imitated(nn.Module):
         self._blocks = {*inner_blocks, backbone.depth}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the tokens of images, (B, 3, H, W) to (B, h, w, channels), the last block last."""
+        """Return the (B, h, w, channels) tokens of (B, 3, H, W) images, the last block last."""
         return torch.cat(self.backbone.layers(images, self._blocks), dim=-1)
 
 
 @dataclass(frozen=True)
 class TargetTable:
-    """Turns teacher tokens into targets.
+    """Converts teacher tokens to distillation targets.
 
     Attributes
     ----------
     offsets : mapping of int to Tensor
-        Per side of the grid, (side, side, C): what to subtract. Grids not named are left alone.
+        (side, side, C) offset to subtract, by grid side; other grid sizes have no offset.
     kept : Tensor
-        (C,), 0 for channels that are blanked and 1 for all others.
+        (C,), 0 for blanked channels and 1 for all others.
     """
 
     offsets: Mapping[int, Tensor]
@@ -78,7 +78,7 @@ class TargetTable:
         return tokens * self.kept
 
     def of_last(self, channels: int) -> TargetTable:
-        """Return the table of the last channels alone."""
+        """Return the table for the last `channels` channels only."""
         offsets = {side: offset[..., -channels:] for side, offset in self.offsets.items()}
         return TargetTable(offsets, self.kept[-channels:])
 
@@ -95,18 +95,19 @@ class TargetTable:
 
     @classmethod
     def load(cls, path: Path) -> TargetTable:
-        """Read what `save` wrote."""
+        """Read a table that `save` wrote."""
         tensors, _ = read_tensors(path)
         kept = tensors.pop(_KEPT)
         return cls({int(side): offset for side, offset in tensors.items()}, kept)
 
 
 def make_table(teacher: Imitated, crops: Crops, config: FinetuneConfig) -> TargetTable:
-    """Find out on random crops what position adds to the teacher's tokens.
+    """Estimate from random crops how position affects the teacher's tokens.
 
-    ``centred`` subtracts, per crop size, the mean token of every grid position less the mean of
-    all; content has the same mean everywhere, as crops lie and turn at random. ``blanked`` drops
-    every channel that alone predicts a ramp in images left out.
+    ``centred`` subtracts, for each crop size, the difference between the mean token at each grid
+    position and the overall mean. As crops are placed and rotated at random, content has the same
+    mean everywhere, and the difference is due to position. ``blanked`` drops every channel that
+    on its own predicts a position ramp in held-out crops. ``plain`` leaves tokens unchanged.
     """
     kept = torch.ones(teacher.channels)
     sizes = set(config.crop_sizes)
@@ -119,7 +120,7 @@ def make_table(teacher: Imitated, crops: Crops, config: FinetuneConfig) -> Targe
 
 
 def position_channels(teacher: Imitated, crops: Crops, above: float) -> list[int]:
-    """Return the channels whose R^2 of a ramp, in images left out, is above a threshold."""
+    """Return the channels whose R^2 for any position ramp, in held-out crops, exceeds `above`."""
     size = sorted(crops.config.crop_sizes)[len(crops.config.crop_sizes) // 2]
     count = min(_PROBED_CROPS, crops.config.target_crops)
     features = [
@@ -138,7 +139,7 @@ def _offset(teacher: Imitated, crops: Crops, size: int) -> Tensor:
 
 
 def _tokens(teacher: Imitated, crops: Crops, size: int, count: int) -> Iterator[Tensor]:
-    """Yield teacher tokens, (B, h, w, C) on the CPU, of `count` crops."""
+    """Yield the teacher tokens of `count` crops, in batches of (B, h, w, C) on the CPU."""
     together = max(1, crops.config.batch_tokens // (size // teacher.patch_size) ** 2)
     device = next(teacher.parameters()).device
 

@@ -1,7 +1,7 @@
-"""Views of pictures, and what the model says of them: the first half of what filters learn from.
+"""Views cropped from pictures, with the teacher's tokens that the filters learn to predict.
 
-The tokens cost the most by far and are the same in every step, so they are computed once, a few
-views at a time, and kept in the run's folder.
+Computing the tokens dominates the cost, and they are the same in every step. So they are computed
+once, a few views at a time, and stored in the run's folder.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.crops import Crops, Stream
 
 TOKEN_COMPONENTS = 64
-"""Principal components of the tokens that are to be foretold."""
+"""Number of principal components of the tokens to predict."""
 
 MAGNIFIED = 2
-"""How many times a view is magnified before the model."""
+"""Magnification of a view before it is given to the model."""
 
-_TOGETHER = 16  # views that are computed and written at once
-_BASIS_VIEWS = 128  # that show what the principal components are
+_TOGETHER = 16  # views computed and written together
+_BASIS_VIEWS = 128  # views from which the principal components are computed
 _BASIS = "basis"
 
 
 @dataclass(frozen=True)
 class TokenViews:
-    """Grey views of pictures and what of their tokens is to be foretold.
+    """Grey views of pictures and the token components to predict from them.
 
     Attributes
     ----------
     images : Tensor
         (N, S, S) uint8.
     tokens : Tensor
-        (N, h, w, K) float16: the contrast of each token to the mean of its view, on the leading
-        principal components, the weaker of which are lifted.
+        (N, h, w, K) float16: tokens minus the mean of their view, projected on the leading
+        principal components, of which the weaker ones are amplified.
     """
 
     images: Tensor
@@ -59,18 +59,18 @@ class TokenViews:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The model whose tokens are to be foretold, and the folder that keeps them.
+    """The model whose tokens are to be predicted, and the folder that stores them.
 
     Attributes
     ----------
     model : TokenModel
         Frozen, on the device to compute on.
     side : int
-        Of a view, px: a multiple of what a token stands for in it, the patch over `MAGNIFIED`.
+        Side of a view, px; a multiple of the patch size divided by `MAGNIFIED`.
     folder : Path
-        Where files are kept.
+        Folder of the stored files.
     made_from : str
-        What the files depend on besides their name, e.g. a digest; others are refused.
+        Identifies what the files depend on, e.g. by a digest; files with another one are refused.
     progress : callable
         Wraps the iteration over parts of the work, as tqdm does.
     """
@@ -82,16 +82,16 @@ class Teacher:
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
 
     def views(self, crops: Crops, stream: Stream, count: int) -> TokenViews:
-        """Return views cut from pictures; those are computed that the folder lacks.
+        """Return views cropped from pictures; compute those that are not stored yet.
 
         Parameters
         ----------
         crops : Crops
-            Of grey pictures. The first to be asked for show what the principal components are.
+            Grey crops; those of the first call determine the principal components.
         stream : Stream
-            Names the views, with their number.
+            Random stream; identifies the views together with their number.
         count : int
-            How many.
+            Number of views.
         """
         basis = self._kept(_BASIS, partial(self._new_basis, crops, stream, count))[_BASIS]
         parts = [
@@ -105,7 +105,7 @@ class Teacher:
         return TokenViews(images, tokens)
 
     def contrast(self, images: Tensor) -> Tensor:
-        """Return the tokens of (B, S, S) uint8 views less their mean, (B, h, w, C) float32."""
+        """Return the tokens of (B, S, S) uint8 views minus each view's mean, (B, h, w, C)."""
         device = next(self.model.parameters()).device
         together = 1 if device.type == "cpu" else _TOGETHER  # on a CPU larger batches are slower
         tokens = torch.cat([self._tokens(some.to(device)) for some in images.split(together)])
@@ -120,10 +120,10 @@ class Teacher:
         return tokens.float().cpu()
 
     def _new_basis(self, crops: Crops, stream: Stream, count: int) -> dict[str, Tensor]:
-        """Return (C, K): what takes contrasts to the components that are to be foretold.
+        """Return the (C, K) projection of contrasts on the components to predict.
 
-        The variance of component k becomes sqrt(variance_k * mean variance) / mean variance, so
-        the weak ones count for more than they do in the tokens, and for less than the strong.
+        The variance of component k becomes sqrt(variance_k / mean variance): weak components
+        count for more than they do in the tokens, but still for less than the strong ones.
         """
         last = min(count, _BASIS_VIEWS)
         total, tokens = torch.zeros((), dtype=torch.float64), 0
@@ -147,7 +147,7 @@ class Teacher:
         return values.round().clamp(0, 255).to(torch.uint8)
 
     def _kept(self, name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Return what is kept under a name, and keep it first if it is not."""
+        """Return the tensors stored under a name, computing and storing them if missing."""
         path = self.folder / f"{name}.safetensors"
         if not path.exists():
             made = {key: value.contiguous() for key, value in compute().items()}

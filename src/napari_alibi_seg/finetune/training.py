@@ -1,4 +1,4 @@
-"""The loop: crops, targets, loss, gradient, step; on one process or on several."""
+"""The distillation loop (crops, targets, loss, gradient, step), in one or several processes."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.targets import TargetTable
 
 
-_MOST_THREADS = 16  # that make crops while a GPU is busy
+_MOST_THREADS = 16  # threads that prepare crops while a GPU computes
 
 
 class TrainingError(AlibiSegError):
-    """The loss or its gradient is no number any more."""
+    """The loss or its gradient is not finite."""
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did.
+    """Figures of one step.
 
     Attributes
     ----------
     crop_size : int
-        Side of its crops, px.
+        Side of the crops, px.
     crops : int
-        How many, over all processes.
+        Number of crops over all processes.
     loss : float
-        Mean of 1 - cosine, plus the terms of equivariance and consistency if there are any.
+        Mean of 1 - cosine, plus the weighted equivariance and consistency terms, if any.
     gradient_norm, learning_rate : float
-        Before clipping; as used.
+        Gradient norm before clipping, and the learning rate used.
     stop : bool
-        Whether some process was asked to stop.
+        Whether any process was asked to stop.
     """
 
     crop_size: int
@@ -67,16 +67,16 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Portion:
-    """What one process gets of a batch.
+    """One process's share of a batch.
 
     Attributes
     ----------
     batch : Batch
-        What the batch holds over all processes.
+        The whole batch, over all processes.
     images : Tensor
-        (B, 3, S, S) as the student sees them.
+        (B, 3, S, S) crops for the student.
     shown : Tensor
-        The same as the teacher sees them.
+        (B, 3, S, S) the same crops for the teacher.
     """
 
     batch: Batch
@@ -85,16 +85,17 @@ class Portion:
 
 
 class Distillation(nn.Module):
-    """The loss of a student on crops whose targets are known.
+    """Distillation loss of a student.
 
     Parameters
     ----------
     student : Imitated
-        In training.
+        Student in training.
     equivariance : float
-        Weight of the agreement between a crop and its moved copy.
+        Weight of the cosine distance between the tokens of a crop and those of its moved copy.
     consistency : float
-        Weight of the agreement between the middle of a crop and that middle seen alone.
+        Weight of the cosine distance between the tokens in the centre of a crop and those of
+        the centre seen on its own.
     """
 
     def __init__(self, student: Imitated, equivariance: float, consistency: float) -> None:
@@ -104,12 +105,12 @@ class Distillation(nn.Module):
         self._consistency = consistency
 
     def forward(self, images: Tensor, targets: Tensor, motion: Motion) -> Tensor:
-        """Return, per crop, the mean of 1 - cosine over its tokens; (B,).
+        """Return the loss of each crop, (B,): the mean of 1 - cosine over tokens, per term.
 
         Parameters
         ----------
         images : Tensor
-            (B, 3, S, S) in [0, 1].
+            (B, 3, S, S), approximately in [0, 1].
         targets : Tensor
             (B, h, w, C).
         motion : Motion
@@ -128,7 +129,7 @@ class Distillation(nn.Module):
 
 @dataclass(frozen=True)
 class Trainer:
-    """Everything the steps of a run need.
+    """Takes the optimiser steps of a run.
 
     Attributes
     ----------
@@ -137,13 +138,13 @@ class Trainer:
     processes : Processes
         This process among all.
     teacher : Imitated
-        Frozen, on the device.
+        Frozen teacher, on the device.
     table : TargetTable
-        Turns its tokens into targets, on the device.
+        Converts its tokens to targets, on the device.
     crops : Crops
-        Of the training pictures.
+        Crops of the training pictures.
     state : State
-        Changed in place.
+        Updated in place.
     """
 
     config: FinetuneConfig
@@ -154,17 +155,17 @@ class Trainer:
     state: State
 
     def steps(self, stop: Event) -> Iterator[StepReport]:
-        """Take step after step until the schedule is complete; the caller may leave earlier.
+        """Take steps until the schedule is complete; the caller may stop iterating earlier.
 
         Parameters
         ----------
         stop : Event
-            Reported, over all processes, with every step.
+            Request to stop; each report says whether it is set in any process.
 
         Raises
         ------
         TrainingError
-            If the loss or its gradient is not finite; the weights are then as before.
+            If the loss or its gradient is not finite; the weights are then left unchanged.
         """
         config = self.config
         student = Imitated(self.state.student, config.inner_blocks)
@@ -175,7 +176,7 @@ class Trainer:
             yield self._step(model, portions, stop)
 
     def portions(self, step: int) -> list[Portion]:
-        """Return this process's crops of the batches of a step, on its device."""
+        """Return this process's share of each batch of a step, on its device."""
         rank, count, device = self.processes.rank, self.processes.count, self.processes.device
         unchanged = replace(self.crops, augmented=False)
         portions = []
@@ -187,7 +188,7 @@ class Trainer:
         return portions
 
     def targets(self, shown: Tensor) -> Tensor:
-        """Return the targets of this step, (B, h, w, C), for what the teacher is shown."""
+        """Return the targets of this step, (B, h, w, C), for the crops shown to the teacher."""
         if not self.config.turned:
             return self.table.apply(self.teacher(shown).float())
         motion = random_motion(self.config.seed, (Stream.TURNS, self.state.step))
@@ -214,7 +215,7 @@ class Trainer:
         return StepReport(portions[0].batch.size, crops, loss, norm, rate, stops > 0)
 
     def _backward(self, model: Any, part: Portion, last: bool) -> float:
-        """Add the gradient of this process's crops; return their part of the loss."""
+        """Accumulate the gradient of this process's crops; return their part of the loss."""
         device = self.processes.device
         number = number_format(self.config.precision, device)
         half = torch.autocast(device.type, number, enabled=number is not torch.float32)
@@ -226,7 +227,7 @@ class Trainer:
         with waits:
             with half:
                 losses = model(part.images, targets, motion)
-            # DDP averages over processes; their parts of a batch may differ by one crop.
+            # DDP averages over processes, whose shares of a batch may differ by one crop.
             share = self.processes.count / (len(part.batch.keys) * self.config.accumulate)
             loss = losses.sum() * share
             self.state.scaler.scale(loss).backward()
@@ -242,14 +243,14 @@ class Trainer:
         )
 
     def _prefetched(self) -> Iterator[list[Portion]]:
-        """Yield the crops of every step left; the next are made while one is used."""
+        """Yield the crops of every remaining step, prefetching in background threads."""
         steps = range(self.state.step, self.config.steps)
         spare = 1 if self.processes.device.type == "cpu" else _MOST_THREADS
         return in_order(self.portions, steps, spare)
 
 
 def learning_rate(config: RunConfig, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then a cosine down to zero."""
+    """Return the learning rate of a step: linear warm-up, then cosine decay to zero."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
     done = (step - config.warmup) / max(1, config.steps - config.warmup)
@@ -257,7 +258,7 @@ def learning_rate(config: RunConfig, step: int) -> float:
 
 
 def _middle(values: Tensor, axes: tuple[int, int], unit: int = 1) -> Tensor:
-    """Return the inner half, but for whole patches, along two axes of patches of `unit` each."""
+    """Return the central half along two axes, rounded up to whole patches of `unit` values."""
     for axis in axes:
         margin = values.shape[axis] // unit // 4 * unit
         values = values.narrow(axis, margin, values.shape[axis] - 2 * margin)

@@ -1,4 +1,4 @@
-"""How near the student is to its teacher on images it was not trained on."""
+"""Compare a student with its teacher on held-out images."""
 
 from __future__ import annotations
 
@@ -33,23 +33,24 @@ class Scores(Figures):
     Attributes
     ----------
     cosine_distance : float
-        Mean of 1 - cosine between student and teacher tokens, 16 x 16 grids.
+        Mean of 1 - cosine between student and teacher tokens, on 16 x 16 grids.
     target_distance : float
-        The same to the targets (the teacher's tokens without their position part).
+        The same between student tokens and targets.
     nearest_agreement : float
-        Share of patches to which student and teacher find the same nearest teacher patch among
-        10,000 of other images.
+        Share of patches for which student and teacher have the same nearest neighbour among up to
+        10,000 teacher tokens of other crops (`nearest_agreement`).
     target_nearest_agreement : float
-        The same with the targets in the teacher's place.
+        The same with the targets instead of the teacher's tokens.
     tile_cosine : float
-        Mean cosine of the shared tokens of a 32 x 32 grid and its middle 16 x 16 alone.
+        Mean cosine between the central tokens of a 32 x 32 grid and the tokens of its central
+        16 x 16 patches computed alone.
     loio_r2, null_r2 : float
-        Leave-one-image-out R^2 of position (`leave_one_image_out_r2`), and that of the same tokens
-        `rolled`: what chance gives.
+        Leave-one-image-out R^2 of position over the crops (`leave_one_image_out_r2`), and the
+        same for `rolled` tokens, i.e. at chance level.
     authors_r2 : float
-        The authors' probe of 32 x 32 grids (`authors_r2`), lr+ud.
+        R^2 of the authors' probe on 32 x 32 grids (`authors_r2`), lr+ud.
     teacher_loio_r2, teacher_authors_r2 : float
-        The teacher's.
+        The same figures for the teacher.
     """
 
     cosine_distance: float
@@ -65,16 +66,16 @@ class Scores(Figures):
 
 
 class Validation:
-    """A fixed set of validation crops and what the teacher says of them.
+    """A fixed set of validation crops and the teacher's tokens of them.
 
     Parameters
     ----------
     teacher : Backbone
-        On the device to compute on.
+        Teacher, on the device to compute on.
     table : TargetTable
-        On the same device.
+        Targets for the last block's tokens, on the same device.
     crops : Crops
-        Of the pictures held out; `validation_crops` of them are used.
+        Crops of the held-out pictures, of which `validation_crops` are used.
     """
 
     def __init__(self, teacher: Backbone, table: TargetTable, crops: Crops) -> None:
@@ -114,16 +115,18 @@ class Validation:
 
 
 def tile_cosine(backbone: Backbone, images: Tensor, whole: Tensor) -> float:
-    """Return the mean cosine between tokens of images and of their middle, half as wide.
+    """Return the mean cosine between central tokens of images and tokens of the centre alone.
+
+    The centre is half as wide as the image.
 
     Parameters
     ----------
     backbone : Backbone
-        Any backbone.
+        Backbone that computed `whole`.
     images : Tensor
-        (B, 3, S, S), S an even number of patches, a multiple of four patches.
+        (B, 3, S, S), where S is a multiple of four patches.
     whole : Tensor
-        (B, h, w, C), their tokens.
+        (B, h, w, C) tokens of `images`.
     """
     quarter = images.shape[-1] // 4
     inner = images[..., quarter:-quarter, quarter:-quarter]
@@ -133,13 +136,15 @@ def tile_cosine(backbone: Backbone, images: Tensor, whole: Tensor) -> float:
 
 
 def nearest_agreement(student: Tensor, teacher: Tensor) -> float:
-    """Return how often a patch's student and teacher token have the same nearest neighbour.
+    """Return how often a patch's student and teacher tokens have the same nearest neighbour.
+
+    Up to 2,000 patches are compared. Neighbours are up to 10,000 teacher tokens of other images,
+    by cosine.
 
     Parameters
     ----------
     student, teacher : Tensor
-        (B, h, w, C) tokens of the same images. Neighbours are teacher tokens of other images,
-        at most 10,000, nearest by cosine.
+        (B, h, w, C) tokens of the same images.
     """
     image = torch.arange(len(student)).repeat_interleave(student.shape[1] * student.shape[2])
     chosen = torch.linspace(0, len(image) - 1, min(len(image), _NEIGHBOURS)).long()

@@ -1,1 +1,1 @@
-"""Measures how much of *where* a patch lies is in a backbone's features of given images."""
+"""Measure positional bias: how well a backbone's features predict where a patch lies."""

@@ -1,7 +1,7 @@
 """Command line of the probing; see ``--help``.
 
-Exit codes: 0 done, 1 done but some images or models could not be read, 2 wrong usage, 3 image,
-5 model, 7 output, 8 device, 130 interrupted.
+Exit codes: 0 success, 1 done but some images or models could not be read, 2 wrong usage, 130
+interrupted; errors by subject: 3 image, 5 model, 7 output, 8 device.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Probe as the command line says; return the exit code.
+    """Probe with the given command-line arguments and return the exit code.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Without the program's name; the default is that of the process.
+        Arguments without the program name; by default those of the process.
     """
     options = parser().parse_args(arguments)
     try:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser."""
+    """Return the argument parser."""
     made = argparse.ArgumentParser(
         prog="python -m napari_alibi_seg.probing",
         description="Measure how much of a patch's position is in the features of your images, "
@@ -59,16 +59,17 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="IMAGES",
-        help="image files, or folders of image files; eight or more of one kind settle most",
+        help="image files, or folders of image files; for a reliable result, give eight or more "
+        "of one kind",
     )
     made.add_argument(
         "--model",
         action="append",
         required=True,
         metavar="NAME",
-        help="a model by name, timm:<id>, timm:<id>:<file> or a checkpoint; give it again for "
-        "another model to compare; a name may end in +flips or +blank for a remedy that needs "
-        "no training",
+        help="model to probe: a name, timm:<id>, timm:<id>:<file> or a checkpoint; repeat to "
+        "compare models; append +flips or +blank for a remedy of positional bias that needs no "
+        "training",
     )
     made.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="a new or empty folder"
@@ -77,8 +78,8 @@ def parser() -> argparse.ArgumentParser:
         "--grid",
         type=_grid,
         default=37,
-        help="patches along a side of the view probed (default %(default)s: 518 px for patches "
-        "of 14 px)",
+        help="patches along a side of the probed view (default %(default)s; 37 are 518 px for "
+        "patches of 14 px)",
     )
     made.add_argument(
         "--tile-grid",
@@ -92,12 +93,14 @@ def parser() -> argparse.ArgumentParser:
         type=_count,
         default=16,
         metavar="N",
-        help="images for the slow tile, flip and shift tests (default %(default)s)",
+        help="number of images for the slow tile, flip and shift tests (default %(default)s)",
     )
     made.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default %(default)s)"
+        "--device",
+        default="auto",
+        help="device to compute on: auto, cpu, cuda, cuda:N or mps (default %(default)s)",
     )
-    made.add_argument("--seed", type=_seed, default=0, help="of random choices (default 0)")
+    made.add_argument("--seed", type=_seed, default=0, help="random seed (default %(default)s)")
     return made
 
 

@@ -1,4 +1,4 @@
-"""The figures of the report; every one is drawn on a canvas of its own, never on pyplot's."""
+"""Figures of the report, drawn without pyplot and its global state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.probing.records import ModelProbe, Probing
     from napari_alibi_seg.probing.stability import Resegmentation
 
-# Okabe and Ito's colours, told apart by the colour-blind too.
+# Okabe and Ito's palette, which is safe for colour-blind readers.
 _BLUE, _ORANGE, _GREEN, _RED, _SKY, _PINK = (
     "#0072B2",
     "#E69F00",
@@ -43,7 +43,7 @@ _LABEL_WIDTH = 26
 
 
 def draw(probing: Probing) -> dict[str, Figure]:
-    """Draw all figures that the run has data for, by name."""
+    """Draw all figures for which the run has data; return them by name."""
     models = probing.models
     figures = {
         "position": _position(models),
@@ -108,7 +108,7 @@ def _seen_position(probing: Probing) -> Figure:
     truth = np.broadcast_to(np.linspace(0, 1, grid), (grid, grid))
     panels: list[tuple[str, FloatArray]] = [("true position", truth)]
     panels += [
-        # Around the same mean: how it varies over the image is what counts.
+        # Shifted to the same mean, as only the variation over the image matters.
         (_label(p), p.left_out.seen - p.left_out.seen.mean() + 0.5)
         for p in models
         if p.left_out is not None
@@ -132,7 +132,7 @@ def _fingerprint(models: Sequence[ModelProbe]) -> Figure:
         shown = panel.imshow(
             np.clip(probe.fingerprint[..., 0], 0, 1),
             cmap="magma",
-            norm=PowerNorm(0.5, 0, 1),  # faint channels show too
+            norm=PowerNorm(0.5, 0, 1),  # makes faint channels visible
             aspect="auto",
             interpolation="nearest",
             extent=(-0.5, channels - 0.5, layers + 0.5, 0.5),
@@ -226,7 +226,7 @@ def _example(probing: Probing, results: Sequence[Resegmentation]) -> Figure:
 
 
 def _paint(axes: NDArray[np.object_], first: Square, result: Resegmentation) -> None:
-    """Show the first image, and below it where it was painted."""
+    """Show the first image and, below it, the strokes painted on it."""
     grey = first.view(512)[0].mean(dim=0).numpy()
     whole = (0, 1, 1, 0)
     for panel, title in zip(axes[:, 0], ("first image", "painted"), strict=True):
@@ -238,7 +238,7 @@ def _paint(axes: NDArray[np.object_], first: Square, result: Resegmentation) -> 
 
 
 def _shown(probe: ModelProbe) -> Resegmentation | None:
-    """Return the example: of the harder strokes, if the first image has them."""
+    """Return the example to show: of one-sided strokes, if the first image allows them."""
     found = probe.stability[0].segmentations if probe.stability else {}
     harder_first = (StrokeLayout.ONE_SIDED, StrokeLayout.SPREAD)
     return next((found[strokes][0] for strokes in harder_first if strokes in found), None)
@@ -262,7 +262,7 @@ def _row_of_maps(columns: int, rows: int = 1) -> tuple[Figure, NDArray[np.object
 
 
 def _title(panel: Axes, text: str, columns: int) -> None:
-    """Set a title whose longest line is no wider than the map below it."""
+    """Set a title with a font size that fits the width of the map below it."""
     side = _WIDTH / columns
     panel.set_title(text, fontsize=min(9.0, 5 * side))
 

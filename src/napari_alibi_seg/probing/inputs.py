@@ -1,4 +1,4 @@
-"""What is probed: image files as square views, and models by name."""
+"""Inputs of the probing: image files as square views, and models by name."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ LARGEST_SQUARE = 1024
 
 @dataclass(frozen=True)
 class Square:
-    """The middle of an image.
+    """The central square of an image.
 
     Attributes
     ----------
     pixels : ndarray
-        (S, S, colours) float32 in [0, 1].
+        (S, S, 1 or 3) float32 in [0, 1].
     shape : tuple of int
         Rows and columns of the whole image.
     """
@@ -46,7 +46,7 @@ class Square:
     shape: tuple[int, int]
 
     def view(self, side: int) -> torch.Tensor:
-        """Return the square magnified or reduced to (1, 3, side, side), in [0, 1]."""
+        """Return the square resized to (1, 3, side, side), in [0, 1]."""
         image = torch.from_numpy(self.pixels).permute(2, 0, 1)[None]  # (1, colours, S, S)
         image = interpolate(image, size=(side, side), mode="bicubic", antialias=True)
         return image.clamp_(0, 1).expand(-1, 3, -1, -1)
@@ -54,16 +54,16 @@ class Square:
 
 @dataclass(frozen=True)
 class ProbedModel:
-    """A model as it was asked for.
+    """A model to probe.
 
     Attributes
     ----------
     name : str
-        As given: a name or path for `load_model`.
+        Name or path as given; see `load_model`.
     backbone : TokenModel
-        In evaluation mode.
+        The model, in evaluation mode.
     identity : BackboneIdentity
-        Of the backbone inside.
+        Identity of the backbone, without a remedy of positional bias.
     """
 
     name: str
@@ -77,14 +77,15 @@ class ProbedModel:
 
     @property
     def segmentation_layer(self) -> int:
-        """The block, counted from 1, after which a segmentation takes its features."""
+        """The block, counted from 1, whose output is used as features for segmentation."""
         return usual_layer(self.backbone.depth)
 
     @property
     def label(self) -> str:
-        """The name without folders but the last, for figures.
+        """Short name for figures; a path is reduced to its last folder and file name.
 
-        That folder is needed: all students of `napari_alibi_seg.finetune` have one name.
+        The folder is needed because all students of `napari_alibi_seg.finetune` have the same
+        file name.
         """
         kind, _, rest = self.name.partition(":")
         if kind == "timm":
@@ -92,28 +93,28 @@ class ProbedModel:
             remedy = file[file.rfind("+") :] if file.endswith(REMEDIES) else ""
             return f"{architecture} (stock){remedy}"
         path = Path(self.name)
-        file = path.name.replace(".safetensors", "")  # a remedy may follow it
+        file = path.name.replace(".safetensors", "")  # a remedy may follow the suffix
         return f"{path.parent.name}/{file}" if path.parent.name else file
 
 
 def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
-    """Return the images that files, folders and patterns stand for, without repetitions.
+    """Return the images given by files, folders and patterns, without duplicates.
 
     Parameters
     ----------
     sources : sequence of Path
-        Files are taken as they are; folders are not searched any deeper, and earlier results in
-        them are no images (`images_of`).
+        Files, folders (searched without subfolders, and without earlier results) and patterns;
+        see `images_of`.
 
     Returns
     -------
     tuple of list and dict
-        The files, and for every folder or pattern that gives none why.
+        The files, and the reason for every folder or pattern that yields none.
 
     Raises
     ------
     ImageError
-        If nothing was found.
+        If no image was found.
     """
     found: list[Path] = []
     unreadable: dict[str, str] = {}
@@ -131,16 +132,16 @@ def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
 
 
 def unique_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Return a short name for every file: without its folder, unless two would be called alike."""
+    """Return a short name for every file: without its folder, unless that is ambiguous."""
     often = Counter(path.name for path in paths)
     return {path: path.name if often[path.name] == 1 else str(path) for path in paths}
 
 
 def read_square(path: Path) -> Square:
-    """Read the middle plane of a file and cut out its middle, at most 1024 pixels wide.
+    """Read the middle plane of a file and crop its central square, at most 1024 px wide.
 
-    One plane of a stack, because neighbouring planes show the same content at the same place,
-    and leaving one of them out would prove nothing.
+    Only one plane of a stack is used: neighbouring planes show the same content at the same
+    place, so leaving one of them out would be no independent test.
 
     Raises
     ------

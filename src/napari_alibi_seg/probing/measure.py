@@ -1,4 +1,4 @@
-"""Takes all measurements of one model: image by image, then over all images."""
+"""Take all measurements of one model: per image, then over all images."""
 
 from __future__ import annotations
 
@@ -47,15 +47,14 @@ if TYPE_CHECKING:
 class Measurement:
     """Collects one model's figures, one image at a time.
 
-    Of the features it keeps those after the last block and those that segmentations use, in half
-    precision.
+    Keeps the features of the last block and of the block used for segmentation, as float16.
 
     Attributes
     ----------
     model : ProbedModel
-        Moved to the device.
+        Model to probe; it is moved to the device.
     config : ProbingConfig
-        How to measure.
+        Settings of the probing.
     """
 
     model: ProbedModel
@@ -90,7 +89,7 @@ class Measurement:
         self._segmented.append(layers[self.model.segmentation_layer - 1].astype(np.float16))
 
     def add_stability(self, name: str, square: Square) -> None:
-        """Test what tiling, flipping and shifting do to one image."""
+        """Test how tiling, flipping and shifting affect one image."""
         config = self.config
         with memory_shortage_told(self._device):
             cosines = tile_cosines(self.model.backbone, square, config.tile_grid, self._device)
@@ -135,13 +134,13 @@ class Measurement:
 
 
 def _probed(images: Sequence[FloatArray]) -> Iterator[LeftOutImage]:
-    """Yield for every image the (4,) R^2 of the others' probe and the (h, w) lr it sees."""
+    """Yield, per image, R^2 (4,) and predicted lr (h, w) of the probe fitted to the others."""
     truth = ramps(images[0].shape[:2])
     planes = [*leave_one_image_out_predictions(images, "lr+ud")]
     radials = leave_one_image_out_predictions(images, "radial")
     for plane, radial in zip(planes, radials, strict=True):
         right, down = plane[..., 0], plane[..., 1]
-        # A ridge regression is linear in its target, so the diagonal needs no fit of its own.
+        # Ridge predictions are linear in the target, so the diagonal needs no separate fit.
         seen = {"lr": right, "ud": down, "diag": (right + down) / 2, "radial": radial}
         scores = [r2_score(truth[ramp].ravel(), seen[ramp].ravel()) for ramp in RAMPS]
         yield np.array(scores), right

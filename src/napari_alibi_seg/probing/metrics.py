@@ -1,4 +1,4 @@
-"""The probes of `core.model.position` for every channel of every layer, and a second null."""
+"""Per-channel versions of the probes in `core.model.position`, and a shuffled null."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SMALLEST_DEVIATION = 1e-6
 def authors_channel_r2(
     tokens: FloatArray, targets: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """Return the authors' probe of each channel alone, the mean over the repeats.
+    """Return the R^2 of the authors' probe for each channel alone, averaged over the repeats.
 
-    The ridge regression of one standardised channel in closed form, for all channels at once.
+    The single-channel ridge regressions are solved in closed form, for all channels at once.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def authors_channel_r2(
     Returns
     -------
     ndarray
-        (C, K) R^2.
+        (C, K) R^2, at most 1.
     """
     x, y = _rows(tokens).astype(np.float64), _rows(targets)
     scores = [_channel_r2(x, y, sample) for sample in authors_samples(len(x), rng)]
@@ -46,7 +46,7 @@ def authors_channel_r2(
 
 @dataclass(frozen=True)
 class ChannelMoments:
-    """Sums over the tokens of an image (or of several, added) for every layer and channel.
+    """Sums over the tokens of one or several images, for every layer and channel.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class ChannelMoments:
     x, xx : ndarray
         (L, C) sums of the channels and of their squares.
     xy : ndarray
-        (L, C, K) sums of channel times target.
+        (L, C, K) sums of the products of channels and targets.
     y, yy : ndarray
         (K,) sums of the targets and of their squares.
     """
@@ -69,12 +69,12 @@ class ChannelMoments:
 
     @classmethod
     def of(cls, layers: Sequence[FloatArray], targets: FloatArray) -> ChannelMoments:
-        """Sum over one image.
+        """Compute the sums for one image.
 
         Parameters
         ----------
         layers : sequence of ndarray
-            L times (h, w, C).
+            L arrays of tokens, (h, w, C).
         targets : ndarray
             (h, w, K).
         """
@@ -107,15 +107,15 @@ class ChannelMoments:
 
 
 def left_out_channel_r2(images: Sequence[ChannelMoments]) -> FloatArray:
-    """Return how well each channel of each layer predicts position in an image left out.
+    """Return the leave-one-image-out R^2 of position for each channel of each layer.
 
-    The same as `napari_alibi_seg.core.model.position.channel_r2`, from sums: the features of all
-    layers of all images need not be kept.
+    Equivalent to `napari_alibi_seg.core.model.position.channel_r2`, but computed from sums, so
+    that the features of all layers and images need not be kept.
 
     Parameters
     ----------
     images : sequence of ChannelMoments
-        At least two.
+        Sums of at least two images.
 
     Returns
     -------
@@ -127,12 +127,12 @@ def left_out_channel_r2(images: Sequence[ChannelMoments]) -> FloatArray:
 
 
 def shuffled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return (h, w, C) tokens in random order."""
+    """Return (h, w, C) tokens in random order, which destroys all position."""
     return rng.permutation(_rows(tokens)).reshape(tokens.shape)
 
 
 def _tested(training: ChannelMoments, test: ChannelMoments) -> FloatArray:
-    """Return the (L, C, K) R^2 of single-channel ridges fitted on one and tested on the other."""
+    """Return the (L, C, K) R^2 on `test` of single-channel ridges fitted on `training`."""
     n = training.count
     mean, target_mean = training.x / n, training.y / n
     deviation = np.sqrt(np.maximum(training.xx / n - mean**2, 0.0))

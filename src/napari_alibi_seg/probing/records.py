@@ -1,4 +1,4 @@
-"""The records of a run, from one image's figures to everything measured."""
+"""Records of a probing run: its settings, and the results per image, per model and overall."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 RAMPS = ("lr", "ud", "diag", "radial")
 CONTROL = "random"
 TABLE_FORM = (RAMPS.index("lr"), RAMPS.index("ud"))
-"""The outputs whose mean is the `lr+ud` of the authors' table."""
+"""Indices in `RAMPS` whose mean is the `lr+ud` score in the authors' table."""
 
 
 @dataclass(frozen=True)
 class ProbingConfig:
-    """How to probe.
+    """Settings of the probing.
 
     Attributes
     ----------
     grid : int
-        Tokens along a side of the square view that is probed; 37 is 518 px for a patch of 14.
+        Tokens along a side of the probed square view; 37 are 518 px for patches of 14 px.
     tile_grid : int
         Tokens along a side of the view for the tile test, a multiple of 4; tiles are half as wide.
     stability_images : int
-        Images for the tile, flip and shift tests, spread evenly over all; these tests take about
-        ten times as long as the probes.
+        Number of images for the tile, flip and shift tests, spread evenly over all; these tests
+        take about ten times as long as the probes.
     device : str
         See `choose_device`.
     seed : int
-        Of everything random; each model gets the same random numbers.
+        Seed of all random numbers, which are the same for every model.
     """
 
     grid: int = 37
@@ -48,16 +48,16 @@ class ProbingConfig:
 
 @dataclass(frozen=True)
 class Stability:
-    """What tiling, flipping and shifting do to one image.
+    """Effects of tiling, flipping and shifting on one image.
 
     Attributes
     ----------
     image : str
-        Its name.
+        Name of the image.
     tiles : dict of int to float
-        Mean cosine of the tokens of a tile with those of the whole, by halo.
+        Mean cosine between the tokens of a tile and those of the whole, by halo in tokens.
     segmentations : dict of StrokeLayout to tuple of Resegmentation
-        One for each draw of the strokes; may lack some kinds of strokes.
+        One for each draw of the strokes; stroke layouts that are not possible are missing.
     """
 
     image: str
@@ -67,17 +67,18 @@ class Stability:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The leave-one-image-out probe of all channels together.
+    """Results of the leave-one-image-out probe of all channels together.
 
     Attributes
     ----------
     r2 : ndarray
         (images, 4) R^2 for each of `RAMPS`, not clipped.
     rolled, shuffled : ndarray
-        (images, 4) the same with each image's tokens shifted circularly by a random amount, and
-        in random order: there is no position left to find.
+        (images, 4) the nulls: the same with each image's tokens shifted circularly by a random
+        amount, and in random order, so that no position is left to find.
     seen : ndarray
-        (h, w) left-to-right position that the other images' probe sees in the first image.
+        (h, w) left-to-right position in the first image, predicted by the probe that was fitted
+        to the other images.
     """
 
     r2: FloatArray
@@ -93,21 +94,21 @@ class ModelProbe:
     Attributes
     ----------
     model : ProbedModel
-        Which.
+        The model.
     authors : ndarray
         (images, repeats, 5) R^2 of the authors' probe for `RAMPS` and `CONTROL`.
     left_out : LeftOut or None
-        None if there is one image only.
+        Leave-one-image-out probe of the last layer; None if there is only one image.
     segmentation_r2 : float or None
-        Its R^2 for lr+ud of the tokens that segmentations use, the mean over the images.
+        Leave-one-image-out R^2, lr+ud, of the features used for segmentation; mean over images.
     fingerprint : ndarray
-        (L, C, 2) authors' R^2 of each channel alone for lr and ud, the mean over the images.
+        (L, C, 2) R^2 of the authors' probe for each channel alone, lr and ud; mean over images.
     left_out_fingerprint : ndarray or None
-        The same, each time in an image left out.
+        The same for the leave-one-image-out probe; None if there is only one image.
     first : ndarray
-        (h, w, C) float16 tokens of the first image.
+        (h, w, C) float16 last-layer tokens of the first image.
     stability : tuple of Stability
-        For some of the images.
+        Tile, flip and shift tests of some of the images.
     """
 
     model: ProbedModel
@@ -121,35 +122,35 @@ class ModelProbe:
 
     @property
     def channel_r2(self) -> FloatArray:
-        """(C, 2) R^2 of each channel of the last layer alone for lr and ud.
+        """(C, 2) R^2 of each channel of the last layer alone, lr and ud.
 
-        In images left out; in the image itself if there is one only.
+        From the leave-one-image-out probe or, with only one image, the authors' probe.
         """
         probe = self.fingerprint if self.left_out_fingerprint is None else self.left_out_fingerprint
         return np.asarray(probe[-1])
 
     @property
     def channel_ranking(self) -> NDArray[np.intp]:
-        """Channels of the last layer, the one that alone tells most of position first."""
+        """Channels of the last layer, in order of decreasing R^2 (the larger of lr and ud)."""
         return np.asarray(np.argsort(-self.channel_r2.max(axis=1), kind="stable"))
 
 
 @dataclass(frozen=True)
 class Probing:
-    """A whole run.
+    """Results of a whole run.
 
     Attributes
     ----------
     config : ProbingConfig
-        How.
+        Settings of the run.
     shapes : dict of str to tuple of int
-        Rows and columns of every image probed, by its name.
+        Rows and columns of every probed image, by name.
     failed : dict of str to str
         Images and models that could not be read, and why.
     first : Square
-        The first image, for figures.
+        The first image, for the figures.
     models : tuple of ModelProbe
-        In the order asked for.
+        Results of each model, in the order given.
     """
 
     config: ProbingConfig

@@ -1,4 +1,4 @@
-"""One HTML page, with its pictures inside, for people who look at materials and not at networks."""
+"""The report: a self-contained HTML page for materials scientists."""
 
 from __future__ import annotations
 
@@ -42,72 +42,75 @@ _COLOURS = {
 _CAPTIONS: Mapping[str, tuple[str, str]] = {
     "position": (
         "Can position be read from the features?",
-        "Blue is the figure to trust: a straight-line fit learns, on all images but one, to tell "
-        "where a patch lies from its features, and is then tested on the image left out. 1 means "
-        "it can always tell, 0 means it cannot. Grey is the same after the patches of every image "
-        "were moved by a random amount, so that there is nothing to find: blue has to stand out "
-        "from grey. Orange is the probe of the original paper, fitted and tested on one and the "
-        "same image; it also counts smooth changes of the material as position and is shown for "
-        "comparison with the literature. Circles are single images; negative values are drawn "
-        "at 0, and are kept as they are in the tables.",
+        "Blue is the figure to trust: a linear fit learns, on all images but one, to predict the "
+        "position of a patch from its features, and is then tested on the image left out. 1 means "
+        "exact predictions, 0 means that position cannot be predicted. Grey is the same after the "
+        "patches of every image were shifted by a random amount, so that there is nothing to "
+        "find; only blue bars well above grey ones indicate positional bias. Orange is the probe "
+        "of the original paper, fitted and tested on the same image; it also counts smooth "
+        "changes of the material as position and is shown for comparison with the literature. "
+        "Circles are single images; negative values are drawn at 0 but not clipped in the tables.",
     ),
     "seen_position": (
-        "Where the model believes each patch lies",
-        "For every patch of the first image: its left-to-right position, as read from its features "
-        "by the fit to the other images. If the picture of a model runs smoothly from dark to "
-        "bright like the true one, its features carry position. Speckle, or the structure of the "
-        "material itself, means they do not. All pictures are set to the same mean.",
+        "Position of each patch, predicted from its features",
+        "The left-to-right position of every patch of the first image, as predicted from its "
+        "features by the fit to the other images. If the map of a model runs smoothly from dark "
+        "to bright like the true one, its features carry position. Speckle, or the structure of "
+        "the material itself, means that they do not. All maps are shifted to the same mean.",
     ),
     "fingerprint": (
-        "Where in the network position lives",
-        "Each pixel is one channel of one layer; bright ones alone tell left from right within an "
-        "image (the authors' probe). Vertical bright lines are channels that carry position "
-        "through the whole network; a dark picture has none. A few faintly lit channels appear "
-        "by chance and from gradients in the image.",
+        "Which channels and layers carry position",
+        "Each pixel is one channel of one layer; the brighter it is, the better this channel alone "
+        "predicts the left-right position within an image (the authors' probe). Bright vertical "
+        "lines are channels that carry position through the whole network; a dark picture has "
+        "none. A few faint channels appear by chance or because of gradients in the image.",
     ),
     "channels": (
         "The most positional channels",
-        "Left: how well single channels of the last layer tell position, the best first. Right: "
-        "those channels in the first image. A clean gradient from border to border is position; a "
-        "picture of the microstructure is content.",
+        "Left: how well single channels of the last layer predict position, the best first. "
+        "Right: the best of these channels in the first image. A clean gradient from border to "
+        "border is position; a picture of the microstructure is content.",
     ),
     "tiles": (
         "Does a piece of the image look the same as the whole?",
-        "Large images are processed in tiles. Here the middle of an image was processed once as "
+        "Large images are processed in tiles. Here the centre of an image was processed once as "
         "part of the whole and once as a tile of its own; 1 means that each patch gets the same "
-        "features both times. Context is a rim around the tile that is computed and cut off again. "
-        "What is missing at 1 can show up as seams between tiles. Small dots are single images.",
+        "features both times. Context is a margin around the tile that is computed and then "
+        "discarded. Values below 1 can show up as seams between tiles. Small dots are single "
+        "images.",
     ),
     "segmentation": (
         "Does a segmentation change when the image is flipped or shifted?",
-        "A small random forest was trained on a few made-up dabs of paint (dark against bright "
-        "pixels), on the deep features alone, and then applied to the same image flipped, and seen "
-        "half a patch further. Nothing in the material changes, so no pixel should. Some always "
-        "do, at phase boundaries; what matters is the difference between models. On the right each "
-        "class was painted in its own half of the image, as people tend to do: a model that knows "
-        "places can mistake the place for the class. Flipping shows that; a small shift hardly "
-        "disturbs a model that goes by place, so read the flips first.",
+        "A small forest of randomised trees was trained on a few automatic dabs of paint (dark "
+        "against bright pixels), on deep features only, and then applied to the same image "
+        "flipped, and shifted by half a patch. The material does not change, so no pixel should "
+        "change its class. Some always do, at phase boundaries; what matters is the difference "
+        "between models. In the plot on the right, each class was painted only in its own half of "
+        "the image, as people tend to do: a model with positional bias can then confuse place and "
+        "class. Flips reveal this. A small shift hardly affects a model that relies on place, so "
+        "look at the flips first.",
     ),
     "segmentation_example": (
-        "The same in a picture",
-        "Top: the first image segmented after training on the dabs of paint below it (blue: dark, "
-        "orange: bright). Bottom: the same image flipped, segmented, and flipped back; pixels "
-        "whose class changed are red. Straight edges are seams of the tiles.",
+        "An example of the flip test",
+        "Top: the first image and its segmentation by each model, trained on the dabs of paint at "
+        "the bottom left (blue: dark, orange: bright). Bottom: the segmentation of the flipped "
+        "image, flipped back; pixels whose class changed are red. Straight edges are seams between "
+        "tiles.",
     ),
 }
 _OF_ONE_IMAGE: Mapping[str, tuple[str, str]] = {
     "position": (
         _CAPTIONS["position"][0],
-        "How well position is told by a straight-line fit from features of the very image that is "
-        "tested, as in the original paper; 1 means always, 0 means not at all. It also counts "
-        "smooth changes of the material as position, so it settles nothing; the figure to trust "
-        "needs a second image.",
+        "How well a linear fit predicts position from the features of the same image that it was "
+        "fitted to, as in the original paper; 1 means exactly, 0 means not at all. It also counts "
+        "smooth changes of the material as position, so it proves no positional bias; the figure "
+        "to trust needs a second image.",
     ),
 }
 
 
 def write_report(probing: Probing, figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write ``report.html`` into a folder; it needs no other file and no network."""
+    """Write ``report.html`` into a folder; it needs no other files and no network access."""
     template = Template(
         (files("napari_alibi_seg.probing") / "report.html").read_text(encoding="utf-8")
     )
@@ -143,24 +146,24 @@ def _caution(images: int) -> str:
         return ""
     if images == 1:
         return (
-            '<p class="caution"><strong>There is one image only.</strong> Whether features tell '
-            "position in an image they were not fitted on cannot be asked; within one image, a "
-            "gradient of grey value, of focus or of the material looks just like position. What "
-            "needs a second image is not measured.</p>"
+            '<p class="caution"><strong>There is one image only.</strong> So it cannot be tested '
+            "whether features predict position in an image that was not used for the fit; within "
+            "one image, a gradient of grey value, of focus or of the material looks just like "
+            "position. Figures that need a second image are not measured.</p>"
         )
     return (
-        f'<p class="caution"><strong>There are {images} images only.</strong> A bias that is found '
-        "is real, but one that is not found may still be there: with fewer than "
-        f"{ENOUGH_IMAGES} images of different kinds the probe misses even strong ones.</p>"
+        f'<p class="caution"><strong>There are only {images} images.</strong> A bias that is found '
+        "is real, but there may be one that is not found: with fewer than "
+        f"{ENOUGH_IMAGES} images of different kinds, the probe misses even strong bias.</p>"
     )
 
 
 def _overview(models: Sequence[ModelProbe]) -> str:
     rows: dict[str, Callable[[ModelSummary], str]] = {
-        "Position told in unseen images, R² (0 is best)": lambda s: _clipped(s.loio_r2),
-        "… by the features that segmentations use": lambda s: _clipped(s.segmentation_loio_r2),
+        "Position predicted in unseen images, R² (0 is best)": lambda s: _clipped(s.loio_r2),
+        "… from the features used for segmentation": lambda s: _clipped(s.segmentation_loio_r2),
         "… with position destroyed (null)": lambda s: _clipped(s.null_r2),
-        "… by the best single channel": lambda s: _clipped(s.best_channel_r2),
+        "… from the best single channel": lambda s: _clipped(s.best_channel_r2),
         "Authors' probe, same image, R²": lambda s: _number(s.authors_r2),
         "Tile against whole, no context (1 is best)": lambda s: _number(s.tile_cosine, 4),
         "… 2 patches of context": lambda s: _number(s.tile_cosine_halo_2, 4),
@@ -171,7 +174,7 @@ def _overview(models: Sequence[ModelProbe]) -> str:
         "… flipped, strokes one-sided": lambda s: _share(s.flip_disagreement_one_sided),
         "… shifted, strokes anywhere": lambda s: _share(s.shift_disagreement),
         "… shifted, strokes one-sided": lambda s: _share(s.shift_disagreement_one_sided),
-        "Channels that alone tell position": _channel_names,
+        "Channels that alone predict position": _channel_names,
     }
     summaries = [summarise(model) for model in models]
     return _table(models, {name: [show(s) for s in summaries] for name, show in rows.items()})
@@ -221,19 +224,19 @@ def _method(probing: Probing) -> str:
     models = "".join(
         f"<li><strong>{escape(model.model.label)}</strong>: {escape(model.model.name)}; "
         f"{escape(model.model.identity.architecture)}, "
-        f"{'ALiBi' if model.model.identity.geometry else 'its own positions'}, segmentations use "
+        f"{'ALiBi' if model.model.identity.geometry else 'its own positions'}, segmentation uses "
         f"block {model.model.segmentation_layer} of {model.model.backbone.depth}, "
         f"weights {model.model.identity.weights[:12]}</li>"
         for model in probing.models
     )
     tested = len(probing.models[0].stability)
     return (
-        "<p>Of each file the middle plane was taken, and of that the largest square in the "
-        f"middle, at most {LARGEST_SQUARE} px wide. The square was magnified or reduced to "
+        "<p>From each file, the middle plane was taken and cropped to its largest central square, "
+        f"at most {LARGEST_SQUARE} px wide. The square was resized to "
         f"{_by(config.grid, config.grid)} patches for the probes and to "
         f"{_by(config.tile_grid, config.tile_grid)} for the tile test (tile: "
         f"{_by(config.tile_grid // 2, config.tile_grid // 2)}). The tile, flip and shift tests "
-        f"were made on {_count(tested, 'image')}. Seed {config.seed}.</p>"
+        f"were run on {_count(tested, 'image')}. Random seed: {config.seed}.</p>"
         f"<ul>{models}</ul>"
     )
 

@@ -1,4 +1,4 @@
-"""A whole run: images and models in, a folder of tables, figures and a report out."""
+"""A probing run: from images and models to a folder of tables, figures and a report."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ def probe(
     config: ProbingConfig,
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> Probing:
-    """Probe models on images and write what was found.
+    """Probe models on images and write the results.
 
     Parameters
     ----------
     sources : sequence of Path
-        Image files and folders.
+        Image files, folders and patterns.
     models : sequence of str
-        See `napari_alibi_seg.core.model.debiasing.load_model`.
+        Names or paths; see `napari_alibi_seg.core.model.debiasing.load_model`.
     output : Path
-        A folder that does not exist yet or is empty; it appears when all is done.
+        A folder that does not exist yet or is empty; it is written only once all is done.
     config : ProbingConfig
-        How to probe.
+        Settings of the probing.
     progress : callable
         Wraps the iteration over images, as tqdm does.
 
     Returns
     -------
     Probing
-        What was measured; `failed` names images and models that could not be read.
+        The measurements; `failed` names images and models that could not be read.
 
     Raises
     ------
     OutputError
-        If the output folder is in use or cannot be written.
+        If the output folder is not empty or cannot be written.
     ImageError
         If no image can be read.
     ModelError
-        If no model is known, there and whole.
+        If no model can be loaded.
     """
     require_new_folder(output, "move away what is there")
     paths, unreadable = find_images(sources)
@@ -80,7 +80,7 @@ def probe(
 def _loaded(
     models: Sequence[str], config: ProbingConfig
 ) -> tuple[list[Measurement], dict[str, str]]:
-    """Return what measures each model, and why others cannot be measured."""
+    """Return a measurement per model that can be loaded, and the errors of the others."""
     loaded, failed = [], {}
     for name in dict.fromkeys(models):
         try:
@@ -111,7 +111,7 @@ def _measured(
             continue
         for measurement in measurements:
             measurement.add(square)
-            # The first image that can be read is the one the figures show.
+            # The figures show the first readable image, so it is always tested.
             if path in tested or (tested and first is None):
                 measurement.add_stability(names[path], square)
         shapes[names[path]] = square.shape

@@ -1,4 +1,4 @@
-"""What positional bias does in practice: to tiles, and to a segmentation trained on strokes."""
+"""Practical effects of positional bias: on tiles, and on segmentations trained on strokes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.probing.inputs import ProbedModel, Square
 
 HALOS = (0, 2, 4)
-"""Tokens of context around a tile, computed and cut off again."""
+"""Widths of the context computed around a tile and then discarded, in tokens."""
 
 _DEEP_ONLY = ChannelConfig(contrast=0, sigmas=())
 _TREES = 60
@@ -45,14 +45,14 @@ _STEP = 4
 
 
 class StrokeLayout(StrEnum):
-    """Where the pixels that a segmentation is trained on lie."""
+    """Placement of the training strokes: anywhere, or each class in its half of the image."""
 
     SPREAD = "spread"
     ONE_SIDED = "one-sided"
 
 
 class Change(StrEnum):
-    """What is done to an image that should not change what is seen in it."""
+    """Transformations of an image that should not change the class of any pixel."""
 
     FLIP_LR = "flip left-right"
     FLIP_UD = "flip up-down"
@@ -61,16 +61,16 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Resegmentation:
-    """One place of an image segmented as it is and after each change, brought back.
+    """Segmentations of the same pixels in an image and in its transformed versions.
 
     Attributes
     ----------
     original : ndarray
-        (n, n) classes, 1 dark and 2 bright, at every fourth pixel.
+        (n, n) classes, 1 dark and 2 bright, at every fourth pixel of the image.
     changed : mapping of Change to ndarray
-        The same for the same pixels of the changed image.
+        (n, n) classes of the same pixels, segmented in each transformed image.
     painted : ndarray
-        (n, n) the strokes at those pixels, 0 where there are none.
+        (n, n) strokes at these pixels, 0 = not painted.
     """
 
     original: NDArray[np.integer[Any]]
@@ -79,7 +79,7 @@ class Resegmentation:
 
     @property
     def disagreement(self) -> dict[Change, float]:
-        """Share of pixels whose class is another after a change, in [0, 1]."""
+        """Share of pixels whose class differs after each change, in [0, 1]."""
         return {
             change: float((labels != self.original).mean())
             for change, labels in self.changed.items()
@@ -89,23 +89,23 @@ class Resegmentation:
 def tile_cosines(
     backbone: TokenModel, square: Square, grid: int, device: torch.device
 ) -> dict[int, float]:
-    """Return how alike the tokens of the middle of an image are, seen whole and seen as a tile.
+    """Return the similarity of the central tokens of an image, computed whole and as a tile.
 
     Parameters
     ----------
     backbone : TokenModel
-        On `device`.
+        Model, on `device`.
     square : Square
-        Magnified or reduced to cover the grid.
+        Image; it is resized to the grid.
     grid : int
-        Tokens along a side of the whole; the tile keeps the middle half of it.
+        Tokens along a side of the whole image; the tile is its central half.
     device : torch.device
-        Where to compute.
+        Device to compute on.
 
     Returns
     -------
     dict of int to float
-        For each of `HALOS` (as far as the grid has room) the mean cosine over the tokens kept.
+        Mean cosine over the tokens of the tile for each of `HALOS` that fits on the grid.
     """
     patch, start, stop = backbone.patch_size, grid // 4, grid // 4 + grid // 2
     image = square.view(grid * patch).to(device)
@@ -130,31 +130,31 @@ def tokens_of(backbone: TokenModel, images: torch.Tensor) -> torch.Tensor:
 def resegment(
     model: ProbedModel, square: Square, grid: int, device: str, seed: int
 ) -> dict[StrokeLayout, tuple[Resegmentation, ...]]:
-    """Train segmentations on made-up strokes and apply them to the image flipped and shifted.
+    """Train segmentations on synthetic strokes and apply them to the flipped and shifted image.
 
-    The strokes are six dabs, two patches wide, on the dark and six on the bright half of the grey
-    values (Otsu), either anywhere or, one-sided, the dark in the left and the bright in the right
-    half of the image alone. The forest sees deep features alone, as the plugin computes them, in
-    tiles.
+    The strokes are six dabs, two patches wide, on dark and six on bright pixels (Otsu's
+    threshold). They lie anywhere or, one-sided, only in the left half for dark and only in the
+    right half for bright pixels. The forest is trained on deep features only, which are computed
+    in tiles as in the plugin.
 
     Parameters
     ----------
     model : ProbedModel
-        Whose features.
+        Model that computes the features.
     square : Square
-        Magnified or reduced to cover the grid.
+        Image; it is resized to the grid.
     grid : int
         Tokens along a side.
     device : str
         See `choose_device`.
     seed : int
-        Of the strokes and of the forests.
+        Seed of the strokes and the forests.
 
     Returns
     -------
     dict of StrokeLayout to tuple of Resegmentation
-        Three for each kind of strokes; without those kinds for which a class has too few pixels,
-        as in a blank image.
+        Three draws for each stroke layout; layouts for which a class has too few pixels, as in a
+        blank image, are missing.
     """
     views = _Views.of(model, square, grid, device)
     radius = model.backbone.patch_size / _STEP
@@ -171,12 +171,12 @@ def resegment(
 
 @dataclass(frozen=True)
 class _Views:
-    """An image, its flips, and the same place seen half a patch further.
+    """Pixel channels of an image, its flips, and a view shifted by half a patch.
 
-    Pixels are looked at on a lattice, every fourth row and column from `shift` on.
+    Pixels are sampled on a lattice: every fourth row and column from `shift` on.
     """
 
-    grey: NDArray[np.float32]  # on the lattice
+    grey: NDArray[np.float32]  # smoothed, at the lattice points
     original: PixelChannels
     changed: Mapping[Change, PixelChannels]
     shift: int
@@ -246,7 +246,7 @@ def _classes(
 def _dabs(
     grey: NDArray[np.float32], strokes: StrokeLayout, radius: float, rng: np.random.Generator
 ) -> NDArray[np.integer[Any]] | None:
-    """Return strokes, 1 on dark and 2 on bright pixels, 0 elsewhere; None if there are too few."""
+    """Paint 1 on dark and 2 on bright pixels; return None if a class has too few pixels."""
     if np.ptp(grey) < _FLAT:
         return None
     bright = grey > threshold_otsu(grey)
@@ -262,7 +262,7 @@ def _dabs(
 
 
 def _discs(region: NDArray[np.bool_], radius: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return what lies within `radius` of some random pixels of a region."""
+    """Return a mask of discs with a given radius around random pixels of a region."""
     far = np.ones(region.shape, bool)
     far.flat[rng.permutation(np.flatnonzero(region))[:_DABS_PER_CLASS]] = False
     near: NDArray[np.bool_] = distance_transform_edt(far) <= radius

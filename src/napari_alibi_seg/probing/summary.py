@@ -1,4 +1,4 @@
-"""The few figures by which a model is judged, and the judgement in words."""
+"""Summary figures of a model, and a verdict on its positional bias in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.probing.records import ModelProbe, Probing, Stability
 
 ENOUGH_IMAGES = 8
-"""With fewer images of different kinds the probe misses even the bias of stock DINOv2."""
+"""With fewer images of different kinds, the probe misses even the bias of stock DINOv2."""
 
 STRONG, CLEAR, SLIGHT = 0.5, 0.1, 0.02
 _POSITIONAL_CHANNEL = 0.1
@@ -35,7 +35,7 @@ _FLIPS = (Change.FLIP_LR, Change.FLIP_UD)
 
 
 class Level(StrEnum):
-    """How much of position is in the features."""
+    """Strength of the positional bias found in the features."""
 
     STRONG = "strong"
     CLEAR = "clear"
@@ -46,14 +46,14 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement.
+    """A verdict on the positional bias of a model.
 
     Attributes
     ----------
     level : Level
-        In a word.
+        Strength of the bias.
     sentence : str
-        For somebody who has never heard of the probes.
+        Explanation for readers who do not know the probes.
     """
 
     level: Level
@@ -62,33 +62,34 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Means over the images; NaN for what could not be measured.
+    """Means over the images; NaN for figures that could not be measured.
 
     Attributes
     ----------
     authors_r2, authors_r2_std : float
-        Authors' probe in the form of their table (lr+ud); mean and standard deviation over images
-        and repeats.
+        R^2 of the authors' probe as in their table (lr+ud); mean and standard deviation over
+        images and repeats.
     loio_r2 : float
-        Leave-one-image-out R^2, lr+ud, not clipped, after the last block.
+        Leave-one-image-out R^2, lr+ud, not clipped, of the last block.
     segmentation_layer : int
-        Block, counted from 1, after which segmentations take their features.
+        Block, counted from 1, whose output is used as features for segmentation.
     segmentation_loio_r2 : float
-        `loio_r2` after that block.
+        `loio_r2` of that block.
     null_r2, null_shuffled_r2 : float
-        The same of tokens shifted circularly at random, and of tokens in random order.
+        `loio_r2` of tokens shifted circularly at random, and of tokens in random order.
     best_channel_r2 : float
-        Highest leave-one-image-out R^2 of one channel of the last layer, lr or ud.
+        Highest leave-one-image-out R^2 of a single channel of the last layer, lr or ud.
     tile_cosine, tile_cosine_halo_2, tile_cosine_halo_4 : float
-        Mean cosine of a tile's tokens and the whole's, by tokens of context around the tile.
+        Mean cosine between the tokens of a tile and those of the whole, with 0, 2 and 4 tokens of
+        context around the tile.
     flip_disagreement, shift_disagreement : float
-        Share of pixels whose class changes, trained on strokes from anywhere.
+        Share of pixels whose class changes, for strokes anywhere; in [0, 1].
     flip_disagreement_one_sided, shift_disagreement_one_sided : float
-        The same, trained on strokes of each class from its own half of the image.
+        The same for strokes of each class in its own half of the image.
     authors_r2_by_target, loio_r2_by_target, null_r2_by_target : dict of str to float
-        For each ramp alone, and the random control of the authors' probe.
+        R^2 for each ramp and, for the authors' probe, the random control.
     positional_channels : list of int
-        Channels of the last layer that alone reach an R^2 of .1, at most 20, highest first.
+        Channels of the last layer that alone reach an R^2 of .1, highest first, at most 20.
     """
 
     authors_r2: float
@@ -113,7 +114,7 @@ class ModelSummary:
 
 
 def summarise(probe: ModelProbe) -> ModelSummary:
-    """Reduce everything measured of a model to a few figures."""
+    """Reduce all measurements of a model to summary figures."""
     tables = probe.authors[..., TABLE_FORM].mean(axis=-1)  # (images, repeats)
     tiles = {halo: _mean([s.tiles.get(halo, math.nan) for s in probe.stability]) for halo in HALOS}
     left_out = probe.left_out
@@ -150,7 +151,7 @@ def summarise(probe: ModelProbe) -> ModelSummary:
 def disagreement(
     stability: Sequence[Stability], strokes: StrokeLayout, changes: Sequence[Change]
 ) -> float:
-    """Return the share of pixels whose class changes, the mean over images, draws and changes."""
+    """Return the mean share of pixels whose class changes, over images, draws and changes."""
     return _mean(
         [
             drawn.disagreement[change]
@@ -162,16 +163,16 @@ def disagreement(
 
 
 def judge(summary: ModelSummary, images: int) -> Verdict:
-    """Put into words how much of position the features hold.
+    """Return a verdict on how well position can be predicted from the features.
 
-    The worst of the four ramps decides, as far as it is above its null.
+    The ramp with the highest R^2 decides, if that exceeds its null.
     """
     if images < 2:
         return Verdict(
             Level.OPEN,
-            "One image cannot tell position from content that happens to change across it; "
-            "give more images of the same kind, and meanwhile look at the tile, flip and shift "
-            "tests below.",
+            "One image is not enough to distinguish position from content that happens to change "
+            "across it; give more images of the same kind, and meanwhile look at the tile, flip "
+            "and shift tests below.",
         )
     worst = max(RAMPS, key=lambda ramp: summary.loio_r2_by_target[ramp])
     r2 = summary.loio_r2_by_target[worst]
@@ -179,31 +180,31 @@ def judge(summary: ModelSummary, images: int) -> Verdict:
     if not found and images < ENOUGH_IMAGES:
         return Verdict(
             Level.OPEN,
-            f"No position was found, but {images} images are too few to be sure of that; "
+            f"No positional bias was found, but {images} images are too few to rule it out; "
             f"give {ENOUGH_IMAGES} or more.",
         )
     if not found:
         return Verdict(
             Level.NONE,
-            "Where a patch lies cannot be read from these features in an image the probe has not "
-            "seen, so no stroke is tied to the place where it was drawn.",
+            "In an image the probe was not fitted to, it cannot predict from these features where "
+            "a patch lies, so no stroke is tied to the place where it was drawn.",
         )
     levels = {STRONG: Level.STRONG, CLEAR: Level.CLEAR, SLIGHT: Level.SLIGHT}
     level = next(levels[limit] for limit in levels if r2 > limit)
     advice = {
         Level.STRONG: "a segmentation can learn the place of your strokes instead of the material",
         Level.CLEAR: "spread the strokes of each class over the whole image",
-        Level.SLIGHT: "little for a segmentation, but not nothing",
+        Level.SLIGHT: "this hardly affects a segmentation, but is not negligible",
     }[level]
     return Verdict(
         level,
-        f"In an image never seen before, these features tell {_IN_WORDS[worst]} a patch lies: "
-        f"they account for {100 * r2:.0f} % of it (R² {r2:.2f}); {advice}.",
+        f"In an image the probe was not fitted to, these features predict {_IN_WORDS[worst]} a "
+        f"patch lies: they explain {100 * r2:.0f} % of the variation (R² {r2:.2f}); {advice}.",
     )
 
 
 def summary_json(probing: Probing) -> str:
-    """Return the summary of a run as a JSON object; what could not be measured is null."""
+    """Return the summary of a run as a JSON object; figures that were not measured are null."""
     models = {
         probe.model.name: {
             **asdict(summary),

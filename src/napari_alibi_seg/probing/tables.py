@@ -1,4 +1,4 @@
-"""The figures of a run as CSV, one tidy table per file."""
+"""Write the results of a run as CSV, one tidy table per file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write_tables(probing: Probing, folder: Path) -> None:
-    """Write every table into a folder that exists."""
+    """Write all tables into an existing folder."""
     tables = {
         "authors_probe.csv": (("model", "image", "target", "repeat", "r2"), _authors),
         "leave_one_image_out.csv": (("model", "image", "target", "features", "r2"), _left_out),
