@@ -33,7 +33,7 @@ def test_planes_that_are_not_final_are_not_exported(stacked, tmp_path):
 def test_what_all_planes_hold_together_is_told(stacked):
     stacked.apply_to_stack()
     share = 100 * np.mean(stacked.segmented == 2)
-    assert f"Together: class 1 {100 - share:.1f} %, class 2 {share:.1f} %." in (
+    assert f"Overall: class 1 {100 - share:.1f} %, class 2 {share:.1f} %." in (
         stacked.panels.strip.words
     )
 

@@ -159,7 +159,7 @@ class Actions:
         if work.source.micrograph.path is None:
             needed.append(f"{scripts.image_name(work.source)} (File, Save Selected Layers)")
         folder = " and ".join(needed)
-        self._strip.say(f"The {what} is on the clipboard; run it in the folder of {folder}.")
+        self._strip.say(f"The {what} is on the clipboard; run it in the folder with {folder}.")
 
     def _ask_project_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, "Open project", "", PROJECTS)

@@ -64,7 +64,7 @@ class Background(QObject):
             Whether the person may stop it, and is notified when it is over.
         """
         if self._worker is not None:
-            words = "Please wait until the last action is finished."
+            words = "Please wait until the previous action has finished."
             self._strip.say(words, holds=lambda: self.busy)
             return
         self._worker = create_worker(

@@ -47,15 +47,15 @@ _MOST_OF_SCREEN = 0.9
 _WIDTH, _BAR = 300, 140
 _COLOURS = ("#0072b2", "#e69f00")
 _FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
-    "authors_r2": ("position told by features, R²", float),
+    "authors_r2": ("features predict position, R²", float),
     "flip_disagreement": ("pixels that change class, flipped", float),
     "shift_disagreement": ("pixels that change class, shifted", float),
     "tile_cosine": ("tile against whole, 1 - cosine", lambda cosine: 1 - cosine),
 }
 _MEANING = (
-    "<p>Shorter is better. R² is 1 where features tell where on the image a patch lies; on "
-    "a single image mere smoothness reaches 0.5. Flips and shifts leave the content as it is: "
-    "read the flips first, for a small shift hardly disturbs a model that goes by place.</p>"
+    "<p>Shorter bars are better. R² is 1 if features reveal where on the image a patch lies; on "
+    "a single image, smoothness alone reaches 0.5. Flips and shifts do not change the content: "
+    "read the flips first, as a small shift hardly affects a model that relies on position.</p>"
 )
 
 
@@ -77,7 +77,7 @@ class _ModelCombo(QComboBox):
 
     def _show_beginning(self, text: str) -> None:
         """Show the beginning of a long name that nobody is typing, and all of it as a tip."""
-        self.setToolTip(text or "Empty for none. The stock model is fetched once")
+        self.setToolTip(text or "Leave empty for none. The stock model is downloaded once")
         if not self._typed.hasFocus():
             self._typed.setCursorPosition(0)
 
@@ -153,7 +153,7 @@ class BiasReport(QWidget):
         self.button.setText("Stop")
         self._probed = _place(layer.name, index, source.channel)
         self.strip.say(
-            f"Probing {self._probed}: this takes a minute or two, and the viewer stays free."
+            f"Probing {self._probed}: this takes a minute or two; you can keep using napari."
         )
 
     def _read(self, layer: Image) -> ImageSource:
@@ -211,7 +211,7 @@ class BiasReport(QWidget):
         said = self._process.readAll().data().decode(errors="replace").strip()
         self._let_go()
         if status is not QProcess.ExitStatus.NormalExit:
-            why = "the system ended it, as it does where memory is short; try again."
+            why = "the system stopped it, perhaps because memory ran out; try again."
         elif self._summary.is_file():
             self._show()
             return

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.records import Order, SessionFound
 
 _NO_MEMORY = (
-    "There is not enough memory to look at this image; your scribbles are kept, so close other "
-    "images or programs, then press Update."
+    "There is not enough memory for this image. Your scribbles are kept: close other images or "
+    "programs, then keep painting or press Update once."
 )
 
 
@@ -217,6 +217,6 @@ def unexpected(error: Exception) -> str:
     """Say, in the person's words, that an error came that nobody foresaw."""
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return (
-        f"Something unexpected happened ({type(error).__name__}: {reason}); your scribbles are "
-        "kept, so paint on or press Update, and please report this if it comes again."
+        f"Something unexpected happened ({type(error).__name__}: {reason}). Your scribbles are "
+        "kept: keep painting or press Update once, and please report this if it happens again."
     )

@@ -180,7 +180,7 @@ class _Row(QWidget):
         self._colour.clicked.connect(self._recolour)
         self._name = QLineEdit(known.name)
         self._name.setCursorPosition(0)  # a long name shows its beginning
-        self._name.setToolTip("The name of the class; click to change it")
+        self._name.setToolTip("Class name; click to change it")
         self._name.editingFinished.connect(self._rename)
         self._count = Measured(_WIDE_COUNT)
         self._count.setText("0 px")
@@ -201,9 +201,7 @@ class _Row(QWidget):
         button.setToolTip("Ignore or delete this class")
         button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         menu = QMenu(button)
-        self.ignore = QAction(
-            "Ignore: what is painted counts nowhere (cover all of a databar)", menu
-        )
+        self.ignore = QAction("Ignore: leave painted pixels out (cover all of a databar)", menu)
         self.ignore.setCheckable(True)
         self.ignore.setChecked(self.known.ignored)
         self.ignore.toggled.connect(self._ignore)
@@ -214,7 +212,7 @@ class _Row(QWidget):
         return button
 
     def _recolour(self) -> None:
-        colour = QColorDialog.getColor(QColor(*self.known.colour), self, "Colour of the class")
+        colour = QColorDialog.getColor(QColor(*self.known.colour), self, "Class colour")
         if colour.isValid():
             self.recolour((colour.red(), colour.green(), colour.blue()))
 
@@ -225,7 +223,7 @@ class _Row(QWidget):
         name = self._name.text().strip()
         if name != self.known.name and self._taken(name):
             below = self._name.mapToGlobal(self._name.rect().bottomLeft())
-            QToolTip.showText(below, f"Another class is called {name}; choose another name.")
+            QToolTip.showText(below, f"Another class is already called {name}; choose another.")
         elif name and name != self.known.name:
             self._change(replace(self.known, name=name))
         self._name.setText(self.known.name)

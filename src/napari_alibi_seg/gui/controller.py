@@ -237,8 +237,8 @@ class Controller(QObject):
             return
         if holds_many(layer):
             self.panels.strip.say(
-                f"{layer.name!r} holds more than {MANY} values, as labels of grains or particles "
-                "do. Painting on it makes a class of each, and the result takes long.",
+                f"{layer.name!r} holds more than {MANY} values, as labels of single grains or "
+                "particles do. Painting on it turns each into a class, which is slow.",
                 ("Paint on it", partial(self._paint_on, work, layer)),
                 holds=lambda: layer in self.viewer.layers and work.scribbles.layer is not layer,
             )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.workspace import Workspace
 
 LONG_FEATURES_S = 20
-_STOPPED = "Results use pixel filters only until the features are started again."
+_STOPPED = "Results use only pixel filters until you start the features again."
 
 
 class Display:
@@ -158,12 +158,12 @@ class Display:
         if self._panels.result.spot_button.isEnabled():
             return ""
         if not (self._trainable or self._loaded):
-            return "Paint a stroke in each of two classes first: the next spot comes with a result."
+            return "Paint a stroke in each of two classes first: the next spot needs a result."
         if self._shown is Shown.WAITING:
-            return "Press Update once first: the next spot comes with the result of the strokes."
+            return "Press Update once first: the next spot needs a result of the current strokes."
         if self._advice is None:
-            return "The next spot comes with the result, which is on its way."
-        return "No spot of this plane would teach more than any other."
+            return "The next spot comes with the result, which is still being computed."
+        return "No spot on this plane would teach more than any other."
 
     def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
         self._painted, self._coarse, self._loaded = event, False, work.loaded is not None

@@ -30,7 +30,7 @@ PROJECTS = f"Projects (*{PROJECT_SUFFIX})"
 CLASSIFIERS = "Classifiers (*.skops)"
 _STACKS = "OME-TIFF (*.tif)"
 _TABLES = "Tables (*.csv)"
-_NO_MAP = "Tick Uncertainty or Probabilities first: the map that is shown is exported."
+_NO_MAP = "Tick Uncertainty or Probabilities first: the map shown is exported."
 _UNFINISHED = "The result on the screen is not the final one; "
 
 
@@ -71,7 +71,7 @@ class Exports:
             if path.suffix != PROJECT_SUFFIX:
                 path = path.with_name(path.name + PROJECT_SUFFIX)
                 if path.exists():
-                    self._strip.say(f"{path} exists; choose it by its full name to replace it.")
+                    self._strip.say(f"{path} already exists; give its full name to replace it.")
                     return
             recipe = work.recipe(self._controller.panels.classes.classes, config)
             image, scribbles = work.source.measured, work.scribbles.data
@@ -146,7 +146,7 @@ class Exports:
         lacking = len(work.result.unmapped(kind))
         remedy = "press Apply to stack" if work.stack else self._remedy()
         words = (
-            f"There is no map of {kind} of {counted(lacking, 'plane')} yet; {remedy}, then export."
+            f"There is no map of {kind} for {counted(lacking, 'plane')} yet; {remedy}, then export."
         )
         return words if lacking else ""
 
@@ -154,7 +154,7 @@ class Exports:
         """Return why fractions cannot be exported as they are; empty if they can."""
         if not work.result.finished:
             then = f"{self._remedy()}, then export"
-            return f"No plane is segmented by the strokes as they are now; {then}."
+            return f"No plane is segmented with the current strokes yet; {then}."
         if self._controller.bridge.busy and self._lacks_assessments(work):
             return "The intervals are being estimated; export when that is done."
         return ""
@@ -181,8 +181,8 @@ class Exports:
         unfinished, planes = work.result.unfinished, work.source.micrograph.plane_indices()
         if unfinished and work.stack:
             return (
-                f"The strokes as they are now have yet to segment {len(unfinished)} of "
-                f"{len(planes)} planes; press Apply to stack, then export."
+                f"Not yet segmented with the current strokes: {len(unfinished)} of {len(planes)} "
+                "planes; press Apply to stack, then export."
             )
         live = self._controller.panels.result.live.isChecked()
         remedy = "paint a stroke in each of two classes" if live else "press Update once"

@@ -47,31 +47,30 @@ class TrainingPanel(PanelRows):
         self._threads = 0
         self.scale, self.device = QComboBox(), QComboBox()
         self.scale.addItems(list(map(str, SCALES)))
-        self.scale.setToolTip("Magnification before the model; 2 takes four times as long")
+        self.scale.setToolTip("Enlarge the image for the model; 2 takes four times as long")
         self.device.addItems(_DEVICES)
         self.components = _number(
-            COMPONENT_COUNTS, "Principal components kept of the deep features"
+            COMPONENT_COUNTS, "Principal components kept from the deep features"
         )
         self.forest = QComboBox()
         self.forest.addItems(list(_FORESTS))
         self.forest.setToolTip(
-            "How the trees are grown: extra (extremely randomised) ones need fewer strokes"
+            "How trees are grown: extra (extremely randomised) trees need fewer strokes"
         )
-        self.trees = _number(TREE_COUNTS, "Trees of the forest")
+        self.trees = _number(TREE_COUNTS, "Number of trees in the forest")
         self.smoothing = _number(
             SMOOTHING_RADII,
-            "Radius in pixels within which votes are smoothed, but not across edges; 0: none",
+            "Radius in pixels for smoothing votes, but not across edges; 0: off",
         )
         self.seed = QDoubleSpinBox()  # whole numbers beyond those of QSpinBox
         self.seed.setDecimals(0)
         self.seed.setKeyboardTracking(False)
         self.seed.setRange(0, LARGEST_SEED)
-        self.seed.setToolTip("Equal scribbles and seed give an equal result")
+        self.seed.setToolTip("The same scribbles and seed give the same result")
         self.filters = QCheckBox("pixel filters too")
-        self.learned = QCheckBox("filters of a network too")
+        self.learned = QCheckBox("network filters too")
         self.learned.setToolTip(
-            "What a small network makes of the pixels around each; better, and a second slower "
-            "for each megapixel"
+            "Add filters learned by a small network; better, but one second slower per megapixel"
         )
         self.filters_3d = QCheckBox("through the planes")
         self.add("Scale", self.scale)
@@ -158,8 +157,8 @@ class TrainingPanel(PanelRows):
             widget.setVisible(spacing is not None)
         if spacing is not None:
             self.filters_3d.setToolTip(
-                "Pixel filters also look at the planes around; by the scale of the layer, or its "
-                f"file, these lie {spacing:.3g} px apart"
+                "Pixel filters also use neighbouring planes; according to the layer's scale, or "
+                f"its file, planes lie {spacing:.3g} px apart"
             )
 
 
@@ -174,23 +173,23 @@ class ReusePanel(QWidget):
         self.buttons: dict[str, QPushButton] = {}
         words = {
             "project_save": ("Save project…", "Keep strokes, names and settings with the image"),
-            "project_open": ("Open project…", "Go on with a project, or take over its strokes"),
+            "project_open": ("Open project…", "Continue a project, or reuse its strokes"),
             "apply_stack": ("Apply to stack", "Segment every plane of this image"),
             "apply_files": ("Apply to files…", "Segment other images with this classifier"),
-            "apply_folder": ("Apply to folder…", "Segment all images of a folder, or an OME-Zarr"),
-            "bias": ("Bias report…", "Measure how much the model goes by place, on this image"),
+            "apply_folder": ("Apply to folder…", "Segment all images in a folder, or an OME-Zarr"),
+            "bias": ("Bias report…", "Measure how much the model relies on position in this image"),
             "save": ("Save classifier…", "Keep the forest for other images"),
             "load": ("Load classifier…", "Use a saved forest on this image"),
             "export": ("Export result…", "Write the segmentation as an OME-TIFF"),
             "map": (
                 "Export map…",
-                "Write uncertainty or probabilities, whichever is shown; these are made of the "
-                "votes by the usual temperature",
+                "Write the map shown, uncertainty or probabilities, computed from the votes at "
+                "the default temperature",
             ),
             "fractions": ("Export fractions…", "Write area fractions with intervals as a table"),
             "scribbles": ("Export scribbles…", "Write the scribbles as an OME-TIFF"),
-            "python": ("Copy as Python", "Put a script that gives this result on the clipboard"),
-            "command": ("Copy as command", "Put a command that gives this result on the clipboard"),
+            "python": ("Copy as Python", "Copy a Python script that reproduces this result"),
+            "command": ("Copy as command", "Copy a shell command that reproduces this result"),
         }
         for place, (name, (text, tip)) in enumerate(words.items()):
             self.buttons[name] = QPushButton(text)

@@ -45,8 +45,8 @@ class Notices:
         """Say that what is painted counts now, and offer the way back."""
         if not self._strip.asks:
             self._strip.say(
-                "What you paint counts now, and the classifier that was loaded is put aside until "
-                "nothing is painted any more.",
+                "Your strokes are used now; the loaded classifier is put aside until all strokes "
+                "are gone.",
                 ("Use it again", take_up),
                 holds=lambda: work.put_aside is not None,
             )

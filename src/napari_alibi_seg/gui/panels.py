@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 _WORDS = {DEFAULT_MODEL: "ALiBi-DINOv2 S/14", CLASSICAL: "pixel filters only"}
 _CHECKPOINT = ".safetensors"
 _WHERE = {
-    "bundled": "it comes with this program",
-    "cached": "it is on this computer",
-    "to be fetched": "it is not on this computer yet: choosing it fetches it once, so be connected",
+    "bundled": "included with this plugin",
+    "cached": "already on this computer",
+    "to be fetched": "not on this computer yet; choosing it downloads it once (needs internet)",
 }
 
 
@@ -131,15 +131,15 @@ class ResultPanel(PanelRows):
         super().__init__("Result")
         self.live = QCheckBox("Live")
         self.live.setChecked(True)
-        self.live.setToolTip("Follow every stroke")
+        self.live.setToolTip("Update the result after every stroke")
         self.update_button = QPushButton("Update once")
-        self.update_button.setToolTip("Bring the result up to date now; Live does so by itself")
+        self.update_button.setToolTip("Update the result now; Live does this automatically")
         self.update_button.setEnabled(False)
         self.live.toggled.connect(self.update_button.setDisabled)
         self.live.toggled.connect(self.live_changed)
         self.update_button.clicked.connect(self.update_wanted)
         self.spot_button = QPushButton(f"Next spot  [{SPOT_KEY}]")
-        self.spot_button.setToolTip("Bring where a stroke would teach most into the middle")
+        self.spot_button.setToolTip("Centre the view where a stroke would teach most")
         self.spot_button.setEnabled(False)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
@@ -150,8 +150,8 @@ class ResultPanel(PanelRows):
         for box, other in permutations((self.uncertainty, self.probabilities)):
             box.toggled.connect(partial(_only, other))
             box.toggled.connect(self.outputs_changed)
-        self.uncertainty.setToolTip("A map: 1 - (largest - second largest probability)")
-        self.probabilities.setToolTip("How probable each class is, by the votes of the trees")
+        self.uncertainty.setToolTip("Map of 1 - (largest - second largest probability)")
+        self.probabilities.setToolTip("How probable each class is, from the votes of the trees")
         self.facts = Paragraph(3)
         self.add_wide(side_by_side(self.live, self.update_button, self.spot_button, stretch=1))
         self.add("Opacity", self.opacity)

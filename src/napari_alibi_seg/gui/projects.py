@@ -167,9 +167,9 @@ def misfit(shape: tuple[int, ...], image: Micrograph) -> str:
     """Say that what is painted has another size than an image."""
     painted, needed = (" x ".join(map(str, size)) for size in (shape, image.label_shape))
     return (
-        f"The strokes lie on {painted} pixels, but the image that is open has {needed}, for "
+        f"The strokes were painted on {painted} pixels, but the open image has {needed}, for "
         "example because it was binned or cropped. Strokes are never stretched: open the image "
-        "they were painted on, or paint anew."
+        "they were painted on, or paint new ones."
     )
 
 
@@ -218,7 +218,7 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
     labels = [layer for layer in shown if isinstance(layer, Labels)]
     labels.sort(key=lambda layer: not is_scribbles(layer))
     if len(images) != 1 or not labels:
-        raise ProjectError("Select one image and what is painted on it, then save the project.")
+        raise ProjectError("Select one image and the layer painted on it, then save the project.")
     layer, scribbles = images[0], labels[0].data
     recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
     source = ImageSource.of(layer, _reading(layer, scribbles, recipe.axes), recipe.channel)

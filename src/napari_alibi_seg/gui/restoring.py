@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.workspace import Workspace
 
 _OTHER_IMAGE = (
-    "Another image was chosen while the project was read; choose the one it belongs to and open "
-    "the project again."
+    "Another image was chosen while the project was being read; choose the image it belongs to "
+    "and open the project again."
 )
 
 
@@ -56,7 +56,7 @@ class Restorer:
         self._strip.say(
             f"You painted {painted} on this image before ({found.saved}).",
             ("Restore", partial(self.restore, work, found)),
-            ("Start anew", partial(self._decline, work, found)),
+            ("Start over", partial(self._decline, work, found)),
         )
 
     def restore(self, work: Workspace, found: SessionFound) -> None:
@@ -84,7 +84,7 @@ class Restorer:
         try:
             set_aside(found.path)
         except OSError as error:
-            self._strip.say(f"The earlier session stays under its name ({error}).", warn=True)
+            self._strip.say(f"The earlier session could not be renamed ({error}).", warn=True)
 
     def offer_lost(self, lost: Labels) -> None:
         """Ask whether to bring back a layer that was painted on and removed."""
@@ -92,7 +92,7 @@ class Restorer:
         assert work is not None
         instead = work.scribbles.layer
         self._strip.say(
-            f"The layer {lost.name!r} was removed; a new one is there to paint on.",
+            f"The layer {lost.name!r} was removed; paint on the new one added for it.",
             ("Bring it back", partial(self._bring_back, work, lost)),
             holds=lambda: work.scribbles.layer is instead and lost not in layers,
         )
@@ -103,7 +103,7 @@ class Restorer:
         layers = self._controller.viewer.layers
         if before in layers and not is_blank(before):
             self._strip.say(
-                f"{work.source.layer.name!r} has another size now, which its strokes do not fit. "
+                f"{work.source.layer.name!r} has changed size, so its strokes no longer fit. "
                 f"They are kept in the hidden layer {before.name!r}.",
                 holds=lambda: before in layers and not before.visible,
             )
@@ -113,9 +113,9 @@ class Restorer:
         layer = work.scribbles.layer
         if not _lies_on(layer, work.source):
             self._strip.say(
-                f"The layer {layer.name!r} lies elsewhere than the image, or has another pixel "
-                "size; its pixels count one by one as those of the image.",
-                ("Lay it on the image", partial(work.source.place, layer)),
+                f"The layer {layer.name!r} is not aligned with the image (place, pixel size); "
+                "its pixels are matched to the image's one by one.",
+                ("Align with image", partial(work.source.place, layer)),
                 holds=lambda: work.scribbles.layer is layer and not _lies_on(layer, work.source),
             )
 
@@ -156,7 +156,7 @@ class Restorer:
             return
         if opened.problem:
             take = partial(self.show_project, asked, replace(opened, problem=""))
-            self._strip.say(opened.problem, ("Take the strokes", take), warn=True)
+            self._strip.say(opened.problem, ("Use the strokes", take), warn=True)
             return
         try:
             recipe, layers = recipe_of(opened.project), layers_of(opened)

@@ -86,8 +86,8 @@ def _earlier(path: Path) -> Project | SessionProblem | None:
         return load_project(path)
     except ProjectError as error:
         return SessionProblem(
-            f"What was painted on this image before cannot be shown: {error} The file stays: your "
-            "first stroke gives it a number, and is saved in another."
+            f"Your earlier strokes on this image cannot be shown: {error} The file is kept: once "
+            "you paint, it is renamed with a number, and a new file is begun."
         )
 
 

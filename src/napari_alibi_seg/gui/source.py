@@ -82,7 +82,7 @@ def readings(layer: Image) -> list[Reading]:
         if told in ("ZCYX", "TCYX"):
             raise ImageError(
                 f"Each plane of {layer.name!r} has channels, which cannot be painted on here; save "
-                "each channel as a file of its own first (in Fiji: Image, Color, Split Channels)."
+                "each channel as a separate file first (in Fiji: Image, Color, Split Channels)."
             )
         found.sort(key=lambda one: one.axes != told)
     return found

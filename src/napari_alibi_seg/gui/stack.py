@@ -93,7 +93,7 @@ class StackRun(QObject):
             return
         self.planes = ()
         shares = shares_words(sum(map(Counter, self._done.values()), Counter()), classes)
-        told = f"All {total} planes are segmented. Together: {shares}."
+        told = f"All {total} planes are segmented. Overall: {shares}."
         self._strip.say(told, holds=self._is_whole)
         show_info(f"All {total} planes of {self._name} are segmented.")
 

@@ -33,9 +33,9 @@ _JOINT = re.compile(r"(?<=\S{12})([/\\_:.-])(?=\S)")
 _CELL, _LINE = 12, 24  # characters
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 _NOT_FINAL = {
-    Shown.PRELIMINARY: "Preliminary, by pixel filters, until the features are ready.",
-    Shown.OUTLIVED: "Still by the settings before, until the features are ready.",
-    Shown.WAITING: "Press Update once for their result.",
+    Shown.PRELIMINARY: "Preliminary, from pixel filters, until the features are ready.",
+    Shown.OUTLIVED: "Still with the previous settings until the features are ready.",
+    Shown.WAITING: "Press Update once for a current result.",
 }
 
 
@@ -75,10 +75,10 @@ def estimate_words(what: str, estimate: RunEstimate) -> str:
     """Return what a long run will take, as a question to the person."""
     size = estimate.megabytes
     memory = f"{size:.0f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
-    guessed = "" if estimate.measured else " (a guess: nothing is measured yet)"
+    guessed = "" if estimate.measured else " (a guess: nothing measured yet)"
     return (
         f"{what} will take about {duration(estimate.seconds)} and {memory} of memory on this "
-        f"computer{guessed}. You can go on working meanwhile."
+        f"computer{guessed}. You can keep working meanwhile."
     )
 
 
@@ -91,8 +91,8 @@ def replaced_words(existing: Sequence[Path]) -> str:
 def foot_words(rows: int) -> str:
     """Return in words that what is ignored at the foot of an image is left out of others, too."""
     return (
-        f"{counted(rows, 'row')} at the foot, as you ignore on this image, will be left out of "
-        "every image."
+        f"The {counted(rows, 'row')} at the foot that you ignore on this image will be left out "
+        "of every image."
     )
 
 
@@ -106,20 +106,20 @@ def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
 
 def lost_words(names: Sequence[str]) -> str:
     """Return in words that nothing is learnt of some classes, as they are painted now."""
-    return f"What is painted of {first_few(names)} {NO_DATA}; paint where there is some."
+    return f"All you painted of {first_few(names)} {NO_DATA}; paint where there is data."
 
 
 ACCURACY = (
-    "How much of this plane is expected to be right, and the range that should hold the truth nine "
-    "times in ten. It is estimated from the votes of the trees and from strokes left out; where "
-    "the forest is sure and wrong it is too high, so compare with your own eyes."
+    "How much of this plane is expected to be right, with the range that should contain the true "
+    "value nine times in ten. It is estimated from the votes of the trees and from strokes left "
+    "out of training; where the forest is confidently wrong it is too high, so check by eye."
 )
 FRACTIONS = (
-    "The same holds for the ranges of the fractions; where classes look alike they contained the "
-    "true fraction far less often."
+    "The same goes for the ranges of the fractions; where classes look alike, in tests they "
+    "contained the true fraction far less often."
 )
 SETTLED = "More strokes like these would change little."
-ALIKE = "Strokes that are left out are not recognised: the classes look alike to the forest so far."
+ALIKE = "Strokes left out of training are not recognised: to the forest, the classes look alike."
 NO_PIXEL_SIZE = (
     "No pixel size is known, so there are no areas: give the layer a scale and units (how-to: "
     "Publish the numbers)."
@@ -153,10 +153,10 @@ def facts(
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
         if any(known.ignored for known in classes):
             what += " that is not ignored" if kinds else " that are not ignored"
-        then = "the result follows by itself" if done is None else "what is shown is an old result"
+        then = "a result follows automatically" if done is None else "what you see is an old result"
         return f"Paint {what}; {then}."
     strokes = f"{kinds} classes · {counted(painted.strokes, 'stroke')}"
-    words = "By the classifier that was loaded" if loaded else strokes
+    words = "From the loaded classifier" if loaded else strokes
     if shown is not Shown.FINAL:
         return f"{words}<br><i>{_NOT_FINAL[shown]}</i>"
     if done is not None:

@@ -131,7 +131,7 @@ class Workspaces(QObject):
             self.image_wanted.emit(opened)
         elif hides(opened, here) and not strip.asks:
             strip.say(
-                f"{opened.name!r} was opened and hides {here.name!r}, which you work on.",
+                f"{opened.name!r} was opened and hides {here.name!r}, which you are working on.",
                 ("Work on it", partial(self.go_to, opened)),
                 ("Stay here", partial(self._stay, here)),
                 holds=partial(self._is_hidden, here, opened),
