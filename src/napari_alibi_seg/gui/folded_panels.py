@@ -1,4 +1,4 @@
-"""The folded blocks: how to train, and what to do with the outcome."""
+"""Provide the folded blocks: training settings, and saving, applying and reusing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class TrainingPanel(PanelRows):
-    """Shows and asks for `Settings`, all but the model."""
+    """Edit all `Settings` but the model."""
 
     changed = Signal()
 
@@ -62,7 +62,7 @@ class TrainingPanel(PanelRows):
             SMOOTHING_RADII,
             "Radius in pixels for smoothing votes, but not across edges; 0: off",
         )
-        self.seed = QDoubleSpinBox()  # whole numbers beyond those of QSpinBox
+        self.seed = QDoubleSpinBox()  # QSpinBox ends at 2**31 - 1
         self.seed.setDecimals(0)
         self.seed.setKeyboardTracking(False)
         self.seed.setRange(0, LARGEST_SEED)
@@ -93,7 +93,7 @@ class TrainingPanel(PanelRows):
         self.offer_3d(None)
 
     def settings(self, model: str) -> Settings:
-        """Return what is set, with a model."""
+        """Return the settings shown, with a model."""
         channels = ChannelConfig.chosen(
             self.components.value(),
             self.filters.isChecked() or model == CLASSICAL,  # pixels need at least one channel
@@ -112,7 +112,7 @@ class TrainingPanel(PanelRows):
         return Settings(config, self.device.currentText(), self._threads)
 
     def show_settings(self, settings: Settings) -> None:
-        """Show other settings, without telling of a change."""
+        """Show other settings without signalling a change."""
         self._threads = settings.threads
         with signals_blocked(self):
             if self.device.findText(settings.device) < 0:
@@ -121,7 +121,7 @@ class TrainingPanel(PanelRows):
             self.show_config(settings.config)
 
     def show_config(self, config: SegmentationConfig) -> None:
-        """Show another way to train, without telling of a change; the device stays."""
+        """Show another configuration without signalling a change; the device stays."""
         with signals_blocked(self):
             self.scale.setCurrentText(str(config.scale))
             self.trees.setValue(config.trees)
@@ -132,7 +132,7 @@ class TrainingPanel(PanelRows):
             self._show_filters(config)
 
     def _show_filters(self, config: SegmentationConfig) -> None:
-        """Check what the channels have; what they say nothing of stays."""
+        """Tick the filters that are used; leave boxes that do not apply."""
         channels, deep = config.channels, config.model != CLASSICAL
         if deep:
             self.filters.setChecked(bool(channels.sigmas))
@@ -142,7 +142,7 @@ class TrainingPanel(PanelRows):
             self.learned.setChecked(bool(channels.learned))
 
     def offer_devices(self, names: Sequence[str]) -> None:
-        """Offer the devices that can be used here; the one chosen stays, even if it cannot be."""
+        """Offer the available devices; the chosen one stays, even if it is not available."""
         chosen = self.device.currentText()
         offered = list(dict.fromkeys([*names, chosen]))
         if offered != [self.device.itemText(place) for place in range(self.device.count())]:
@@ -151,7 +151,7 @@ class TrainingPanel(PanelRows):
             self.device.setCurrentText(chosen)
 
     def offer_3d(self, spacing: float | None) -> None:
-        """Offer 3-D filters of a volume whose planes lie some pixels apart; None hides them."""
+        """Offer 3-D filters for planes `spacing` pixels apart; None hides them."""
         for widget in (self._label_3d, self.filters_3d):
             widget.setEnabled(spacing is not None)
             widget.setVisible(spacing is not None)
@@ -197,12 +197,12 @@ class ReusePanel(QWidget):
             grid.addWidget(self.buttons[name], place // 2, place % 2)
 
     def wire(self, **acts: Callable[[], None]) -> None:
-        """Do something when a button is clicked, by its name."""
+        """Connect each named button to a function."""
         for name, act in acts.items():
             self.buttons[name].clicked.connect(lambda _=False, act=act: act())
 
     def enable(self, *, image: bool, classifier: bool, stack: bool, script: bool) -> None:
-        """Allow what is possible."""
+        """Enable the buttons whose requirements are met."""
         needed = {
             "project_save": image,
             "project_open": True,
@@ -226,7 +226,7 @@ class ReusePanel(QWidget):
 def folded(title: str, content: QWidget) -> QCollapsible:
     """Return a block that is closed until it is clicked."""
     block = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
-    block.setDuration(0)  # so that it has its height when it is scrolled to
+    block.setDuration(0)  # so that its height is known when scrolled to
     for layout in (block.layout(), block.content().layout()):
         if layout is not None:
             layout.setContentsMargins(0, 0, 0, 0)

@@ -44,7 +44,7 @@ _WHERE = {
 
 
 class ImagePanel(PanelRows):
-    """Which image, how it is read, which model, and how far its features are."""
+    """Choose the image, its reading and the model, and show the progress of features."""
 
     layer_chosen = Signal(object)
     reading_chosen = Signal(object)
@@ -75,7 +75,7 @@ class ImagePanel(PanelRows):
         self.offer_readings([], None)
 
     def offer_readings(self, readings: Sequence[Reading], source: ImageSource | None) -> None:
-        """List the ways to read the axes; hidden where there is one."""
+        """List the ways to read the axes; hidden if there is only one."""
         self.readings.clear()
         for reading in readings:
             self.readings.addItem(reading.words, reading)
@@ -92,7 +92,7 @@ class ImagePanel(PanelRows):
             widget.setVisible(count > 0)
 
     def offer_models(self, names: Sequence[str]) -> None:
-        """List models; the one chosen stays."""
+        """List models, keeping the chosen one."""
         self.models.clear()
         for place, name in enumerate(names):
             self.models.addItem(_WORDS.get(name, name), name)
@@ -101,7 +101,7 @@ class ImagePanel(PanelRows):
         self.choose_model(self.model)
 
     def choose_model(self, name: str) -> None:
-        """Choose a model, also one that is not listed."""
+        """Choose a model, even one that is not listed."""
         if self.models.findData(name) < 0:
             words = Path(name).name if name.endswith(_CHECKPOINT) else name
             self.models.insertItem(self.models.count() - 1, words, name)
@@ -120,7 +120,7 @@ class ImagePanel(PanelRows):
 
 
 class ResultPanel(PanelRows):
-    """When to update, what to show, and what came out."""
+    """Control updates and display, and show the figures of the result."""
 
     update_wanted = Signal()
     live_changed = Signal(bool)
@@ -160,12 +160,12 @@ class ResultPanel(PanelRows):
 
 
 def _tip(name: str) -> str:
-    """Return what a model is, and where it is."""
+    """Describe a model and whether it has to be downloaded."""
     entry = MODELS.get(name)
     return name if entry is None else f"{name}: {entry.description}; {_WHERE[entry.where]}"
 
 
 def _only(other: QCheckBox, shown: bool) -> None:
-    """Hide the other map, which would lie over this one."""
+    """Untick the other map, which would overlap this one."""
     if shown:
         other.setChecked(False)
