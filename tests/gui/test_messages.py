@@ -51,7 +51,7 @@ def test_a_map_is_refused_as_long_as_it_is_not_there(applied):
     desk.rest()
 
     desk.panels.reuse.buttons["map"].click()
-    assert "no map of uncertainty of 2 planes" in strip.words
+    assert "no map of uncertainty for 2 planes" in strip.words
     desk.bar(1, 100, (1,))
     assert strip.words == ""
     desk.rest()
