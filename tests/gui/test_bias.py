@@ -44,7 +44,7 @@ def test_a_probing_that_breaks_off_is_told_whatever_its_exit_code(report, qtbot,
 def test_a_probing_that_is_stopped_is_told_apart_from_one_that_the_system_ends(report, qtbot):
     report.button.click()
     report._process.kill()
-    qtbot.waitUntil(lambda: "the system ended it" in report.strip.words, timeout=120_000)
+    qtbot.waitUntil(lambda: "the system stopped it" in report.strip.words, timeout=120_000)
     assert report.button.text() == "Make the report"
 
     report.button.click()

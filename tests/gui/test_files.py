@@ -158,7 +158,7 @@ def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels)
 
     np.testing.assert_array_equal(desk.segmented, before)
     facts, buttons = desk.panels.result.facts, desk.panels.reuse.buttons
-    assert "By the classifier that was loaded" in facts.text()
+    assert "From the loaded classifier" in facts.text()
     assert "class 1" in facts.text()
     assert buttons["export"].isEnabled()
     assert not buttons["python"].isEnabled()  # strokes do not give this result
@@ -352,7 +352,7 @@ def test_a_databar_that_is_ignored_is_left_out_of_every_image_and_told(
     desk.rest()
 
     desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
-    done(desk, "20 rows at the foot, as you ignore on this image")
+    done(desk, "The 20 rows at the foot that you ignore on this image")
     assert not out.exists()
     desk.panels.strip.buttons[0].click()
     done(desk, "1 of 1 image in")

@@ -34,7 +34,7 @@ def test_planes_that_are_not_final_are_not_exported(stacked, tmp_path):
 def test_what_all_planes_hold_together_is_told(stacked):
     stacked.apply_to_stack()
     share = 100 * np.mean(stacked.segmented == 2)
-    assert f"Together: class 1 {100 - share:.1f} %, class 2 {share:.1f} %." in (
+    assert f"Overall: class 1 {100 - share:.1f} %, class 2 {share:.1f} %." in (
         stacked.panels.strip.words
     )
 
@@ -341,7 +341,7 @@ def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk
     def look(event):
         if isinstance(event, FeatureProgress) and event.done < event.total:
             seen.append((desk.segmented == before).all())
-            seen.append("settings before" in desk.panels.result.facts.text())
+            seen.append("previous settings" in desk.panels.result.facts.text())
 
     desk.controller.bridge.told.connect(look)
     desk.panels.training.scale.setCurrentText("2")

@@ -207,7 +207,7 @@ def test_strokes_that_do_not_fit_an_image_any_more_are_said_to_be_kept(quick_des
     desk.rest()
     painted, before = desk.painted.copy(), desk.work.scribbles.layer
     desk.work.source.layer.data = pixels[:80, :90]
-    desk.until(lambda: strip.words.startswith("'alloy' has another size now"))
+    desk.until(lambda: strip.words.startswith("'alloy' has changed size"))
     assert f"kept in the hidden layer {before.name!r}" in strip.words
     assert before in desk.viewer.layers and not before.visible
     np.testing.assert_array_equal(before.data, painted)

@@ -51,7 +51,7 @@ def test_a_map_is_refused_as_long_as_it_is_not_there(applied):
     desk.rest()
 
     desk.panels.reuse.buttons["map"].click()
-    assert "no map of uncertainty of 2 planes" in strip.words
+    assert "no map of uncertainty for 2 planes" in strip.words
     desk.bar(1, 100, (1,))
     assert strip.words == ""
     desk.rest()
@@ -135,9 +135,9 @@ def test_labels_that_lie_elsewhere_are_told_of_until_they_are_laid_on_the_image(
     desk.open(pixels)
     mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), scale=(2, 2))
     desk.controller.choose_scribbles(mine)
-    assert "lies elsewhere" in desk.panels.strip.words
+    assert "is not aligned" in desk.panels.strip.words
     desk.rest()
-    assert "lies elsewhere" in desk.panels.strip.words
+    assert "is not aligned" in desk.panels.strip.words
     mine.scale = (1, 1)
     desk.bar(1, 18)
     desk.until(lambda: desk.panels.strip.words == "")

@@ -270,14 +270,14 @@ def test_the_list_of_models_tells_which_are_to_be_fetched(desk, pixels, tmp_path
         return models.itemData(models.findData(name), Qt.ItemDataRole.ToolTipRole) or ""
 
     desk.open(pixels)
-    desk.until(lambda: "be connected" in tip())
+    desk.until(lambda: "needs internet" in tip())
     desk.rest()
     place.parent.mkdir(parents=True)
     place.touch()
     desk.hurry()
     desk.panels.image.choose_model(DEFAULT_MODEL)
     desk.controller.change_settings()
-    desk.until(lambda: "is on this computer" in tip())
+    desk.until(lambda: "already on this computer" in tip())
     desk.rest()
 
 

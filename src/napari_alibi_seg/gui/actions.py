@@ -1,4 +1,4 @@
-"""What the folded buttons open, apply and copy."""
+"""Act on the folded buttons that open, load, apply and copy."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _IMAGES = f"Images ({' '.join(f'*{suffix}' for suffix in FILE_SUFFIXES)})"
 
 
 class Actions:
-    """Asks what to open or to apply to, and has it done.
+    """Ask what to open or which files to segment, and start it.
 
     Parameters
     ----------
     controller : Controller
-        Shows what is opened, and knows what is applied.
+        Shows what is opened, and holds the settings and the classifier.
     background : Background
         Reads and segments files.
     window : QWidget
-        Over which to ask.
+        Parent of the dialogs.
     """
 
     def __init__(self, controller: Controller, background: Background, window: QWidget) -> None:
@@ -65,7 +65,7 @@ class Actions:
         )
 
     def open_project(self, path: Path) -> None:
-        """Open a project with its image, or on the image that is open if it is the same."""
+        """Open a project with its image, or on the open image if it is the same."""
         work = self._controller.work
         current = None if work is None else work.source.micrograph
         told = partial(self._controller.restorer.show_project, work)
@@ -79,7 +79,7 @@ class Actions:
         )
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
-        """Segment other images with the classifier; ask first if that takes long or replaces."""
+        """Segment other images; ask first if that takes long or would replace files."""
         work = self._controller.work
         if work is not None and work.fitted is not None:
             device, foot = self._controller.settings.device, self._foot(work)
@@ -89,7 +89,7 @@ class Actions:
             self._background.start(files.survey, paths, folder, read, told=propose)
 
     def _foot(self, work: Workspace) -> int:
-        """Return how many rows at the foot of the plane on the screen are ignored."""
+        """Count the ignored rows at the foot of the plane on the screen."""
         _, ignored = as_core(self._controller.panels.classes.classes)
         shown = work.source.index(self._controller.viewer.dims)
         return ignored_foot(work.scribbles.data[shown], ignored)
@@ -127,7 +127,7 @@ class Actions:
             self._background.then(go)
 
     def copy_command(self) -> None:
-        """Put the command on the clipboard."""
+        """Copy the shell command to the clipboard."""
         work = self._controller.work
         if work is not None:
             classes = self._controller.panels.classes.classes
@@ -135,7 +135,7 @@ class Actions:
             self._copy(text, "command")
 
     def copy_script(self) -> None:
-        """Put the script on the clipboard."""
+        """Copy the Python script to the clipboard."""
         work = self._controller.work
         if work is not None:
             classes = self._controller.panels.classes.classes
@@ -143,7 +143,7 @@ class Actions:
             self._copy(text, "script")
 
     def open_bias_report(self) -> None:
-        """Open the report on positional bias beside, for the image and model chosen here."""
+        """Open the positional bias dock for the image and model chosen here."""
         work, model = self._controller.work, self._controller.panels.image.model
         window = self._controller.viewer.window
         name = "napari-alibi-seg", "Positional bias"
@@ -159,7 +159,7 @@ class Actions:
         if work.source.micrograph.path is None:
             needed.append(f"{scripts.image_name(work.source)} (File, Save Selected Layers)")
         folder = " and ".join(needed)
-        self._strip.say(f"The {what} is on the clipboard; run it in the folder of {folder}.")
+        self._strip.say(f"The {what} is on the clipboard; run it in the folder with {folder}.")
 
     def _ask_project_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, "Open project", "", PROJECTS)

@@ -1,4 +1,4 @@
-"""One action at a time in a thread, and how it goes in the strip."""
+"""Run one action at a time in a thread, and report its progress in the strip."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Background(QObject):
-    """Does what takes a while in a thread, and says in the strip how it goes.
+    """Run slow actions in a thread, and report their progress in the strip.
 
     Parameters
     ----------
     strip : Strip
-        Where to tell.
+        Shows the messages.
     parent : QObject
         Owner.
     """
@@ -40,7 +40,7 @@ class Background(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being done."""
+        """Whether an action is running."""
         return self._worker is not None
 
     def start(
@@ -50,21 +50,21 @@ class Background(QObject):
         told: Callable[[Any], None] | None = None,
         long: bool = False,
     ) -> None:
-        """Begin, unless something else is still being done.
+        """Start an action, unless another one is still running.
 
         Parameters
         ----------
         work : callable
-            Returns a generator, and takes the arguments.
+            Takes the arguments and returns a generator.
         *arguments
-            For it.
+            Arguments of `work`.
         told : callable, optional
-            Hears what is yielded; otherwise it is words for the strip.
+            Receives what is yielded; without it, that is text for the strip.
         long : bool
-            Whether the person may stop it, and is notified when it is over.
+            Whether the user can stop it and is notified at the end.
         """
         if self._worker is not None:
-            words = "Please wait until the last action is finished."
+            words = "Please wait until the previous action has finished."
             self._strip.say(words, holds=lambda: self.busy)
             return
         self._worker = create_worker(
@@ -79,11 +79,11 @@ class Background(QObject):
         self._worker.start()
 
     def then(self, act: Callable[[], None]) -> None:
-        """Do something more as soon as what is being done is finished."""
+        """Call `act` as soon as the running action has finished."""
         self._next = act
 
     def release(self) -> None:
-        """Stop what runs, and hear no more of it."""
+        """Stop the running action, and ignore anything it still yields."""
         self._told = self._next = None
         if self._worker is not None:
             self._worker.quit()
@@ -110,15 +110,15 @@ class Background(QObject):
 
     def _announce(self, _: None = None) -> None:
         words = self._strip.words
-        self._strip.say(words)  # there is nothing to stop any more
+        self._strip.say(words)  # without the Stop button
         show_info(words.partition("\n")[0])
 
 
 def _finishing(
     work: Callable[..., Iterator[Any]], *arguments: object
 ) -> Generator[Any, None, None]:
-    """Do the work so that its worker always finishes."""
+    """Run the work, converting errors so that its worker always finishes."""
     try:
         yield from work(*arguments)
-    except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
+    except RuntimeError as error:  # superqt takes it for a deleted worker and never finishes
         raise (thread_shortage(error) or AlibiSegError(unexpected(error))) from error

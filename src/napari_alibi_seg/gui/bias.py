@@ -1,4 +1,4 @@
-"""The positional bias report for an image of the viewer."""
+"""Provide the positional bias report for an image of the viewer."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ _MOST_OF_SCREEN = 0.9
 _WIDTH, _BAR = 300, 140
 _COLOURS = ("#0072b2", "#e69f00")
 _FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
-    "authors_r2": ("position told by features, R²", float),
+    "authors_r2": ("features predict position, R²", float),
     "flip_disagreement": ("pixels that change class, flipped", float),
     "shift_disagreement": ("pixels that change class, shifted", float),
     "tile_cosine": ("tile against whole, 1 - cosine", lambda cosine: 1 - cosine),
 }
 _MEANING = (
-    "<p>Shorter is better. R² is 1 where features tell where on the image a patch lies; on "
-    "a single image mere smoothness reaches 0.5. Flips and shifts leave the content as it is: "
-    "read the flips first, for a small shift hardly disturbs a model that goes by place.</p>"
+    "<p>Shorter bars are better. R² is 1 if features reveal where on the image a patch lies; on "
+    "a single image, smoothness alone reaches 0.5. Flips and shifts do not change the content: "
+    "read the flips first, as a small shift hardly affects a model that relies on position.</p>"
 )
 
 
 class _ModelCombo(QComboBox):
-    """A model to choose or to name; empty for none."""
+    """A box to choose a model or type its name; empty means none."""
 
     def __init__(self, model: str) -> None:
         super().__init__()
@@ -76,14 +76,14 @@ class _ModelCombo(QComboBox):
         self._show_beginning(model)
 
     def _show_beginning(self, text: str) -> None:
-        """Show the beginning of a long name that nobody is typing, and all of it as a tip."""
-        self.setToolTip(text or "Empty for none. The stock model is fetched once")
+        """Show the start of a long name unless it is being typed, and all of it as a tooltip."""
+        self.setToolTip(text or "Leave empty for none. The stock model is downloaded once")
         if not self._typed.hasFocus():
             self._typed.setCursorPosition(0)
 
 
 class BiasReport(QWidget):
-    """How much a model's features tell where on the image a patch lies, beside another model's.
+    """Report how far features of one or two models reveal where on the image a patch lies.
 
     Parameters
     ----------
@@ -117,19 +117,19 @@ class BiasReport(QWidget):
 
     @property
     def models(self) -> list[str]:
-        """The models chosen; what is left empty is none."""
+        """The chosen models, without empty boxes."""
         typed = [box.currentText().strip() for box in (self.first, self.second)]
         return [model for model in typed if model]
 
     def choose(self, source: ImageSource | None, model: str) -> None:
-        """Choose an image, to be read as it is, and a model, as if the person had."""
+        """Choose an image, with its present reading, and a model, as if the user had."""
         layer = None if source is None else source.layer
         self._chosen = None if source is None else (source.layer, source.reading, source.channel)
         self.layers.offer(image_layers(self._viewer.layers), layer)
         self.first.setCurrentText(model)
 
     def start(self, layer: Image, models: Sequence[str]) -> None:
-        """Probe models on a layer in a process of its own."""
+        """Probe models on a layer in a separate process."""
         try:
             source = self._read(layer)
         except AlibiSegError as error:
@@ -153,11 +153,11 @@ class BiasReport(QWidget):
         self.button.setText("Stop")
         self._probed = _place(layer.name, index, source.channel)
         self.strip.say(
-            f"Probing {self._probed}: this takes a minute or two, and the viewer stays free."
+            f"Probing {self._probed}: this takes a minute or two; you can keep using napari."
         )
 
     def _read(self, layer: Image) -> ImageSource:
-        """Read a layer as the one that was chosen, or else in the first way."""
+        """Read a layer as it was chosen to be read, or else in the first way offered."""
         if self._chosen is not None and self._chosen[0] == layer:
             return ImageSource.of(*self._chosen)
         reading = readings(layer)[0]
@@ -180,7 +180,7 @@ class BiasReport(QWidget):
         super().changeEvent(event)
 
     def _discard(self) -> None:
-        """Delete the last report, which is shown no more."""
+        """Hide and delete the last report."""
         for shown in (self.table, self.figure, self.full):
             shown.hide()
         if self._folder is not None:
@@ -211,7 +211,7 @@ class BiasReport(QWidget):
         said = self._process.readAll().data().decode(errors="replace").strip()
         self._let_go()
         if status is not QProcess.ExitStatus.NormalExit:
-            why = "the system ended it, as it does where memory is short; try again."
+            why = "the system stopped it, perhaps because memory ran out; try again."
         elif self._summary.is_file():
             self._show()
             return
@@ -221,7 +221,7 @@ class BiasReport(QWidget):
         self.strip.say(f"The report could not be made: {why}", warn=True)
 
     def _tell_of_error(self, error: QProcess.ProcessError) -> None:
-        """Say why the process did not even start; what comes later is told by `_finish`."""
+        """Say why the process did not start; `_finish` reports all later errors."""
         if self._process is not None and error is QProcess.ProcessError.FailedToStart:
             why = self._process.errorString()
             self._let_go()
@@ -270,7 +270,7 @@ class BiasReport(QWidget):
         images = image_layers(self._viewer.layers)
         chosen = self.layers.currentData()
         if self._chosen is not None and self._chosen[0] not in images:
-            self._chosen = None  # so that its pixels are let go
+            self._chosen = None  # so that its pixels can be freed
         self.layers.offer(images, chosen if chosen in images else next(iter(images), None))
         self.strip.review()
 
@@ -301,12 +301,12 @@ class BiasReport(QWidget):
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Return what the probing measured as bars, one for each model, in rich text.
+    """Return the measured values as bars, one per model, in rich text.
 
     Parameters
     ----------
     summary : dict
-        The contents of ``summary.json``, of one image.
+        The contents of ``summary.json`` for one image.
     """
     models: dict[str, dict[str, Any]] = summary["models"]
     rows = []
@@ -322,7 +322,7 @@ def table(summary: dict[str, Any]) -> str:
 
 
 def _place(name: str, index: Index, channel: int | None) -> str:
-    """Return in words what of an image of that name is probed."""
+    """Name the plane, channel and image that are probed."""
     parts = [f"plane {', '.join(map(str, index))}"] if index else []
     parts += [] if channel is None else [f"channel {channel}"]
     return " of ".join([*parts, name])

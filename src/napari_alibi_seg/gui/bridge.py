@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.records import Order, SessionFound
 
 _NO_MEMORY = (
-    "There is not enough memory to look at this image; your scribbles are kept, so close other "
-    "images or programs, then press Update."
+    "There is not enough memory for this image. Your scribbles are kept: close other images or "
+    "programs, then keep painting or press Update once."
 )
 
 
 class Bridge(QObject):
-    """Runs orders in a thread and hands on what they tell, on the main thread.
+    """Run orders in a thread and forward their events on the main thread.
 
-    An order that is superseded stops at its next event. What it still tells is handed on only
-    if nothing but the view has changed since, so nothing stale is ever shown.
+    A superseded order stops at its next event. Events it still sends are forwarded only if nothing
+    but the view has changed since, so that nothing stale is ever shown.
     """
 
     told = Signal(object)
     failed = Signal(str)
     unkept = Signal(str)
-    """What was painted on an image that was left could not be kept, and why."""
+    """The strokes on an image that was left could not be kept; with the reason."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -54,11 +54,11 @@ class Bridge(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether an order is running or waits."""
+        """Whether an order is running or waiting."""
         return self._running is not None
 
     def ask(self, order: Order) -> None:
-        """Run an order as soon as the one that runs has stopped; it replaces one that waits."""
+        """Run an order once the running one has stopped; it replaces a waiting one."""
         self._generation = order.request.generation
         self._waiting = order
         self.interrupt()
@@ -66,29 +66,29 @@ class Bridge(QObject):
             self._start()
 
     def keep(self, order: Order) -> None:
-        """Save the session of an order that nothing more is to be done for."""
+        """Only save the session of an order, and compute nothing for it."""
         self._left.append(order)
         if self._running is None:
             self._start()
 
     def outdate(self, generation: int) -> None:
-        """Show nothing more of older generations; an order of this one will follow."""
+        """Forward no events of older generations; an order of this one will follow."""
         self._generation = generation
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Stop what runs; an order will follow."""
+        """Stop the running order; another one will follow."""
         if self._running is not None:
             self._running.stopped.set()
 
     def stop(self) -> None:
-        """Stop what runs, forget what waits, and hand on nothing more."""
+        """Stop the running order, drop the waiting one, and forward nothing more."""
         self._generation = -1
         self._waiting = None
         self.interrupt()
 
     def forget(self) -> None:
-        """Stop, and let go of everything that was computed."""
+        """Stop, and free everything that was computed."""
         self.stop()
         self._engines = {}
         gc.unfreeze()
@@ -117,9 +117,9 @@ class Bridge(QObject):
             self.told.emit(event)
 
     def _spare_collector(self) -> None:
-        """Look for garbage in nothing that was loaded by now: that stops the window for long.
+        """Exclude all objects that exist now from garbage collection, which would block the window.
 
-        `Watch` ends that when something may have become garbage, `forget` when all has.
+        `Watch` includes them again when a layer is removed, `forget` when all work is dropped.
         """
         if not self._heard and is_imported(Stage.COMPUTING):
             self._heard = True
@@ -136,7 +136,7 @@ class Bridge(QObject):
 
 
 class _Run:
-    """An order that runs, sessions to keep before it, and the flag that stops it."""
+    """A running order, the sessions to save before it, and the flag that stops it."""
 
     def __init__(self, order: Order | None, left: list[Order]) -> None:
         self.order = order
@@ -147,12 +147,12 @@ class _Run:
 def _serve(
     engines: dict[str, LiveEngine], run: _Run
 ) -> Iterator[tuple[int | None, LiveEvent | SessionFound | SessionProblem]]:
-    """Count what is painted, keep the session, then let the engine work; in a thread.
+    """Count the strokes, save the session, then run the engine; called in a thread.
 
     Yields
     ------
     tuple of int or None and event
-        The generation of the order, None for an image that was left; and what is told.
+        The generation of the order, or None for an image that was left; and the event.
     """
     order = run.order
     try:
@@ -189,10 +189,10 @@ def _serve(
 
 
 def _use_threads(count: int) -> None:
-    """Let torch compute with so many threads; 0 with as many as it chose at first."""
+    """Set the number of threads of torch; 0 restores its own choice."""
     import torch
 
-    usual = _usual_threads()  # asked before it is changed for the first time
+    usual = _usual_threads()  # cached before the first change
     torch.set_num_threads(count or usual)
 
 
@@ -204,7 +204,7 @@ def _usual_threads() -> int:
 
 
 def _engine(engines: dict[str, LiveEngine], device: str) -> LiveEngine:
-    """Return the engine of a device; that of another device is let go with all it holds."""
+    """Return the engine of a device, and drop the engine of any other device."""
     from napari_alibi_seg.core.live.engine import LiveEngine
 
     if device not in engines:
@@ -214,9 +214,9 @@ def _engine(engines: dict[str, LiveEngine], device: str) -> LiveEngine:
 
 
 def unexpected(error: Exception) -> str:
-    """Say, in the person's words, that an error came that nobody foresaw."""
+    """Return a plain message about an unforeseen error."""
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return (
-        f"Something unexpected happened ({type(error).__name__}: {reason}); your scribbles are "
-        "kept, so paint on or press Update, and please report this if it comes again."
+        f"Something unexpected happened ({type(error).__name__}: {reason}). Your scribbles are "
+        "kept: keep painting or press Update once, and please report this if it happens again."
     )

@@ -26,14 +26,14 @@ SPOT_KEY = "N"
 
 
 class Brush(QObject):
-    """Paints on one layer at a time, and makes it the active one whenever a class is chosen.
+    """Paint on one layer at a time, and make it active whenever a class is chosen.
 
     Parameters
     ----------
     viewer : Viewer
         The viewer.
     panel : ClassPanel
-        Shows what is chosen.
+        Shows the chosen class.
     parent : QObject
         Owner.
     """
@@ -41,11 +41,11 @@ class Brush(QObject):
     drawing = Signal()
     """As `Scribbles.drawing`."""
     touched = Signal()
-    """The person painted, erased or filled."""
+    """The user painted, erased or filled."""
     spot_wanted = Signal()
-    """The person wants to see where to paint next."""
+    """The user wants to see where to paint next."""
     settled = Signal()
-    """What is painted may have changed, and has been still for a moment."""
+    """The strokes may have changed, and no more changes came for a moment."""
 
     def __init__(self, viewer: Viewer, panel: ClassPanel, parent: QObject) -> None:
         super().__init__(parent)
@@ -56,7 +56,7 @@ class Brush(QObject):
         self.keys = Keys(self.choose_key, self.erase, self.spot_wanted.emit)
 
     def take(self, layer: Labels) -> Scribbles:
-        """Paint on a layer from now on, with a brush as large as before."""
+        """Paint on a layer from now on, keeping the brush size."""
         self.put_down()
         layer.brush_size = self._size
         self._scribbles = Scribbles(layer)
@@ -77,7 +77,7 @@ class Brush(QObject):
             self._panel.show_chosen(None)
 
     def release(self) -> None:
-        """Put down, and unbind the keys."""
+        """Stop painting, and unbind the keys."""
         self.put_down()
         self.keys.release()
 
@@ -89,12 +89,12 @@ class Brush(QObject):
             self._panel.show_chosen(value)
 
     def take_up(self) -> None:
-        """Go on painting, or whatever else was done with the layer that is painted on."""
+        """Make the painted layer active again, in whatever mode it is."""
         if self._scribbles is not None:
             self._viewer.layers.selection.active = self._scribbles.layer
 
     def choose_key(self, number: int) -> None:
-        """Paint the class that has a key: that of its value."""
+        """Paint the class whose value is the number of a key."""
         if any(known.value == number for known in self._panel.classes):
             self.choose(number)
 
@@ -107,15 +107,15 @@ class Brush(QObject):
 
 
 class Keys:
-    """Binds the keys 1 to 9, E and N on layers, and unbinds them again.
+    """Bind the keys 1 to 9, E and N on layers, and unbind them again.
 
-    A layer's own keys come before the viewer's, so they are bound on every layer that may be
-    active while the person paints.
+    A layer's own keys take precedence over the viewer's, so they are bound on every layer that may
+    be active while the user paints.
 
     Parameters
     ----------
     choose : callable
-        Told the number of a key, 1 to 9.
+        Called with the number of a key, 1 to 9.
     erase : callable
         Called by E.
     go : callable
@@ -160,7 +160,7 @@ class Keys:
 
 
 def _choosing(choose: Callable[[int], None], number: int) -> Callable[[Any], None]:
-    def choose_by_key(_: Any) -> None:  # napari asks an action for its name
+    def choose_by_key(_: Any) -> None:  # napari needs the `__name__` of an action
         choose(number)
 
     return choose_by_key

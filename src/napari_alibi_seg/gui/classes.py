@@ -35,7 +35,7 @@ _PADDING = 8  # pixels, on both sides of a key
 
 
 class ClassPanel(PanelRows):
-    """Shows the classes and what is painted of each; tells what the person wants of them."""
+    """Show the classes with their painted pixels, and signal what the user does with them."""
 
     chosen = Signal(int)
     erase_wanted = Signal()
@@ -76,7 +76,7 @@ class ClassPanel(PanelRows):
         self.show_classes([PaintClass.default(1), PaintClass.default(2)])
 
     def show_classes(self, classes: Sequence[PaintClass]) -> None:
-        """Show other classes instead; what was deleted of those before is forgotten."""
+        """Show other classes instead, and forget deleted ones."""
         self._removed.clear()
         self._list_anew(classes)
 
@@ -92,7 +92,7 @@ class ClassPanel(PanelRows):
         self.show_chosen(self._chosen)
 
     def ensure(self, values: Sequence[int]) -> None:
-        """Add a class for each painted value that has none; one that was deleted comes back."""
+        """Add a class for each painted value without one; a deleted class comes back."""
         classes = list(self.classes)
         for value in map(int, values):
             if all(value != shown.value for shown in classes):
@@ -109,22 +109,22 @@ class ClassPanel(PanelRows):
             shown.show_count(pixels.get(shown.known.value, 0))
 
     def show_chosen(self, value: int | None) -> None:
-        """Mark the class that is painted, or the eraser for 0; None marks neither."""
+        """Mark the chosen class, or the eraser for 0; None marks neither."""
         self._chosen = value
         for shown in self._rows:
             shown.key.setChecked(shown.known.value == value)
         self.eraser.setChecked(value == ERASED)
 
     def offer_layers(self, layers: Sequence[Labels], chosen: Labels | None) -> None:
-        """Offer layers to paint on; hidden where there is nothing to choose."""
+        """Offer layers to paint on; hidden if there is nothing to choose."""
         self.layers.offer(layers, chosen)
         for widget in (self._layers_label, self.layers):
             widget.setVisible(len(layers) > 1)
 
     def add_class(self) -> None:
-        """Add a class with the smallest value that is free, and paint it.
+        """Add a class with the smallest free value, and paint it.
 
-        The value of a class that was deleted with strokes stays free: undo may bring them back.
+        The value of a class deleted with strokes is not reused: undo may bring them back.
         """
         taken = {shown.value for shown in self.classes} | self._removed.keys()
         value = next((value for value in range(1, _MOST + 1) if value not in taken), None)
@@ -135,7 +135,7 @@ class ClassPanel(PanelRows):
 
     def _want_eraser(self) -> None:
         self.erase_wanted.emit()
-        self.show_chosen(self._chosen)  # Qt has marked the button, whatever came of it
+        self.show_chosen(self._chosen)  # Qt has toggled the button in any case
 
     def _want(self, value: int) -> None:
         self.chosen.emit(value)
@@ -153,7 +153,7 @@ class ClassPanel(PanelRows):
         return any(shown.name == name for shown in self.classes)
 
     def remove(self, value: int, painted: bool) -> None:
-        """Delete a class; if something was painted in it, undo may bring it back."""
+        """Delete a class; if it had strokes, undo may bring it back."""
         if painted:
             self._removed |= {known.value: known for known in self.classes if known.value == value}
         self._list_anew([known for known in self.classes if known.value != value])
@@ -180,7 +180,7 @@ class _Row(QWidget):
         self._colour.clicked.connect(self._recolour)
         self._name = QLineEdit(known.name)
         self._name.setCursorPosition(0)  # a long name shows its beginning
-        self._name.setToolTip("The name of the class; click to change it")
+        self._name.setToolTip("Class name; click to change it")
         self._name.editingFinished.connect(self._rename)
         self._count = Measured(_WIDE_COUNT)
         self._count.setText("0 px")
@@ -201,9 +201,7 @@ class _Row(QWidget):
         button.setToolTip("Ignore or delete this class")
         button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         menu = QMenu(button)
-        self.ignore = QAction(
-            "Ignore: what is painted counts nowhere (cover all of a databar)", menu
-        )
+        self.ignore = QAction("Ignore: leave painted pixels out (cover all of a databar)", menu)
         self.ignore.setCheckable(True)
         self.ignore.setChecked(self.known.ignored)
         self.ignore.toggled.connect(self._ignore)
@@ -214,7 +212,7 @@ class _Row(QWidget):
         return button
 
     def _recolour(self) -> None:
-        colour = QColorDialog.getColor(QColor(*self.known.colour), self, "Colour of the class")
+        colour = QColorDialog.getColor(QColor(*self.known.colour), self, "Class colour")
         if colour.isValid():
             self.recolour((colour.red(), colour.green(), colour.blue()))
 
@@ -225,7 +223,7 @@ class _Row(QWidget):
         name = self._name.text().strip()
         if name != self.known.name and self._taken(name):
             below = self._name.mapToGlobal(self._name.rect().bottomLeft())
-            QToolTip.showText(below, f"Another class is called {name}; choose another name.")
+            QToolTip.showText(below, f"Another class is already called {name}; choose another.")
         elif name and name != self.known.name:
             self._change(replace(self.known, name=name))
         self._name.setText(self.known.name)
@@ -247,24 +245,24 @@ class _Row(QWidget):
         self._name.setFont(font)
 
     def _follow_font(self) -> None:
-        """Write the name as large as the rest, for napari styles labels and no line edits."""
+        """Match the font size of the labels, as napari does not style line edits."""
         font = self._name.font()
         font.setPointSizeF(self._count.font().pointSizeF())
         self._name.setFont(font)
 
 
 class _KeyButton(QPushButton):
-    """A button as wide as the largest key, in whatever font it has."""
+    """A button wide enough for the largest class value in its font."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        """Take the room of the largest key."""
+        """Return the size needed for the largest class value."""
         width = self.fontMetrics().horizontalAdvance(str(_MOST))
         return QSize(width + _PADDING, super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
-        """Never take less."""
+        """Return the same size as `sizeHint`."""
         return self.sizeHint()

@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 
 class Controller(QObject):
-    """Follows the viewer and the panels, and keeps the result up to date.
+    """Follow the viewer and the panels, and keep the result up to date.
 
     Parameters
     ----------
     viewer : Viewer
         The viewer.
     panels : Panels
-        Where to show, and what the person asks for.
+        Show the state, and hold what the user asks for.
     """
 
     def __init__(self, viewer: Viewer, panels: Panels) -> None:
@@ -79,7 +79,7 @@ class Controller(QObject):
 
     @property
     def work(self) -> Workspace | None:
-        """The image that is open, with what is painted on it."""
+        """The open image with its strokes; None if there is none."""
         return self.workspaces.current
 
     def ask(self, new: bool = True) -> None:
@@ -120,14 +120,14 @@ class Controller(QObject):
 
     @property
     def updating(self) -> bool:
-        """Whether a result that follows the last stroke is on its way."""
+        """Whether a result with the last stroke is still being computed."""
         if self.work is None or not (self._once or self.panels.result.live.isChecked()):
             return False
         return self.work.scribbles.pending or (self.bridge.busy and not self._current)
 
     @property
     def settings(self) -> Settings:
-        """What to train with; without deep features while these are stopped."""
+        """The training settings, without deep features while these are stopped."""
         model = CLASSICAL if self._features_stopped else self.panels.image.model
         return self.panels.training.settings(model)
 
@@ -137,12 +137,12 @@ class Controller(QObject):
         self.ask()
 
     def apply_to_stack(self) -> None:
-        """Predict every plane of the image, the one on the screen first; ask if that is long."""
+        """Predict every plane, the one on the screen first; ask first if that takes long."""
         if self.work is not None:
             self.stack.propose(self.work, self.settings.config)
 
     def change_outputs(self) -> None:
-        """Show what is asked for beside the labels."""
+        """Show or hide the maps as ticked."""
         if self.work is not None:
             self.workspaces.show_outputs()
             self.ask()
@@ -157,9 +157,9 @@ class Controller(QObject):
         self.ask()
 
     def follow_layers(self) -> None:
-        """Bring the lists of layers up to date, and take an image if there is none.
+        """Update the lists of layers, and choose an image if none is open.
 
-        An image that is opened is taken too if nothing was done with the one before.
+        A newly opened image is chosen too if nothing was done with the current one.
         """
         images = image_layers(self.viewer.layers)
         opened = [image for image in images if image not in self._images]
@@ -189,7 +189,7 @@ class Controller(QObject):
             self.workspaces.clear_up(removed)
 
     def choose_image(self, layer: Image, reading: Reading | None = None, channel: int = 0) -> None:
-        """Work on an image from now on; what was painted on it before is still there."""
+        """Work on an image from now on, with any strokes painted on it before."""
         self._close()
         try:
             offered = readings(layer)
@@ -222,7 +222,7 @@ class Controller(QObject):
             self.choose_image(self.work.source.layer, reading)
 
     def choose_channel(self, channel: int) -> None:
-        """Take another channel as grey."""
+        """Use another channel as the grey image."""
         if self.work is not None:
             self.choose_image(self.work.source.layer, self.work.source.reading, channel)
 
@@ -237,8 +237,8 @@ class Controller(QObject):
             return
         if holds_many(layer):
             self.panels.strip.say(
-                f"{layer.name!r} holds more than {MANY} values, as labels of grains or particles "
-                "do. Painting on it makes a class of each, and the result takes long.",
+                f"{layer.name!r} holds more than {MANY} values, as labels of single grains or "
+                "particles do. Painting on it turns each into a class, which is slow.",
                 ("Paint on it", partial(self._paint_on, work, layer)),
                 holds=lambda: layer in self.viewer.layers and work.scribbles.layer is not layer,
             )
@@ -247,10 +247,10 @@ class Controller(QObject):
         self._paint_on(work, layer)
 
     def _paint_on(self, work: Workspace, layer: Labels) -> None:
-        if work is not self.work or layer not in self.viewer.layers:  # it may have been asked about
+        if work is not self.work or layer not in self.viewer.layers:  # may be gone by now
             return
         before, layer.visible = work.scribbles.layer, True
-        before.visible = is_blank(before)  # so that only what counts is seen
+        before.visible = is_blank(before)  # show only strokes that are used
         if RECIPE in layer.metadata:
             self.panels.classes.show_classes(layer.metadata[RECIPE].classes)
         self.workspaces.paint_on(work, layer)
@@ -259,14 +259,14 @@ class Controller(QObject):
         self.ask()
 
     def change_settings(self) -> None:
-        """Train in another way; a classifier from a file is let go."""
+        """Train with changed settings, and drop a classifier from a file."""
         self.notices.recover()
         if self.work is not None:
             self.work.result.outdate()
         self.apply(None)
 
     def apply(self, classifier: PixelClassifier | None) -> None:
-        """Apply a classifier until something is painted; None trains on what is painted."""
+        """Apply a classifier until something is painted; None trains on the strokes."""
         self._features_stopped = False
         if self.work is not None:
             self.work.loaded, self.work.put_aside = classifier, None
@@ -286,7 +286,7 @@ class Controller(QObject):
         self.display.show_no_image()
 
     def _measure(self) -> None:
-        """Follow the scale of the layer, by which its planes lie apart."""
+        """Update the plane spacing from the scale of the layer."""
         work = self.work
         if work is not None:
             self._offer_3d(work.source.measured)
@@ -298,12 +298,12 @@ class Controller(QObject):
         self.panels.training.offer_3d(image.anisotropy if "Z" in image.axes else None)
 
     def _last_order(self) -> Order:
-        """Return an order that keeps the session of the work that is left."""
+        """Return an order that saves the session of the image being left."""
         assert self.work is not None
         return self.work.last_order(self.panels.classes.classes, self.settings.config)
 
     def _reread(self) -> None:
-        """Take the new pixels of the image; scribbles stay if they still fit."""
+        """Use the new pixels of the image; scribbles stay if they still fit."""
         old, config = self.work, self.panels.settings.config
         if old is None:
             return
@@ -318,7 +318,7 @@ class Controller(QObject):
             self.restorer.tell_of_size(self.work, old.scribbles.layer)
 
     def change_classes(self) -> None:
-        """Show names and colours as they are now; what is ignored may have changed."""
+        """Show changed names and colours, and update, as ignored classes may have changed."""
         if self.work is not None:
             self.work.scribbles.show(self.panels.classes.classes)
             self.work.result.show(self.panels.classes.classes)
@@ -342,15 +342,15 @@ class Controller(QObject):
         self.workspaces.offer_second_class(work)
 
     def _take_up(self, work: Workspace) -> None:
-        """Apply the classifier that was put aside, unless another image was chosen meanwhile."""
+        """Apply the classifier put aside, unless another image has been chosen."""
         if work is self.work and work.put_aside is not None:
             self.apply(work.put_aside)
 
     def hear(self, event: LiveEvent | SessionFound | SessionProblem) -> None:
-        """Show what the engine, or the session file, tells."""
+        """Show an event of the engine or the session file."""
         work = self.work
         if work is None or work.source.layer not in self.viewer.layers:
-            return  # just removed, and `follow_layers` is about to close it
+            return  # just removed; `follow_layers` will close it
         if isinstance(event, SessionFound | SessionProblem):
             self.restorer.offer_session(work, event)
             return
@@ -382,7 +382,7 @@ class Controller(QObject):
 
     def _connect(self) -> None:
         look = partial(self.ask, new=False)
-        self.brush.drawing.connect(self.bridge.interrupt)  # a stroke in the making needs the cores
+        self.brush.drawing.connect(self.bridge.interrupt)  # drawing needs the CPU
         self.brush.touched.connect(self._on_touch)
         self.brush.settled.connect(look)
         self.brush.spot_wanted.connect(self.go_to_next_spot)
@@ -402,7 +402,7 @@ class Controller(QObject):
         self.stack.stopped.connect(self.ask)
 
     def go_to_next_spot(self) -> None:
-        """Show the place where a stroke would teach most; called again, the next best one."""
+        """Show where a stroke would teach most; each further call shows the next best place."""
         pixel = self.display.next_spot()
         if self.work is not None and pixel is None:
             self.notices.tell_of_no_spot(self.display.no_spot_words)
@@ -422,11 +422,11 @@ class Controller(QObject):
         if self.work is not None and self.work.unkept:
             problem = keep_session(self._last_order())
             if isinstance(problem, SessionProblem):
-                show_warning(problem.words)  # the strip is about to go
+                show_warning(problem.words)  # the strip is about to be deleted
         self._close()
         self.workspaces.release()
         self.bridge.forget()
-        self.mark.deleteLater()  # else it stays with the canvas
+        self.mark.deleteLater()  # otherwise it stays on the canvas
         self.brush.release()
         self.panels.image.layers.offer([], None)
         self.panels.classes.offer_layers([], None)

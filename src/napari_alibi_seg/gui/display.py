@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.workspace import Workspace
 
 LONG_FEATURES_S = 20
-_STOPPED = "Results use pixel filters only until the features are started again."
+_STOPPED = "Results use only pixel filters until you start the features again."
 
 
 class Display:
-    """Remembers what was told last, and shows it.
+    """Remember the latest state, and show it.
 
     Parameters
     ----------
     panels : Panels
-        Where to show.
+        Show the state.
     keys : Keys
-        Bound on the layers that are made.
+        Bound on the result layers.
     """
 
     def __init__(self, panels: Panels, keys: Keys) -> None:
@@ -65,7 +65,7 @@ class Display:
         self._began: float | None = None
 
     def show_no_image(self) -> None:
-        """Show that there is nothing to work on."""
+        """Show that no image is open."""
         self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.image.layers.setToolTip("")
@@ -76,7 +76,7 @@ class Display:
         self._panels.result.facts.setToolTip("")
 
     def show_work(self, work: Workspace) -> None:
-        """Show an image that work has begun on."""
+        """Show that work on an image has begun."""
         self._painted, self._done, self._began = Painted({}, 0), None, None
         self._coarse, self._told, self._loaded = False, Shown.FINAL, False
         self._advise(None)
@@ -87,12 +87,12 @@ class Display:
         self._show_facts()
 
     def show_stopped(self) -> None:
-        """Show that the features are stopped."""
+        """Show that the features have been stopped."""
         self._panels.image.chip.show_state(ChipState.NONE, "Stopped", "Start", _STOPPED)
         self.end_preliminary()
 
     def end_preliminary(self) -> bool:
-        """Know that no features will come; whether a result is shown that waits for them."""
+        """End the wait for features; return whether a preliminary result is shown."""
         before, self._told = self._told, Shown.FINAL
         self._show_facts()
         return before is Shown.PRELIMINARY
@@ -103,13 +103,13 @@ class Display:
         Parameters
         ----------
         event : LiveEvent
-            What the engine tells.
+            The event from the engine.
         work : Workspace
-            What it is about.
+            The image it is about.
         shown : Index
             The plane on the screen.
         stopped : bool
-            Whether the person has stopped the features.
+            Whether the user has stopped the features.
         """
         match event:
             case Painted():
@@ -141,29 +141,29 @@ class Display:
                     self._show_facts()
 
     def forget_result(self) -> None:
-        """Show no numbers of a result that was removed."""
+        """Clear the numbers of a removed result."""
         self._done, self._told = None, Shown.FINAL
         self._advise(None)
         self._show_facts()
 
     def next_spot(self) -> tuple[int, ...] | None:
-        """Return the pixel where a stroke would teach most, each time another; None if unknown."""
+        """Return the next pixel where a stroke would teach most; None if unknown."""
         spot = next(self._spots, None)
         if self._advice is None or spot is None:
             return None
         return (*self._advice.plane, spot.row, spot.column)
 
     def no_spot_words(self) -> str:
-        """Return what to do so that there is a next spot; empty if there is one."""
+        """Return why there is no next spot, or what to do for one; empty if there is one."""
         if self._panels.result.spot_button.isEnabled():
             return ""
         if not (self._trainable or self._loaded):
-            return "Paint a stroke in each of two classes first: the next spot comes with a result."
+            return "Paint a stroke in each of two classes first: the next spot needs a result."
         if self._shown is Shown.WAITING:
-            return "Press Update once first: the next spot comes with the result of the strokes."
+            return "Press Update once first: the next spot needs a result of the current strokes."
         if self._advice is None:
-            return "The next spot comes with the result, which is on its way."
-        return "No spot of this plane would teach more than any other."
+            return "The next spot comes with the result, which is still being computed."
+        return "No spot on this plane would teach more than any other."
 
     def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
         self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
@@ -197,13 +197,13 @@ class Display:
             self._panels.image.chip.show_state(ChipState.READY, words, tip=tip)
 
     def _tell_of_waiting(self, work: Workspace) -> None:
-        """Tell what is on the screen as long as features are computed."""
+        """Say what kind of result is shown while features are computed."""
         if self._told is not Shown.PRELIMINARY and (self._coarse or self._old(work)):
             self._told = Shown.PRELIMINARY if self._coarse else Shown.OUTLIVED
             self._show_facts()
 
     def _tell_of_long_features(self, event: FeatureProgress, work: Workspace, shown: Index) -> None:
-        """Tell the person, who may look elsewhere by now, that the features are ready."""
+        """Notify the user, who may be doing something else, that the features are ready."""
         if event.done < event.total:
             self._began = self._began or time.monotonic()
         elif self._began is not None:

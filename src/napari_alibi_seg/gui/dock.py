@@ -45,7 +45,7 @@ class Panels:
 
     @property
     def settings(self) -> Settings:
-        """What the panels say about training."""
+        """The training settings of the panels."""
         return self.training.settings(self.image.model)
 
     def show_config(self, config: SegmentationConfig) -> None:
@@ -91,9 +91,9 @@ class SegmentationDock(QWidget):
             self.controller.release()
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Release everything when napari takes the dock away: it then has no parent.
+        """Release everything when napari removes the dock, which then has no parent.
 
-        A new style, which every dock is given as it is added, may change its width.
+        A new style, which a dock gets when it is added, may change its width.
         """
         if event and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
@@ -107,13 +107,13 @@ class SegmentationDock(QWidget):
         super().closeEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Be no narrower than what is shown, and keep the image in view beside it."""
+        """Make room for the content, and keep the image in view beside it."""
         self._fit_width()
         super().showEvent(event)
         self._keep_whole()
 
     def _expect_other_width(self) -> None:
-        """Fit the width once all parts have their fonts, and then what is on the canvas."""
+        """Fit the width once all parts have their fonts, and then the canvas."""
         work = self.controller.work
         waiting = self._styled.isActive() or self._laid_out.isActive()
         if work is not None and not waiting:
@@ -121,13 +121,13 @@ class SegmentationDock(QWidget):
         self._styled.start()
 
     def _fit_width(self) -> None:
-        """Be no narrower than what is shown."""
+        """Set the minimum width that the content needs."""
         parts = (self.area.widget(), self.panels.training, self.panels.reuse)
         widest = max(part.minimumSizeHint().width() for part in parts if part is not None)
         self.setMinimumWidth(widest + _SCROLL_BAR)
 
     def _keep_whole(self) -> None:
-        """Keep wholly in view an image that was before the dock took more room."""
+        """Refit an image that was wholly in view before the dock grew."""
         if self.controller.work is not None:
             self.controller.framing.keep_whole(self.controller.work.source.layer)
 
@@ -170,7 +170,7 @@ class SegmentationDock(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        outer.addWidget(self.panels.strip)  # seen however far the rest is scrolled
+        outer.addWidget(self.panels.strip)  # outside the scrolled area
         outer.addWidget(area)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.area = area
@@ -178,24 +178,24 @@ class SegmentationDock(QWidget):
             self._bring_into_view(fold)
 
     def _bring_into_view(self, fold: QCollapsible) -> None:
-        """Scroll to what is unfolded, as soon as it is laid out."""
+        """Scroll to a block once it is unfolded and laid out."""
         timer = _timer(fold, _LAID_OUT_MS)
         timer.timeout.connect(partial(self.area.ensureWidgetVisible, fold))
         fold.toggled.connect(lambda opened: timer.start() if opened else timer.stop())
 
 
 def _preferred_settings() -> Settings:
-    """Return what the person set under Preferences, Plugins.
+    """Return the settings under Preferences, Plugins.
 
-    napari keeps it in a file once anything is set. Without one it is not asked, for it reads the
-    manifests of all plugins again, and the window stands still meanwhile.
+    napari writes them to a file once anything is set. Without that file it is not asked, because
+    it would read the manifests of all plugins again, which blocks the window.
     """
     own = get_settings().config_path
     if own is not None and not Path(own).with_name(f"{_PLUGIN}.yaml").exists():
         return Settings()
     try:
         preferred = get_plugin_settings(_PLUGIN).segmentation
-    except KeyError:  # the dock was made without napari's plugin manager
+    except KeyError:  # made without napari's plugin manager
         return Settings()
     config = SegmentationConfig(preferred.model, trees=preferred.trees)
     return Settings(config, preferred.device, preferred.threads)

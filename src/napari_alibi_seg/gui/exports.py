@@ -30,21 +30,21 @@ PROJECTS = f"Projects (*{PROJECT_SUFFIX})"
 CLASSIFIERS = "Classifiers (*.skops)"
 _STACKS = "OME-TIFF (*.tif)"
 _TABLES = "Tables (*.csv)"
-_NO_MAP = "Tick Uncertainty or Probabilities first: the map that is shown is exported."
+_NO_MAP = "Tick Uncertainty or Probabilities first: the map shown is exported."
 _UNFINISHED = "The result on the screen is not the final one; "
 
 
 class Exports:
-    """Asks where to write, or says in the strip why there is nothing to be written.
+    """Ask where to write, or say in the strip why nothing can be written.
 
     Parameters
     ----------
     controller : Controller
-        Knows what there is.
+        Holds what is written.
     background : Background
         Does the writing.
     window : QWidget
-        Over which to ask.
+        Parent of the dialogs.
     """
 
     def __init__(self, controller: Controller, background: Background, window: QWidget) -> None:
@@ -65,13 +65,13 @@ class Exports:
         )
 
     def save_project(self, path: Path) -> None:
-        """Save what is painted, with the names and settings on the screen."""
+        """Save the strokes with the names and settings on the screen."""
         work, config = self._controller.work, self._controller.settings.config
         if work is not None:
             if path.suffix != PROJECT_SUFFIX:
                 path = path.with_name(path.name + PROJECT_SUFFIX)
                 if path.exists():
-                    self._strip.say(f"{path} exists; choose it by its full name to replace it.")
+                    self._strip.say(f"{path} already exists; give its full name to replace it.")
                     return
             recipe = work.recipe(self._controller.panels.classes.classes, config)
             image, scribbles = work.source.measured, work.scribbles.data
@@ -96,7 +96,7 @@ class Exports:
             )
 
     def export_map(self, path: Path, kind: str) -> None:
-        """Write uncertainty, or probabilities with a channel for each class."""
+        """Write uncertainty, or probabilities with one channel per class."""
         work, refusal = self._controller.work, self._map_refusal(kind)
         if refusal:
             self._refuse(partial(self._map_refusal, kind))
@@ -105,9 +105,9 @@ class Exports:
             self._background.start(files.write_maps, path, work.source.measured, maps)
 
     def export_fractions(self, path: Path) -> None:
-        """Write the area fractions of every plane that the present classifier has segmented.
+        """Write the area fractions of every plane segmented by the current classifier.
 
-        Those that are painted have intervals, as from the command line.
+        Painted planes have intervals, as on the command line.
         """
         work = self._controller.work
         if work is None or work.fitted is None or work.result.labels is None:
@@ -146,7 +146,7 @@ class Exports:
         lacking = len(work.result.unmapped(kind))
         remedy = "press Apply to stack" if work.stack else self._remedy()
         words = (
-            f"There is no map of {kind} of {counted(lacking, 'plane')} yet; {remedy}, then export."
+            f"There is no map of {kind} for {counted(lacking, 'plane')} yet; {remedy}, then export."
         )
         return words if lacking else ""
 
@@ -154,20 +154,20 @@ class Exports:
         """Return why fractions cannot be exported as they are; empty if they can."""
         if not work.result.finished:
             then = f"{self._remedy()}, then export"
-            return f"No plane is segmented by the strokes as they are now; {then}."
+            return f"No plane is segmented with the current strokes yet; {then}."
         if self._controller.bridge.busy and self._lacks_assessments(work):
             return "The intervals are being estimated; export when that is done."
         return ""
 
     def _lacks_assessments(self, work: Workspace) -> bool:
-        """Whether planes that are painted with classes of the result are not assessed (yet)."""
+        """Whether finished planes with strokes of known classes are not assessed (yet)."""
         assert work.fitted is not None
         drawn, values = work.scribbles.data, work.fitted.label_values
         lacking = [drawn[index] for index in work.result.finished - work.assessments.keys()]
         return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)
 
     def _remedy(self) -> str:
-        """Return what to do until something is drawn that is not there yet."""
+        """Return what the user should do to get a missing result."""
         coming = self._controller.panels.result.live.isChecked() or self._controller.updating
         return "wait until it is drawn" if coming else "press Update once"
 
@@ -181,15 +181,15 @@ class Exports:
         unfinished, planes = work.result.unfinished, work.source.micrograph.plane_indices()
         if unfinished and work.stack:
             return (
-                f"The strokes as they are now have yet to segment {len(unfinished)} of "
-                f"{len(planes)} planes; press Apply to stack, then export."
+                f"Not yet segmented with the current strokes: {len(unfinished)} of {len(planes)} "
+                "planes; press Apply to stack, then export."
             )
         live = self._controller.panels.result.live.isChecked()
         remedy = "paint a stroke in each of two classes" if live else "press Update once"
         return f"{_UNFINISHED}{remedy}, then export." if unfinished else ""
 
     def _refuse(self, refusal: Callable[[], str]) -> None:
-        """Say why something is not exported, as long as that is so."""
+        """Say why something is not exported, for as long as the reason holds."""
         words = refusal()
         self._strip.say(words, holds=lambda: refusal() == words)
 
@@ -223,14 +223,14 @@ class Exports:
     def _with_target(
         self, title: str, ending: str, kinds: str, act: Callable[[Path], None]
     ) -> None:
-        """Ask where to write; proposed is a name made of the image's, beside it."""
+        """Ask where to write, proposing a name beside the image and derived from it."""
         work = self._controller.work
         if work is None:
             return
         proposed = naming.beside(work.source.micrograph.path, work.source.layer.name, ending)
         dialog = QFileDialog(self._window, title, str(proposed.parent), kinds)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(proposed.suffix)  # so that it asks about the very file
+        dialog.setDefaultSuffix(proposed.suffix)  # so that it asks before replacing that file
         dialog.selectFile(proposed.name)
         if dialog.exec():
             act(Path(dialog.selectedFiles()[0]))

@@ -1,4 +1,4 @@
-"""Work on files that takes a while: generators for a worker; importing this imports no torch."""
+"""Provide slow file operations as generators for a worker; imports no torch."""
 
 from __future__ import annotations
 
@@ -56,10 +56,9 @@ def write_scribbles(
 def write_maps(
     path: Path, image: Micrograph, maps: Sequence[tuple[str, NDArray[np.float32]]]
 ) -> Iterator[str]:
-    """Write maps of an image as an OME-TIFF with a channel for each, or without if it is one.
+    """Write maps of an image as an OME-TIFF with one channel each, or without for a single map.
 
-    Channels are called by the names that are given with the maps. What is NaN, as uncertainty is
-    where there is no class, stays NaN.
+    Channels are named after the maps. NaN, as uncertainty has where there is no class, stays NaN.
 
     Raises
     ------
@@ -129,18 +128,18 @@ def read_classifier(path: Path) -> Iterator[PixelClassifier]:
 
 @dataclass(frozen=True)
 class Survey:
-    """How much there is to segment.
+    """What there is to segment.
 
     Attributes
     ----------
     targets : dict
         The file for the labels of each file or OME-Zarr folder, unreadable ones included.
     pixels : int
-        Of all planes of all files that can be read.
+        Number in all planes of all readable files.
     largest : int
-        Of the largest plane.
+        Pixels of the largest plane.
     existing : tuple of Path
-        Labels in the folder for the results that would be replaced.
+        Label files in the output folder that would be replaced.
     """
 
     targets: dict[Path, Path]
@@ -150,16 +149,16 @@ class Survey:
 
 
 def like(axes: str, channel: int | None, foot: int) -> Callable[[Path], Micrograph]:
-    """Return what reads a file as it says itself, or, where it does not, as another is read.
+    """Return a reader of files that falls back on the axes and channel of another image.
 
     Parameters
     ----------
     axes : str
-        Of the other image, as for `read_image`.
+        Axes of the other image, as for `read_image`.
     channel : int or None
-        The one that is taken of it, if it has several.
+        Its chosen channel, if it has several.
     foot : int
-        Rows at the foot of every image that are left out.
+        Rows to leave out at the foot of every image.
     """
     region = (slice(-foot), slice(None)) if foot else None
 
@@ -179,19 +178,19 @@ def like(axes: str, channel: int | None, foot: int) -> Callable[[Path], Microgra
 def survey(
     paths: Sequence[Path], folder: Path, read: Callable[[Path], Micrograph]
 ) -> Iterator[Survey]:
-    """Look how large images are, and which of their results there are already.
+    """Find out how large images are, and which of their results already exist.
 
-    Of a folder these are the images in it, unless it is an OME-Zarr. What cannot be read is told
-    of when its turn comes.
+    A folder stands for the images in it, unless it is an OME-Zarr. Unreadable files are reported
+    when their turn comes.
 
     Parameters
     ----------
     paths : sequence of Path
         Images, or one folder.
     folder : Path
-        Where results are to lie.
+        Output folder.
     read : callable
-        How images are read.
+        Reads an image.
 
     Raises
     ------
@@ -220,12 +219,12 @@ def segment_files(
     device: str,
     read: Callable[[Path], Micrograph],
 ) -> Iterator[str]:
-    """Segment files one after the other, as `segment_images` does, each to the file given for it.
+    """Segment files one by one with `segment_images`, each to its target.
 
     Yields
     ------
     str
-        What happens, in words.
+        Progress message.
     """
     from napari_alibi_seg.core.runs.batch import segment_images
     from napari_alibi_seg.core.segmentation import Segmenter

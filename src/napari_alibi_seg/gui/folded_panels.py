@@ -1,4 +1,4 @@
-"""The folded blocks: how to train, and what to do with the outcome."""
+"""Provide the folded blocks: training settings, and saving, applying and reusing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class TrainingPanel(PanelRows):
-    """Shows and asks for `Settings`, all but the model."""
+    """Edit all `Settings` but the model."""
 
     changed = Signal()
 
@@ -47,31 +47,30 @@ class TrainingPanel(PanelRows):
         self._threads = 0
         self.scale, self.device = QComboBox(), QComboBox()
         self.scale.addItems(list(map(str, SCALES)))
-        self.scale.setToolTip("Magnification before the model; 2 takes four times as long")
+        self.scale.setToolTip("Enlarge the image for the model; 2 takes four times as long")
         self.device.addItems(_DEVICES)
         self.components = _number(
-            COMPONENT_COUNTS, "Principal components kept of the deep features"
+            COMPONENT_COUNTS, "Principal components kept from the deep features"
         )
         self.forest = QComboBox()
         self.forest.addItems(list(_FORESTS))
         self.forest.setToolTip(
-            "How the trees are grown: extra (extremely randomised) ones need fewer strokes"
+            "How trees are grown: extra (extremely randomised) trees need fewer strokes"
         )
-        self.trees = _number(TREE_COUNTS, "Trees of the forest")
+        self.trees = _number(TREE_COUNTS, "Number of trees in the forest")
         self.smoothing = _number(
             SMOOTHING_RADII,
-            "Radius in pixels within which votes are smoothed, but not across edges; 0: none",
+            "Radius in pixels for smoothing votes, but not across edges; 0: off",
         )
-        self.seed = QDoubleSpinBox()  # whole numbers beyond those of QSpinBox
+        self.seed = QDoubleSpinBox()  # QSpinBox ends at 2**31 - 1
         self.seed.setDecimals(0)
         self.seed.setKeyboardTracking(False)
         self.seed.setRange(0, LARGEST_SEED)
-        self.seed.setToolTip("Equal scribbles and seed give an equal result")
+        self.seed.setToolTip("The same scribbles and seed give the same result")
         self.filters = QCheckBox("pixel filters too")
-        self.learned = QCheckBox("filters of a network too")
+        self.learned = QCheckBox("network filters too")
         self.learned.setToolTip(
-            "What a small network makes of the pixels around each; better, and a second slower "
-            "for each megapixel"
+            "Add filters learned by a small network; better, but one second slower per megapixel"
         )
         self.filters_3d = QCheckBox("through the planes")
         self.add("Scale", self.scale)
@@ -94,7 +93,7 @@ class TrainingPanel(PanelRows):
         self.offer_3d(None)
 
     def settings(self, model: str) -> Settings:
-        """Return what is set, with a model."""
+        """Return the settings shown, with a model."""
         channels = ChannelConfig.chosen(
             self.components.value(),
             self.filters.isChecked() or model == CLASSICAL,  # pixels need at least one channel
@@ -113,7 +112,7 @@ class TrainingPanel(PanelRows):
         return Settings(config, self.device.currentText(), self._threads)
 
     def show_settings(self, settings: Settings) -> None:
-        """Show other settings, without telling of a change."""
+        """Show other settings without signalling a change."""
         self._threads = settings.threads
         with signals_blocked(self):
             if self.device.findText(settings.device) < 0:
@@ -122,7 +121,7 @@ class TrainingPanel(PanelRows):
             self.show_config(settings.config)
 
     def show_config(self, config: SegmentationConfig) -> None:
-        """Show another way to train, without telling of a change; the device stays."""
+        """Show another configuration without signalling a change; the device stays."""
         with signals_blocked(self):
             self.scale.setCurrentText(str(config.scale))
             self.trees.setValue(config.trees)
@@ -133,7 +132,7 @@ class TrainingPanel(PanelRows):
             self._show_filters(config)
 
     def _show_filters(self, config: SegmentationConfig) -> None:
-        """Check what the channels have; what they say nothing of stays."""
+        """Tick the filters that are used; leave boxes that do not apply."""
         channels, deep = config.channels, config.model != CLASSICAL
         if deep:
             self.filters.setChecked(bool(channels.sigmas))
@@ -143,7 +142,7 @@ class TrainingPanel(PanelRows):
             self.learned.setChecked(bool(channels.learned))
 
     def offer_devices(self, names: Sequence[str]) -> None:
-        """Offer the devices that can be used here; the one chosen stays, even if it cannot be."""
+        """Offer the available devices; the chosen one stays, even if it is not available."""
         chosen = self.device.currentText()
         offered = list(dict.fromkeys([*names, chosen]))
         if offered != [self.device.itemText(place) for place in range(self.device.count())]:
@@ -152,14 +151,14 @@ class TrainingPanel(PanelRows):
             self.device.setCurrentText(chosen)
 
     def offer_3d(self, spacing: float | None) -> None:
-        """Offer 3-D filters of a volume whose planes lie some pixels apart; None hides them."""
+        """Offer 3-D filters for planes `spacing` pixels apart; None hides them."""
         for widget in (self._label_3d, self.filters_3d):
             widget.setEnabled(spacing is not None)
             widget.setVisible(spacing is not None)
         if spacing is not None:
             self.filters_3d.setToolTip(
-                "Pixel filters also look at the planes around; by the scale of the layer, or its "
-                f"file, these lie {spacing:.3g} px apart"
+                "Pixel filters also use neighbouring planes; according to the layer's scale, or "
+                f"its file, planes lie {spacing:.3g} px apart"
             )
 
 
@@ -174,23 +173,23 @@ class ReusePanel(QWidget):
         self.buttons: dict[str, QPushButton] = {}
         words = {
             "project_save": ("Save project…", "Keep strokes, names and settings with the image"),
-            "project_open": ("Open project…", "Go on with a project, or take over its strokes"),
+            "project_open": ("Open project…", "Continue a project, or reuse its strokes"),
             "apply_stack": ("Apply to stack", "Segment every plane of this image"),
             "apply_files": ("Apply to files…", "Segment other images with this classifier"),
-            "apply_folder": ("Apply to folder…", "Segment all images of a folder, or an OME-Zarr"),
-            "bias": ("Bias report…", "Measure how much the model goes by place, on this image"),
+            "apply_folder": ("Apply to folder…", "Segment all images in a folder, or an OME-Zarr"),
+            "bias": ("Bias report…", "Measure how much the model relies on position in this image"),
             "save": ("Save classifier…", "Keep the forest for other images"),
             "load": ("Load classifier…", "Use a saved forest on this image"),
             "export": ("Export result…", "Write the segmentation as an OME-TIFF"),
             "map": (
                 "Export map…",
-                "Write uncertainty or probabilities, whichever is shown; these are made of the "
-                "votes by the usual temperature",
+                "Write the map shown, uncertainty or probabilities, computed from the votes at "
+                "the default temperature",
             ),
             "fractions": ("Export fractions…", "Write area fractions with intervals as a table"),
             "scribbles": ("Export scribbles…", "Write the scribbles as an OME-TIFF"),
-            "python": ("Copy as Python", "Put a script that gives this result on the clipboard"),
-            "command": ("Copy as command", "Put a command that gives this result on the clipboard"),
+            "python": ("Copy as Python", "Copy a Python script that reproduces this result"),
+            "command": ("Copy as command", "Copy a shell command that reproduces this result"),
         }
         for place, (name, (text, tip)) in enumerate(words.items()):
             self.buttons[name] = QPushButton(text)
@@ -198,12 +197,12 @@ class ReusePanel(QWidget):
             grid.addWidget(self.buttons[name], place // 2, place % 2)
 
     def wire(self, **acts: Callable[[], None]) -> None:
-        """Do something when a button is clicked, by its name."""
+        """Connect each named button to a function."""
         for name, act in acts.items():
             self.buttons[name].clicked.connect(lambda _=False, act=act: act())
 
     def enable(self, *, image: bool, classifier: bool, stack: bool, script: bool) -> None:
-        """Allow what is possible."""
+        """Enable the buttons whose requirements are met."""
         needed = {
             "project_save": image,
             "project_open": True,
@@ -227,7 +226,7 @@ class ReusePanel(QWidget):
 def folded(title: str, content: QWidget) -> QCollapsible:
     """Return a block that is closed until it is clicked."""
     block = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
-    block.setDuration(0)  # so that it has its height when it is scrolled to
+    block.setDuration(0)  # so that its height is known when scrolled to
     for layout in (block.layout(), block.content().layout()):
         if layout is not None:
             layout.setContentsMargins(0, 0, 0, 0)

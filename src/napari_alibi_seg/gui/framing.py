@@ -1,4 +1,4 @@
-"""Which part of the world is on the canvas: an image that is turned to comes into view."""
+"""Bring an image into view when the user turns to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PIXEL = 1.0
 
 
 class Framing:
-    """Fits images into the view; what is zoomed in on, and grids and volumes, stay as they are.
+    """Fit images into the view, but leave zoomed views, grids and volumes as they are.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ class Framing:
         self._whole: object = None
 
     def turn_to(self, layer: Image) -> None:
-        """Bring an image into view if another one was worked on before."""
+        """Bring an image into view if a different one was worked on before."""
         before, self._turned_to = self._turned_to, layer.unique_id
         if before not in (None, layer.unique_id) and self._share(layer) < _LEAST:
             self._fit(layer)
 
     def note_whole(self, layer: Image) -> None:
-        """Remember whether an image is wholly in view, now that the canvas may become smaller."""
+        """Remember whether an image is wholly in view, before the canvas may shrink."""
         self._whole = layer.unique_id if self._share(layer) else None
 
     def keep_whole(self, layer: Image) -> None:
@@ -52,7 +52,7 @@ class Framing:
             self._fit(layer)
 
     def _share(self, layer: Image) -> float:
-        """Return how much of the canvas an image takes, in one direction; 0 if some is not seen."""
+        """Return the larger share of the canvas sides an image takes; 0 unless wholly in view."""
         canvas, (first, last) = self._canvas(), self._corners(layer)
         if canvas is None:
             return 1.0
@@ -79,7 +79,7 @@ class Framing:
         return corners
 
     def _canvas(self) -> NDArray[np.float64] | None:
-        """Return height and width of the canvas; None where it does not show one plane alone."""
+        """Return height and width of the canvas; None unless it shows a single plane."""
         canvas, shown = canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
         if canvas is None or shown.grid.enabled or self._viewer.dims.ndisplay != 2:
             return None

@@ -1,4 +1,4 @@
-"""The size of a pixel, as files tell it and as napari places layers."""
+"""Convert between the pixel size of an image and the scale of a layer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def layer_scale(size: PixelSize | None, axes: str, spacing: float | None = None) -> dict[str, Any]:
-    """Return the scale and units of a layer; nothing if neither size nor spacing is known.
+    """Return the scale and units of a layer; empty if neither size nor spacing is known.
 
     Dimensions without a known length, such as time, count steps: napari calls these pixels.
 
     Parameters
     ----------
     size : PixelSize or None
-        Of the image shown.
+        Pixel size of the image shown.
     axes : str
         A letter for each of the layer's dimensions.
     spacing : float, optional
-        Distance between planes, in pixels, where it is not that of `size`.
+        Distance between planes, in pixels, if it differs from that in `size`.
     """
     if size is None or size.metres_per_unit is None:
         apart = spacing if "Z" in axes else None
@@ -54,10 +54,10 @@ def layer_pixel_size(layer: Image, axes: str) -> PixelSize | None:
 
 
 def layer_spacing(layer: Image, axes: str) -> float | None:
-    """Return the distance between a layer's planes, in pixels, where only its scale tells it.
+    """Return the distance between a layer's planes, in pixels, if only its scale gives it.
 
-    None without planes, for cubes, where the planes' distance is a length, which
-    `layer_pixel_size` tells, and where only rows and columns have lengths and a scale.
+    None without planes, for cubic voxels, if the distance is a length, which `layer_pixel_size`
+    returns, or if only rows and columns have lengths and a scale.
     """
     scale = dict(zip(axes.removesuffix("S"), layer.scale, strict=True))
     size = layer_pixel_size(layer, axes)

@@ -1,4 +1,4 @@
-"""What the strip says of the work itself, each as long as it is so."""
+"""Show notices about the work in the strip, each for as long as it holds."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Notices:
-    """Tells of failures, strokes that teach nothing, missing spots and what is put aside.
+    """Report failures, useless strokes, missing spots and a classifier put aside.
 
-    Nothing but a failure takes the place of a question.
+    Only a failure may replace a question.
 
     Parameters
     ----------
     strip : Strip
-        Where to tell.
+        Shows the notices.
     """
 
     def __init__(self, strip: Strip) -> None:
@@ -37,22 +37,22 @@ class Notices:
         self._strip.say(message, warn=True, holds=lambda: self._failed)
 
     def recover(self) -> None:
-        """Know that the engine works again, or is asked for something else."""
+        """Note that the engine works again, or has a new task."""
         self._failed = False
         self._strip.review()
 
     def tell_of_put_aside(self, work: Workspace, take_up: Callable[[], None]) -> None:
-        """Say that what is painted counts now, and offer the way back."""
+        """Say that strokes are used instead of the loaded classifier, and offer to undo that."""
         if not self._strip.asks:
             self._strip.say(
-                "What you paint counts now, and the classifier that was loaded is put aside until "
-                "nothing is painted any more.",
+                "Your strokes are used now; the loaded classifier is put aside until all strokes "
+                "are gone.",
                 ("Use it again", take_up),
                 holds=lambda: work.put_aside is not None,
             )
 
     def tell_of_no_spot(self, why: Callable[[], str]) -> None:
-        """Say why the next spot is not shown, as long as it is so."""
+        """Say why there is no next spot, for as long as the reason holds."""
         words = why()
         if words and not (self._strip.asks or self._failed):
             self._strip.say(words, holds=lambda: why() == words)

@@ -22,21 +22,21 @@ _WORKED_ON = "napari-alibi-seg worked on"
 _CHANGED = ("colormap", "brush_size", "selected_label", "mode")
 _GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability in ")
 CHANNEL = ", channel "
-"""Stands between the name of an image and its channel."""
+"""Separates the name of an image from its channel."""
 OWNER = "napari-alibi-seg owner"
-"""Metadata of painted layers: the token of what is painted, in its session file."""
+"""Metadata of painted layers: the token of the strokes in their session file."""
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
 _TURNS = count(1)
 
 
 def scribbles_layer_name(image: str) -> str:
-    """Return what a layer painted on an image of that name is called."""
+    """Return the name of a layer painted on an image."""
     return f"scribbles on {image}"
 
 
 def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
-    """Return the Labels layers that may be meant for an image, first its own, those left last."""
+    """Return the Labels layers usable for an image: its own first, abandoned ones last."""
     offered = [
         layer
         for layer in layers
@@ -56,7 +56,7 @@ def offered_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labe
 
 
 def own_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
-    """Return the layers to paint on that belong to an image, or to none."""
+    """Return the scribbles layers that belong to an image, or to none."""
     return [
         layer
         for layer in offered_scribbles(layers, source)
@@ -67,7 +67,7 @@ def own_scribbles(layers: Sequence[Layer], source: ImageSource) -> list[Labels]:
 
 
 def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -> bool:
-    """Whether a layer was painted on another image that is open, or on this one read otherwise."""
+    """Whether a layer belongs to another image, or to another reading of this one."""
     images = image_layers(layers)
     owner = layer.metadata.get(_OF)
     if owner is not None:
@@ -78,39 +78,39 @@ def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -
 
 
 def follow_name(layer: Layer, before: str, now: str) -> None:
-    """Call a layer after an image's new name, unless the person has named it."""
+    """Rename a layer after an image's new name, unless the user has renamed it."""
     if has_given_name(layer, before):
         layer.name = layer.name.rpartition(before)[0] + now
 
 
 def has_given_name(layer: Layer, image: str) -> bool:
-    """Whether a layer is called as this plugin called it, after an image of that name."""
+    """Whether a layer still has the name this plugin gave it, after an image."""
     beginning, _, more = layer.name.rpartition(image)
-    return beginning.endswith(_GIVEN) and (not more or more.startswith(" ["))  # napari counts so
+    return beginning.endswith(_GIVEN) and (not more or more.startswith(" ["))  # napari numbers them
 
 
 def link(layer: Layer, source: ImageSource) -> None:
-    """Remember which image, read how, a layer belongs to."""
+    """Record which image, and which reading of it, a layer belongs to."""
     layer.metadata[_OF] = source.token
     layer.metadata.pop(_LEFT, None)
 
 
 def take_over(layer: Labels) -> None:
-    """Mark a layer to be painted on; if it is the person's, remember what painting changes."""
+    """Mark a layer as scribbles; for a layer of the user, remember what painting changes."""
     if not is_scribbles(layer):
         layer.metadata[_BEFORE] = {name: getattr(layer, name) for name in _CHANGED}
         layer.metadata.update(SCRIBBLES)
 
 
 def is_taken_over(layer: Layer) -> bool:
-    """Whether a layer that is painted on is the person's own."""
+    """Whether a scribbles layer is one of the user's own."""
     return _BEFORE in layer.metadata
 
 
 def give_back(layer: Labels) -> None:
-    """Leave a layer as it was before it was taken over, but for what is painted and its recipe.
+    """Restore a layer as it was before it was taken over, except for strokes and recipe.
 
-    The recipe stays so that the classes have their names when it is painted on again.
+    The recipe stays so that the classes keep their names if it is painted on again.
     """
     if is_taken_over(layer):
         for name, value in layer.metadata.pop(_BEFORE).items():
@@ -120,12 +120,12 @@ def give_back(layer: Labels) -> None:
 
 
 def leave(layer: Layer) -> None:
-    """Remember that another layer is painted on now; what it holds belongs to its image still."""
+    """Mark a layer as no longer painted on, although it still belongs to its image."""
     layer.metadata[_LEFT] = True
 
 
 def is_linked(layer: Layer, source: ImageSource) -> bool:
-    """Whether a layer belongs to an image, read as it is."""
+    """Whether a layer belongs to an image in its present reading."""
     return bool(layer.metadata.get(_OF) == source.token)
 
 
@@ -135,7 +135,7 @@ def layers_of_image(layers: Sequence[Layer], image: Image) -> list[Layer]:
 
 
 def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None] | None:
-    """Return axes and channel of the strokes on an image, of those seen; None if there are none."""
+    """Return axes and channel of an image's strokes, visible ones first; None without any."""
     owners = [
         (layer.visible, layer.metadata[_OF])
         for layer in layers
@@ -148,14 +148,14 @@ def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None
 
 
 def note_turn(image: Image) -> None:
-    """Remember that an image is worked on now."""
+    """Record that an image is worked on now."""
     image.metadata[_WORKED_ON] = next(_TURNS)
 
 
 def image_to_begin_with(images: Sequence[Image], active: Layer | None) -> Image:
-    """Return the image that is meant, of one or more, when none is open.
+    """Choose the image to open when none is.
 
-    It is the active one if it is seen, else that last worked on, else the topmost that is seen.
+    It is the active one if visible, else the one last worked on, else the topmost visible one.
     """
     if active is not None and active in images and active.visible:
         return active
@@ -185,13 +185,13 @@ def is_result(layer: Layer) -> bool:
 
 
 def mark_result(layer: Layer, source: ImageSource, shows: str | int) -> None:
-    """Remember that a layer is a result, of which image, and what it shows."""
+    """Record that a layer is a result, what it shows, and of which image."""
     layer.metadata.update({_MARK: "result", _SHOWS: shows, _SELF: layer.unique_id})
     link(layer, source)
 
 
 def is_copy(layer: Layer) -> bool:
-    """Whether a result layer was duplicated from one, to be corrected by hand for example."""
+    """Whether a layer is a copy of a result layer, made for example to correct it by hand."""
     return is_result(layer) and layer.metadata[_SELF] != layer.unique_id
 
 

@@ -1,4 +1,4 @@
-"""How fast this computer segments, as measured while the person paints."""
+"""Measure how fast this computer segments while the user paints."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live.records import LiveEvent
 
 LONG_S = 60
-"""What is worth asking about before it is begun."""
+"""Runs at least this long are confirmed before they start."""
 FEATURES_MB = 200
-"""What the default model and a tile take while features are computed."""
+"""Memory of the default model and one tile while features are computed."""
 _FEATURE_LIMIT_MB = 1000  # the engine keeps no more
-_PIXEL_S = 2e-6  # seconds a pixel takes to be classified, before any is measured; very roughly
-_CHANNEL_MB, _CHANNEL_LIMIT_MB = 600e-6, 2200  # of a pixel that is classified, and of all at once
+_PIXEL_S = 2e-6  # rough time to classify a pixel, until one is measured
+_CHANNEL_MB, _CHANNEL_LIMIT_MB = 600e-6, 2200  # per classified pixel, and in total
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class RunEstimate:
     Attributes
     ----------
     seconds : float
-        Of time.
+        Duration.
     megabytes : float
-        Of memory, for the model, features, channels and labels.
+        Memory for the model, features, channels and labels.
     measured : bool
-        Whether the time is by the pace that was measured; else it is a guess.
+        Whether the duration follows from measurements; otherwise it is a guess.
     """
 
     seconds: float
@@ -43,12 +43,12 @@ class RunEstimate:
 
 
 class Pace:
-    """Measures features and classified pixels per second from what the engine tells.
+    """Measure the speed of features and classification from the engine's events.
 
     Parameters
     ----------
     clock : callable
-        Returns seconds.
+        Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,7 +62,7 @@ class Pace:
         self._device = "cpu"
 
     def begin(self) -> None:
-        """Forget when the engine last told something: it begins anew."""
+        """Restart the clock: the engine starts a new order."""
         self._last = self._clock()
 
     def hear(self, event: LiveEvent) -> None:
@@ -87,13 +87,13 @@ class Pace:
         Parameters
         ----------
         pixels : int
-            Of all these planes.
+            Number in all these planes.
         largest : int
-            Of the largest of them, or of all that are kept in memory together.
+            Pixels of the largest plane, or of all planes kept in memory together.
         shown : int
-            Of the plane on the screen, whose tiles were measured.
+            Pixels of the plane on the screen, whose tiles were measured.
         scale : int or None
-            Magnification for their deep features; None if they need none.
+            Magnification for deep features; None if there are none.
         """
         measured = bool(self._pixels and (self._tiles or scale is None))
         seconds = pixels * (self._pixel_seconds / self._pixels if self._pixels else _PIXEL_S)
@@ -105,13 +105,13 @@ class Pace:
         return RunEstimate(seconds, megabytes, measured)
 
     def _features_seconds(self, shown: int, scale: int) -> float:
-        """Return what the features of a plane like the one on the screen take."""
+        """Return the seconds for the features of a plane like the one on the screen."""
         told = self._progress
         known = told is not None and told.scale == scale
         tiles = told.total if told and known else usual_tiles(shown, scale)
         return tiles * (self._tile_seconds / self._tiles if self._tiles else TILE_S[self._device])
 
     def _kept_mb(self, scale: int) -> float:
-        """Return what the features of a plane like the one on the screen take in memory."""
+        """Return the memory for the features of a plane like the one on the screen."""
         told = self._progress
         return 0.0 if told is None else told.megabytes * (scale / told.scale) ** 2

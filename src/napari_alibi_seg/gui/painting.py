@@ -28,22 +28,22 @@ _MOST_COLOURED = 2**16 - 1  # by napari
 
 
 class Scribbles(QObject):
-    """Follows one Labels layer: sets what is painted, and tells when that was changed.
+    """Control what is painted on a Labels layer, and signal changes to it.
 
     Parameters
     ----------
     layer : Labels
-        Of the shape of the image's planes.
+        Layer of the same shape as the image's planes.
     """
 
     drawing = Signal()
-    """A stroke goes on, and is not over yet."""
+    """A stroke is being drawn."""
     touched = Signal()
-    """The person painted, erased or filled."""
+    """The user painted, erased or filled."""
     settled = Signal()
-    """What is painted, or the view of it, may have changed and has been still for a moment."""
+    """Strokes or view may have changed, and no more changes came for a moment."""
     chosen = Signal(int)
-    """Another class is painted from now on, or `ERASED`; also by napari's own controls."""
+    """Another class, or `ERASED`, was chosen, here or by napari's own controls."""
 
     def __init__(self, layer: Labels) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Scribbles(QObject):
 
     @property
     def pending(self) -> bool:
-        """Whether something may have changed that is not told yet."""
+        """Whether a possible change has not been signalled yet."""
         return self._timer.isActive()
 
     @property
@@ -81,7 +81,7 @@ class Scribbles(QObject):
 
     def choose(self, value: int) -> None:
         """Paint a class from now on."""
-        self.layer.visible = True  # napari paints on nothing that is hidden
+        self.layer.visible = True  # napari does not paint on hidden layers
         self.layer.selected_label = value
         self.layer.mode = "paint"
 
@@ -100,7 +100,7 @@ class Scribbles(QObject):
         self._touch()
 
     def restore(self, strokes: Strokes) -> None:
-        """Paint pixels of an earlier session, but not over what is painted."""
+        """Paint the pixels of an earlier session, but not over present strokes."""
         if strokes.values.max(initial=0) > np.iinfo(self.data.dtype).max:
             self.layer.data = self.data.astype(strokes.values.dtype)
         blank = self.data[tuple(strokes.positions.T)] == 0
@@ -120,7 +120,7 @@ class Scribbles(QObject):
         self._timer.start()
 
     def _draw(self) -> None:
-        """Put off what is due while a stroke is being drawn."""
+        """Postpone `settled` while a stroke is being drawn."""
         self.drawing.emit()
         self._timer.start()
 
@@ -139,7 +139,7 @@ def new_scribbles(source: ImageSource) -> Labels:
 def scribbles_options(
     image: str, classes: Iterable[PaintClass], metadata: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the options of a layer that holds scribbles on an image of that name."""
+    """Return the options of a scribbles layer for an image of a given name."""
     return {
         "name": scribbles_layer_name(image),
         "metadata": SCRIBBLES | metadata,
@@ -149,9 +149,9 @@ def scribbles_options(
 
 
 def colormap(classes: Iterable[ClassInfo]) -> CyclicLabelColormap:
-    """Return the colours of classes; what is no class is grey.
+    """Return the colours of classes; all other values are grey.
 
-    Every value has one: napari's `DirectLabelColormap` compiles for a second on its first use.
+    Every value is listed: napari's `DirectLabelColormap` compiles for a second on its first use.
     """
     known = {one.value: one.colour for one in classes if one.value <= _MOST_COLOURED}
     colours = np.full((max(255, *known, 0) + 1, 4), (0.5, 0.5, 0.5, 1.0))

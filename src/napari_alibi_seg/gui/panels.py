@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 _WORDS = {DEFAULT_MODEL: "ALiBi-DINOv2 S/14", CLASSICAL: "pixel filters only"}
 _CHECKPOINT = ".safetensors"
 _WHERE = {
-    "bundled": "it comes with this program",
-    "cached": "it is on this computer",
-    "to be fetched": "it is not on this computer yet: choosing it fetches it once, so be connected",
+    "bundled": "included with this plugin",
+    "cached": "already on this computer",
+    "to be fetched": "not on this computer yet; choosing it downloads it once (needs internet)",
 }
 
 
 class ImagePanel(PanelRows):
-    """Which image, how it is read, which model, and how far its features are."""
+    """Choose the image, its reading and the model, and show the progress of features."""
 
     layer_chosen = Signal(object)
     reading_chosen = Signal(object)
@@ -75,7 +75,7 @@ class ImagePanel(PanelRows):
         self.offer_readings([], None)
 
     def offer_readings(self, readings: Sequence[Reading], source: ImageSource | None) -> None:
-        """List the ways to read the axes; hidden where there is one."""
+        """List the ways to read the axes; hidden if there is only one."""
         self.readings.clear()
         for reading in readings:
             self.readings.addItem(reading.words, reading)
@@ -92,7 +92,7 @@ class ImagePanel(PanelRows):
             widget.setVisible(count > 0)
 
     def offer_models(self, names: Sequence[str]) -> None:
-        """List models; the one chosen stays."""
+        """List models, keeping the chosen one."""
         self.models.clear()
         for place, name in enumerate(names):
             self.models.addItem(_WORDS.get(name, name), name)
@@ -101,7 +101,7 @@ class ImagePanel(PanelRows):
         self.choose_model(self.model)
 
     def choose_model(self, name: str) -> None:
-        """Choose a model, also one that is not listed."""
+        """Choose a model, even one that is not listed."""
         if self.models.findData(name) < 0:
             words = Path(name).name if name.endswith(_CHECKPOINT) else name
             self.models.insertItem(self.models.count() - 1, words, name)
@@ -120,7 +120,7 @@ class ImagePanel(PanelRows):
 
 
 class ResultPanel(PanelRows):
-    """When to update, what to show, and what came out."""
+    """Control updates and display, and show the figures of the result."""
 
     update_wanted = Signal()
     live_changed = Signal(bool)
@@ -131,15 +131,15 @@ class ResultPanel(PanelRows):
         super().__init__("Result")
         self.live = QCheckBox("Live")
         self.live.setChecked(True)
-        self.live.setToolTip("Follow every stroke")
+        self.live.setToolTip("Update the result after every stroke")
         self.update_button = QPushButton("Update once")
-        self.update_button.setToolTip("Bring the result up to date now; Live does so by itself")
+        self.update_button.setToolTip("Update the result now; Live does this automatically")
         self.update_button.setEnabled(False)
         self.live.toggled.connect(self.update_button.setDisabled)
         self.live.toggled.connect(self.live_changed)
         self.update_button.clicked.connect(self.update_wanted)
         self.spot_button = QPushButton(f"Next spot  [{SPOT_KEY}]")
-        self.spot_button.setToolTip("Bring where a stroke would teach most into the middle")
+        self.spot_button.setToolTip("Centre the view where a stroke would teach most")
         self.spot_button.setEnabled(False)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
@@ -150,8 +150,8 @@ class ResultPanel(PanelRows):
         for box, other in permutations((self.uncertainty, self.probabilities)):
             box.toggled.connect(partial(_only, other))
             box.toggled.connect(self.outputs_changed)
-        self.uncertainty.setToolTip("A map: 1 - (largest - second largest probability)")
-        self.probabilities.setToolTip("How probable each class is, by the votes of the trees")
+        self.uncertainty.setToolTip("Map of 1 - (largest - second largest probability)")
+        self.probabilities.setToolTip("How probable each class is, from the votes of the trees")
         self.facts = Paragraph(3)
         self.add_wide(side_by_side(self.live, self.update_button, self.spot_button, stretch=1))
         self.add("Opacity", self.opacity)
@@ -160,12 +160,12 @@ class ResultPanel(PanelRows):
 
 
 def _tip(name: str) -> str:
-    """Return what a model is, and where it is."""
+    """Describe a model and whether it has to be downloaded."""
     entry = MODELS.get(name)
     return name if entry is None else f"{name}: {entry.description}; {_WHERE[entry.where]}"
 
 
 def _only(other: QCheckBox, shown: bool) -> None:
-    """Hide the other map, which would lie over this one."""
+    """Untick the other map, which would overlap this one."""
     if shown:
         other.setChecked(False)

@@ -35,10 +35,10 @@ _SWATCH, _DISC = 16, 12  # pixels
 
 
 class LayerCombo(QComboBox):
-    """Layers to choose from, known by themselves and never by their names."""
+    """A list of layers, identified by the layers themselves and never by name."""
 
     chosen = Signal(object)
-    """A layer the person chose."""
+    """The user chose a layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,21 +56,21 @@ class LayerCombo(QComboBox):
 
 
 def narrow(combo: QComboBox) -> None:
-    """Let long words in a combo box be cut off rather than widen the dock."""
+    """Let a combo box cut off long text rather than widen the dock."""
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
 
 class Measured(QLabel):
-    """A label at least as wide as some words would be, in whatever font it has.
+    """A label at least as wide as a given text in its font.
 
     Parameters
     ----------
     widest : str
-        These words.
+        That text.
     """
 
     restyled = Signal()
-    """It has another font."""
+    """The font has changed."""
 
     def __init__(self, widest: str) -> None:
         super().__init__()
@@ -78,28 +78,28 @@ class Measured(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
 
     def sizeHint(self) -> QSize:
-        """Take the room of its own words or of the widest."""
+        """Return the size for its own text or the widest."""
         widest = self.fontMetrics().horizontalAdvance(self._widest)
         return super().sizeHint().expandedTo(QSize(widest, 0))
 
     def minimumSizeHint(self) -> QSize:
-        """Never take less."""
+        """Return the same size as `sizeHint`."""
         return self.sizeHint()
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Tell of another font."""
+        """Signal a changed font."""
         super().changeEvent(event)
         if event and event.type() == QEvent.Type.FontChange:
             self.restyled.emit()
 
 
 class Paragraph(QLabel):
-    """Rich text that keeps the room of some lines, so that what lies below stays where it is.
+    """Rich text that reserves some lines, so that widgets below stay in place.
 
     Parameters
     ----------
     lines : int
-        How many.
+        Number of reserved lines.
     """
 
     def __init__(self, lines: int) -> None:
@@ -111,7 +111,7 @@ class Paragraph(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def heightForWidth(self, width: int) -> int:
-        """Return the height of what it says, or of its lines."""
+        """Return the height of the text, or of the reserved lines."""
         return max(super().heightForWidth(width), self._lines * self.fontMetrics().height() + 4)
 
 
@@ -124,7 +124,7 @@ class ChipState(Enum):
 
 
 class Chip(QFrame):
-    """A coloured dot with words, and a button to stop or start what they tell of."""
+    """A coloured dot with a status text, and a button to stop or start the work."""
 
     pressed = Signal()
 
@@ -154,7 +154,7 @@ class Chip(QFrame):
         return self._words.text()
 
     def show_state(self, state: ChipState, words: str, button: str = "", tip: str = "") -> None:
-        """Show a state; without a word for it the button is hidden."""
+        """Show a state; the button is hidden without a text."""
         self.state = state
         self._dot.setPixmap(_disc(state.value))
         self._words.setText(words)
@@ -164,7 +164,7 @@ class Chip(QFrame):
 
 
 class Strip(QFrame):
-    """A message with at most two things to do about it; hidden while there is nothing to say."""
+    """A message with buttons for what to do about it; hidden without a message."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,12 +186,12 @@ class Strip(QFrame):
 
     @property
     def words(self) -> str:
-        """What the strip says; empty if nothing."""
+        """The message; empty if hidden."""
         return "" if self.isHidden() else self._words.text().replace(BREAK, "")
 
     @property
     def asks(self) -> bool:
-        """Whether it offers more than to be dismissed."""
+        """Whether there is a button other than Dismiss."""
         return not self.isHidden() and len(self.buttons) > 1
 
     def say(
@@ -201,9 +201,9 @@ class Strip(QFrame):
         warn: bool = False,
         holds: Callable[[], bool] | None = None,
     ) -> None:
-        """Say something; each action is a button, after which the strip is put away.
+        """Show a message; each action is a button, and clicking it hides the strip.
 
-        So it is once `review` finds that what was said does not hold any more.
+        `review` also hides it once the message no longer holds.
         """
         self._clear()
         self._holds = holds or _always
@@ -219,12 +219,12 @@ class Strip(QFrame):
         self.show()
 
     def review(self) -> None:
-        """Put away what does not hold any more."""
+        """Hide a message that no longer holds."""
         if not self._holds():
             self.put_away()
 
     def put_away(self) -> None:
-        """Say nothing, and let go of what the buttons and the condition were about."""
+        """Hide the message, and drop its buttons and condition."""
         self.hide()
         self._clear()
         self._holds = _always
@@ -259,7 +259,7 @@ def side_by_side(*widgets: QWidget, stretch: int | None = None) -> QWidget:
 
 
 def scrolled(content: QWidget) -> QScrollArea:
-    """Return a frameless area in which a column is scrolled where it is higher than the dock."""
+    """Return a frameless area that scrolls content taller than the dock."""
     area = QScrollArea()
     area.setWidget(content)
     area.setWidgetResizable(True)
@@ -294,7 +294,7 @@ class PanelRows(QFrame):
         return words
 
     def add_wide(self, widget: QWidget) -> None:
-        """Add a row that one widget takes alone."""
+        """Add a row with a single widget over the full width."""
         self._grid.addWidget(widget, self._grid.rowCount(), 0, 1, 2)
 
 

@@ -46,16 +46,16 @@ _PLAIN = tuple(PaintClass.default(value) for value in (1, 2))
 
 @dataclass(frozen=True, eq=False)
 class OpenedProject:
-    """A project that was read.
+    """A project read from its file.
 
     Attributes
     ----------
     project : Project
-        What it holds.
+        Its contents.
     image : Micrograph or None
-        Its image; None if that is open already, or if there is a problem.
+        Its image; None if it is already open, or if there is a problem.
     problem : str
-        Why its image cannot be used though one of its size is open; empty if all is well.
+        Why its image cannot be used although one of its size is open; empty if it can.
     """
 
     project: Project
@@ -70,14 +70,14 @@ def project_of(
     ignored: frozenset[int],
     config: SegmentationConfig,
 ) -> Project:
-    """Return what is painted as a project.
+    """Return strokes and settings as a project.
 
     Parameters
     ----------
     image : Micrograph
-        What is painted on.
+        Painted image.
     scribbles : ndarray
-        Of its ``label_shape``.
+        Strokes, in its ``label_shape``.
     classes, ignored, config
         As in `Project`.
     """
@@ -86,7 +86,7 @@ def project_of(
 
 
 def recipe_of(project: Project) -> Recipe:
-    """Return what a project says of its painted pixels.
+    """Return the recipe of a project.
 
     Raises
     ------
@@ -114,12 +114,12 @@ def write_project(
     recipe: Recipe,
     features: str = "",
 ) -> Iterator[str]:
-    """Write a project, and the image beside it if it is in no file.
+    """Write a project, and beside it an image that has no file.
 
     Yields
     ------
     str
-        What happens, in words.
+        Progress message.
     """
     yield f"Saving {path.name}: reading the image"
     content = content_hash(image)
@@ -131,14 +131,14 @@ def write_project(
 
 
 def read_project(path: Path, current: Micrograph | None) -> Iterator[OpenedProject]:
-    """Read a project and its image, unless that is open already.
+    """Read a project, and its image unless that is already open.
 
     Parameters
     ----------
     path : Path
         The project file.
     current : Micrograph or None
-        What is open.
+        The open image.
 
     Raises
     ------
@@ -164,12 +164,12 @@ def read_project(path: Path, current: Micrograph | None) -> Iterator[OpenedProje
 
 
 def misfit(shape: tuple[int, ...], image: Micrograph) -> str:
-    """Say that what is painted has another size than an image."""
+    """Return the message that strokes and an image differ in size."""
     painted, needed = (" x ".join(map(str, size)) for size in (shape, image.label_shape))
     return (
-        f"The strokes lie on {painted} pixels, but the image that is open has {needed}, for "
+        f"The strokes were painted on {painted} pixels, but the open image has {needed}, for "
         "example because it was binned or cropped. Strokes are never stretched: open the image "
-        "they were painted on, or paint anew."
+        "they were painted on, or paint new ones."
     )
 
 
@@ -200,7 +200,7 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return what napari opens a project file with; None for other files."""
+    """Return the reader of project files for napari; None for other files."""
     if isinstance(path, list) or Path(path).suffix.lower() != PROJECT_SUFFIX:
         return None
     return _read_layers
@@ -212,13 +212,13 @@ def _read_layers(path: str) -> list[LayerData]:
 
 
 def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
-    """Write the selected layers, an image and what is painted on it, as a project."""
+    """Write the selected layers, an image and its strokes, as a project."""
     shown = [layer for layer in (Layer.create(*data) for data in layers) if not is_result(layer)]
     images = [layer for layer in shown if isinstance(layer, Image)]
     labels = [layer for layer in shown if isinstance(layer, Labels)]
     labels.sort(key=lambda layer: not is_scribbles(layer))
     if len(images) != 1 or not labels:
-        raise ProjectError("Select one image and what is painted on it, then save the project.")
+        raise ProjectError("Select one image and the layer painted on it, then save the project.")
     layer, scribbles = images[0], labels[0].data
     recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
     source = ImageSource.of(layer, _reading(layer, scribbles, recipe.axes), recipe.channel)
@@ -235,9 +235,9 @@ def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
 
 
 def _reading(layer: Image, scribbles: NDArray[Any], axes: str = "") -> Reading:
-    """Return how a layer is read, by axes if they are offered, else so that what is painted fits.
+    """Return the reading of a layer with the given axes, or else one that fits the strokes.
 
-    A project does not tell whether its image is in colour, so neither do the axes of its recipe.
+    Neither a project nor the axes of its recipe record whether the image is in colour.
     """
     offered = readings(layer)
     fit = [one for one in offered if _painted_shape(layer, one) == scribbles.shape]
@@ -245,6 +245,6 @@ def _reading(layer: Image, scribbles: NDArray[Any], axes: str = "") -> Reading:
 
 
 def _painted_shape(layer: Image, reading: Reading) -> tuple[int, ...]:
-    """Return the shape of what is painted on a layer that is read in one way."""
+    """Return the shape of strokes on a layer in one reading."""
     lengths = zip(layer.data.shape, reading.axes, strict=True)
     return tuple(length for length, axis in lengths if axis not in "CS")

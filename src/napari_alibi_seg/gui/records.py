@@ -1,4 +1,4 @@
-"""What the window knows, in plain records; importing this imports neither Qt nor torch."""
+"""Define plain records of the window's state; imports neither Qt nor torch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaintClass(ClassInfo):
-    """A class as the person paints it.
+    """A class as shown in the window.
 
     Attributes
     ----------
     ignored : bool
-        Whether its pixels count nowhere (databar, cracks, holder).
+        Whether its pixels are left out everywhere (databar, cracks, holder).
     """
 
     ignored: bool = False
 
     @classmethod
     def from_core(cls, info: ClassInfo, ignored: bool = False) -> PaintClass:
-        """Return a class of the core as it is painted."""
+        """Return a class of the core as a class of the window."""
         return cls(info.value, info.name, info.colour, ignored)
 
     def info(self) -> ClassInfo:
@@ -41,17 +41,17 @@ class PaintClass(ClassInfo):
 
 
 def as_core(classes: Sequence[PaintClass]) -> tuple[tuple[ClassInfo, ...], frozenset[int]]:
-    """Return classes as the core knows them, and the values of those that are ignored."""
+    """Return classes as the core knows them, and the values of the ignored ones."""
     ignored = frozenset(known.value for known in classes if known.ignored)
     return tuple(known.info() for known in classes), ignored
 
 
 class Shown(Enum):
-    """How what is on the screen stands to what is painted.
+    """How the result on the screen relates to the strokes.
 
-    ``FINAL`` is its result, or is about to become it; ``PRELIMINARY`` lacks the features;
-    ``OUTLIVED`` is by the settings before, until there are features for those of now; ``WAITING``
-    is no result of it until the person asks for one.
+    ``FINAL`` is their result, or about to be; ``PRELIMINARY`` still lacks deep features;
+    ``OUTLIVED`` is from the previous settings, until the features for the new ones are ready;
+    ``WAITING`` means there is no result of the strokes until the user asks for one.
     """
 
     FINAL = auto()
@@ -62,16 +62,16 @@ class Shown(Enum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person can set about training.
+    """The settings for training.
 
     Attributes
     ----------
     config : SegmentationConfig
-        What to train with.
+        Training configuration.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     threads : int
-        Processor threads for deep features; 0 leaves the choice to torch.
+        Processor threads for deep features; 0 lets torch choose.
     """
 
     config: SegmentationConfig = field(default_factory=SegmentationConfig)
@@ -81,18 +81,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What belongs to painted pixels beside them; it stays with their layer.
+    """What is needed to use painted pixels; kept in the metadata of their layer.
 
     Attributes
     ----------
     classes : tuple of PaintClass
         Names and colours.
     config : SegmentationConfig
-        How to train.
+        Training configuration.
     axes : str
         How the image layer's dimensions are read.
     channel : int or None
-        Which channel of the layer is taken as grey.
+        Channel of the layer used as the grey image.
     file : ImageFile or None
         Where the layer came from.
     """
@@ -106,7 +106,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What is asked of an engine, and what belongs to the session file beside it.
+    """A request to an engine, with what is needed to save the session.
 
     Attributes
     ----------
@@ -115,9 +115,9 @@ class Order:
     device, threads
         As in `Settings`.
     touched : bool
-        Whether the person has painted, so that the session is worth keeping.
+        Whether the user has painted, so that the session is worth saving.
     owner : str
-        Token of what is painted; a session of another is never overwritten.
+        Token of the strokes; a session with another token is never overwritten.
     kept : Event
         Set once the session is saved.
     """
@@ -132,14 +132,14 @@ class Order:
 
 @dataclass(frozen=True)
 class SessionFound:
-    """There are scribbles of an earlier session on this image.
+    """Scribbles of an earlier session were found for this image.
 
     Attributes
     ----------
     path : Path
         The session file.
     project : Project
-        What it holds.
+        Its contents.
     saved : str
         Local date and time.
     """
@@ -151,12 +151,12 @@ class SessionFound:
 
 @dataclass(frozen=True)
 class SessionProblem:
-    """A session file cannot be read or written.
+    """A session file could not be read or written.
 
     Attributes
     ----------
     words : str
-        What the person should know.
+        Message for the user.
     """
 
     words: str

@@ -1,4 +1,4 @@
-"""What was painted before, in this sitting or another, on the screen again."""
+"""Bring back earlier strokes, of this session or another."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.workspace import Workspace
 
 _OTHER_IMAGE = (
-    "Another image was chosen while the project was read; choose the one it belongs to and open "
-    "the project again."
+    "Another image was chosen while the project was being read; choose the image it belongs to "
+    "and open the project again."
 )
 
 
 class Restorer:
-    """Shows what session and project files hold, and never paints over what is painted.
+    """Show the contents of session and project files, never overwriting strokes.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Restorer:
         self._strip = controller.panels.strip
 
     def offer_session(self, work: Workspace, found: SessionFound | SessionProblem) -> None:
-        """Ask, once, whether to go on with an earlier session of an image; or say what is wrong."""
+        """Offer once to restore an earlier session of an image, or report a problem with it."""
         if work.offered:
             return
         work.offered = True
@@ -56,11 +56,11 @@ class Restorer:
         self._strip.say(
             f"You painted {painted} on this image before ({found.saved}).",
             ("Restore", partial(self.restore, work, found)),
-            ("Start anew", partial(self._decline, work, found)),
+            ("Start over", partial(self._decline, work, found)),
         )
 
     def restore(self, work: Workspace, found: SessionFound) -> None:
-        """Paint what a session file holds on its image."""
+        """Paint the strokes of a session file on its image."""
         strokes = found.project.strokes
         if work is not self._controller.work:
             return
@@ -80,42 +80,42 @@ class Restorer:
 
     def _decline(self, work: Workspace, found: SessionFound) -> None:
         if work.touched:
-            return  # the first stroke has done it
+            return  # the first stroke has set it aside
         try:
             set_aside(found.path)
         except OSError as error:
-            self._strip.say(f"The earlier session stays under its name ({error}).", warn=True)
+            self._strip.say(f"The earlier session could not be renamed ({error}).", warn=True)
 
     def offer_lost(self, lost: Labels) -> None:
-        """Ask whether to bring back a layer that was painted on and removed."""
+        """Offer to bring back a removed scribbles layer."""
         work, layers = self._controller.work, self._controller.viewer.layers
         assert work is not None
         instead = work.scribbles.layer
         self._strip.say(
-            f"The layer {lost.name!r} was removed; a new one is there to paint on.",
+            f"The layer {lost.name!r} was removed; paint on the new one added for it.",
             ("Bring it back", partial(self._bring_back, work, lost)),
             holds=lambda: work.scribbles.layer is instead and lost not in layers,
         )
         self._controller.ask()
 
     def tell_of_size(self, work: Workspace, before: Labels) -> None:
-        """Say that strokes do not fit an image any more, and where they are kept."""
+        """Say that strokes no longer fit the image, and where they are kept."""
         layers = self._controller.viewer.layers
         if before in layers and not is_blank(before):
             self._strip.say(
-                f"{work.source.layer.name!r} has another size now, which its strokes do not fit. "
+                f"{work.source.layer.name!r} has changed size, so its strokes no longer fit. "
                 f"They are kept in the hidden layer {before.name!r}.",
                 holds=lambda: before in layers and not before.visible,
             )
 
     def tell_of_place(self, work: Workspace) -> None:
-        """Say so if the layer painted on does not lie on the image, and offer to lay it there."""
+        """Say if the scribbles layer is not aligned with the image, and offer to align it."""
         layer = work.scribbles.layer
         if not _lies_on(layer, work.source):
             self._strip.say(
-                f"The layer {layer.name!r} lies elsewhere than the image, or has another pixel "
-                "size; its pixels count one by one as those of the image.",
-                ("Lay it on the image", partial(work.source.place, layer)),
+                f"The layer {layer.name!r} is not aligned with the image (place, pixel size); "
+                "its pixels are matched to the image's one by one.",
+                ("Align with image", partial(work.source.place, layer)),
                 holds=lambda: work.scribbles.layer is layer and not _lies_on(layer, work.source),
             )
 
@@ -142,21 +142,21 @@ class Restorer:
         self._controller.change_classes()
 
     def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
-        """Show a project that was read.
+        """Show a project read from its file.
 
         Parameters
         ----------
         asked : Workspace or None
-            What was open when it was asked for.
+            The image that was open when the project was asked for.
         opened : OpenedProject
-            The project, without an image if that is the one of `asked`.
+            The project, without its image if that is the one of `asked`.
         """
         if opened.image is None and asked is not None and asked is not self._controller.work:
             self._strip.say(_OTHER_IMAGE, warn=True)
             return
         if opened.problem:
             take = partial(self.show_project, asked, replace(opened, problem=""))
-            self._strip.say(opened.problem, ("Take the strokes", take), warn=True)
+            self._strip.say(opened.problem, ("Use the strokes", take), warn=True)
             return
         try:
             recipe, layers = recipe_of(opened.project), layers_of(opened)
@@ -188,17 +188,17 @@ class Restorer:
             layer.name = lost.name
 
     def _paint_on(self, work: Workspace, layer: Labels) -> None:
-        """Paint on a new layer; the one painted on before stays, hidden, unless it is blank."""
+        """Paint on a new layer; hide the previous one, or remove it if blank."""
         before, name = work.scribbles.layer, layer.name
         self._controller.workspaces.paint_on_new(work, layer)
         if is_blank(before):
             self._controller.viewer.layers.remove(before)
-            layer.name = name  # napari numbers what has the name of another layer
+            layer.name = name  # napari numbered the duplicate name
         else:
             before.visible = False
 
     def _adopt(self, recipe: Recipe) -> None:
-        """Show names, colours and settings, and train with them."""
+        """Use the classes and settings of a recipe."""
         panels = self._controller.panels
         panels.classes.show_classes(recipe.classes)
         panels.show_config(recipe.config)
@@ -208,7 +208,7 @@ class Restorer:
 
 
 def _lies_on(layer: Labels, source: ImageSource) -> bool:
-    """Whether the first and the last pixel of a layer lie on those of an image."""
+    """Whether the first and last pixels of a layer coincide with those of an image."""
     corner = np.array(source.micrograph.label_shape) - 1
     return all(
         np.allclose(layer.data_to_world(end), source.in_world(tuple(end)))

@@ -1,4 +1,4 @@
-"""The layers a result is shown in: made once, then updated in place."""
+"""Show results in layers that are made once and then updated in place."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 
 OPACITY = 0.45
 UNCERTAINTY, PROBABILITIES = "uncertainty", "probabilities"
-"""The maps that can be shown."""
+"""The kinds of maps that can be shown."""
 _LABELS = "labels"
 _REDRAW_MS = 80
 
 
 class ResultLayers(QObject):
-    """Paints blocks into layers that lie on the image; goes on with those that are there.
+    """Write result blocks into layers aligned with the image, reusing existing ones.
 
     Parameters
     ----------
     viewer : Viewer
-        Where layers are added. A layer the person removed is made anew by the next block.
+        Where layers are added. The next block recreates a layer the user removed.
     source : ImageSource
-        What is segmented.
+        The segmented image.
     """
 
     opacity_changed = Signal(float)
-    """The labels are shown more or less strongly now; also by napari's own controls."""
+    """The opacity of the labels has changed, here or by napari's own controls."""
 
     def __init__(self, viewer: Viewer, source: ImageSource) -> None:
         super().__init__()
@@ -80,18 +80,18 @@ class ResultLayers(QObject):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers that are in the viewer."""
+        """The result layers in the viewer."""
         made = [self.labels, *self.probabilities.values(), self.uncertainty]
         return [layer for layer in made if layer is not None and layer in self._viewer.layers]
 
     @property
     def pending(self) -> bool:
-        """Whether something is yet to be drawn."""
+        """Whether a redraw is due."""
         return self._timer.isActive()
 
     @property
     def finished(self) -> frozenset[Index]:
-        """Planes that hold, in every pixel, the classes of the forest applied last."""
+        """Planes classified completely by the last applied forest."""
         return frozenset(self._finished)
 
     @property
@@ -100,12 +100,12 @@ class ResultLayers(QObject):
         return frozenset(self._source.micrograph.plane_indices()) - self._finished
 
     def unmapped(self, kind: str) -> frozenset[Index]:
-        """Return the planes of which a map does not hold what the labels are made of."""
+        """Return the planes whose map is missing or does not match the labels."""
         known = self._mapped[kind] & self._finished
         return frozenset(self._source.micrograph.plane_indices()) - known
 
     def maps(self, kind: str) -> list[tuple[str, NDArray[np.float32]]]:
-        """Return names and maps of a kind; of probabilities one for each class of the forest."""
+        """Return names and maps of a kind; for probabilities one per class of the forest."""
         if kind == UNCERTAINTY:
             return [] if self.uncertainty is None else [(kind, self.uncertainty.data)]
         called = {known.value: known.name for known in self._classes}
@@ -115,7 +115,7 @@ class ResultLayers(QObject):
         ]
 
     def expect(self, classifier: PixelClassifier) -> bool:
-        """Know the classifier of the blocks to come; whether what is there is of another forest."""
+        """Note the classifier of coming blocks; return whether its forest is a new one."""
         self._forest_values = frozenset(known.value for known in classifier.classes)
         outdated = classifier.forest is not self._forest
         if outdated:
@@ -124,11 +124,11 @@ class ResultLayers(QObject):
         return outdated
 
     def outdate(self) -> None:
-        """Know that what is there is not what would be computed now."""
+        """Mark everything shown as out of date."""
         self._finished.clear()
 
     def follow_layers(self) -> bool:
-        """Let go of labels that were removed; whether they were."""
+        """Drop a removed labels layer; return whether it was removed."""
         lost = self.labels is not None and self.labels not in self._viewer.layers
         if lost:
             self.labels = None
@@ -136,7 +136,7 @@ class ResultLayers(QObject):
         return lost
 
     def follow_maps(self) -> dict[str, bool]:
-        """Let go of maps that were removed; of which kinds, and whether layers of it are left."""
+        """Drop removed maps; return for their kinds whether layers are left."""
         lost = {kind: False for kind in self._mapped if not self._is_whole(kind)}
         if UNCERTAINTY in lost:
             self.uncertainty = None
@@ -149,11 +149,11 @@ class ResultLayers(QObject):
         return lost
 
     def finish(self, plane: Index) -> None:
-        """Know that every pixel of a plane has its final class."""
+        """Note that every pixel of a plane has its final class."""
         self._finished.add(plane)
 
     def show(self, classes: Sequence[PaintClass]) -> None:
-        """Show classes in their colours and under their names."""
+        """Show the colours and names of classes."""
         self._classes = tuple(classes)
         if self.labels is not None:
             self.labels.colormap = colormap(classes)
@@ -175,7 +175,7 @@ class ResultLayers(QObject):
             self.labels.opacity = opacity
 
     def show_outputs(self, uncertainty: bool, probabilities: bool) -> None:
-        """Show or hide the layers beside the labels."""
+        """Show or hide the maps."""
         if self.uncertainty is not None:
             self.uncertainty.visible = uncertainty
         for layer in self.probabilities.values():
@@ -183,7 +183,7 @@ class ResultLayers(QObject):
         self._cover(probabilities and bool(self.probabilities))
 
     def place(self, block: ResultBlock, uncertainty: bool, probabilities: bool) -> None:
-        """Paint a block into the layers it belongs to."""
+        """Write a block into its layers."""
         self._finished.discard(block.plane)
         where = (*block.plane, *block.window.slices)
         labels = self._labels_layer()
@@ -201,7 +201,7 @@ class ResultLayers(QObject):
                 self._mapped[kind].add(block.plane)
 
     def _is_whole(self, kind: str) -> bool:
-        """Whether no layer of a map was removed that `follow_maps` has yet to let go of."""
+        """Whether no layer of a map was removed since the last `follow_maps`."""
         made = [self.uncertainty] if kind == UNCERTAINTY else list(self.probabilities.values())
         return all(layer is None or layer in self._viewer.layers for layer in made)
 
@@ -223,7 +223,7 @@ class ResultLayers(QObject):
         self._cover(True)
 
     def release(self) -> None:
-        """Stop touching the layers; they stay in the viewer."""
+        """Stop updating the layers; they stay in the viewer."""
         self._timer.stop()
         self._stale.clear()
 
@@ -236,12 +236,12 @@ class ResultLayers(QObject):
             self._viewer.layers.remove(layer)
 
     def _mix(self) -> None:
-        """Let the lowest map darken the image, and the others add their colours to it."""
+        """Blend the lowest map over the image, and add the others to it."""
         for place, layer in enumerate(self.probabilities.values()):
             layer.blending = "additive" if place else "translucent_no_depth"
 
     def _cover(self, covered: bool) -> None:
-        """Hide the labels while probabilities are seen in their place, and show them after."""
+        """Hide the labels while probabilities replace them, and show them afterwards."""
         if self.labels is not None and covered != self._covered:
             self.labels.visible = not covered
         self._covered = covered
@@ -253,7 +253,7 @@ class ResultLayers(QObject):
         labels.events.editable.connect(self._lock)
 
     def _lock(self) -> None:
-        """Keep the person from painting where the next result would replace it."""
+        """Prevent painting on the labels, which the next result would overwrite."""
         if self.labels is not None:
             self.labels.editable = False
 
@@ -263,7 +263,7 @@ class ResultLayers(QObject):
             self.opacity_changed.emit(self.opacity)
 
     def _take_opacity(self, opacity: float) -> None:
-        """Let probabilities cover the image as strongly as the labels do."""
+        """Give the probabilities the opacity of the labels."""
         self.opacity = opacity
         for layer in self.probabilities.values():
             layer.opacity = opacity
@@ -331,7 +331,7 @@ class ResultLayers(QObject):
         )
 
     def _add(self, layer: Layer, shows: str | int) -> None:
-        """Add a layer just above those it belongs to; what was active stays so."""
+        """Add a layer just above its image and results, keeping the active layer."""
         mark_result(layer, self._source, shows)
         layers = self._viewer.layers
         active = layers.selection.active
@@ -341,7 +341,7 @@ class ResultLayers(QObject):
 
 
 def _features(classes: Sequence[PaintClass]) -> dict[str, list[object]]:
-    """Return the names napari shows under the pointer."""
+    """Return the class names that napari shows for the pixel under the pointer."""
     return {
         "index": [0, *(known.value for known in classes)],
         "class": ["", *(known.name for known in classes)],

@@ -1,4 +1,4 @@
-"""Real micrographs with scribbles; where they come from is in each layer's metadata."""
+"""Provide real micrographs with scribbles; layer metadata name the sources."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Sample:
     Attributes
     ----------
     name : str
-        Of its files.
+        Stem of its file names.
     classes : tuple of str
-        Names of the classes its scribbles have.
+        Names of the classes of its scribbles.
     attribution : str
         Source and licence.
     """

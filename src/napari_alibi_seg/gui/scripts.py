@@ -1,4 +1,4 @@
-"""A result as a command or a script that gives it again."""
+"""Write commands and scripts that reproduce a result."""
 
 from __future__ import annotations
 

@@ -37,15 +37,15 @@ _paths: WeakKeyDictionary[Micrograph, Path] = WeakKeyDictionary()
 
 
 def data_folder() -> Path:
-    """Return the folder for what belongs to the person and must not be lost."""
+    """Return the folder for user data that must not be lost."""
     chosen = os.environ.get("NAPARI_ALIBI_SEG_DATA")
     return Path(chosen) if chosen else platformdirs.user_data_path("napari-alibi-seg", False)
 
 
 def keep_session(order: Order) -> SessionFound | SessionProblem | None:
-    """Save what is painted; where nothing is painted yet, look for an earlier session.
+    """Save the strokes; if there are none yet, look for an earlier session.
 
-    An earlier session that was not restored, or cannot be read, stays beside the new one under a
+    An earlier session that was not restored, or cannot be read, is kept beside the new one under a
     numbered name.
     """
     try:
@@ -86,20 +86,20 @@ def _earlier(path: Path) -> Project | SessionProblem | None:
         return load_project(path)
     except ProjectError as error:
         return SessionProblem(
-            f"What was painted on this image before cannot be shown: {error} The file stays: your "
-            "first stroke gives it a number, and is saved in another."
+            f"Your earlier strokes on this image cannot be shown: {error} The file is kept: once "
+            "you paint, it is renamed with a number, and a new file is begun."
         )
 
 
 def set_aside(path: Path) -> None:
-    """Make room for a new session; the earlier one stays under the first free number."""
+    """Make room for a new session by renaming the earlier one with the next free number."""
     if path.is_file():
         names = (path.with_suffix(f".{number}{PROJECT_SUFFIX}") for number in count(1))
         os.replace(path, next(name for name in names if not name.exists()))
 
 
 def session_path(image: Micrograph) -> Path:
-    """Return where the session of an image lies, by some rows of some of its planes."""
+    """Return the session file of an image, named by a hash of some of its rows."""
     if image not in _paths:
         _paths[image] = data_folder() / "sessions" / f"{_digest(image)}{PROJECT_SUFFIX}"
     return _paths[image]

@@ -1,4 +1,4 @@
-"""A finished segmentation in a napari window of its own."""
+"""Show a finished segmentation in a separate napari window."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def show(image: Array, scribbles: NDArray[Any], segmentation: Segmentation) -> N
     scribbles : ndarray
         (Y, X) integers, 0 = not painted.
     segmentation : Segmentation
-        Of the same image.
+        Segmentation of the same image.
     """
     colours = colormap(segmentation.classes)
     viewer = napari.Viewer(title="napari-alibi-seg")

@@ -31,14 +31,14 @@ IMAGE_FILE = "napari-alibi-seg image"
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read the dimensions of a layer.
+    """A way to read the dimensions of a layer.
 
     Attributes
     ----------
     axes : str
         A letter for each dimension of the data, as for `read_image`.
     words : str
-        What the person chooses by.
+        Text of the choice in the window.
     """
 
     axes: str
@@ -46,7 +46,7 @@ class Reading:
 
 
 def readings(layer: Image) -> list[Reading]:
-    """Return the ways a layer can be read, that of its file first; one if there is no doubt.
+    """Return the ways a layer can be read, its file's first; only one if unambiguous.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def readings(layer: Image) -> list[Reading]:
         if told in ("ZCYX", "TCYX"):
             raise ImageError(
                 f"Each plane of {layer.name!r} has channels, which cannot be painted on here; save "
-                "each channel as a file of its own first (in Fiji: Image, Color, Split Channels)."
+                "each channel as a separate file first (in Fiji: Image, Color, Split Channels)."
             )
         found.sort(key=lambda one: one.axes != told)
     return found
@@ -99,11 +99,11 @@ class ImageSource:
     reading : Reading
         How its dimensions are read.
     channel : int or None
-        The channel taken as grey, if there are channels.
+        The channel used as the grey image, if there are channels.
     micrograph : Micrograph
         The pixels; lazy if the layer's are.
     pixels : array-like
-        The layer's data as it was when it was read.
+        The layer's data object at the time of reading.
     file : ImageFile or None
         Where the layer came from.
     """
@@ -122,7 +122,7 @@ class ImageSource:
         Raises
         ------
         ImageError
-            If its values are no numbers or its axes do not fit.
+            If its values are not numbers or its axes do not fit.
         """
         data = as_array(layer.data[0] if layer.multiscale else layer.data, reading.axes)
         chosen = None if channel is None else (channel,)
@@ -136,13 +136,13 @@ class ImageSource:
 
     @property
     def measured(self) -> Micrograph:
-        """The image at the pixel size and spacing the layer has now."""
+        """The image with the layer's present pixel size and spacing."""
         size = layer_pixel_size(self.layer, self.reading.axes) or self.micrograph.pixel_size
         spacing = layer_spacing(self.layer, self.reading.axes)
         return replace(self.micrograph, pixel_size=size, spacing=spacing)
 
     def measure(self, size: PixelSize | None, spacing: float | None) -> bool:
-        """Show the image at a pixel size and spacing unless it has one; return if that is new."""
+        """Give the layer a pixel size and spacing unless it has one; return whether it was set."""
         placed, now = layer_scale(size, self.reading.axes.removesuffix("S"), spacing), self.measured
         new = bool(placed) and now.pixel_size is None and now.spacing is None
         for name, value in placed.items() if new else ():
@@ -151,7 +151,7 @@ class ImageSource:
 
     @property
     def channels(self) -> int:
-        """How many channels there are to choose from; 0 if none."""
+        """Number of channels to choose from; 0 if none."""
         if "C" not in self.reading.axes:
             return 0
         data = self.layer.data[0] if self.layer.multiscale else self.layer.data
@@ -159,22 +159,22 @@ class ImageSource:
 
     @property
     def name(self) -> str:
-        """What the layers that belong to this image are called after."""
+        """The name that layers of this image are named after."""
         name = str(self.layer.name)
         return name if self.channel is None else f"{name}{CHANNEL}{self.channel}"
 
     @property
     def token(self) -> tuple[Hashable, str, int | None]:
-        """What the layers that belong to this image carry."""
+        """The token that marks the layers of this image."""
         return self.layer.unique_id, self.reading.axes, self.channel
 
     @property
     def dims(self) -> list[int]:
-        """Which of the layer's dimensions scribbles and labels have."""
+        """The layer's dimensions that scribbles and labels share."""
         return [self.reading.axes.index(letter) for letter in self.micrograph.label_axes]
 
     def placement(self) -> dict[str, Any]:
-        """Return scale, units, translation and affine that put a label layer onto the image."""
+        """Return scale, units and transforms that align a labels layer with the image."""
         dims, layer = self.dims, self.layer
         ends = [*dims, layer.ndim]
         placed = {
@@ -188,7 +188,7 @@ class ImageSource:
         return placed
 
     def place(self, layer: Layer) -> None:
-        """Put scribbles or a result onto the image."""
+        """Align scribbles or a result with the image."""
         for name, value in self.placement().items():
             setattr(layer, name, value)
 
@@ -205,7 +205,7 @@ class ImageSource:
         )
 
     def show_channel(self, dims: Dims) -> None:
-        """Bring the channel taken as grey, if there are channels, onto the screen."""
+        """Move the slider to the chosen channel, if there are channels."""
         if self.channel is not None:
             axis, place = self.reading.axes.index("C"), np.zeros(self.layer.ndim)
             place[axis] = self.channel
@@ -213,13 +213,13 @@ class ImageSource:
             dims.set_point(offset + axis, float(self.layer.data_to_world(place)[axis]))
 
     def in_world(self, pixel: tuple[int, ...]) -> tuple[float, ...]:
-        """Return where a pixel of the scribbles lies in the world, in their dimensions."""
+        """Return the world coordinates of a pixel of the scribbles, in their dimensions."""
         position = np.zeros(self.layer.ndim)
         position[self.dims] = pixel
         return tuple(np.asarray(self.layer.data_to_world(position))[self.dims].tolist())
 
     def visible(self) -> Window:
-        """Return the part of the plane on the screen; all of it while nothing is drawn."""
+        """Return the visible part of the plane; all of it before the first draw."""
         rows, columns = self.micrograph.shape_yx
         corners = np.asarray(self.layer.corner_pixels, float)[:, self.dims[-2:]]
         if self.layer.multiscale:
@@ -240,7 +240,7 @@ def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> Image
 
 
 def _told_size(image: Micrograph) -> PixelSize | None:
-    """Return the pixel size by the image's file: napari's own reader leaves it out."""
+    """Return the pixel size from the image's file, which napari's own reader ignores."""
     from napari_alibi_seg.core.images.reading import measured
 
     return None if image.path is None else measured(image.path, image.shape_yx)

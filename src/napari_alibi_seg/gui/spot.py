@@ -22,14 +22,14 @@ _MOVED = 2.0
 
 
 class SpotMark(QWidget):
-    """Circles the middle of the canvas, white within black, so that it is seen on any grey.
+    """Circle the middle of the canvas, white inside black, to be visible on any grey.
 
-    It is drawn over the canvas and no layer: adding one takes napari half a second.
+    It is drawn over the canvas rather than as a layer, which takes napari half a second to add.
 
     Parameters
     ----------
     viewer : Viewer
-        Whose canvas it is.
+        The viewer.
     beside : QWidget
         Any widget of the viewer's window.
     """
@@ -47,12 +47,12 @@ class SpotMark(QWidget):
         self.hide()
 
     def mark(self, breadth: float) -> None:
-        """Circle the middle of the canvas; not where a grid has many.
+        """Circle the middle of the canvas, unless it shows a grid.
 
         Parameters
         ----------
         breadth : float
-            Of the brush, in units of the world; a ring is as wide, or as can just be seen.
+            Brush diameter in world units; the ring is as wide, but never too small to see.
         """
         canvas, shown = canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
         if canvas is None or shown.grid.enabled:
@@ -67,12 +67,12 @@ class SpotMark(QWidget):
         self._timer.start()
 
     def remove(self) -> None:
-        """Circle nothing."""
+        """Hide the circle."""
         self._timer.stop()
         self.hide()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the ring as strong as it still is."""
+        """Draw the ring at its present opacity."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setOpacity(float(np.clip(self._left / _FADING_S, 0, 1)))
@@ -101,7 +101,7 @@ class SpotMark(QWidget):
 
 
 def canvas_of(widget: QWidget) -> QWidget | None:
-    """Return the canvas of the viewer whose window a widget is in, also in a floating dock."""
+    """Return the canvas in the main window of a widget, even if its dock floats."""
     window: QWidget | None = widget
     while window is not None and not isinstance(window, QMainWindow):
         window = window.parentWidget()

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class StackRun(QObject):
-    """The planes of a stack that are to be segmented, and those that are done.
+    """Track which planes of a stack are to be segmented, and which are done.
 
     Parameters
     ----------
     strip : Strip
-        Where to ask and tell.
+        Shows questions and progress.
     pace : Pace
-        For the estimate.
+        Estimates the duration.
     parent : QObject
         Owner.
     """
@@ -51,7 +51,7 @@ class StackRun(QObject):
         self.planes: tuple[Index, ...] = ()
 
     def propose(self, work: Workspace, config: SegmentationConfig) -> None:
-        """Begin, or ask whether to begin where that takes long."""
+        """Begin, or ask first if it will take long."""
         image = work.source.micrograph
         rows, columns = image.shape_yx
         pixels = len(image.plane_indices()) * rows * columns
@@ -73,16 +73,16 @@ class StackRun(QObject):
         self.stopped.emit()
 
     def forget(self) -> None:
-        """Stop without a word: something else is asked for."""
+        """Stop without a signal, as something else was requested."""
         self.planes = ()
 
     def leave(self) -> None:
-        """Forget, and begin nothing that was proposed: another image is chosen."""
+        """Forget the run and any proposal, as another image was chosen."""
         self.forget()
         self._proposed = None
 
     def hear(self, event: PlaneDone, classes: Sequence[PaintClass]) -> None:
-        """Tell how many planes are done, and in the end how much is of each class."""
+        """Report the number of finished planes and, at the end, the class fractions."""
         if not self.planes:
             return
         self._done[event.plane] = event.pixels
@@ -93,7 +93,7 @@ class StackRun(QObject):
             return
         self.planes = ()
         shares = shares_words(sum(map(Counter, self._done.values()), Counter()), classes)
-        told = f"All {total} planes are segmented. Together: {shares}."
+        told = f"All {total} planes are segmented. Overall: {shares}."
         self._strip.say(told, holds=self._is_whole)
         show_info(f"All {total} planes of {self._name} are segmented.")
 

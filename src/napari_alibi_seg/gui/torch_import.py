@@ -1,7 +1,7 @@
-"""Importing torch late, safely beside an OpenGL window, and while that stays alive.
+"""Import torch late, safely beside an OpenGL window, and without blocking it.
 
-All that is slow is imported in one thread, in stages, so that strokes are counted and kept before
-torch is there, and no two threads import at once.
+All slow imports run in one thread, in stages, so that strokes are counted and saved before torch
+is loaded, and no two threads import at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LIBRARIES = ("libtorch_global_deps", "libtorch")
 
 
 class Stage(IntEnum):
-    """What can be done as soon as it is imported."""
+    """What is possible once a stage is imported."""
 
     COUNTING = 0
     COMPUTING = 1
@@ -38,17 +38,17 @@ _stages: list[Future[None]] = []
 
 
 def is_imported(stage: Stage) -> bool:
-    """Whether a stage can be gone on to at once."""
+    """Whether a stage is available without waiting."""
     return bool(_stages) and _stages[stage].done() and not _stages[stage].exception()
 
 
 def importing(stage: Stage) -> Iterator[None]:
-    """Import up to a stage, or wait until that is done; can be left meanwhile.
+    """Import up to a stage, yielding while waiting so that the caller can leave.
 
     Raises
     ------
     Exception
-        What the import raised; it is tried again by the next call.
+        What the import raised; the next call tries again.
     """
     with _lock:
         if not _stages or any(one.done() and one.exception() for one in _stages):
@@ -77,10 +77,10 @@ def _import_for_counting() -> None:
 
 
 def _import_torch() -> None:
-    """Import torch without triton, which it uses only to compile.
+    """Import torch without triton, which it needs only to compile models.
 
-    Triton brings an LLVM of its own; loading it into a process in which Mesa draws by its LLVM
-    ends in a segmentation fault.
+    Triton brings its own LLVM; loading it into a process where Mesa renders with another LLVM
+    causes a segmentation fault.
     """
     hidden = "triton" not in sys.modules
     if hidden:
@@ -97,9 +97,9 @@ def _import_torch() -> None:
 
 
 def _load_libraries() -> None:
-    """Load torch's libraries as ctypes calls a function, so without holding Python's lock.
+    """Load torch's libraries through ctypes, which releases the GIL.
 
-    An import would hold it until all are loaded, and the window would stand still.
+    An import would hold the GIL until all are loaded, and block the window.
     """
     spec = find_spec("torch")
     if os.name != "posix" or spec is None or spec.origin is None:
@@ -113,7 +113,7 @@ def _load_libraries() -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Collect no garbage meanwhile: nothing of what is imported is, and looking takes long."""
+    """Pause garbage collection, which is slow during imports and would find nothing."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -121,5 +121,5 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.freeze()
-            gc.unfreeze()  # into the oldest generation, so that it is not looked through at once
+            gc.unfreeze()  # moves all objects into the oldest, rarely collected generation
             gc.enable()

@@ -1,4 +1,4 @@
-"""What happens in the viewer: layers come and go, and other parts come into view."""
+"""Watch the viewer for changed layers, planes and views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VIEW_MS = 150
 
 
 class Watch(QObject):
-    """Tells of changes once they are over.
+    """Signal changes once they have settled.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class Watch(QObject):
     """
 
     layers_changed = Signal()
-    """Layers were added, removed or renamed, and napari is done with it."""
+    """Layers were added, removed or renamed, and napari has finished doing so."""
     plane_changed = Signal()
     """The sliders or the display have changed."""
     region_changed = Signal()
-    """The person has panned or zoomed."""
+    """The user has panned or zoomed."""
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
@@ -56,11 +56,11 @@ class Watch(QObject):
 
     @property
     def pending(self) -> bool:
-        """Whether something is about to be told."""
+        """Whether a signal is due."""
         return any(timer.isActive() for timer in self._timers.values())
 
     def release(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         for emitter, slot in self._emitters:
             emitter.disconnect(slot)
         for timer in self._timers.values():
@@ -74,7 +74,7 @@ class Watch(QObject):
         return timer
 
     def _let_go(self) -> None:
-        """Let what is removed be found as garbage, also where it was there before torch."""
+        """Make removed layers collectable, even if they were frozen."""
         gc.unfreeze()
 
     def _layers(self) -> None:

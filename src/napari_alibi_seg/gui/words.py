@@ -1,4 +1,4 @@
-"""What the window says, put together from what is known."""
+"""Compose the longer texts of the window."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _LEAST = 0.1
 _FIGURE = "\u2007"  # a space as wide as a figure
 _WIDEST = len("99.9 %")
 BREAK = "\u200b"
-"""Where a long name may go on in the next line."""
+"""Marks where a long name may be broken across lines."""
 _JOINT = re.compile(r"(?<=\S{12})([/\\_:.-])(?=\S)")
 _CELL, _LINE = 12, 24  # characters
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 _NOT_FINAL = {
-    Shown.PRELIMINARY: "Preliminary, by pixel filters, until the features are ready.",
-    Shown.OUTLIVED: "Still by the settings before, until the features are ready.",
-    Shown.WAITING: "Press Update once for their result.",
+    Shown.PRELIMINARY: "Preliminary, from pixel filters, until the features are ready.",
+    Shown.OUTLIVED: "Still with the previous settings until the features are ready.",
+    Shown.WAITING: "Press Update once for a current result.",
 }
 
 
 def features_words(progress: FeatureProgress, device: str) -> tuple[str, str]:
-    """Return what the chip says of features, and its tip."""
+    """Return the text and tooltip of the chip for the features."""
     where = _DEVICES.get(device, device)
     tiles = counted(progress.total, "tile")
     scale = f"scale {progress.scale}"
@@ -52,7 +52,7 @@ def features_words(progress: FeatureProgress, device: str) -> tuple[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person would say it."""
+    """Return a duration in readable units."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:
@@ -61,43 +61,43 @@ def duration(seconds: float) -> str:
 
 
 def breakable(words: str, most: int = _LINE) -> str:
-    """Let names without spaces go on in the next line, at their joints or after `most` letters."""
+    """Allow line breaks in long names at punctuation, or after `most` characters."""
     jointed = _JOINT.sub(rf"\1{BREAK}", words)
     return re.sub(rf"([^\s{BREAK}]{{{most}}})(?=[^\s{BREAK}]{{3}})", rf"\1{BREAK}", jointed)
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things in words."""
+    """Return a number with its noun, in the plural if needed."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def estimate_words(what: str, estimate: RunEstimate) -> str:
-    """Return what a long run will take, as a question to the person."""
+    """Return the message about time and memory of a long run."""
     size = estimate.megabytes
     memory = f"{size:.0f} MB" if size < 1000 else f"{size / 1000:.1f} GB"
-    guessed = "" if estimate.measured else " (a guess: nothing is measured yet)"
+    guessed = "" if estimate.measured else " (a guess: nothing measured yet)"
     return (
         f"{what} will take about {duration(estimate.seconds)} and {memory} of memory on this "
-        f"computer{guessed}. You can go on working meanwhile."
+        f"computer{guessed}. You can keep working meanwhile."
     )
 
 
 def replaced_words(existing: Sequence[Path]) -> str:
-    """Return in words which files would be replaced."""
+    """Return the message about files that would be replaced."""
     what = f"{counted(len(existing), 'file')} in {existing[0].parent}"
     return f"{what} would be replaced: {listed(existing)}."
 
 
 def foot_words(rows: int) -> str:
-    """Return in words that what is ignored at the foot of an image is left out of others, too."""
+    """Return the message that ignored rows at the foot are left out of all images."""
     return (
-        f"{counted(rows, 'row')} at the foot, as you ignore on this image, will be left out of "
-        "every image."
+        f"The {counted(rows, 'row')} at the foot that you ignore on this image will be left out "
+        "of every image."
     )
 
 
 def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
-    """Return in words that images were removed, and layers that belong to them were not."""
+    """Return the message that layers of removed images are still there."""
     were, them = ("was", "it") if len(images) == 1 else ("were", "them")
     removed = " and ".join(map(repr, images))
     left = first_few(list(map(repr, layers)), 4)
@@ -105,21 +105,21 @@ def left_words(images: Sequence[str], layers: Sequence[str]) -> str:
 
 
 def lost_words(names: Sequence[str]) -> str:
-    """Return in words that nothing is learnt of some classes, as they are painted now."""
-    return f"What is painted of {first_few(names)} {NO_DATA}; paint where there is some."
+    """Return the message that some classes are painted only where there is no data."""
+    return f"All you painted of {first_few(names)} {NO_DATA}; paint where there is data."
 
 
 ACCURACY = (
-    "How much of this plane is expected to be right, and the range that should hold the truth nine "
-    "times in ten. It is estimated from the votes of the trees and from strokes left out; where "
-    "the forest is sure and wrong it is too high, so compare with your own eyes."
+    "How much of this plane is expected to be right, with the range that should contain the true "
+    "value nine times in ten. It is estimated from the votes of the trees and from strokes left "
+    "out of training; where the forest is confidently wrong it is too high, so check by eye."
 )
 FRACTIONS = (
-    "The same holds for the ranges of the fractions; where classes look alike they contained the "
-    "true fraction far less often."
+    "The same goes for the ranges of the fractions; where classes look alike, in tests they "
+    "contained the true fraction far less often."
 )
 SETTLED = "More strokes like these would change little."
-ALIKE = "Strokes that are left out are not recognised: the classes look alike to the forest so far."
+ALIKE = "Strokes left out of training are not recognised: to the forest, the classes look alike."
 NO_PIXEL_SIZE = (
     "No pixel size is known, so there are no areas: give the layer a scale and units (how-to: "
     "Publish the numbers)."
@@ -137,26 +137,26 @@ def facts(
     loaded: bool,
     size: PixelSize | None = None,
 ) -> str:
-    """Return what is painted and what came out of it, as rich text.
+    """Return a summary of strokes and result as rich text.
 
     Parameters
     ----------
     classes, painted, done, assessment, shown
-        What is known.
+        The present state.
     loaded : bool
         Whether a classifier from a file is applied.
     size : PixelSize, optional
-        Of the image, if it has one.
+        Pixel size of the image, if known.
     """
     kinds = len(painted.pixels)
     if kinds < 2 and not loaded:
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
         if any(known.ignored for known in classes):
             what += " that is not ignored" if kinds else " that are not ignored"
-        then = "the result follows by itself" if done is None else "what is shown is an old result"
+        then = "a result follows automatically" if done is None else "what you see is an old result"
         return f"Paint {what}; {then}."
     strokes = f"{kinds} classes · {counted(painted.strokes, 'stroke')}"
-    words = "By the classifier that was loaded" if loaded else strokes
+    words = "From the loaded classifier" if loaded else strokes
     if shown is not Shown.FINAL:
         return f"{words}<br><i>{_NOT_FINAL[shown]}</i>"
     if done is not None:
@@ -172,7 +172,7 @@ def facts_tip(
     assessment: Assessment | None,
     size: PixelSize | None,
 ) -> str:
-    """Return the areas of the classes, if pixels have a size, and what the ranges mean."""
+    """Return class areas, if the pixel size is known, and the meaning of the ranges."""
     parts = []
     if done is not None and size is not None:
         rows = [_area_cells(known, done, assessment, size) for known in _found(classes, done)]
@@ -185,9 +185,9 @@ def facts_tip(
 
 
 def area_words(area: float, size: PixelSize, beside: float | None = None) -> str:
-    """Return an area, given in the pixel size's unit squared, in the unit that reads best.
+    """Return an area, given in the pixel size's unit squared, in a readable unit.
 
-    That of another area, `beside` which it stands, is taken if there is one.
+    If another area is given as `beside`, the unit is chosen for that one.
     """
     metres, deciding = size.metres_per_unit or 0.0, area if beside is None else beside
     for unit, length in _READABLE.items():
@@ -198,7 +198,7 @@ def area_words(area: float, size: PixelSize, beside: float | None = None) -> str
 
 
 def shares_words(pixels: Mapping[int, int], classes: Sequence[PaintClass]) -> str:
-    """Return how much is of each class that is found, as plain text."""
+    """Return the percentages of the classes found, as plain text."""
     total, named = sum(pixels.values()), [known for known in classes if known.value in pixels]
     return ", ".join(f"{known.name} {100 * pixels[known.value] / total:.1f} %" for known in named)
 
@@ -218,7 +218,7 @@ def _accuracy(assessment: Assessment) -> str:
 
 
 def _curve(assessment: Assessment) -> str:
-    """Return how the accuracy has grown with the strokes, as all of them judge it."""
+    """Return how the accuracy grew with the strokes, judged by all of them."""
     *fewer, _ = assessment.curve
     parts = [f"{100 * point.accuracy:.0f} % from {point.strokes}" for point in fewer]
     return f"<p>Judged by all strokes, fewer gave {', '.join(parts)}.</p>" if parts else ""
@@ -267,7 +267,7 @@ def _named(known: PaintClass) -> str:
 
 
 def _cell(words: str) -> str:
-    """Return a cell of a table that is never broken into lines."""
+    """Return a table cell without line breaks."""
     return f"<td>&nbsp;&nbsp;{words.replace(' ', '&nbsp;')}</td>"
 
 

@@ -1,4 +1,4 @@
-"""One image at work: what is painted on it, and what came out."""
+"""Hold the state of one image: its strokes and its result."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Workspace:
-    """One image with what is painted on it and what came out.
+    """An image with its strokes and its result.
 
     Attributes
     ----------
     source : ImageSource
         The image.
     scribbles : Scribbles
-        The layer painted on.
+        The scribbles layer.
     result : ResultLayers
-        What came out.
+        The result layers.
     classes : tuple of PaintClass
         As last seen in the window.
     config : SegmentationConfig
@@ -44,29 +44,29 @@ class Workspace:
     loaded : PixelClassifier or None
         A classifier from a file, applied instead of training.
     put_aside : PixelClassifier or None
-        The one that was loaded, since something was painted.
+        The loaded one, no longer used because something was painted.
     fitted : PixelClassifier or None
-        The one last applied.
+        The classifier last applied.
     fitted_with : SegmentationConfig or None
-        What that one was trained with.
+        Settings when it was applied.
     painted : Painted or None
-        How much was painted when the engine last told.
+        How much is painted, as last reported by the engine.
     assessments : dict
-        How good what it has classified is, by plane, where it is known.
+        Assessment of each plane that has one.
     told_lost : frozenset of int
-        The classes that the person was told are painted only where there is no data.
+        Classes reported to the user as painted only where there is no data.
     touched : bool
-        Whether the person has painted.
+        Whether the user has painted.
     order : Order or None
-        The last one.
+        The last order.
     outdated : bool
-        Whether something was painted since.
+        Whether something was painted since that order.
     offered : bool
         Whether an earlier session was offered since the image was opened.
     second_offered : bool
-        Whether the second class was chosen for the person after the first stroke.
+        Whether the second class was, or need not be, chosen after the first stroke.
     named : str
-        What the layers are called after.
+        Image name that the layers are named after.
     """
 
     source: ImageSource
@@ -92,7 +92,7 @@ class Workspace:
         self.named = self.source.name
 
     def follow_name(self) -> None:
-        """Call the layers after the image's name if that was changed."""
+        """Rename the layers if the image was renamed."""
         before, self.named = self.named, self.source.name
         if before != self.named:
             for layer in (self.scribbles.layer, *self.result.layers):
@@ -100,7 +100,7 @@ class Workspace:
 
     @property
     def owner(self) -> str:
-        """Token of what is painted, kept in the session file."""
+        """Token of the strokes, stored in the session file."""
         owner: str = self.scribbles.layer.metadata.setdefault(OWNER, uuid4().hex)
         return owner
 
@@ -110,12 +110,12 @@ class Workspace:
 
     @property
     def unkept(self) -> bool:
-        """Whether the session file lacks something that is painted."""
+        """Whether there are strokes that the session file lacks."""
         kept = self.order is not None and self.order.kept.is_set() and not self.outdated
         return self.touched and (self.scribbles.pending or not kept)
 
     def last_order(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Order:
-        """Return an order that keeps the session, now that the work is left."""
+        """Return an order that saves the session before the image is left."""
         assert self.order is not None
         self.outdated = False
         known, ignored = as_core(classes)
@@ -136,30 +136,30 @@ class Workspace:
         return self.order
 
     def take(self, classifier: PixelClassifier) -> None:
-        """Apply a classifier from now on; what another forest classified is out of date."""
+        """Note the applied classifier; results of another forest are out of date."""
         if self.result.expect(classifier):
             self.assessments = {}
         self.fitted = classifier
 
     def note(self, painted: Painted) -> None:
-        """Know how much is painted; if that has changed, by undo for example, results are old."""
+        """Note how much is painted; a change, for example by undo, makes results out of date."""
         if self.painted not in (None, painted):
             self.result.outdate()
         self.painted = painted
 
     def forget_classifier(self) -> None:
-        """Know that what is painted now gives none; what is shown stays, but is no result of it."""
+        """Drop the classifier, as the strokes give none; the old result stays on the screen."""
         self.fitted = None
         self.assessments = {}
         self.result.outdate()
 
     def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:
-        """Return what belongs to the painted pixels beside them."""
+        """Return the recipe to store with the strokes."""
         source = self.source
         return Recipe(classes, config, source.reading.axes, source.channel, source.file)
 
     def features_seen(self, config: SegmentationConfig) -> str:
-        """Return the key of the features behind what is shown; empty if that is not settled."""
+        """Return the key of the features behind the result; empty if they are not current."""
         fitted = self.fitted
         settled = self.loaded is None and fitted is not None and self.fitted_with == config
         if not settled or fitted is None or fitted.features is None:
@@ -172,7 +172,7 @@ class Workspace:
         return len(self.source.micrograph.label_shape) > 2
 
     def measure(self, config: SegmentationConfig) -> bool:
-        """Take over how far planes lie apart, if filters look through them; whether that is new."""
+        """Update the plane spacing for 3-D filters; return whether it changed."""
         loaded, measured = self.loaded, self.source.measured
         channels = (config if loaded is None else loaded).channels
         if not channels.sigmas_3d or measured.anisotropy == self.source.micrograph.anisotropy:
@@ -182,7 +182,7 @@ class Workspace:
         return True
 
     def is_of(self, source: ImageSource) -> bool:
-        """Whether this is work on the same pixels, read in the same way."""
+        """Whether this is the same pixels in the same reading."""
         mine = self.source
         same_reading = (mine.reading, mine.channel) == (source.reading, source.channel)
         return same_reading and mine.layer == source.layer and mine.pixels is source.pixels

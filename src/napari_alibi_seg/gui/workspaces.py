@@ -1,4 +1,4 @@
-"""The images that are worked on, of which one is open, and the layers painted on."""
+"""Manage the images worked on, of which one is open, and their scribbles."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.source import ImageSource, Reading
 
 MANY = 20
-"""Classes that nobody paints; labels of single grains are more."""
+"""More values than this are taken for labels of single grains, not classes."""
 _SAMPLED = 1e6  # pixels
 _LOOKED_THROUGH = 1e8  # bytes
 _PLACING = ("scale", "units", "translate", "rotate", "shear", "affine")
 
 
 class Workspaces(QObject):
-    """Opens and closes images; what was painted on one is there when it is opened again.
+    """Open and close images, keeping their strokes until they are opened again.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ class Workspaces(QObject):
     """
 
     image_wanted = Signal(object)
-    """The person wants to work on another image."""
+    """The user wants to work on another image."""
     pixels_changed = Signal()
-    """The image that is open has other pixels now."""
+    """The pixels of the open image have changed."""
     image_placed = Signal()
-    """The image that is open lies elsewhere now, or at another size."""
+    """The position or scale of the open image has changed."""
     classes_changed = Signal()
-    """There are other classes now."""
+    """The classes have changed."""
     scribbles_lost = Signal(object)
-    """A layer that was painted on was removed, and another one took its place."""
+    """The scribbles layer was removed and replaced by a new one."""
 
     def __init__(self, viewer: Viewer, panels: Panels, brush: Brush, parent: QObject) -> None:
         super().__init__(parent)
@@ -107,7 +107,7 @@ class Workspaces(QObject):
         return work
 
     def close(self) -> None:
-        """Work on no image; the layers stay."""
+        """Close the open image; its layers stay."""
         work, self.current = self.current, None
         if work is not None:
             work.source.layer.events.data.disconnect(self._tell_of_pixels)
@@ -119,11 +119,11 @@ class Workspaces(QObject):
             self._brush.put_down()
 
     def forget(self, work: Workspace) -> None:
-        """Begin anew when the image is opened again."""
+        """Forget the work on an image, so that it starts afresh when opened again."""
         self._all.remove(work)
 
     def welcome(self, opened: Image) -> None:
-        """Turn to an image that was opened, or offer to if something was done with this one."""
+        """Turn to a newly opened image, or offer to if the current one is in use."""
         work, strip = self.current, self._panels.strip
         assert work is not None
         here = work.source.layer
@@ -131,8 +131,8 @@ class Workspaces(QObject):
             self.image_wanted.emit(opened)
         elif hides(opened, here) and not strip.asks:
             strip.say(
-                f"{opened.name!r} was opened and hides {here.name!r}, which you work on. Go to "
-                f"{opened.name!r}, or stay with {here.name!r}?",
+                f"{opened.name!r} was opened and hides {here.name!r}, which you are working on. Go "
+                f"to {opened.name!r}, or stay with {here.name!r}?",
                 ("Go there", partial(self.go_to, opened)),
                 ("Stay here", partial(self._stay, here)),
                 holds=partial(self._is_hidden, here, opened),
@@ -143,25 +143,25 @@ class Workspaces(QObject):
         return there and hides(other, layer)
 
     def _stay(self, layer: Image) -> None:
-        """Go on with the image that is open, which another one hides."""
+        """Keep working on the open image, and uncover it."""
         self.uncover(layer)
         self._brush.take_up()
 
     def go_to(self, layer: Image) -> None:
-        """Work on an image that the person chose, and show it."""
-        if layer in self._viewer.layers:  # it may have been removed since it was offered
+        """Work on an image that the user chose, and show it."""
+        if layer in self._viewer.layers:  # may have been removed since
             self.uncover(layer)
             self.image_wanted.emit(layer)
 
     def last_reading(self, layer: Image, offered: Sequence[Reading]) -> tuple[Reading, int | None]:
-        """Return how an image was read when it was painted on last, or the first way offered."""
+        """Return the reading an image was last painted in, or the first one offered."""
         axes, channel = last_reading(self._viewer.layers, layer) or ("", None)
         for source in (work.source for work in self._all if work.source.layer == layer):
             axes, channel = source.reading.axes, source.channel  # the last one counts
         return next(((one, channel) for one in offered if one.axes == axes), (offered[0], None))
 
     def uncover(self, layer: Image) -> None:
-        """Hide the images over one, and those under it, which show through where it has no data."""
+        """Hide images above one, and those below, which show through where it has no data."""
         canvas = getattr(self._viewer, "canvas", self._viewer)  # napari 0.9, and before
         if not canvas.grid.enabled:
             place = self._viewer.layers.index(layer)
@@ -173,27 +173,27 @@ class Workspaces(QObject):
                 other.visible = False
 
     def release(self) -> None:
-        """Close, give back the person's layers, and forget everything."""
+        """Close, restore the user's own layers, and forget everything."""
         self.close()
         for work in self._all:
             give_back(work.scribbles.layer)
         self._all.clear()
 
     def follow_layers(self) -> None:
-        """Forget images that were removed, and replace scribbles that were."""
+        """Forget removed images, and replace removed scribbles."""
         layers = self._viewer.layers
         self._all = [work for work in self._all if work.source.layer in layers]
         for work in self._all:
             work.follow_name()
         if self.current is not None and self.current.scribbles.layer not in layers:
             lost = self.current.scribbles.layer
-            self.current.touched = False  # the session keeps what was painted until there is more
+            self.current.touched = False  # keep the session until more is painted
             self.current.offered = True
             self.paint_on(self.current, self._add(new_scribbles(self.current.source)))
             self.scribbles_lost.emit(lost)
 
     def clear_up(self, removed: Sequence[Image]) -> None:
-        """Give back the person's layers, remove blank ones, and offer to remove the rest.
+        """Clean up after removed images: restore, remove, or offer to remove their layers.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class Workspaces(QObject):
             )
 
     def _left_of(self, image: Image) -> list[Layer]:
-        """Return what is left of an image that was removed, without the person's and blank ones."""
+        """Return the layers left of a removed image, without the user's own and blank ones."""
         kept = []
         for layer in layers_of_image(self._viewer.layers, image):
             if is_taken_over(layer):
@@ -229,7 +229,7 @@ class Workspaces(QObject):
                 self._viewer.layers.remove(layer)
 
     def paint_on(self, work: Workspace, layer: Labels) -> None:
-        """Paint on a layer from now on; one of the person's that is left looks as before."""
+        """Paint on a layer from now on, and restore the previous one if it is the user's own."""
         before, classes = work.scribbles.layer, self._panels.classes.classes
         leave(before)
         take_over(layer)
@@ -242,17 +242,17 @@ class Workspaces(QObject):
         self._brush.choose(classes[0].value)
 
     def paint_on_new(self, work: Workspace, layer: Labels) -> None:
-        """Add a layer, and paint on it from now on; the one painted on before stays."""
+        """Add a layer, and paint on it from now on; the previous one stays."""
         self.paint_on(work, self._add(layer))
         work.second_offered = True
 
     def set_opacity(self, opacity: float) -> None:
-        """Set how strongly the segmentation covers the image that is open, 0 to 1."""
+        """Set the opacity of the open image's segmentation, 0 to 1."""
         if self.current is not None:
             self.current.result.set_opacity(opacity)
 
     def follow_maps(self) -> bool:
-        """Ask no more for maps that were removed; whether some of one is to be drawn anew."""
+        """Untick removed maps; return whether a partly removed one must be redrawn."""
         if self.current is None:
             return False
         box, lost = self._panels.result, self.current.result.follow_maps()
@@ -263,7 +263,7 @@ class Workspaces(QObject):
         return any(left and asked[kind].isChecked() for kind, left in lost.items())
 
     def show_outputs(self) -> None:
-        """Show beside the labels of the image that is open what is asked for."""
+        """Show or hide the maps of the open image as ticked."""
         if self.current is not None:
             box = self._panels.result
             shown = box.uncertainty.isChecked(), box.probabilities.isChecked()
@@ -293,14 +293,14 @@ class Workspaces(QObject):
         )
 
     def _is_painted(self, work: Workspace, known: PaintClass, told: Painted | None) -> bool:
-        """Whether a class is there as it was and, by what was told since, has strokes."""
+        """Whether a class is unchanged and, by any newer report, still has strokes."""
         now, there = work.painted, known in self._panels.classes.classes
-        if known.ignored or now is None or now == told:  # nothing new is told of its strokes
+        if known.ignored or now is None or now == told:  # no newer report on its strokes
             return there
         return there and known.value in {*now.pixels, *now.lost}
 
     def _remove_class(self, work: Workspace | None, value: int, painted: bool) -> None:
-        """Delete a class and erase its strokes, unless another image was chosen meanwhile."""
+        """Delete a class and erase its strokes, unless another image has been chosen."""
         if work is not self.current:
             return
         self._panels.classes.remove(value, painted)
@@ -320,7 +320,7 @@ class Workspaces(QObject):
         self.pixels_changed.emit()
 
     def _place(self) -> None:
-        """Put strokes and results where the image lies now."""
+        """Align strokes and results with the moved image."""
         if self.current is not None:
             for layer in (self.current.scribbles.layer, *self.current.result.layers):
                 self.current.source.place(layer)
@@ -346,7 +346,7 @@ class Workspaces(QObject):
         return self._add(new_scribbles(source))
 
     def _bring_forward(self, work: Workspace) -> None:
-        """Show the layers of an image, and hide what belongs to the others."""
+        """Show the layers of an image, and hide those of the others."""
         result = work.result.layers
         for layer in self._viewer.layers:
             foreign = is_result(layer) or is_scribbles(layer)
@@ -365,18 +365,18 @@ class Workspaces(QObject):
 
 
 def is_blank(layer: Labels) -> bool:
-    """Whether nothing is painted; a volume too large to look through counts as painted."""
+    """Whether nothing is painted; a volume too large to check counts as painted."""
     return layer.data.nbytes < _LOOKED_THROUGH and not layer.data.any()
 
 
 def holds_many(layer: Labels) -> bool:
-    """Whether a layer holds more values than anybody paints classes; looks at some pixels."""
+    """Whether a sample of pixels has more values than anybody would paint classes."""
     step = max(1, math.ceil(math.sqrt(math.prod(layer.data.shape) / _SAMPLED)))
     return len(np.unique(np.asarray(layer.data[..., ::step, ::step]))) - 1 > MANY
 
 
 def hides(other: Image, layer: Image) -> bool:
-    """Whether an image that lies over another one covers some of it."""
+    """Whether an image above another one covers part of it."""
     if not other.visible or other.opacity < 1 or other.blending in ("additive", "minimum"):
         return False
     (top, bottom), (first, last) = (one.extent.world[:, -2:] for one in (other, layer))
