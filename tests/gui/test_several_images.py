@@ -398,7 +398,7 @@ def test_sessions_that_are_declined_or_damaged_are_numbered(two, pixels):
         if number == 2:
             path.write_bytes(content)
         desk.open(pixels.copy(), name=f"opening {number}")
-        desk.until(lambda: "before" in desk.panels.strip.words)
+        desk.until(lambda: "on this image" in desk.panels.strip.words)
         if number != 2:
             desk.panels.strip.buttons[1].click()
         paint(desk, 1, (18, 22), (60, 60 + 10 * number))

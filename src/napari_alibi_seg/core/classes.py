@@ -52,7 +52,7 @@ class ClassInfo:
 
     def __post_init__(self) -> None:
         """Reject invalid values; convert numpy numbers to Python's."""
-        if not isinstance(self.value, Integral) or self.value < 1:
+        if not isinstance(self.value, Integral) or self.value == 0:
             raise ScribbleError(
                 f"The value {self.value!r} is no class; give a whole number of 1 or more."
             )
