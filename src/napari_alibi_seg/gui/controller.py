@@ -24,7 +24,7 @@ from napari_alibi_seg.gui.projects import RECIPE, misfit
 from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings, as_core
 from napari_alibi_seg.gui.restoring import Restorer
 from napari_alibi_seg.gui.sessions import keep_session
-from napari_alibi_seg.gui.source import ImageSource, readings
+from napari_alibi_seg.gui.source import ImageSource, paintable_readings
 from napari_alibi_seg.gui.spot import SpotMark
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.watching import Watch
@@ -192,7 +192,7 @@ class Controller(QObject):
         """Work on an image from now on, with any strokes painted on it before."""
         self._close()
         try:
-            offered = readings(layer)
+            offered = paintable_readings(layer)
             chosen, last = (
                 (reading, channel)
                 if reading in offered

@@ -51,8 +51,7 @@ def readings(layer: Image) -> list[Reading]:
     Raises
     ------
     ImageError
-        If it has more dimensions than time, depth, rows and columns, or its file says that every
-        plane has channels: strokes, which have none, would lie on the wrong slider.
+        If it has more dimensions than time, depth, rows and columns.
     """
     colour = "S" if layer.rgb else ""
     found = {
@@ -66,6 +65,8 @@ def readings(layer: Image) -> list[Reading]:
             Reading("TZYX", "times, planes (T, Z, Y, X)"),
             Reading("CZYX", "channels of planes (C, Z, Y, X)"),
             Reading("CTYX", "channels of times (C, T, Y, X)"),
+            Reading("ZCYX", "planes with channels (Z, C, Y, X)"),
+            Reading("TCYX", "times with channels (T, C, Y, X)"),
         ],
     }.get(layer.ndim, [])
     if not found:
@@ -79,13 +80,27 @@ def readings(layer: Image) -> list[Reading]:
         from napari_alibi_seg.core.images.reading import told_axes
 
         told = told_axes(Path(layer.source.path))
-        if told in ("ZCYX", "TCYX"):
-            raise ImageError(
-                f"Each plane of {layer.name!r} has channels, which cannot be painted on here; save "
-                "each channel as a separate file first (in Fiji: Image, Color, Split Channels)."
-            )
         found.sort(key=lambda one: one.axes != told)
     return found
+
+
+def paintable_readings(layer: Image) -> list[Reading]:
+    """Return the `readings` of a layer on which napari can show strokes.
+
+    Strokes have no channels, so they would follow the wrong slider if these came after planes.
+
+    Raises
+    ------
+    ImageError
+        As from `readings`, or if its file says that every plane has channels.
+    """
+    first, *others = readings(layer)
+    if first.axes.find("C") > 0:
+        raise ImageError(
+            f"Each plane of {layer.name!r} has channels, which cannot be painted on here; save "
+            "each channel as a separate file first (in Fiji: Image, Color, Split Channels)."
+        )
+    return [first, *(one for one in others if one.axes.find("C") <= 0)]
 
 
 @dataclass(frozen=True, eq=False)
