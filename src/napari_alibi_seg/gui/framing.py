@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.gui.spot import canvas_of
+from napari_alibi_seg.gui.spot import camera_of, canvas_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -56,7 +56,7 @@ class Framing:
         canvas, (first, last) = self._canvas(), self._corners(layer)
         if canvas is None:
             return 1.0
-        camera = self._scene.camera
+        camera = camera_of(self._viewer)
         half = canvas / camera.zoom / 2
         edge = half + _PIXEL / camera.zoom
         centre = np.array(camera.center[-2:])
@@ -66,7 +66,7 @@ class Framing:
     def _fit(self, layer: Image) -> None:
         canvas, (first, last) = self._canvas(), self._corners(layer)
         if canvas is not None:
-            camera = self._scene.camera
+            camera = camera_of(self._viewer)
             camera.center = (0.0, *((first + last) / 2))
             camera.zoom = float(_FILLED * (canvas / (last - first)).min())
 
@@ -80,11 +80,7 @@ class Framing:
 
     def _canvas(self) -> NDArray[np.float64] | None:
         """Return height and width of the canvas; None unless it shows a single plane."""
-        canvas, shown = canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
-        if canvas is None or shown.grid.enabled or self._viewer.dims.ndisplay != 2:
+        canvas = canvas_of(self._viewer, self._beside)
+        if canvas is None or self._viewer.dims.ndisplay != 2:
             return None
         return np.array([canvas.height(), canvas.width()], float)
-
-    @property
-    def _scene(self) -> Viewer:
-        return getattr(self._viewer, "scene", self._viewer)  # napari 0.9, and before

@@ -11,6 +11,7 @@ from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
 
 if TYPE_CHECKING:
+    from napari.components import Camera
     from napari.viewer import Viewer
     from qtpy.QtGui import QPaintEvent
 
@@ -54,8 +55,8 @@ class SpotMark(QWidget):
         breadth : float
             Brush diameter in world units; the ring is as wide, but never too small to see.
         """
-        canvas, shown = canvas_of(self._beside), getattr(self._viewer, "canvas", self._viewer)
-        if canvas is None or shown.grid.enabled:
+        canvas = canvas_of(self._viewer, self._beside)
+        if canvas is None:
             return
         self._look = self._seen()
         self._diameter = max(breadth * self._look[0], _LEAST)
@@ -88,8 +89,8 @@ class SpotMark(QWidget):
 
     def _seen(self) -> np.ndarray:
         """Return zoom and centre of the camera."""
-        scene = getattr(self._viewer, "scene", self._viewer)  # napari 0.9, and before
-        return np.array([scene.camera.zoom, *scene.camera.center])
+        camera = camera_of(self._viewer)
+        return np.array([camera.zoom, *camera.center])
 
     def _fade(self) -> None:
         look = self._seen()
@@ -100,9 +101,16 @@ class SpotMark(QWidget):
             self.update()
 
 
-def canvas_of(widget: QWidget) -> QWidget | None:
-    """Return the canvas in the main window of a widget, even if its dock floats."""
+def canvas_of(viewer: Viewer, widget: QWidget) -> QWidget | None:
+    """Return the canvas of a widget's main window, even if its dock floats; None for a grid."""
     window: QWidget | None = widget
     while window is not None and not isinstance(window, QMainWindow):
         window = window.parentWidget()
-    return None if window is None else window.findChild(QOpenGLWidget)
+    shown = getattr(viewer, "canvas", viewer)  # napari 0.9, and before
+    return None if window is None or shown.grid.enabled else window.findChild(QOpenGLWidget)
+
+
+def camera_of(viewer: Viewer) -> Camera:
+    """Return the camera of a viewer."""
+    camera: Camera = getattr(viewer, "scene", viewer).camera  # napari 0.9, and before
+    return camera
