@@ -48,7 +48,7 @@ def test_lengths_are_never_converted_from_a_unit_that_is_not_known():
 def test_a_size_has_the_symbol_of_its_unit_and_is_positive():
     assert PixelSize("um", None, 0.25, 0.25) == PixelSize("µm", None, 0.25, 0.25)
     assert PixelSize("parsec", 1, 2, 2).unit == "parsec"
-    for lengths in ((None, -4, 1), (None, 1, 0), (float("nan"), 1, 1)):
+    for lengths in ((None, -4, 1), (None, 1, 0), (0, 1, 1), (float("nan"), 1, 1)):
         with pytest.raises(ImageError, match="give positive numbers"):
             PixelSize("nm", *lengths)
 

@@ -48,7 +48,8 @@ class PixelSize:
 
     def __post_init__(self) -> None:
         """Normalise the unit to its symbol; reject lengths that are not positive and finite."""
-        if not all(_positive(length) for length in (self.y, self.x, self.z or 1.0)):
+        lengths = (self.y, self.x) if self.z is None else (self.y, self.x, self.z)
+        if not all(map(_positive, lengths)):
             raise ImageError(
                 f"Pixels cannot be {self.y} {self.unit} by {self.x} {self.unit} large, in planes "
                 f"{self.z} {self.unit} apart; give positive numbers (z may be None)."
