@@ -24,13 +24,14 @@ from tqdm import tqdm
 from comparison import print_table
 from methods import SHARED
 from napari_alibi_seg import Micrograph, SegmentationConfig, Segmenter, read_image, read_scribbles
-from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.forest.classifier import PixelClassifier, gather_samples
+from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior, calibrated
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.judging.assessment import (
     Assessment,
     GridPixels,
@@ -40,7 +41,6 @@ from napari_alibi_seg.core.judging.assessment import (
 from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.judging.suggestions import grid_step
 from napari_alibi_seg.core.progress import returned
-from napari_alibi_seg.core.segmentation import BLOCK
 from scores import class_iou, expected_calibration_error
 
 if TYPE_CHECKING:
@@ -132,9 +132,9 @@ class Judge:
         grid = np.mgrid[: channels.shape[0] : step, : channels.shape[1] : step].reshape(2, -1)
         values = channels.points(*grid)
         shares = votes(classifier.forest, values).astype(np.float32)
-        shown = np.empty((*channels.shape, len(classifier.classes)), np.float32)
-        for window in blocks(channels.shape, BLOCK):
-            shown[window.slices] = classifier.votes(channels, window)
+        whole = Window(0, 0, *channels.shape)
+        shown = votes(classifier.forest, channels.block(whole))
+        shown = smoothed(shown, channels.guide(whole), classifier.smoothing).astype(np.float32)
         classes = np.array([info.value for info in classifier.classes])
         truth = read_scribbles(folder / "labels" / path.name, image)[tuple(grid)]
         place = np.where(np.isin(truth, classes), np.searchsorted(classes, truth), -1)

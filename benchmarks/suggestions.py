@@ -95,7 +95,7 @@ class Canvas:
 
     def score(self, training: Training, scribbles: Labels) -> float:
         """Return the mean IoU over the classes, on the pixels without strokes."""
-        values = self.channels.every(_STEP, Window(0, 0, *self.truth.shape), 0)
+        values = self.channels.every(_STEP, Window(0, 0, *self.truth.shape))
         classes = training.classifier.forest.classes_
         found = classes[votes(training.classifier.forest, values).argmax(axis=-1)]
         truth, painted = (some[::_STEP, ::_STEP] for some in (self.truth, scribbles))

@@ -21,9 +21,11 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALE
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.features.tiling import TILE
+from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.model.checkpoints import load_backbone
+from napari_alibi_seg.core.segmentation import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +82,9 @@ def agreements(model: str, data: Path, tiles: Sequence[int]) -> Iterator[Agreeme
 def labels(classifier: PixelClassifier, plane: Plane, features: FeatureMap) -> NDArray[np.integer]:
     """Classify a plane using features other than those its classifier was trained on."""
     channels = PixelChannels(plane, classifier.channels, features, classifier.projection)
-    return classifier.predict(channels, Window(0, 0, *plane.shape)).labels
+    whole = Window(0, 0, *plane.shape)
+    [found] = filter(None, predictions(classifier, channels, [whole], BLOCK))
+    return found[whole].labels
 
 
 def cosine(one: FeatureMap, other: FeatureMap) -> float:

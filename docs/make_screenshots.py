@@ -246,7 +246,7 @@ def bias(stage: Stage) -> None:
     if STOCK.is_file():
         report.second.setCurrentText(f"timm:vit_small_patch14_dinov2:{STOCK}")
     report.button.click()
-    stage.until(lambda: "ready" in report.strip.words or "could not" in report.strip.words)
+    stage.until(lambda: not report.table.isHidden() or "could not" in report.strip.words)
     stage.picture("bias-report")
 
 

@@ -23,6 +23,7 @@ from napari_alibi_seg.core.forest.classifier import (
     thinned,
 )
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.images.planes import Levels, Plane, Window
@@ -57,6 +58,12 @@ def classifier(channels, features, scribbles):
     projection = Projection.fit([features], CONFIG)
     classes = (ClassInfo(1, "matrix", (1, 2, 3)), ClassInfo(3, "pore", (4, 5, 6)))
     return PixelClassifier(forest, classes, CONFIG, projection, features.identity, 1)
+
+
+def predicted(classifier, channels, probabilities=False):
+    window = Window(0, 0, *channels.shape)
+    [found] = predictions(classifier, channels, [window], 200, probabilities)
+    return found[window]
 
 
 def test_smoothing_is_kept_with_the_classifier(classifier, tmp_path):
@@ -186,7 +193,7 @@ def test_a_number_of_components_that_cannot_be_kept_is_refused(components):
 
 
 def test_classes_keep_the_values_that_were_painted(classifier, channels):
-    result = classifier.predict(channels, Window(0, 0, *channels.shape), probabilities=True)
+    result = predicted(classifier, channels, probabilities=True)
     assert set(np.unique(result.labels)) == {1, 3}
     assert result.labels.dtype == np.uint8
     assert [info.value for info in result.classes] == [1, 3]
@@ -195,27 +202,19 @@ def test_classes_keep_the_values_that_were_painted(classifier, channels):
 
 
 def test_painted_pixels_get_their_own_class(classifier, channels, scribbles):
-    labels = classifier.predict(channels, Window(0, 0, *channels.shape)).labels
+    labels = predicted(classifier, channels).labels
     painted = scribbles > 0
     assert np.mean(labels[painted] == scribbles[painted]) > 0.95
 
 
-def test_votes_are_those_of_scikit_learn_to_the_bit(classifier, channels):
-    window = Window(0, 0, *channels.shape)
-    values = channels.block(window).reshape(150 * 170, -1)
-    expected = classifier.forest.predict_proba(values)
-    assert np.array_equal(classifier.votes(channels, window).reshape(-1, 2), expected)
-
-
 @pytest.mark.parametrize("smoothing", [0, 2])
 def test_probabilities_are_votes_under_the_usual_temperature(classifier, channels, smoothing):
-    window = Window(5, 7, 30, 40)
+    shares = np.random.default_rng(0).dirichlet((1, 1), (30, 40))
     for kind, usual in ((None, CLASSICAL_PRIOR), (classifier.projection, DEEP_PRIOR)):
         found = replace(classifier, projection=kind, smoothing=smoothing)
         temperature = usual.smoothed if smoothing else usual.typical
-        votes = found.votes(channels, window).astype(np.float32)
-        told = found.predict(channels, window, probabilities=True).probabilities
-        np.testing.assert_array_equal(np.moveaxis(told, 0, -1), calibrated(votes, temperature))
+        told = np.moveaxis(found.segmentation(shares, None, True).probabilities, 0, -1)
+        np.testing.assert_array_equal(told, calibrated(shares.astype(np.float32), temperature))
 
 
 def test_values_beyond_a_byte_are_kept():
@@ -252,9 +251,8 @@ def test_saved_and_loaded_it_predicts_the_same(classifier, channels, tmp_path):
     assert replace(loaded, forest=None, projection=None) == replace(
         classifier, forest=None, projection=None
     )
-    window = Window(0, 0, *channels.shape)
-    one = classifier.predict(channels, window, probabilities=True)
-    other = loaded.predict(channels, window, probabilities=True)
+    one = predicted(classifier, channels, probabilities=True)
+    other = predicted(loaded, channels, probabilities=True)
     assert np.array_equal(one.probabilities, other.probabilities)
 
 

@@ -155,6 +155,22 @@ def test_colour_samples_are_rgb_without_alpha(axes, samples):
     assert micrograph.label_shape == colours.shape[:-1]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_equal_colours_are_grey_unless_they_are_requested(lazy):
+    grey = values((3, 40, 1100)) % 251
+    array = np.stack([grey] * 3, axis=-1)
+    given = da.from_array(array, chunks=(1, 20, 100, 3)) if lazy else array
+    assert_same(as_micrograph(given, "ZYXS"), grey, "ZYX")
+    assert_same(as_micrograph(given, "ZYXS", (0, 1, 2)), array, "ZYXC")
+
+
+@pytest.mark.parametrize("pixel", [(0, 0, 20), (1, 39, 1079), (2, 19, 800)])
+def test_one_coloured_pixel_of_those_compared_makes_colour(pixel):
+    array = np.stack([values((3, 40, 1100))] * 3, axis=-1)
+    array[(*pixel, 2)] += 1
+    assert_same(as_micrograph(array, "ZYXS"), array, "ZYXC")
+
+
 def test_grey_with_alpha_is_grey():
     array = values((4, 5, 2))
     assert_same(as_micrograph(array, "YXS"), array[..., 0], "YX")
@@ -367,9 +383,9 @@ def test_png_of_one_bit_is_bool(tmp_path):
     assert_same(read_image(tmp_path / "a.png"), values((20, 35), "?"), "YX")
 
 
-@pytest.mark.parametrize("shape", [(20, 35), (20, 35, 3)])
-def test_jpeg_is_grey_or_rgb(tmp_path, shape):
-    array = np.full(shape, 90, np.uint8)
+@pytest.mark.parametrize(("shape", "value"), [((20, 35), 90), ((20, 35, 3), (90, 120, 60))])
+def test_jpeg_is_grey_or_rgb(tmp_path, shape, value):
+    array = np.full(shape, value, np.uint8)
     Image.fromarray(array).save(tmp_path / "a.JPG", format="jpeg", quality=95)
     micrograph = read_image(tmp_path / "a.JPG")
     assert micrograph.axes == "YXC"[: len(shape)]

@@ -26,11 +26,20 @@ def plane(micrograph_pixels):
     return Plane(micrograph_pixels, Levels(0, 255))
 
 
-@pytest.mark.parametrize("window", [Window(11, 60, 90, 110), Window(127, 0, 2, 170)])
-def test_a_window_equals_its_part_of_the_whole_to_the_bit(plane, window):
+@pytest.mark.parametrize("window", [Window(11, 60, 90, 110), Window(63, 0, 2, 170)])
+def test_a_window_equals_its_part_of_the_whole_to_the_bit(plane, window, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.core.channels.learned_filters._TILE", 64)
     whole = learned_channels(plane, Window(0, 0, *plane.shape))
     assert whole.shape == (*plane.shape, LEARNED_CHANNELS)
     assert np.array_equal(learned_channels(plane, window), whole[window.slices])
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_tiles_leave_no_trace(plane, tile, monkeypatch):
+    window = Window(0, 0, *plane.shape)
+    whole = learned_channels(plane, window)
+    monkeypatch.setattr("napari_alibi_seg.core.channels.learned_filters._TILE", tile)
+    np.testing.assert_allclose(learned_channels(plane, window), whole, atol=1e-5)
 
 
 def test_points_equal_blocks_to_the_bit(plane):

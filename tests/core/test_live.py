@@ -357,10 +357,10 @@ def test_what_a_view_is_classified_coarsely_by_is_kept_for_the_next_stroke(size)
     assert coarse_config(config.channels, visible, deep=True) == (config.channels, 1)
     count = config.channels.components + config.channels.filters.count(1)
 
-    windows = visible_blocks(plane, visible, 256)
+    around = reach(visible, config.smoothing, plane.shape)
+    windows = visible_blocks(plane, around, 256)
 
-    filtered = [reach(window, config.smoothing, plane.shape) for window in windows]
-    kept = 4 * count * sum(window.height * window.width for window in filtered)
+    kept = 4 * count * sum(window.height * window.width for window in windows)
     assert kept <= live_channels._CACHED_BYTES
 
 
@@ -374,7 +374,7 @@ def test_every_few_pixels_are_those_of_the_block(plane, extractor):
         source = channels.of((), changed, features, space)
         window = Window(3, 5, 40, 61)
         np.testing.assert_allclose(
-            source.every(7, window, 4), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5
+            source.every(7, window), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5
         )
 
 

@@ -1,14 +1,11 @@
 import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields, replace
-from threading import Event, Thread, get_ident
+from dataclasses import asdict, replace
 
 import dask.array as da
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from napari_alibi_seg.core.blockwise import Budget
 from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, Forest
@@ -21,7 +18,7 @@ from napari_alibi_seg.core.errors import (
     ImageError,
     ScribbleError,
 )
-from napari_alibi_seg.core.forest.classifier import PixelClassifier, gather_samples
+from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.forest.training import train_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
@@ -125,12 +122,14 @@ def test_segment_returns_the_shape_of_the_image(micrograph_pixels, scribbles):
 
 
 def test_colour_and_grey_classifiers_are_not_mixed_up(micrograph, micrograph_pixels, scribbles):
-    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), axes="YXS")
+    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), "YXS", (0, 1, 2))
     segmenter = Segmenter(QUICK)
     classifier = segmenter.fit(colour, scribbles)
     assert dict(segmenter.apply(classifier, colour))[()].labels.any()
-    with pytest.raises(ClassifierError, match="colour"):
+    with pytest.raises(ClassifierError, match=r"trained on colour.*--channels 0,0,0"):
         list(segmenter.apply(classifier, micrograph))
+    alike = as_micrograph(micrograph_pixels, channels=(0, 0, 0))
+    assert dict(segmenter.apply(classifier, alike))[()].labels.any()
     grey = segmenter.fit(micrograph, scribbles)
     with pytest.raises(ClassifierError, match=r"trained on grey.*take one channel.*--channels 0"):
         list(segmenter.apply(grey, colour))
@@ -229,7 +228,7 @@ def test_an_image_without_scribbles_changes_nothing(micrograph, scribbles, cache
 def test_images_and_scribbles_that_do_not_match_are_explained(
     micrograph, micrograph_pixels, scribbles
 ):
-    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), axes="YXS")
+    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), "YXS", (0, 1, 2))
     segmenter, only_three = Segmenter(QUICK), np.where(scribbles == 3, 3, 0)
     with pytest.raises(ScribbleError, match=r"'s\.png'; read a file with read_scribbles"):
         segmenter.fit(micrograph, "s.png")
@@ -268,45 +267,6 @@ def test_a_model_is_refused_for_a_classifier_that_was_trained_without(micrograph
     assert Segmenter.of(classifier, CLASSICAL).config.model == CLASSICAL
     with pytest.raises(ClassifierError, match="leave it out"):
         Segmenter.of(classifier, DEFAULT_MODEL)
-
-
-def test_more_than_the_budget_waits_or_goes_alone():
-    budget, entered = Budget(10), Event()
-
-    def take(size):
-        with budget.taken(size):
-            entered.set()
-
-    with budget.taken(4), budget.taken(6):
-        waiting = Thread(target=take, args=(1,))
-        waiting.start()
-        assert not entered.wait(0.1)
-    waiting.join(10)
-    assert entered.is_set()
-    take(11)
-
-
-def test_planes_classified_at_once_share_one_budget(micrograph, scribbles, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.core.segmentation._BLOCKS", Budget(1))
-    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
-    inside, most = set(), []
-
-    class Watched(PixelClassifier):
-        def predict(self, channels, window, probabilities=False):
-            inside.add(get_ident())
-            most.append(len(inside))
-            result = super().predict(channels, window, probabilities)
-            inside.remove(get_ident())
-            return result
-
-    segmenter = Segmenter(QUICK)
-    fitted = segmenter.fit(micrograph, scribbles)
-    watched = Watched(**{field.name: getattr(fitted, field.name) for field in fields(fitted)})
-    with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda _: dict(segmenter.apply(watched, micrograph)), range(3)))
-    assert max(most) == 1
-    expected = dict(segmenter.apply(fitted, micrograph))[()].labels
-    assert all(np.array_equal(result[()].labels, expected) for result in results)
 
 
 class Stopped(Exception):

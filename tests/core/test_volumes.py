@@ -181,11 +181,11 @@ def test_the_result_can_be_looked_at_while_it_grows(volume, classifier, output):
 
 
 def test_colour_planes_and_time_are_kept_in_order(pixels, scribbles, micrograph_pixels, tmp_path):
-    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), axes="YXS")
+    colour = as_micrograph(np.dstack([micrograph_pixels] * 3), "YXS", (0, 1, 2))
     path = trained(QUICK, colour, scribbles, tmp_path / "c.skops")
     array = np.stack([pixels[:4]] * 3, axis=-1).reshape(2, 2, *pixels.shape[1:], 3)
     zarr.create_array(tmp_path / "v.zarr", data=array, chunks=(1, 1, 64, 64, 3))
-    source = Source(tmp_path / "v.zarr", axes="TZYXS")
+    source = Source(tmp_path / "v.zarr", axes="TZYXS", channels=(0, 1, 2))
     segment_volume(source, path, tmp_path / "o.zarr")
     labels = labels_of(tmp_path / "o.zarr")
     assert labels.shape == (2, 2, *pixels.shape[1:])

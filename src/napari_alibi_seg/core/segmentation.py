@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
+from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
@@ -22,9 +22,10 @@ from napari_alibi_seg.core.forest.classifier import (
     gather_samples,
 )
 from napari_alibi_seg.core.forest.painted_images import painted_images
-from napari_alibi_seg.core.forest.smoothing import margin
+from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.training import kind_of, train_forest
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
+from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -32,15 +33,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
 
 BLOCK = 512
 """Side of the blocks in which pixels are classified; affects memory use, not the result."""
-_BLOCKS_BYTES = 1e9
-_BLOCKS = Budget(_BLOCKS_BYTES)  # shared by all planes that are classified at once
-# Memory per block, in copies: channels, their concatenation and temporaries of the filters; votes
-# in double precision, smoothed votes and temporaries.
-_COPIES = 3
+_STRIP = 16 * BLOCK
+"""Width of the strips that are predicted one after the other, to limit the votes that are kept."""
 
 
 @dataclass(frozen=True)
@@ -218,25 +216,19 @@ class Segmenter:
         """
         progress = progress or self.progress
         channels = self.channels(classifier, plane, progress)
-        windows = blocks(plane.shape, BLOCK)
         labels = np.empty(plane.shape, classifier.label_values.dtype)
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
-        side = BLOCK + 2 * margin(classifier.smoothing)
-        channels_and_votes = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
-        block_bytes = _COPIES * 4 * side**2 * channels_and_votes
-
-        def work(window: Window) -> Segmentation:
-            with _BLOCKS.taken(block_bytes):
-                return classifier.predict(channels, window, probabilities)
-
-        parts = in_order(work, windows, max(1, int(_BLOCKS_BYTES / block_bytes)))
-        for done, (window, part) in enumerate(zip(windows, parts, strict=True), start=1):
-            labels[window.slices] = part.labels
-            if shares is not None and part.probabilities is not None:
-                shares[:, *window.slices] = part.probabilities
-            progress("segmentation", done, len(windows))
+        done, total = 0, len(blocks(plane.shape, BLOCK))
+        for windows in _strips(plane.shape):
+            for parts in predictions(classifier, channels, windows, BLOCK, probabilities):
+                for window, part in parts.items():
+                    labels[window.slices] = part.labels
+                    if shares is not None and part.probabilities is not None:
+                        shares[:, *window.slices] = part.probabilities
+                    done += 1
+                    progress("segmentation", done, total)
         return Segmentation(labels, shares, classifier.classes)
 
     def channels(
@@ -300,6 +292,12 @@ class Segmenter:
     @cached_property
     def _extractor(self) -> FeatureExtractor:
         return FeatureExtractor.load(self.config.model, self.device)
+
+
+def _strips(shape: tuple[int, int]) -> Iterator[list[Window]]:
+    """Yield the blocks of a plane, strip by strip from left to right, each row by row."""
+    for left in range(0, shape[1], _STRIP):
+        yield blocks(shape, BLOCK, Window(0, left, shape[0], _STRIP))
 
 
 def segment(

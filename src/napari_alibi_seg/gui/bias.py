@@ -54,8 +54,8 @@ _FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
 }
 _MEANING = (
     "<p>Shorter bars are better. R² is 1 if features reveal where on the image a patch lies; on "
-    "a single image, smoothness alone reaches 0.5. Flips and shifts do not change the content: "
-    "read the flips first, as a small shift hardly affects a model that relies on position.</p>"
+    "a single image, smoothness alone reaches 0.5. Flips and shifts do not change the content, but "
+    "a small shift hardly affects even a model that relies on position.</p>"
 )
 
 
@@ -240,11 +240,15 @@ class BiasReport(QWidget):
 
     def _show(self) -> None:
         summary = json.loads(self._summary.read_text(encoding="utf-8"))
-        self.table.setText(f"<p>{escape(self._probed)}</p>{table(summary)}")
+        told = f"<p>{escape(self._probed)}</p>{finding(summary)}{table(summary)}{_MEANING}"
+        self.table.setText(told)
         for shown in (self.table, self.figure, self.full):
             shown.show()
         left_out = [f"Without {name}: {why}" for name, why in summary["failed"].items()]
-        self.strip.say(" ".join(["The report is ready.", *left_out]), warn=bool(left_out))
+        if left_out:
+            self.strip.say(" ".join(["The report is ready.", *left_out]), warn=True)
+        else:
+            self.strip.put_away()
 
     def _enlarge(self) -> None:
         assert self._folder is not None
@@ -290,14 +294,25 @@ class BiasReport(QWidget):
         column.addWidget(self.strip)
         self.table.setWordWrap(True)
         self.table.setTextFormat(Qt.TextFormat.RichText)
-        column.addWidget(self.table)
         column.addWidget(side_by_side(self.figure, self.full))
+        column.addWidget(self.table)
         column.addStretch()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scrolled(content))
         self.setMinimumWidth(_WIDTH)
         self._discard()
+
+
+def finding(summary: dict[str, Any]) -> str:
+    """Return what a flip of the image does to its segmentation, in rich text; empty if unknown."""
+    told = [
+        f"{100 * model['flip_disagreement']:.0f} % with {escape(_short(name))}"
+        for name, model in summary["models"].items()
+        if model.get("flip_disagreement") is not None
+    ]
+    words = f"Pixels that change class when the image is flipped: {', '.join(told)}."
+    return f"<p><b>{words}</b></p>" if told else ""
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -318,7 +333,7 @@ def table(summary: dict[str, Any]) -> str:
             for (name, value), colour in zip(values.items(), _COLOURS, strict=False):
                 cells = (f"{escape(_short(name))}&nbsp;", _bar(value, colour), _number(value))
                 rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    return f"<table cellpadding='2'>{''.join(rows)}</table>{_MEANING}"
+    return f"<table cellpadding='2'>{''.join(rows)}</table>"
 
 
 def _place(name: str, index: Index, channel: int | None) -> str:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = "learned-filters.safetensors"
 _WIDTHS = (LEARNED_CHANNELS, 32, 64, 96)
-_TILE, _MARGIN = 128, 40  # pixels, multiples of 8, the downsampling of the coarsest level
+# In pixels, multiples of 8, the downsampling of the coarsest level. The network sees less than the
+# margin around a pixel.
+_TILE, _MARGIN = 256, 56
 _ONE_AT_A_TIME = Lock()
 
 
@@ -73,11 +75,10 @@ class _Block(nn.Module):
 
 
 def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
-    """Compute the learned channels of a window, nearly equal to those of the whole reflected plane.
+    """Compute the learned channels of a window, equal to those of the whole reflected plane.
 
-    Tiles have a fixed size and position in the plane, so overlapping windows agree bit for bit.
-    The network's receptive field extends slightly beyond the margin of a tile, with negligible
-    effect.
+    The network does not see beyond the margin of a tile. Tiles have a fixed size and position in
+    the plane, so overlapping windows agree bit for bit.
 
     Parameters
     ----------

@@ -10,7 +10,6 @@ import numpy as np
 from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
-from napari_alibi_seg.core.forest.smoothing import reach, smoothed
 from napari_alibi_seg.core.forest.strokes import painted_pixels, require_classes
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.forest.voting import margin_uncertainty, votes
@@ -228,10 +227,11 @@ class PixelClassifier:
         self.require_features(features)
         if self.colours != colours:
             kinds = {1: "grey", 3: "colour"}
-            way = "take one channel as grey (--channels 0)" if colours == 3 else "convert the image"
+            one, same = "one channel as grey (--channels 0)", "it as red, green and blue alike"
+            way = one if colours == 3 else f"{same} (--channels 0,0,0)"
             raise ClassifierError(
                 f"The classifier was trained on {kinds[self.colours]} images, but this one is "
-                f"{kinds[colours]}; {way}, or train again."
+                f"{kinds[colours]}; take {way}, or train again."
             )
 
     def require_features(self, features: FeatureIdentity | None) -> None:
@@ -249,49 +249,28 @@ class PixelClassifier:
                 f"these are of {features or 'no model'}; use that model and scale, or train again."
             )
 
-    def predict(
-        self, channels: Channels, window: Window, probabilities: bool = False
+    def segmentation(
+        self,
+        shares: NDArray[np.float64],
+        missing: NDArray[np.bool_] | None,
+        probabilities: bool = False,
     ) -> Segmentation:
-        """Classify the pixels of a window; those without data become 0.
+        """Return the segmentation by votes.
 
         Parameters
         ----------
-        channels : Channels
-            Channels of the plane, made with this classifier's configuration.
-        window : Window
-            Rectangle inside the plane.
+        shares : ndarray
+            (Y, X, K) smoothed shares of votes, in the order of `classes`.
+        missing : ndarray or None
+            (Y, X) mask of pixels to be 0; see `Plane.missing`.
         probabilities : bool
             Whether to return probabilities in addition to labels.
-
-        Returns
-        -------
-        Segmentation
-            Segmentation of the window.
         """
-        share = self.votes(channels, window)
-        labels, probable = self.label_values[share.argmax(axis=-1)], None
+        labels, probable = self.label_values[shares.argmax(axis=-1)], None
         if probabilities:
             usual = self.prior.smoothed if self.smoothing else self.prior.typical
-            probable = np.moveaxis(calibrated(share.astype(np.float32), usual), -1, 0)
-        return Segmentation(labels, probable, self.classes).without(channels.missing(window))
-
-    def votes(self, channels: Channels, window: Window) -> NDArray[np.float64]:
-        """Return the smoothed shares of votes in a window.
-
-        Parameters
-        ----------
-        channels, window
-            As for `predict`.
-
-        Returns
-        -------
-        ndarray
-            (height, width, K) in [0, 1], adding up to 1, in the order of `classes`.
-        """
-        around = reach(window, self.smoothing, channels.shape)
-        share = votes(self.forest, channels.block(around))
-        share = smoothed(share, channels.guide(around), self.smoothing)
-        return share[window.seen_from(around).slices]
+            probable = np.moveaxis(calibrated(shares.astype(np.float32), usual), -1, 0)
+        return Segmentation(labels, probable, self.classes).without(missing)
 
     def classify(self, values: NDArray[np.float32]) -> Segmentation:
         """Classify (Y, X, F) channel values without smoothing the votes."""

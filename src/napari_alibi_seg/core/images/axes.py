@@ -7,6 +7,7 @@ dimensions whose axes are named by neither is refused.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +16,11 @@ from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.images.stored import Stored, copyable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_alibi_seg.core.images.stored import Array
 
+_COMPARED = 512
 _LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, green, blue, alpha)"
 
 
@@ -47,6 +49,9 @@ def settle_axes(stored: Stored, axes: str | None) -> Stored:
 def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[Array, str]:
     """Select the requested channels, or the colours of an array with an S axis.
 
+    Colours that are equal become grey unless they are requested. At most 512 x 512 pixels in the
+    middle of each quarter of the first, the middle and the last plane are compared.
+
     Parameters
     ----------
     ordered : Stored
@@ -61,7 +66,10 @@ def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tu
     """
     data, letters = ordered.array(), ordered.axes or ""
     if letters[-1] in "CS" or channels is not None:
-        data = _take(ordered, _chosen(ordered, channels))
+        chosen = _chosen(ordered, channels)
+        if channels is None and len(chosen) == 3 and _all_grey(data):
+            chosen = (0,)
+        data = _take(ordered, chosen)
         colour = data.ndim == len(letters.rstrip("CS")) + 1
         letters = letters.rstrip("CS") + ("C" if colour else "")
     return _native(data, letters), letters
@@ -148,6 +156,24 @@ def _take(ordered: Stored, chosen: tuple[int, ...]) -> Array:
     if chosen == (0, 1, 2):
         return data[..., :3]
     return copyable(data, ordered.axes)[..., list(chosen)]
+
+
+def _all_grey(colours: Array) -> bool:
+    """Return whether red, green and blue, in the last axis, are equal in the pixels compared."""
+    planes = list(np.ndindex(colours.shape[:-3]))
+    for index in {planes[0], planes[len(planes) // 2], planes[-1]}:
+        for rows, columns in product(*map(_middles, colours.shape[-3:-1])):
+            pixels = np.asarray(colours[(*index, rows, columns, slice(3))])
+            if (pixels != pixels[..., :1]).any():
+                return False
+    return True
+
+
+def _middles(size: int) -> Iterator[slice]:
+    """Yield the middle of each half of an axis, at most 512 pixels long."""
+    for start, stop in pairwise((0, size // 2, size)):
+        middle = (start + stop) // 2
+        yield slice(max(start, middle - _COMPARED // 2), min(stop, middle + _COMPARED // 2))
 
 
 def _native(data: Array, axes: str) -> Array:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.pixel_size import resolution_size
-from napari_alibi_seg.core.images.stored import Stored, greys, reading
+from napari_alibi_seg.core.images.stored import Stored, reading
 from napari_alibi_seg.core.images.tiff import (
     TIFF_SUFFIXES,
     measured_tiff,
@@ -146,9 +146,7 @@ def _open_picture(path: Path, indices: bool) -> Stored:
 
 
 def _samples(path: Path, picture: Image.Image, indices: bool) -> NDArray[Any]:
-    if picture.mode == "P" and not indices:
-        return greys(np.asarray(picture.convert("RGB")))
-    if picture.mode == "CMYK":
+    if picture.mode == "CMYK" or (picture.mode == "P" and not indices):
         return np.asarray(picture.convert("RGB"))
     if any("16B" in str(tile) for tile in getattr(picture, "tile", ())):
         # Pillow keeps only 8 of 16 bits unless the image is grey.

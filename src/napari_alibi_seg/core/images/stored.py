@@ -289,11 +289,6 @@ def _whole_chunks(chunk: int, wanted: int) -> int:
     return chunk * max(1, wanted // chunk)
 
 
-def greys(colours: NDArray[Any]) -> NDArray[Any]:
-    """Return (..., 3) colours, or (...) grey values if all three are equal everywhere."""
-    return colours[..., 0] if (colours == colours[..., :1]).all() else colours
-
-
 def is_image(shape: tuple[int, ...] | None, kind: str) -> bool:
     """Return whether an array of this shape and numpy dtype kind may be an image."""
     return len(shape or ()) >= 2 and kind in "biufc"

@@ -18,7 +18,6 @@ from napari_alibi_seg.core.images.stored import (
     Stored,
     choose,
     damaged,
-    greys,
 )
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ def _opened(path: Path, tiff: tifffile.TiffFile, number: int, indices: bool) -> 
     data, axes = _tiff_data(path, number, series), _tiff_axes(series)
     palette = None if indices else _palette(tiff, series.keyframe)
     if palette is not None:
-        data = greys(palette[np.asarray(data[...])])
-        axes = f"{axes}S"[: data.ndim]
+        data, axes = palette[np.asarray(data[...])], f"{axes}S"
     return Stored(data, axes, _pixel_size(tiff, number), path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Index, Window
+    from napari_alibi_seg.core.images.planes import Index
     from napari_alibi_seg.core.judging.judge import Training
     from napari_alibi_seg.core.live.channels import PlaneChannels
 
@@ -44,16 +45,15 @@ def advising(
         The spots as soon as they are known; then spots and assessment, if the plane is scribbled
         and each class has at least two pieces of strokes.
     """
-    classifier, step = training.classifier, grid_step(channels.shape)
-
-    def look(window: Window) -> NDArray[np.float32]:
-        return channels.every(step, window, classifier.smoothing)
+    step = grid_step(channels.shape)
 
     def tell(_: float | None) -> Working:
         return Working()
 
-    values, missing = yield from mapped(sampling_grid(channels, look), tell)
-    shares = votes(classifier.forest, values).astype(np.float32)
+    values, missing = yield from mapped(
+        sampling_grid(channels, partial(channels.every, step)), tell
+    )
+    shares = votes(training.classifier.forest, values).astype(np.float32)
     spots = next_spots(shares, scribbles > 0, step, missing)
     yield Assessed(plane, spots)
     if plane not in training.painted:

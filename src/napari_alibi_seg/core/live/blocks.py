@@ -26,15 +26,7 @@ def coarse_step(visible: Window) -> int:
 
 def visible_blocks(plane: Plane, visible: Window, side: int) -> list[Window]:
     """Return the blocks that intersect the visible window, from its centre outwards."""
-    touching = [
-        window
-        for window in blocks(plane.shape, side)
-        if window.top < visible.top + visible.height
-        and visible.top < window.top + window.height
-        and window.left < visible.left + visible.width
-        and visible.left < window.left + window.width
-    ]
-    return sorted(touching, key=partial(distance, visible=visible))
+    return sorted(blocks(plane.shape, side, visible), key=partial(distance, visible=visible))
 
 
 def distance(window: Window, visible: Window) -> float:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
-from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.live.cached_channels import CachedChannels
 from napari_alibi_seg.core.live.shrunk import Shrunk, ShrunkChannels, shrinkage
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Index, Window
     from napari_alibi_seg.core.images.stored import Array
 
-_CACHED_BYTES = 1.7e9
+_CACHED_BYTES = 1.2e9
 _CACHED_PIXELS = 2_000_000
 _SHRUNK_BYTES = 300e6
 
@@ -62,14 +61,10 @@ class PlaneChannels:
         assert self.deep is not None
         return self.deep.block(window)
 
-    def every(self, step: int, window: Window, smoothing: int) -> NDArray[np.float32]:
-        """Return channels of every `step`-th pixel of a window in rows and columns.
-
-        Filters are cached for the larger window that smoothing (a radius in pixels) needs later.
-        """
+    def every(self, step: int, window: Window) -> NDArray[np.float32]:
+        """Return channels of every `step`-th pixel of a window in rows and columns."""
         if self.filtered is not None:
-            around = reach(window, smoothing, self.shape)
-            return self.block(around)[window.seen_from(around).slices][::step, ::step]
+            return self.block(window)[::step, ::step]
         assert self.deep is not None
         rows = np.arange(window.top, window.top + window.height, step)
         columns = np.arange(window.left, window.left + window.width, step)

@@ -27,6 +27,7 @@ from napari_alibi_seg.core.forest.classifier import (
     gather_samples,
     thinned,
 )
+from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
 from napari_alibi_seg.core.forest.training import training_forest
@@ -192,11 +193,12 @@ class LiveEngine:
         yield from self._warm_shrunk(request)
         kept = self._channels.filtered(index, request.config.channels)
         self._channels.look_at(index, request.visible)
-        windows = visible_blocks(self._planes[index], request.visible, side)
-        for window in windows:
+        plane = self._planes[index]
+        around = reach(request.visible, request.config.smoothing, plane.shape)
+        for window in visible_blocks(plane, around, side):
             if kept.full:
                 return
-            kept.block(reach(window, request.config.smoothing, self._planes[index].shape))
+            kept.block(window)
             yield Working()
 
     def _warm_shrunk(self, request: LiveRequest) -> Iterator[Working]:
@@ -305,7 +307,7 @@ class LiveEngine:
             every, side = partial(shrunk.every, step), _SHRUNK_SIDE * factor
         else:
             channels = self._channels_of(request, index, config, classifier.projection)
-            every = partial(channels.every, step, smoothing=classifier.smoothing)
+            every = partial(channels.every, step)
             side = side if channels.filtered else _COARSE_SIDE
 
         def every_few(window: Window) -> Segmentation:
@@ -327,15 +329,18 @@ class LiveEngine:
         channels = self._channels_of(request, index, classifier.channels, classifier.projection)
         self._channels.look_at(index, request.visible)
         done = self._trained.done.setdefault(index, {})
+        seen = visible_blocks(plane, request.visible, side)
         near = partial(distance, visible=request.visible)
-        windows = sorted(set(blocks(plane.shape, side)) - done.keys(), key=near)
-        classified = partial(classifier.predict, channels, probabilities=request.votes)
-        for window, result in zip(windows, in_order(classified, windows), strict=True):
-            painted = request.scribbles[index][window.slices]
-            shown = result.without_painted(painted, request.ignored)
-            yield ResultBlock(index, window, shown, True)
-            values, counts = np.unique(shown.labels[shown.labels > 0], return_counts=True)
-            done[window] = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        rest = sorted(set(blocks(plane.shape, side)) - set(seen), key=near)
+        for some in (seen, rest):
+            windows = [window for window in some if window not in done]
+            for parts in predictions(classifier, channels, windows, side, request.votes):
+                for window, result in parts.items():
+                    painted = request.scribbles[index][window.slices]
+                    shown = result.without_painted(painted, request.ignored)
+                    yield ResultBlock(index, window, shown, True)
+                    done[window] = _counted(shown.labels)
+                yield Working()
         if request.classifier is None:
             self._told[index] = self._trained.painted
         else:
@@ -360,6 +365,11 @@ class LiveEngine:
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
             yield from advising(index, scribbles, channels[index], training)
             assessed.add(index)
+
+
+def _counted(labels: NDArray[np.unsignedinteger[Any]]) -> Counter[int]:
+    values, counts = np.unique(labels[labels > 0], return_counts=True)
+    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _same_training(
