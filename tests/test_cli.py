@@ -750,6 +750,15 @@ def test_a_file_where_the_folder_of_results_should_be_is_told(folder, classifier
         assert "a file lies where a folder is needed" in capsys.readouterr().err
 
 
+def test_a_file_name_for_the_folder_of_results_is_wrong_usage(folder, classifier, capsys):
+    output = folder / "labels.tif"
+    with pytest.raises(SystemExit) as caught:
+        main(["apply", str(classifier), str(folder / "image.png"), "--output", str(output)])
+    assert caught.value.code == 2
+    assert "labels.tif looks like a file; name a folder" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_filters_alone_are_no_features(folder, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["features", str(folder / "image.png"), "--output", "f.zarr", "--model", "classical"])

@@ -269,6 +269,13 @@ def test_a_model_is_refused_for_a_classifier_that_was_trained_without(micrograph
         Segmenter.of(classifier, DEFAULT_MODEL)
 
 
+def test_the_name_of_a_model_is_no_configuration(micrograph, scribbles):
+    with pytest.raises(
+        AlibiSegError, match="this is 'classical'; write, for example"
+    ):
+        segment(micrograph, scribbles, "classical")
+
+
 class Stopped(Exception):
     pass
 

@@ -475,6 +475,20 @@ def test_choices_that_a_model_without_features_does_not_have_stay_as_they_were(q
     assert not panel.learned.isChecked()
 
 
+def test_settings_are_reset_to_those_of_the_core_at_once(qapp):
+    panel, told = TrainingPanel(), []
+    panel.offer_3d(1.0)
+    channels = ChannelConfig.chosen(5, False, False, True)
+    other = SegmentationConfig(scale=2, channels=channels, trees=7, seed=3, smoothing=0)
+    panel.show_config(other)
+    panel.filters_3d.setChecked(True)
+    panel.changed.connect(lambda: told.append(panel.settings(DEFAULT_MODEL)))
+
+    panel.reset.click()
+
+    assert told == [Settings()]
+
+
 def test_what_is_not_said_is_as_in_the_core_and_the_window():
     words = ["segment", "a.tif", "--scribbles", "s.tif", "--output", "o.tif"]
     config = training_config(_parser().parse_args(words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from napari_alibi_seg.cli.options import (
 )
 from napari_alibi_seg.cli.terminal import Bars, say, tell
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.naming import FRACTIONS, LABELS, MEANS, TABLE, listed
+from napari_alibi_seg.core.naming import FILE_SUFFIXES, FRACTIONS, LABELS, MEANS, TABLE, listed
 
 if TYPE_CHECKING:
     import argparse
@@ -100,6 +101,11 @@ def apply(options: argparse.Namespace) -> int:
     if options.output.suffix.lower() != ".zarr":
         if options.cluster:
             options.misuse("--cluster is for one image and an --output that ends in .zarr")
+        if options.output.suffix.lower() in FILE_SUFFIXES and not os.path.exists(options.output):
+            options.misuse(
+                f"--output is a folder, for labels and tables, but {options.output.name} looks "
+                "like a file; name a folder, or an .ome.zarr for one volume"
+            )
         return _apply_to_images(options)
     for option, why in _NOT_FOR_ZARR.items():
         if getattr(options, option):

@@ -13,7 +13,7 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Project
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import SegmentationConfig
-from napari_alibi_seg.core.errors import ClassifierError, ModelError
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ModelError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureIdentity, FeatureMap
 from napari_alibi_seg.core.forest.classifier import (
@@ -61,6 +61,14 @@ class Segmenter:
     device: str = "auto"
     cache: FeatureCache = field(default_factory=FeatureCache)
     progress: Progress = silent
+
+    def __post_init__(self) -> None:
+        """Reject a configuration of another type."""
+        if not isinstance(self.config, SegmentationConfig):
+            raise AlibiSegError(
+                f"A configuration is a SegmentationConfig, but this is {self.config!r}; write, for "
+                "example, SegmentationConfig(model='classical')."
+            )
 
     @classmethod
     def of(cls, classifier: PixelClassifier, model: str | None = None, **options: Any) -> Segmenter:

@@ -67,22 +67,26 @@ class TrainingPanel(PanelRows):
         self.seed.setKeyboardTracking(False)
         self.seed.setRange(0, LARGEST_SEED)
         self.seed.setToolTip("The same scribbles and seed give the same result")
-        self.filters = QCheckBox("pixel filters too")
-        self.learned = QCheckBox("network filters too")
+        self.filters = QCheckBox("classical")
+        self.filters.setToolTip("Add Gaussians, gradients and the like; without them, edges blur")
+        self.learned = QCheckBox("learned")
         self.learned.setToolTip(
             "Add filters learned by a small network; better, but one second slower per megapixel"
         )
-        self.filters_3d = QCheckBox("through the planes")
+        self.filters_3d = QCheckBox("3-D, through the planes")
+        self.reset = QPushButton("Reset to defaults")
+        self.reset.clicked.connect(self._reset)
         self.add("Scale", self.scale)
         self.add("Components", self.components)
         self.add("Filters", self.filters)
-        self.add("Learned", self.learned)
-        self._label_3d = self.add("3-D", self.filters_3d)
+        self.add("", self.learned)
+        self.add("", self.filters_3d)
         self.add("Forest", self.forest)
         self.add("Trees", self.trees)
         self.add("Smoothing", self.smoothing)
         self.add("Seed", self.seed)
         self.add("Device", self.device)
+        self.add("", self.reset)
         self.show_settings(Settings())
         for box in (self.scale, self.forest, self.device):
             box.activated.connect(self.changed)
@@ -141,6 +145,12 @@ class TrainingPanel(PanelRows):
         if channels.sigmas and deep:
             self.learned.setChecked(bool(channels.learned))
 
+    def _reset(self) -> None:
+        with signals_blocked(self):
+            self.filters_3d.setChecked(False)
+            self.show_config(SegmentationConfig())
+        self.changed.emit()
+
     def offer_devices(self, names: Sequence[str]) -> None:
         """Offer the available devices; the chosen one stays, even if it is not available."""
         chosen = self.device.currentText()
@@ -152,14 +162,46 @@ class TrainingPanel(PanelRows):
 
     def offer_3d(self, spacing: float | None) -> None:
         """Offer 3-D filters for planes `spacing` pixels apart; None hides them."""
-        for widget in (self._label_3d, self.filters_3d):
-            widget.setEnabled(spacing is not None)
-            widget.setVisible(spacing is not None)
+        self.filters_3d.setEnabled(spacing is not None)
+        self.filters_3d.setVisible(spacing is not None)
         if spacing is not None:
             self.filters_3d.setToolTip(
                 "Pixel filters also use neighbouring planes; according to the layer's scale, or "
                 f"its file, planes lie {spacing:.3g} px apart"
             )
+
+
+_GROUPS = (
+    {
+        "project_save": ("Save project…", "Keep strokes, names and settings with the image"),
+        "project_open": ("Open project…", "Continue a project, or reuse its strokes"),
+    },
+    {
+        "export": ("Export result…", "Write the segmentation as an OME-TIFF"),
+        "fractions": ("Export fractions…", "Write area fractions with intervals as a table"),
+        "scribbles": ("Export scribbles…", "Write the scribbles as an OME-TIFF"),
+        "map": (
+            "Export map…",
+            "Write the map shown, uncertainty or probabilities, computed from the votes at the "
+            "default temperature",
+        ),
+    },
+    {
+        "apply_stack": ("Apply to stack", "Segment every plane of this image"),
+        "apply_files": ("Apply to files…", "Segment other images with this classifier"),
+        "apply_folder": ("Apply to folder…", "Segment all images in a folder, or an OME-Zarr"),
+    },
+    {
+        "save": ("Save classifier…", "Keep the forest for other images"),
+        "load": ("Load classifier…", "Use a saved forest on this image"),
+    },
+    {
+        "python": ("Copy as Python", "Copy a Python script that reproduces this result"),
+        "command": ("Copy as command", "Copy a shell command that reproduces this result"),
+        "bias": ("Bias report…", "Measure how much the model relies on position in this image"),
+    },
+)
+"""Text and tooltip of each button, in groups with a gap between them."""
 
 
 class ReusePanel(QWidget):
@@ -171,30 +213,15 @@ class ReusePanel(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(GAP)
         self.buttons: dict[str, QPushButton] = {}
-        words = {
-            "project_save": ("Save project…", "Keep strokes, names and settings with the image"),
-            "project_open": ("Open project…", "Continue a project, or reuse its strokes"),
-            "apply_stack": ("Apply to stack", "Segment every plane of this image"),
-            "apply_files": ("Apply to files…", "Segment other images with this classifier"),
-            "apply_folder": ("Apply to folder…", "Segment all images in a folder, or an OME-Zarr"),
-            "bias": ("Bias report…", "Measure how much the model relies on position in this image"),
-            "save": ("Save classifier…", "Keep the forest for other images"),
-            "load": ("Load classifier…", "Use a saved forest on this image"),
-            "export": ("Export result…", "Write the segmentation as an OME-TIFF"),
-            "map": (
-                "Export map…",
-                "Write the map shown, uncertainty or probabilities, computed from the votes at "
-                "the default temperature",
-            ),
-            "fractions": ("Export fractions…", "Write area fractions with intervals as a table"),
-            "scribbles": ("Export scribbles…", "Write the scribbles as an OME-TIFF"),
-            "python": ("Copy as Python", "Copy a Python script that reproduces this result"),
-            "command": ("Copy as command", "Copy a shell command that reproduces this result"),
-        }
-        for place, (name, (text, tip)) in enumerate(words.items()):
-            self.buttons[name] = QPushButton(text)
-            self.buttons[name].setToolTip(tip)
-            grid.addWidget(self.buttons[name], place // 2, place % 2)
+        row = 0
+        for group in _GROUPS:
+            for place, (name, (text, tip)) in enumerate(group.items()):
+                self.buttons[name] = QPushButton(text)
+                self.buttons[name].setToolTip(tip)
+                grid.addWidget(self.buttons[name], row + place // 2, place % 2)
+            row = grid.rowCount()
+            grid.setRowMinimumHeight(row, GAP)
+            row += 1
 
     def wire(self, **acts: Callable[[], None]) -> None:
         """Connect each named button to a function."""
