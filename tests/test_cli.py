@@ -275,8 +275,11 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     assert table["class_value"].tolist() == [1, 3, 1, 3]
     labels = tifffile.imread(folder / "results/c_labels.tif")
     assert table["pixels"][3] == np.count_nonzero(labels == 3)
-    assert table["fraction_low"].isna().all()
-    said = capsys.readouterr().err
+    assert (table["fraction_low"] < table["fraction"]).all()
+    assert (table["fraction"] < table["fraction_high"]).all()
+    assert table["expected_accuracy"].between(0.5, 1).all()
+    out, said = capsys.readouterr()
+    assert "least certain: " in out
     assert said.rstrip().endswith("1 of 3 images failed: b.png.")
     assert "Traceback" not in said
 

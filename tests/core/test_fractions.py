@@ -11,11 +11,13 @@ from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.images.micrograph import Micrograph
 from napari_alibi_seg.core.images.pixel_size import PixelSize
-from napari_alibi_seg.core.judging.assessment import Assessment, Estimate
+from napari_alibi_seg.core.judging.assessment import Assessment
+from napari_alibi_seg.core.judging.expectation import Estimate, Expectation, expectation
 from napari_alibi_seg.core.judging.fractions import (
     COLUMNS,
     add_fractions,
     class_fractions,
+    least_certain,
     read_fractions,
     write_fractions,
 )
@@ -23,16 +25,18 @@ from napari_alibi_seg.core.judging.fractions import (
 CLASSES = [ClassInfo(1, 'matrix, "gamma"', (1, 2, 3)), ClassInfo(5, "δ\u2032", (4, 5, 6))]
 SIZE = PixelSize("µm", None, 0.1, 0.1)
 LABELS = np.array([[1, 1, 5], [1, 0, 5]], np.uint8)
-NO_ESTIMATE = Estimate(0.5, 0.4, 0.6)
 
 
 def image_of(pixels, axes="YX", size=SIZE):
     return Micrograph(np.asarray(pixels), axes, size)
 
 
-def assessment():
-    fractions = {1: Estimate(0.5, 0.4, 0.55), 5: Estimate(0.4, 0.3, 0.5)}
-    return Assessment(NO_ESTIMATE, fractions, dict.fromkeys(fractions, 1.0), (), 0.0, 1.0)
+EXPECTED = Expectation(0.85, {1: Estimate(0.5, 0.4, 0.55), 5: Estimate(0.4, 0.3, 0.5)})
+
+
+def assessment(recalls):
+    fractions = EXPECTED.fractions
+    return Assessment(Estimate(0.85, 0.8, 0.9), fractions, recalls, (), 0.0, 1.0)
 
 
 def measured(pixels=None, axes="YX", index=(), size=SIZE, told=None, labels=LABELS):
@@ -45,15 +49,36 @@ def test_fractions_are_of_the_pixels_that_have_a_class():
 
 
 def test_without_a_counted_pixel_there_is_no_fraction():
-    rows = measured(labels=np.zeros_like(LABELS), told=assessment())
+    rows = measured(labels=np.zeros_like(LABELS), told=EXPECTED)
     assert [(row.pixels, row.fraction, row.low, row.area) for row in rows] == [
         (0, None, None, 0)
     ] * 2
 
 
 def test_an_interval_holds_its_fraction():
-    rows = measured(told=assessment())
+    rows = measured(told=EXPECTED)
     assert [(row.low, row.high) for row in rows] == [(0.4, 0.6), (0.3, 0.5)]
+    assert [row.accuracy for row in rows] == [0.85, 0.85]
+
+
+def test_votes_are_expected_to_be_right_as_often_as_they_are_sure():
+    confusion = np.array([[60.0, 4.0], [16.0, 20.0]])  # true class by row
+    expected = Expectation.of(confusion, CLASSES)
+    assert expected.accuracy == 0.8
+    first = expected.fractions[1]
+    assert (first.value, first.low, first.high) == pytest.approx((0.76, 0.76 - 0.24, 1.0))
+    assert Expectation.of(0 * confusion, CLASSES) is None
+
+
+def test_votes_count_where_there_are_no_strokes_if_strokes_are_recognised_elsewhere():
+    good, bad = assessment({1: 1.0, 5: 0.9}), assessment({1: 0.5, 5: 0.5})
+    voted = Expectation(0.7, {})
+    assert expectation((1,), voted) is voted
+    assert expectation((1,), voted, {(0,): good}) is voted
+    assert expectation((0,), voted, {(0,): good}) == EXPECTED
+    for told in ({}, {(0,): bad}, {(0,): bad, (2,): good}):
+        assert expectation((1,), voted, told) is None
+    assert expectation((0,), voted, {(0,): bad}) is None
 
 
 def test_planes_are_counted_as_the_sliders_count():
@@ -67,11 +92,11 @@ def test_areas_are_pixels_times_the_area_of_one():
     wide = PixelSize("nm", None, 2.0, 8.0)
     for row in measured(size=wide):
         assert row.area == row.pixels * 16
-        assert row.row()[8:] == (4.0, "nm", row.pixels * 16)
+        assert row.row()[9:] == (4.0, "nm", row.pixels * 16)
 
 
 def test_pandas_reads_what_was_written(tmp_path):
-    rows = measured(told=assessment()) + measured(size=None)
+    rows = measured(told=EXPECTED) + measured(size=None)
     write_fractions(tmp_path / "f.csv", rows)
 
     table = pandas.read_csv(tmp_path / "f.csv")
@@ -86,6 +111,18 @@ def test_pandas_reads_what_was_written(tmp_path):
             assert (
                 pandas.isna(table[name][number]) if empty else table[name][number] == expected[name]
             )
+
+
+def test_the_image_with_the_lowest_mean_accuracy_is_the_least_certain(tmp_path):
+    rows, image = [], image_of(np.zeros((2, 2, 3), np.uint8), "ZYX")
+    for name, accuracies in {"a.tif": (0.9, 0.8), "b.tif": (0.95, 0.7), "c.tif": (None,)}.items():
+        for plane, accuracy in enumerate(accuracies):
+            told = None if accuracy is None else Expectation(accuracy, {})
+            rows += class_fractions(name, image, (plane,), LABELS, CLASSES, told)
+    write_fractions(tmp_path / "f.csv", rows)
+    table = read_fractions(tmp_path / "f.csv")
+    assert least_certain(table) == ("b.tif", pytest.approx(0.825))
+    assert least_certain(table[-2:]) is None
 
 
 def test_the_file_is_rfc_4180_and_utf_8_that_excel_recognises(tmp_path):

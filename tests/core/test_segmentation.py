@@ -50,10 +50,20 @@ def test_dark_precipitates_are_told_from_bright_matrix(
 
 def test_the_block_size_changes_nothing(micrograph, scribbles, cache, monkeypatch):
     large = segmented(micrograph, scribbles, cache=cache)[()]
-    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 36)
     small = segmented(micrograph, scribbles, cache=cache)[()]
     assert np.array_equal(small.labels, large.labels)
     assert np.array_equal(small.probabilities, large.probabilities)
+    np.testing.assert_allclose(small.confusion, large.confusion)
+
+
+def test_pixels_without_data_are_not_expected_to_be_anything(patchy, scribbles):
+    [result] = segmented(patchy, scribbles, QUICK).values()
+    counted = np.count_nonzero(result.labels[::4, ::4])
+    assert 0 < counted < result.labels[::4, ::4].size
+    assert result.confusion.sum() == pytest.approx(counted)
+    labelled = [np.count_nonzero(result.labels[::4, ::4] == value) for value in (1, 3)]
+    np.testing.assert_allclose(result.confusion.sum(axis=0), labelled, rtol=1e-5)
 
 
 def test_what_is_ignored_teaches_nothing_and_is_empty_in_the_result(micrograph, scribbles):
@@ -270,9 +280,7 @@ def test_a_model_is_refused_for_a_classifier_that_was_trained_without(micrograph
 
 
 def test_the_name_of_a_model_is_no_configuration(micrograph, scribbles):
-    with pytest.raises(
-        AlibiSegError, match="this is 'classical'; write, for example"
-    ):
+    with pytest.raises(AlibiSegError, match="this is 'classical'; write, for example"):
         segment(micrograph, scribbles, "classical")
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from napari_alibi_seg.core.forest.strokes import Painted
-from napari_alibi_seg.core.judging.assessment import Assessment, CurvePoint, Estimate
+from napari_alibi_seg.core.judging.assessment import Assessment, CurvePoint
+from napari_alibi_seg.core.judging.expectation import Estimate
 from napari_alibi_seg.gui.records import Shown
 from napari_alibi_seg.gui.words import ACCURACY, facts, facts_tip
 
@@ -147,7 +148,7 @@ def said():
         certain = Estimate(0.9, 0.8, 0.95)
         assessment = Assessment(certain, {}, recalls, (), unsettled, 1.0)
         painted = Painted({1: 9, 2: 9}, 4)
-        return facts([], painted, None, assessment, Shown.FINAL, loaded=False)
+        return facts([], painted, None, assessment, None, Shown.FINAL, loaded=False)
 
     return words
 
@@ -164,7 +165,7 @@ def test_the_tip_explains_an_accuracy_only_where_one_is_told():
     def tip(recalls):
         certain = Estimate(0.9, 0.8, 0.95)
         curve = (CurvePoint(2, 0.98), CurvePoint(4, 0.9))
-        return facts_tip([], None, Assessment(certain, {}, recalls, curve, 0.1, 1.0), None)
+        return facts_tip([], None, Assessment(certain, {}, recalls, curve, 0.1, 1.0), None, None)
 
     assert ACCURACY in tip({1: 1.0, 2: 0.8})
     assert "fewer gave 98 % from 2" in tip({1: 1.0, 2: 0.8})

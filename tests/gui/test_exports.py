@@ -277,7 +277,7 @@ def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, t
     assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
 
 
-def test_planes_that_teach_nothing_have_no_intervals_in_a_table(quick, pixels, tmp_path):
+def test_planes_that_teach_nothing_have_intervals_from_their_votes(quick, pixels, tmp_path):
     quick.open(np.stack([pixels, pixels[::-1], pixels]))
     quick.panels.classes.add_class()
     quick.panels.classes._rows[2].ignore.setChecked(True)
@@ -288,12 +288,18 @@ def test_planes_that_teach_nothing_have_no_intervals_in_a_table(quick, pixels, t
         quick.viewer.dims.set_point(0, plane)
         quick.until(lambda plane=plane: (plane,) in quick.work.result.finished)
     quick.rest()
-    assert "right" not in quick.panels.result.facts.text()
+    words, tip = shown_and_tip(quick)
+    assert "right" not in words
+    assert words.count("&nbsp;to&nbsp;") == 2
+    assert "as far as this plane is like those painted" in tip
 
     table = exported_table(quick, tmp_path / "f.csv")
 
     assert table["plane"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert table["fraction_low"].notna().tolist() == [True, True, False, False, False, False]
+    assert (table["fraction_low"] < table["fraction_high"]).all()
+    for index in ((1,), (2,)):
+        told = table["expected_accuracy"][table["plane"] == index[0]]
+        assert told.tolist() == pytest.approx([quick.work.voted[index].accuracy] * 2)
 
 
 def test_every_painted_plane_has_intervals_whichever_was_looked_at(quick, pixels, tmp_path):
@@ -309,7 +315,11 @@ def test_every_painted_plane_has_intervals_whichever_was_looked_at(quick, pixels
     table = exported_table(quick, tmp_path / "f.csv")
 
     assert table["plane"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert table["fraction_low"].notna().tolist() == [True, True, False, False, True, True]
+    known = quick.work.assessments
+    assert sorted(known) == [(0,), (2,)]
+    for index, one in known.items():
+        told = table["expected_accuracy"][table["plane"] == index[0]]
+        assert told.tolist() == pytest.approx([one.accuracy.value] * 2)
 
 
 def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):
@@ -324,7 +334,7 @@ def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):
     assert not (tmp_path / "f.csv").exists()
 
 
-def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixels, tmp_path):
+def test_a_classifier_from_a_file_gives_intervals_from_its_votes(quick, pixels, tmp_path):
     quick.open(pixels)
     paint(quick)
     written(quick, quick.dock.exports.save, tmp_path / "c.skops")
@@ -338,7 +348,7 @@ def test_a_classifier_from_a_file_gives_fractions_without_intervals(quick, pixel
     table = exported_table(quick, tmp_path / "f.csv")
 
     assert table["fraction"].sum() == pytest.approx(1)
-    assert table["fraction_low"].isna().all()
+    assert (table["fraction_low"] < table["fraction_high"]).all()
     assert table["area"].isna().all()
     assert "No pixel size is known" in quick.panels.result.facts.toolTip()
 

@@ -211,7 +211,8 @@ def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
     desk.dock.exports.save(tmp_path / "c.skops")
     done(desk, "Written")
 
-    desk.controller.choose_image(desk.viewer.add_image(np.stack([pixels] * 3, -1), rgb=True))
+    colour = np.stack([pixels, pixels[::-1], pixels], axis=-1)
+    desk.controller.choose_image(desk.viewer.add_image(colour, rgb=True))
     desk.dock.reuse.load(tmp_path / "c.skops")
     done(desk, "trained on grey images")
     desk.rest()

@@ -66,6 +66,31 @@ def test_apply_gives_bit_for_bit_what_the_window_shows(saved, tmp_path, quick):
     assert bool(load_project(tmp_path / "p.alibi").features) is not quick
 
 
+def test_the_table_of_a_project_of_a_stack_is_that_of_the_window(make_desk, pixels, tmp_path):
+    desk = make_desk()
+    desk.hurry()
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.stack([pixels, pixels[::-1]] * 2), photometric="minisblack"
+    )
+    desk.viewer.open(tmp_path / "stack.tif", plugin="napari")
+    desk.until(lambda: desk.work is not None)
+    desk.two_strokes()
+    desk.controller.apply_to_stack()
+    desk.until(lambda: len(desk.work.result.finished) == 4)
+    desk.rest()
+    desk.dock.exports.save_project(tmp_path / "p.alibi")
+    done(desk, "Written")
+    desk.dock.exports.export_fractions(tmp_path / "f.csv")
+    done(desk, "f.csv")
+
+    assert main(["apply", str(tmp_path / "p.alibi")]) == 0
+
+    ours, theirs = (pandas.read_csv(tmp_path / name) for name in ("f.csv", "p_fractions.csv"))
+    pandas.testing.assert_frame_equal(ours, theirs)
+    assert ours["plane"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert ours["expected_accuracy"].notna().all()
+
+
 def test_a_project_opens_as_it_was_saved(saved, tmp_path):
     first = saved()
     painted, shown = first.painted.copy(), first.segmented.copy()
@@ -263,7 +288,8 @@ def test_an_image_of_channels_is_saved_by_its_first_with_strokes_of_any_layer(
 def test_a_colour_image_comes_back_from_napari_s_menus_and_is_saved_there_again(
     make_desk, pixels, tmp_path, strokes
 ):
-    colour, painted = np.stack([pixels] * 3, axis=-1), np.zeros(pixels.shape, np.uint8)
+    colour = np.stack([pixels, pixels[::-1], pixels], axis=-1)
+    painted = np.zeros(pixels.shape, np.uint8)
     for value in range(1, strokes + 1):
         painted[20 * value, 20:90] = value
     layers = [Image(colour, rgb=True), Labels(painted)]

@@ -146,11 +146,15 @@ def _apply_to_images(options: argparse.Namespace) -> int:
 
 
 def _tell_fractions(folder: Path) -> None:
-    from napari_alibi_seg.core.judging.fractions import read_fractions
+    from napari_alibi_seg.core.judging.fractions import least_certain, read_fractions
     from napari_alibi_seg.core.judging.mean_fractions import mean_fractions
 
+    rows = read_fractions(folder / TABLE)
     tell(f"fractions: {folder / TABLE}")
-    means = mean_fractions(read_fractions(folder / TABLE))
+    least = least_certain(rows)
+    if least:
+        tell(f"least certain: {least[0]} (about {100 * least[1]:.0f} % of its pixels right)")
+    means = mean_fractions(rows)
     if means:
         tell(f"their means, with 95 % confidence: {folder / MEANS}")
     for mean in means:

@@ -228,6 +228,7 @@ class Segmenter:
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
+        confusion = np.zeros((len(classifier.classes),) * 2)
         done, total = 0, len(blocks(plane.shape, BLOCK))
         for windows in _strips(plane.shape):
             for parts in predictions(classifier, channels, windows, BLOCK, probabilities):
@@ -235,9 +236,11 @@ class Segmenter:
                     labels[window.slices] = part.labels
                     if shares is not None and part.probabilities is not None:
                         shares[:, *window.slices] = part.probabilities
+                    if part.confusion is not None:
+                        confusion += part.confusion
                     done += 1
                     progress("segmentation", done, total)
-        return Segmentation(labels, shares, classifier.classes)
+        return Segmentation(labels, shares, classifier.classes, confusion)
 
     def channels(
         self, classifier: PixelClassifier, plane: Plane, progress: Progress | None = None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.images.pixel_size import PixelSize
     from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot
     from napari_alibi_seg.core.live.records import LiveEvent
     from napari_alibi_seg.gui.brush import Keys
@@ -57,6 +58,7 @@ class Display:
         self._done: PlaneDone | None = None
         self._size: PixelSize | None = None
         self._advice: Assessed | None = None
+        self._expected: Expectation | None = None
         self._spots: Iterator[Spot] = iter(())
         self._device = ""
         self._coarse = False
@@ -128,9 +130,10 @@ class Display:
                 self._on_block(event, work)
                 self._coarse |= not event.final
             case PlaneDone():
-                work.result.finish(event.plane)
+                work.finish(event)
                 if event.plane == shown:
                     self._done, self._size = event, work.source.measured.pixel_size
+                    self._expected = work.expected(shown)
                     self._coarse, self._told = False, Shown.FINAL
                     self._show_facts()
             case Assessed():
@@ -138,7 +141,8 @@ class Display:
                     work.assessments[event.plane] = event.assessment
                 if event.plane == shown:
                     self._advise(event)
-                    self._show_facts()
+                self._expected = work.expected(shown)
+                self._show_facts()
 
     def forget_result(self) -> None:
         """Clear the numbers of a removed result."""
@@ -218,7 +222,7 @@ class Display:
             self._keys.bind(layer)
 
     def _advise(self, advice: Assessed | None) -> None:
-        self._advice = advice
+        self._advice, self._expected = advice, None
         self._spots = cycle(advice.spots if advice else ())
         self._panels.result.spot_button.setEnabled(advice is not None and bool(advice.spots))
 
@@ -255,11 +259,12 @@ class Display:
             self._painted,
             self._done,
             assessment,
+            self._expected,
             shown,
             loaded=self._loaded,
             size=self._size,
         )
         self._panels.result.facts.setText(words)
-        tip = facts_tip(known, self._done, assessment, self._size)
+        tip = facts_tip(known, self._done, assessment, self._expected, self._size)
         told = (self._trainable or self._loaded) and shown is not Shown.PRELIMINARY
         self._panels.result.facts.setToolTip(tip if told else "")

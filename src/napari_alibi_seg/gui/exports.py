@@ -105,10 +105,7 @@ class Exports:
             self._background.start(files.write_maps, path, work.source.measured, maps)
 
     def export_fractions(self, path: Path) -> None:
-        """Write the area fractions of every plane segmented by the current classifier.
-
-        Painted planes have intervals, as on the command line.
-        """
+        """Write the area fractions of every plane segmented by the current classifier."""
         work = self._controller.work
         if work is None or work.fitted is None or work.result.labels is None:
             return
@@ -120,8 +117,8 @@ class Exports:
         labels = {index: work.result.labels.data[index].copy() for index in finished}
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes
         name = work.source.layer.name if image.path is None else image.path.name
-        told = dict(work.assessments)
-        self._background.start(files.write_table, path, name, image, labels, kinds, told)
+        expected = {index: work.expected(index) for index in finished}
+        self._background.start(files.write_table, path, name, image, labels, kinds, expected)
 
     def export_scribbles(self, path: Path) -> None:
         """Write the scribbles."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.planes import Index
-    from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.fractions import ClassFraction
 
 
@@ -84,7 +84,7 @@ def write_table(
     image: Micrograph,
     labels: Mapping[Index, NDArray[np.integer[Any]]],
     classes: Sequence[ClassInfo],
-    assessments: Mapping[Index, Assessment],
+    expected: Mapping[Index, Expectation | None],
 ) -> Iterator[str]:
     """Write the area fractions of some planes of an image as a table.
 
@@ -98,8 +98,7 @@ def write_table(
     _require_free(path, image)
     rows: list[ClassFraction] = []
     for index in sorted(labels):
-        told = assessments.get(index)
-        rows += class_fractions(name, image, index, labels[index], classes, told)
+        rows += class_fractions(name, image, index, labels[index], classes, expected[index])
     write_fractions(path, rows)
     yield f"Written: {path}"
 

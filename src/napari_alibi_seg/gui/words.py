@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.strokes import Painted
     from napari_alibi_seg.core.images.pixel_size import PixelSize
     from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.live.records import FeatureProgress, PlaneDone
     from napari_alibi_seg.gui.pace import RunEstimate
     from napari_alibi_seg.gui.records import PaintClass
@@ -118,6 +119,10 @@ FRACTIONS = (
     "The same goes for the ranges of the fractions; where classes look alike, in tests they "
     "contained the true fraction far less often."
 )
+VOTED = (
+    "Ranges are estimated from the votes of the trees and should contain the true value nine times "
+    "in ten, as far as this plane is like those painted; check by eye."
+)
 SETTLED = "More strokes like these would change little."
 ALIKE = "Strokes left out of training are not recognised: to the forest, the classes look alike."
 NO_PIXEL_SIZE = (
@@ -132,6 +137,7 @@ def facts(
     painted: Painted,
     done: PlaneDone | None,
     assessment: Assessment | None,
+    expected: Expectation | None,
     shown: Shown,
     *,
     loaded: bool,
@@ -141,7 +147,7 @@ def facts(
 
     Parameters
     ----------
-    classes, painted, done, assessment, shown
+    classes, painted, done, assessment, expected, shown
         The present state.
     loaded : bool
         Whether a classifier from a file is applied.
@@ -162,7 +168,7 @@ def facts(
     if done is not None:
         words += " · this plane" if done.plane else ""
         words += f" · {_pixel_words(size)}" if size is not None else ""
-        words += _fractions(classes, done, assessment)
+        words += _fractions(classes, done, expected)
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
 
 
@@ -170,17 +176,20 @@ def facts_tip(
     classes: Sequence[PaintClass],
     done: PlaneDone | None,
     assessment: Assessment | None,
+    expected: Expectation | None,
     size: PixelSize | None,
 ) -> str:
     """Return class areas, if the pixel size is known, and the meaning of the ranges."""
     parts = []
     if done is not None and size is not None:
-        rows = [_area_cells(known, done, assessment, size) for known in _found(classes, done)]
+        rows = [_area_cells(known, done, expected, size) for known in _found(classes, done)]
         parts.append(f"<table>{''.join(rows)}</table>")
     elif done is not None:
         parts.append(f"<p>{NO_PIXEL_SIZE}</p>")
     if assessment is not None and assessment.recognises:
         parts.append(f"<p>{ACCURACY} {FRACTIONS}</p>{_curve(assessment)}")
+    elif expected is not None:
+        parts.append(f"<p>{VOTED}</p>")
     return "".join(parts)
 
 
@@ -224,12 +233,10 @@ def _curve(assessment: Assessment) -> str:
     return f"<p>Judged by all strokes, fewer gave {', '.join(parts)}.</p>" if parts else ""
 
 
-def _fractions(
-    classes: Sequence[PaintClass], done: PlaneDone, assessment: Assessment | None
-) -> str:
+def _fractions(classes: Sequence[PaintClass], done: PlaneDone, expected: Expectation | None) -> str:
     rows = []
     for known in _found(classes, done):
-        share, (low, high) = _share(known, done, assessment)
+        share, (low, high) = _share(known, done, expected)
         cells = _named(known) + _cell(f"{100 * share:.1f} %".rjust(_WIDEST, _FIGURE))
         if low is not None and high is not None:
             cells += _cell(f"({100 * low:.0f} to {100 * high:.0f} %)")
@@ -238,9 +245,9 @@ def _fractions(
 
 
 def _area_cells(
-    known: PaintClass, done: PlaneDone, assessment: Assessment | None, size: PixelSize
+    known: PaintClass, done: PlaneDone, expected: Expectation | None, size: PixelSize
 ) -> str:
-    _, (low, high) = _share(known, done, assessment)
+    _, (low, high) = _share(known, done, expected)
     words = partial(area_words, size=size, beside=min(done.pixels.values()) * size.area)
     cells = _named(known) + _cell(words(done.pixels[known.value] * size.area))
     if low is not None and high is not None:
@@ -254,10 +261,10 @@ def _found(classes: Sequence[PaintClass], done: PlaneDone) -> list[PaintClass]:
 
 
 def _share(
-    known: PaintClass, done: PlaneDone, assessment: Assessment | None
+    known: PaintClass, done: PlaneDone, expected: Expectation | None
 ) -> tuple[float, tuple[float, float] | tuple[None, None]]:
     share = done.pixels[known.value] / sum(done.pixels.values())
-    return share, interval(known.value, share, assessment)
+    return share, interval(known.value, share, expected)
 
 
 def _named(known: PaintClass) -> str:

@@ -7,6 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from napari_alibi_seg.core.judging.expectation import expectation
 from napari_alibi_seg.gui.ownership import OWNER, follow_name
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.records import PaintClass, Recipe, as_core
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.strokes import Painted
     from napari_alibi_seg.core.images.planes import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.judging.expectation import Expectation
+    from napari_alibi_seg.core.live.records import PlaneDone
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Order
     from napari_alibi_seg.gui.result import ResultLayers
@@ -53,6 +56,8 @@ class Workspace:
         How much is painted, as last reported by the engine.
     assessments : dict
         Assessment of each plane that has one.
+    voted : dict
+        What the votes for each finished plane say.
     told_lost : frozenset of int
         Classes reported to the user as painted only where there is no data.
     touched : bool
@@ -80,6 +85,7 @@ class Workspace:
     fitted_with: SegmentationConfig | None = None
     painted: Painted | None = None
     assessments: dict[Index, Assessment] = field(default_factory=dict)
+    voted: dict[Index, Expectation] = field(default_factory=dict)
     told_lost: frozenset[int] = frozenset()
     touched: bool = False
     order: Order | None = None
@@ -138,8 +144,19 @@ class Workspace:
     def take(self, classifier: PixelClassifier) -> None:
         """Note the applied classifier; results of another forest are out of date."""
         if self.result.expect(classifier):
-            self.assessments = {}
+            self.assessments, self.voted = {}, {}
         self.fitted = classifier
+
+    def finish(self, done: PlaneDone) -> None:
+        """Note that a plane has its final result."""
+        self.result.finish(done.plane)
+        if done.voted is not None:
+            self.voted[done.plane] = done.voted
+
+    def expected(self, index: Index) -> Expectation | None:
+        """Return what is expected of a finished plane; None if nothing can be said."""
+        assessments = self.assessments if self.loaded is None else None
+        return expectation(index, self.voted.get(index), assessments)
 
     def note(self, painted: Painted) -> None:
         """Note how much is painted; a change, for example by undo, makes results out of date."""
@@ -150,7 +167,7 @@ class Workspace:
     def forget_classifier(self) -> None:
         """Drop the classifier, as the strokes give none; the old result stays on the screen."""
         self.fitted = None
-        self.assessments = {}
+        self.assessments, self.voted = {}, {}
         self.result.outdate()
 
     def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:

@@ -11,7 +11,12 @@ from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.forest.strokes import painted_pixels, require_classes
-from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
+from napari_alibi_seg.core.forest.vote_calibration import (
+    CLASSICAL_PRIOR,
+    DEEP_PRIOR,
+    calibrated,
+    expected_confusion,
+)
 from napari_alibi_seg.core.forest.voting import margin_uncertainty, votes
 
 if TYPE_CHECKING:
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.training import PixelForest
     from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior
     from napari_alibi_seg.core.images.planes import Window
+
+_CONFUSION_STEP = 4
 
 
 class Channels(Protocol):
@@ -100,11 +107,15 @@ class Segmentation:
         (`core.forest.vote_calibration`); None unless requested.
     classes : tuple of ClassInfo
         The K classes.
+    confusion : ndarray or None
+        (K, K) `expected_confusion` of every fourth pixel with data in rows and columns, from the
+        smoothed votes with the typical temperature; None if coarse.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     probabilities: NDArray[np.float32] | None
     classes: tuple[ClassInfo, ...]
+    confusion: NDArray[np.float64] | None = None
 
     @property
     def uncertainty(self) -> NDArray[np.float32]:
@@ -267,10 +278,13 @@ class PixelClassifier:
             Whether to return probabilities in addition to labels.
         """
         labels, probable = self.label_values[shares.argmax(axis=-1)], None
+        usual = self.prior.smoothed if self.smoothing else self.prior.typical
         if probabilities:
-            usual = self.prior.smoothed if self.smoothing else self.prior.typical
             probable = np.moveaxis(calibrated(shares.astype(np.float32), usual), -1, 0)
-        return Segmentation(labels, probable, self.classes).without(missing)
+        some = np.s_[::_CONFUSION_STEP, ::_CONFUSION_STEP]
+        there = np.ones(labels.shape, bool) if missing is None else ~missing
+        confusion = expected_confusion(shares[some][there[some]], usual)
+        return Segmentation(labels, probable, self.classes, confusion).without(missing)
 
     def classify(self, values: NDArray[np.float32]) -> Segmentation:
         """Classify (Y, X, F) channel values without smoothing the votes."""

@@ -105,6 +105,27 @@ def calibrated(votes: NDArray[np.float32], temperature: float) -> NDArray[np.flo
     return probabilities
 
 
+def expected_confusion(votes: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """Return the confusion matrix to be expected from calibrated votes.
+
+    Parameters
+    ----------
+    votes : ndarray
+        (N, K) shares, adding up to 1.
+    temperature : float
+        As for `calibrated`.
+
+    Returns
+    -------
+    ndarray
+        (K, K) numbers of pixels by true class (row) and class with most votes (column), sum N.
+    """
+    probabilities = calibrated(votes.astype(np.float32), temperature)
+    labels, kinds = votes.argmax(axis=1), range(votes.shape[1])
+    columns = [probabilities[labels == label].sum(axis=0, dtype=np.float64) for label in kinds]
+    return np.stack(columns, axis=1)
+
+
 def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
     """Find the maximum a posteriori temperature for held-out strokes.
 

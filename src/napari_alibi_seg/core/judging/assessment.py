@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.forest.classifier import PixelSamples
-from napari_alibi_seg.core.forest.vote_calibration import HeldOut, calibrated, fit_temperature
+from napari_alibi_seg.core.forest.vote_calibration import (
+    HeldOut,
+    calibrated,
+    expected_confusion,
+    fit_temperature,
+)
+from napari_alibi_seg.core.judging.expectation import Estimate, Expectation, expected_fractions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -35,25 +41,11 @@ _COMPARED = 1500
 _MOST_FOLDS = 10
 _SUBSET_SHARES = (1 / 3, 2 / 3)
 _REPEATS = 2
-# Half-widths of 90 % intervals: of the logarithm of the temperature, and of an area fraction as a
-# multiple of the share of pixels expected to be wrong (docs/accuracy.md).
-_LOG_TEMPERATURE, _WRONG_PIXELS = 0.6, 1.2
+_LOG_TEMPERATURE = 0.6
+"""Half-width of a 90 % interval of the logarithm of the temperature (docs/accuracy.md)."""
 _SETTLED = 0.02
 _RECOGNISED = 0.2
 """Minimum balanced recall of held-out strokes, as a share of the way from chance to 1."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number between 0 and 1 with a nominal 90 % interval for the true value.
-
-    The measured coverage is 98 % for the accuracy and, with deep features, 95 % for area fractions,
-    but only 33 % of these on the worst data set; see `docs/accuracy.md`.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -111,6 +103,11 @@ class Assessment:
         chance = 1 / len(self.recalls)
         balanced = sum(self.recalls.values()) / len(self.recalls)
         return balanced > chance + _RECOGNISED * (1 - chance)
+
+    @property
+    def expected(self) -> Expectation | None:
+        """Accuracy and fractions; None if they must not be shown."""
+        return Expectation(self.accuracy.value, self.fractions) if self.recognises else None
 
     @property
     def settled(self) -> bool:
@@ -221,7 +218,9 @@ def assessing(
     counts = [few.count, *(few[inside].count for inside in subsets)]
     return Assessment(
         _accuracy(seen.votes, temperature),
-        _fractions(seen.votes, temperature, few.classes),
+        expected_fractions(
+            expected_confusion(seen.votes, temperature) / len(seen.votes), few.classes
+        ),
         dict(zip(few.classes.tolist(), held_out.recalls.tolist(), strict=True)),
         _curve(counts, [float(judge[np.arange(len(judge)), these].mean()) for these in labels]),
         float(np.mean([these != labels[0] for these in left_out])),
@@ -236,27 +235,6 @@ def _accuracy(votes: NDArray[np.float32], temperature: float) -> Estimate:
         for log in (0, _LOG_TEMPERATURE, -_LOG_TEMPERATURE)
     )
     return Estimate(value, low, high)
-
-
-def _fractions(
-    votes: NDArray[np.float32], temperature: float, classes: NDArray[np.integer[Any]]
-) -> dict[int, Estimate]:
-    """Return area fractions with intervals from the expected errors of each class."""
-    confusion = _expected_confusion(votes, temperature)
-    shares = confusion.sum(axis=0)
-    wrong = shares + confusion.sum(axis=1) - 2 * np.diag(confusion)
-    low, high = np.clip([shares - _WRONG_PIXELS * wrong, shares + _WRONG_PIXELS * wrong], 0, 1)
-    return {
-        int(value): Estimate(*map(float, numbers))
-        for value, *numbers in zip(classes, shares, low, high, strict=True)
-    }
-
-
-def _expected_confusion(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """Return the (K, K) expected confusion matrix: true class by row, label by column, sum 1."""
-    probabilities, labels = calibrated(votes, temperature), votes.argmax(axis=1)
-    columns = [probabilities[labels == label].sum(axis=0) for label in range(votes.shape[1])]
-    return np.asarray(np.stack(columns, axis=1) / len(votes), np.float64)
 
 
 def _thinned_strokes(strokes: StrokeSamples) -> StrokeSamples:

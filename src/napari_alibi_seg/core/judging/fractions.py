@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections import defaultdict
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.pixel_size import PixelSize
-    from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.judging.expectation import Expectation
 
 COLUMNS = (
     "image",
@@ -33,11 +35,13 @@ COLUMNS = (
     "fraction",
     "fraction_low",
     "fraction_high",
+    "expected_accuracy",
     "pixel_size",
     "length_unit",
     "area",
 )
 """Columns of the table, in this order."""
+_ACCURACY = COLUMNS.index("expected_accuracy")
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ class ClassFraction:
         Share of the pixels that have a class, which ignored and missing ones have not; None if no
         pixel has a class.
     low, high : float or None
-        Interval from `Assessment.fractions`, extended to include `fraction`; None without a valid
-        assessment.
+        Interval from `Expectation.fractions`, extended to include `fraction`; None if unknown.
+    accuracy : float or None
+        Expected share of the plane's pixels that are right; None if unknown.
     pixel_size : PixelSize or None
         Pixel size of the image.
     """
@@ -72,6 +77,7 @@ class ClassFraction:
     fraction: float | None
     low: float | None
     high: float | None
+    accuracy: float | None
     pixel_size: PixelSize | None
 
     @property
@@ -84,7 +90,7 @@ class ClassFraction:
         told = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
         side = (None, None) if size is None else (math.sqrt(size.area), size.unit)
-        row = (*told, self.low, self.high, *side, self.area)
+        row = (*told, self.low, self.high, self.accuracy, *side, self.area)
         return tuple(float(f"{one:.9g}") if isinstance(one, float) else one for one in row)
 
 
@@ -94,7 +100,7 @@ def class_fractions(
     index: tuple[int, ...],
     labels: NDArray[np.integer[Any]],
     classes: Sequence[ClassInfo],
-    assessment: Assessment | None = None,
+    expected: Expectation | None = None,
 ) -> list[ClassFraction]:
     """Measure the area fractions of a segmented plane.
 
@@ -110,8 +116,8 @@ def class_fractions(
         (Y, X) class values of the plane; pixels of other values are not counted.
     classes : sequence of ClassInfo
         The classes to measure.
-    assessment : Assessment, optional
-        Assessment of the plane, for the intervals.
+    expected : Expectation, optional
+        What is expected of the plane, for the intervals.
 
     Returns
     -------
@@ -123,11 +129,19 @@ def class_fractions(
     rows = []
     for info, pixels in zip(classes, counts, strict=True):
         fraction = pixels / total if total else None
-        low, high = interval(info.value, fraction, assessment)
-        place = _plane_name(image.label_axes, index)
+        low, high = interval(info.value, fraction, expected)
         rows.append(
             ClassFraction(
-                name, place, info.value, info.name, pixels, fraction, low, high, image.pixel_size
+                name,
+                _plane_name(image.label_axes, index),
+                info.value,
+                info.name,
+                pixels,
+                fraction,
+                low,
+                high,
+                None if expected is None else expected.accuracy,
+                image.pixel_size,
             )
         )
     return rows
@@ -185,9 +199,34 @@ def read_fractions(path: Path) -> list[list[str]]:
     """
     counts = [COLUMNS.index(name) for name in ("class_value", "pixels")]
     rows = read_rows(path, COLUMNS)
-    if not all(row[place].isdecimal() for row in rows for place in counts):
+    try:
+        sound = all(0 <= float(row[_ACCURACY] or 0) <= 1 for row in rows)
+    except ValueError:
+        sound = False
+    if not sound or not all(row[place].isdecimal() for row in rows for place in counts):
         raise _no_table(path)
     return rows
+
+
+def least_certain(rows: Iterable[Sequence[str]]) -> tuple[str, float] | None:
+    """Return the image with the lowest expected accuracy, averaged over its planes.
+
+    Parameters
+    ----------
+    rows : iterable of sequence of str
+        From `read_fractions`.
+
+    Returns
+    -------
+    tuple of str and float, or None
+        Its name and expected accuracy; None if none is known.
+    """
+    told: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row[_ACCURACY]:
+            told[row[0]].append(float(row[_ACCURACY]))
+    means = ((name, sum(some) / len(some)) for name, some in told.items())
+    return min(means, key=itemgetter(1), default=None)
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
@@ -224,11 +263,10 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def interval(
-    value: int, fraction: float | None, assessment: Assessment | None
+    value: int, fraction: float | None, expected: Expectation | None
 ) -> tuple[float, float] | tuple[None, None]:
     """Return the interval of a class's area fraction, in [0, 1]; (None, None) if unknown."""
-    told = assessment.fractions if assessment is not None and assessment.recognises else {}
-    known = told.get(value)
+    known = None if expected is None else expected.fractions.get(value)
     if known is None or fraction is None:
         return None, None
     return min(known.low, fraction), max(known.high, fraction)

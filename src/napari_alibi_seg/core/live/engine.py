@@ -32,6 +32,7 @@ from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.live.advice import advising
 from napari_alibi_seg.core.live.blocks import (
@@ -64,10 +65,25 @@ _SHRUNK_SIDE = 256
 
 
 @dataclass(frozen=True, eq=False)
+class _Tally:
+    """Pixel counts by class of a block, and its expected confusion (`Segmentation`)."""
+
+    pixels: Counter[int]
+    confusion: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, block: Segmentation) -> _Tally:
+        values, counts = np.unique(block.labels[block.labels > 0], return_counts=True)
+        pixels = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        assert block.confusion is not None
+        return cls(pixels, block.confusion)
+
+
+@dataclass(frozen=True, eq=False)
 class _Trained:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    `done` has the pixel counts by class of the blocks it has classified, by plane, and `assessed`
+    `done` has the tallies of the blocks it has classified, by plane, and `assessed`
     the planes already assessed. The coarse one takes planes downsampled by `shrinkage`.
     """
 
@@ -76,7 +92,7 @@ class _Trained:
     coarse: PixelClassifier
     shrinkage: int
     fine: PixelClassifier
-    done: dict[Index, dict[Window, Counter[int]]] = field(default_factory=dict)
+    done: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
     assessed: set[Index] = field(default_factory=set)
 
 
@@ -339,13 +355,21 @@ class LiveEngine:
                     painted = request.scribbles[index][window.slices]
                     shown = result.without_painted(painted, request.ignored)
                     yield ResultBlock(index, window, shown, True)
-                    done[window] = _counted(shown.labels)
+                    done[window] = _Tally.of(shown)
                 yield Working()
         if request.classifier is None:
             self._told[index] = self._trained.painted
         else:
             self._told.pop(index, None)
-        yield PlaneDone(index, dict(sum(done.values(), Counter())))
+        yield self._told_of(index, done.values())
+
+    def _told_of(self, index: Index, tallies: Collection[_Tally]) -> PlaneDone:
+        assert self._trained is not None
+        assert self._image is not None
+        pixels = dict(sum((one.pixels for one in tallies), Counter()))
+        confusion = np.sum([one.confusion for one in tallies], axis=0)
+        flat, classes = self._image.levels.flat, self._trained.fine.classes
+        return PlaneDone(index, pixels, None if flat else Expectation.of(confusion, classes))
 
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
@@ -365,11 +389,6 @@ class LiveEngine:
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
             yield from advising(index, scribbles, channels[index], training)
             assessed.add(index)
-
-
-def _counted(labels: NDArray[np.unsignedinteger[Any]]) -> Counter[int]:
-    values, counts = np.unique(labels[labels > 0], return_counts=True)
-    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _same_training(

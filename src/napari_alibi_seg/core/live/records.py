@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.planes import Index, Window
     from napari_alibi_seg.core.judging.assessment import Assessment
+    from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot
 
 
@@ -161,10 +162,13 @@ class PlaneDone:
         The plane.
     pixels : mapping
         Number of pixels by class value; those of ignored scribbles are not counted.
+    voted : Expectation or None
+        What the votes alone say; None if the image is constant.
     """
 
     plane: Index
     pixels: Mapping[int, int] = field(default_factory=dict)
+    voted: Expectation | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.judging.expectation import Expectation, expectation
 from napari_alibi_seg.core.judging.fractions import (
     ClassFraction,
     add_fractions,
@@ -165,19 +166,18 @@ def write_segmentation(
     planes : iterable of tuple
         Index and segmentation of every plane, in order.
     assessments : mapping, optional
-        Assessments by plane, for the intervals.
+        Assessments of the painted planes if the image was painted, for the intervals.
 
     Returns
     -------
     list of ClassFraction
         Fractions of all classes in all planes.
     """
-    told = assessments or {}
     rows: list[ClassFraction] = []
     with stack_writer(path, image, dtype) as write:
         for index, result in planes:
             write(index, result.labels)
-            rows += class_fractions(
-                name, image, index, result.labels, result.classes, told.get(index)
-            )
+            voted = Expectation.of(result.confusion, result.classes)
+            expected = None if image.levels.flat else expectation(index, voted, assessments)
+            rows += class_fractions(name, image, index, result.labels, result.classes, expected)
     return rows
