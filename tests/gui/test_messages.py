@@ -30,6 +30,15 @@ def test_planes_are_told_to_be_segmented_as_long_as_they_are(applied, act):
     assert desk.panels.strip.words == ""
 
 
+def test_a_report_goes_with_the_next_stroke(stacked, tmp_path):
+    desk = stacked
+    desk.dock.exports.export_scribbles(tmp_path / "s.tif")
+    desk.until(lambda: "Written" in desk.panels.strip.words)
+    desk.bar(1, 100, (1,))
+    assert desk.panels.strip.words == ""
+    desk.rest()
+
+
 def test_a_refusal_is_told_as_long_as_it_stands(applied, tmp_path):
     desk = applied
     desk.bar(1, 100, (1,))

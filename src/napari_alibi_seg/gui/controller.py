@@ -339,6 +339,7 @@ class Controller(QObject):
         self._generation += 1
         self.bridge.outdate(self._generation)
         self.panels.strip.review()
+        self.panels.strip.go_on()
         self.workspaces.offer_second_class(work)
 
     def _take_up(self, work: Workspace) -> None:

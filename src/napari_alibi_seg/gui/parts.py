@@ -174,6 +174,7 @@ class Strip(QFrame):
         self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.buttons: list[QPushButton] = []
         self._holds: Callable[[], bool] = _always
+        self._warns = False
         self._row = QHBoxLayout()
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.addStretch()
@@ -206,7 +207,7 @@ class Strip(QFrame):
         `review` also hides it once the message no longer holds.
         """
         self._clear()
-        self._holds = holds or _always
+        self._holds, self._warns = holds or _always, warn
         edge = "#d55e00" if warn else "#0072b2"
         self.setStyleSheet(f"#strip {{ border-left: 3px solid {edge}; }}")
         self._words.setText(breakable(words))
@@ -221,6 +222,11 @@ class Strip(QFrame):
     def review(self) -> None:
         """Hide a message that no longer holds."""
         if not self._holds():
+            self.put_away()
+
+    def go_on(self) -> None:
+        """Hide a mere report, without a condition, warning or question, once it has been read."""
+        if self._holds is _always and not (self._warns or self.asks):
             self.put_away()
 
     def put_away(self) -> None:
