@@ -31,7 +31,7 @@ def image_of(pixels, axes="YX", size=SIZE):
     return Micrograph(np.asarray(pixels), axes, size)
 
 
-EXPECTED = Expectation(0.85, {1: Estimate(0.5, 0.4, 0.55), 5: Estimate(0.4, 0.3, 0.5)})
+EXPECTED = Expectation(0.85, {1: Estimate(0.5, 0.4, 0.55), 5: Estimate(0.4, 0.3, 0.5)}, True)
 
 
 def assessment(recalls):

@@ -9,6 +9,7 @@ from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest.classifier import Segmentation
+from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import Painted, same_painted
 from napari_alibi_seg.core.images.micrograph import as_micrograph
@@ -19,6 +20,7 @@ from napari_alibi_seg.core.live.cached_channels import CachedChannels
 from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import (
+    Assessed,
     FeatureProgress,
     Fitted,
     LiveRequest,
@@ -418,6 +420,33 @@ def test_shrunk_strokes_are_sampled_once_for_each_square_and_class(plane, dtype)
     order = np.argsort(samples.labels, kind="stable")
     np.testing.assert_array_equal(samples.labels[order], [1, 1, 1, 2])
     np.testing.assert_array_equal(samples.values[order], expected)
+
+
+def test_a_lack_of_memory_shrinks_the_blocks_for_good_and_counts_nothing_twice(wide, monkeypatch):
+    engine, sides = LiveEngine("cpu"), []
+
+    def scarce(classifier, channels, windows, side, *others):
+        sides.append(side)
+        if side > 128:
+            raise MemoryError
+        yield from predictions(classifier, channels, windows, side, *others)
+
+    monkeypatch.setattr("napari_alibi_seg.core.live.engine.predictions", scarce)
+    for request in (wide, replace(wide, visible=Window(0, 0, 900, 900), generation=1)):
+        *_, last = engine.update(request)
+        assert sum(last.pixels.values()) == wide.scribbles.size
+    assert sides.count(256) == 1
+
+
+def test_strokes_on_a_plane_that_is_not_shown_are_assessed(micrograph_pixels, scribbles):
+    stack = as_micrograph(np.stack([micrograph_pixels] * 2), axes="ZYX")
+    painted = np.stack([scribbles, 0 * scribbles])
+    window = Window(0, 0, *stack.shape_yx)
+    request = LiveRequest(stack, painted, QUICK, ((1,),), window, advise=True)
+
+    told = [one for one in LiveEngine("cpu").update(request) if isinstance(one, Assessed)]
+
+    assert {one.plane for one in told if one.assessment} == {(0,)}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter
 from napari_alibi_seg.core.blockwise import Budget, blocks
 from napari_alibi_seg.core.forest import prediction
-from napari_alibi_seg.core.forest.prediction import predictions
+from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
@@ -75,6 +75,15 @@ def test_votes_are_kept_for_few_rows_of_blocks_and_then_released(classifier, cha
     assert not kept._kept
 
 
+@pytest.mark.parametrize("classes", [2, 20, 500])
+def test_strips_are_the_blocks_of_the_plane_and_narrow_for_many_classes(classes):
+    found = strips((3000, 9000), 512, classes)
+    assert len([*chain(*found)]) == len(blocks((3000, 9000), 512))
+    assert {*chain(*found)} == {*blocks((3000, 9000), 512)}
+    across = len({window.left for window in found[0]})
+    assert 3 * across * 512**2 * 4 * classes <= 200e6 or across == 1
+
+
 def test_more_than_the_budget_waits_or_goes_alone():
     budget, entered = Budget(10), Event()
 
@@ -101,10 +110,11 @@ def test_planes_classified_at_once_share_one_budget(segmenter, classifier, micro
         inside.remove(get_ident())
         return found
 
-    monkeypatch.setattr(prediction, "_BUDGET", Budget(1))
+    expected = dict(segmenter.apply(classifier, micrograph))[()].labels
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation._BLOCKS", Budget(1))
     monkeypatch.setattr(prediction, "votes", watched)
     monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda _: dict(segmenter.apply(classifier, micrograph)), range(3)))
     assert max(most) == 1
-    assert all(np.array_equal(one[()].labels, results[0][()].labels) for one in results)
+    assert all(np.array_equal(one[()].labels, expected) for one in results)

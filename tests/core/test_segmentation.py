@@ -50,7 +50,7 @@ def test_dark_precipitates_are_told_from_bright_matrix(
 
 def test_the_block_size_changes_nothing(micrograph, scribbles, cache, monkeypatch):
     large = segmented(micrograph, scribbles, cache=cache)[()]
-    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 36)
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
     small = segmented(micrograph, scribbles, cache=cache)[()]
     assert np.array_equal(small.labels, large.labels)
     assert np.array_equal(small.probabilities, large.probabilities)
@@ -64,6 +64,17 @@ def test_pixels_without_data_are_not_expected_to_be_anything(patchy, scribbles):
     assert result.confusion.sum() == pytest.approx(counted)
     labelled = [np.count_nonzero(result.labels[::4, ::4] == value) for value in (1, 3)]
     np.testing.assert_allclose(result.confusion.sum(axis=0), labelled, rtol=1e-5)
+
+
+def test_ignored_pixels_are_not_expected_to_be_anything(micrograph, scribbles):
+    more = scribbles.copy()
+    more[:50] = 7
+    segmenter = Segmenter(QUICK, "cpu")
+    classifier = segmenter.fit(micrograph, more, ignored=[7])
+    [(_, result)] = segmenter.apply(classifier, micrograph)
+    confusion = result.without_painted(more, [7]).confusion
+    assert confusion.sum() == pytest.approx(result.labels[52::4, ::4].size)
+    assert result.confusion.sum() == pytest.approx(result.labels[::4, ::4].size)
 
 
 def test_what_is_ignored_teaches_nothing_and_is_empty_in_the_result(micrograph, scribbles):
@@ -129,6 +140,8 @@ def test_segment_returns_the_shape_of_the_image(micrograph_pixels, scribbles):
     result = segment(stack, np.stack([scribbles, 0 * scribbles]), QUICK)
     assert result.labels.shape == (2, 150, 170)
     assert result.probabilities.shape == (2, 2, 150, 170)
+    np.testing.assert_array_equal(result.sampled, result.probabilities[..., ::4, ::4])
+    assert result.confusion.sum() == pytest.approx(2 * 38 * 43)
 
 
 def test_colour_and_grey_classifiers_are_not_mixed_up(micrograph, micrograph_pixels, scribbles):

@@ -84,6 +84,12 @@ def apply(options: argparse.Namespace) -> int:
     """Segment images with a saved classifier, or a project's image as in the napari window."""
     from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 
+    output = options.output
+    if output and output.suffix.lower() in FILE_SUFFIXES and not os.path.exists(output):
+        options.misuse(
+            f"--output is a folder, for labels and tables, but {output.name} looks like a file; "
+            "name a folder, or an .ome.zarr for one volume"
+        )
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
         if options.images:
             options.misuse("a project names its own image; save its classifier for others")
@@ -101,11 +107,6 @@ def apply(options: argparse.Namespace) -> int:
     if options.output.suffix.lower() != ".zarr":
         if options.cluster:
             options.misuse("--cluster is for one image and an --output that ends in .zarr")
-        if options.output.suffix.lower() in FILE_SUFFIXES and not os.path.exists(options.output):
-            options.misuse(
-                f"--output is a folder, for labels and tables, but {options.output.name} looks "
-                "like a file; name a folder, or an .ome.zarr for one volume"
-            )
         return _apply_to_images(options)
     for option, why in _NOT_FOR_ZARR.items():
         if getattr(options, option):
@@ -139,20 +140,25 @@ def _apply_to_images(options: argparse.Namespace) -> int:
             else:
                 tell(f"segmentation: {outcome.labels}")
     if len(failed) < len(targets):
-        _tell_fractions(options.output)
+        _tell_fractions(options.output, {path.name for path in targets if path not in failed})
     if failed:
         say(f"{len(failed)} of {len(targets)} images failed: {listed(failed, _NAMED)}.")
     return 1 if failed else 0
 
 
-def _tell_fractions(folder: Path) -> None:
-    from napari_alibi_seg.core.judging.fractions import least_certain, read_fractions
+def _tell_fractions(folder: Path, made: set[str]) -> None:
+    from napari_alibi_seg.core.judging.fractions import (
+        least_certain,
+        name_in_table,
+        read_fractions,
+    )
     from napari_alibi_seg.core.judging.mean_fractions import mean_fractions
 
     rows = read_fractions(folder / TABLE)
     tell(f"fractions: {folder / TABLE}")
-    least = least_certain(rows)
-    if least:
+    names = {name_in_table(name) for name in made}
+    least = least_certain(row for row in rows if row[0] in names)
+    if least and len(names) > 1:
         tell(f"least certain: {least[0]} (about {100 * least[1]:.0f} % of its pixels right)")
     means = mean_fractions(rows)
     if means:

@@ -71,7 +71,7 @@ class Budget:
     """
 
     def __init__(self, limit: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._taken = 0.0
         self._changed = Condition()
 
@@ -83,7 +83,7 @@ class Budget:
         holds a reservation must not request another.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._taken or self._taken + size <= self._limit)
+            self._changed.wait_for(lambda: not self._taken or self._taken + size <= self.limit)
             self._taken += size
         try:
             yield

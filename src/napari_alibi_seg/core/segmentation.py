@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import blocks
+from napari_alibi_seg.core.blockwise import Budget, blocks
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
@@ -17,15 +17,15 @@ from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ModelEr
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureIdentity, FeatureMap
 from napari_alibi_seg.core.forest.classifier import (
+    SAMPLED,
     PixelClassifier,
     Segmentation,
     gather_samples,
 )
 from napari_alibi_seg.core.forest.painted_images import painted_images
-from napari_alibi_seg.core.forest.prediction import predictions
+from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.training import kind_of, train_forest
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
-from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -33,12 +33,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.planes import Plane, Window
 
 BLOCK = 512
 """Side of the blocks in which pixels are classified; affects memory use, not the result."""
-_STRIP = 16 * BLOCK
-"""Width of the strips that are predicted one after the other, to limit the votes that are kept."""
+_BLOCKS = Budget(1e9)  # shared by all planes that are classified at once
 
 
 @dataclass(frozen=True)
@@ -228,19 +227,22 @@ class Segmenter:
         shares = None
         if probabilities:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
-        confusion = np.zeros((len(classifier.classes),) * 2)
+        few = (-(-side // SAMPLED) for side in plane.shape)
+        sampled = np.empty((len(classifier.classes), *few), np.float32)
         done, total = 0, len(blocks(plane.shape, BLOCK))
-        for windows in _strips(plane.shape):
-            for parts in predictions(classifier, channels, windows, BLOCK, probabilities):
+        for windows in strips(plane.shape, BLOCK, len(classifier.classes)):
+            for parts in predictions(
+                classifier, channels, windows, BLOCK, probabilities, budget=_BLOCKS
+            ):
                 for window, part in parts.items():
                     labels[window.slices] = part.labels
                     if shares is not None and part.probabilities is not None:
                         shares[:, *window.slices] = part.probabilities
-                    if part.confusion is not None:
-                        confusion += part.confusion
+                    if part.sampled is not None:
+                        sampled[:, *_sampled(window, part.sampled.shape)] = part.sampled
                     done += 1
                     progress("segmentation", done, total)
-        return Segmentation(labels, shares, classifier.classes, confusion)
+        return Segmentation(labels, shares, classifier.classes, sampled)
 
     def channels(
         self, classifier: PixelClassifier, plane: Plane, progress: Progress | None = None
@@ -305,10 +307,10 @@ class Segmenter:
         return FeatureExtractor.load(self.config.model, self.device)
 
 
-def _strips(shape: tuple[int, int]) -> Iterator[list[Window]]:
-    """Yield the blocks of a plane, strip by strip from left to right, each row by row."""
-    for left in range(0, shape[1], _STRIP):
-        yield blocks(shape, BLOCK, Window(0, left, shape[0], _STRIP))
+def _sampled(window: Window, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return where the (K, h, w) sampled pixels of a window lie among those of the plane."""
+    top, left = -(-window.top // SAMPLED), -(-window.left // SAMPLED)
+    return slice(top, top + shape[1]), slice(left, left + shape[2])
 
 
 def segment(
@@ -348,4 +350,6 @@ def segment(
     labels = np.stack([plane.labels for plane in planes]).reshape(image.label_shape)
     shares = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
     shares = shares.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
-    return Segmentation(labels, shares, classifier.classes)
+    sampled = np.stack([p.sampled for p in planes if p.sampled is not None], axis=1)
+    sampled = sampled.reshape(-1, *image.label_shape[:-2], *sampled.shape[-2:])
+    return Segmentation(labels, shares, classifier.classes, sampled)

@@ -84,7 +84,8 @@ class Actions:
         if work is not None and work.fitted is not None:
             device, foot = self._controller.settings.device, self._foot(work)
             read = files.like(work.source.reading.axes, work.source.channel, foot)
-            go = partial(self._segment_files, work.fitted, device, read)
+            recognised = all(one.recognises for one in work.assessments.values())
+            go = partial(self._segment_files, work.fitted, device, read, recognised)
             propose = partial(self._propose, work, foot, go)
             self._background.start(files.survey, paths, folder, read, told=propose)
 
@@ -99,9 +100,12 @@ class Actions:
         classifier: PixelClassifier,
         device: str,
         read: Callable[[Path], Micrograph],
+        recognised: bool,
         targets: Mapping[Path, Path],
     ) -> None:
-        self._background.start(files.segment_files, classifier, targets, device, read, long=True)
+        self._background.start(
+            files.segment_files, classifier, targets, device, read, recognised, long=True
+        )
 
     def _propose(
         self,

@@ -133,7 +133,7 @@ class Display:
                 work.finish(event)
                 if event.plane == shown:
                     self._done, self._size = event, work.source.measured.pixel_size
-                    self._expected = work.expected(shown)
+                    self._expected = work.expected(event.plane)
                     self._coarse, self._told = False, Shown.FINAL
                     self._show_facts()
             case Assessed():
@@ -141,7 +141,7 @@ class Display:
                     work.assessments[event.plane] = event.assessment
                 if event.plane == shown:
                     self._advise(event)
-                self._expected = work.expected(shown)
+                self._expected = work.expected(self._done.plane) if self._done else None
                 self._show_facts()
 
     def forget_result(self) -> None:

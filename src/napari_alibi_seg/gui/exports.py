@@ -157,8 +157,10 @@ class Exports:
         return ""
 
     def _lacks_assessments(self, work: Workspace) -> bool:
-        """Whether finished planes with strokes of known classes are not assessed (yet)."""
+        """Whether finished planes with strokes of known classes are, or all is, not assessed yet."""
         assert work.fitted is not None
+        if work.loaded is None and not work.assessments:
+            return True
         drawn, values = work.scribbles.data, work.fitted.label_values
         lacking = [drawn[index] for index in work.result.finished - work.assessments.keys()]
         return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)

@@ -217,6 +217,7 @@ def segment_files(
     targets: Mapping[Path, Path],
     device: str,
     read: Callable[[Path], Micrograph],
+    recognised: bool,
 ) -> Iterator[str]:
     """Segment files one by one with `segment_images`, each to its target.
 
@@ -229,7 +230,7 @@ def segment_files(
     from napari_alibi_seg.core.segmentation import Segmenter
 
     segmenter = Segmenter.of(classifier, device=device)
-    outcomes = segment_images(segmenter, classifier, targets, read)
+    outcomes = segment_images(segmenter, classifier, targets, read, recognised)
     failed = []
     for number, path in enumerate(targets, start=1):
         yield f"Segmenting {path.name} ({number} of {len(targets)})"

@@ -20,6 +20,7 @@ from superqt.utils import signals_blocked
 from napari_alibi_seg.core.choices import (
     CLASSICAL,
     COMPONENT_COUNTS,
+    DEFAULT_MODEL,
     LARGEST_SEED,
     SCALES,
     SMOOTHING_RADII,
@@ -27,7 +28,7 @@ from napari_alibi_seg.core.choices import (
     Forest,
 )
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-from napari_alibi_seg.gui.parts import GAP, PanelRows
+from napari_alibi_seg.gui.parts import GAP, PanelRows, stacked
 from napari_alibi_seg.gui.records import Settings
 
 if TYPE_CHECKING:
@@ -75,18 +76,17 @@ class TrainingPanel(PanelRows):
         )
         self.filters_3d = QCheckBox("3-D, through the planes")
         self.reset = QPushButton("Reset to defaults")
+        self.reset.setToolTip("All of the above as at first")
         self.reset.clicked.connect(self._reset)
         self.add("Scale", self.scale)
         self.add("Components", self.components)
-        self.add("Filters", self.filters)
-        self.add("", self.learned)
-        self.add("", self.filters_3d)
+        self.add("Filters", stacked(self.filters, self.learned, self.filters_3d))
         self.add("Forest", self.forest)
         self.add("Trees", self.trees)
         self.add("Smoothing", self.smoothing)
         self.add("Seed", self.seed)
-        self.add("Device", self.device)
         self.add("", self.reset)
+        self.add("Device", self.device)
         self.show_settings(Settings())
         for box in (self.scale, self.forest, self.device):
             box.activated.connect(self.changed)
@@ -146,10 +146,12 @@ class TrainingPanel(PanelRows):
             self.learned.setChecked(bool(channels.learned))
 
     def _reset(self) -> None:
+        before = self.settings(DEFAULT_MODEL)
         with signals_blocked(self):
             self.filters_3d.setChecked(False)
             self.show_config(SegmentationConfig())
-        self.changed.emit()
+        if self.settings(DEFAULT_MODEL) != before:
+            self.changed.emit()
 
     def offer_devices(self, names: Sequence[str]) -> None:
         """Offer the available devices; the chosen one stays, even if it is not available."""

@@ -264,6 +264,17 @@ def side_by_side(*widgets: QWidget, stretch: int | None = None) -> QWidget:
     return holder
 
 
+def stacked(*widgets: QWidget) -> QWidget:
+    """Return a widget that holds others in a column."""
+    holder = QWidget()
+    layout = QVBoxLayout(holder)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(GAP)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return holder
+
+
 def scrolled(content: QWidget) -> QScrollArea:
     """Return a frameless area that scrolls content taller than the dock."""
     area = QScrollArea()

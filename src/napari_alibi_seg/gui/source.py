@@ -144,6 +144,8 @@ class ImageSource:
         file = _file_of(layer, reading.axes, chosen)
         stored = Stored(data, path=None if file is None else file.path)
         micrograph = settle(stored, reading.axes, chosen)
+        if file is not None and layer.rgb and not micrograph.colour:
+            file = replace(file, channels=(0,))
         size = layer_pixel_size(layer, reading.axes) or _told_size(micrograph)
         spacing = layer_spacing(layer, reading.axes)
         measured = replace(micrograph, pixel_size=size, spacing=spacing)

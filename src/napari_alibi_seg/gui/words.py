@@ -188,7 +188,7 @@ def facts_tip(
         parts.append(f"<p>{NO_PIXEL_SIZE}</p>")
     if assessment is not None and assessment.recognises:
         parts.append(f"<p>{ACCURACY} {FRACTIONS}</p>{_curve(assessment)}")
-    elif expected is not None:
+    elif expected is not None and not expected.assessed:
         parts.append(f"<p>{VOTED}</p>")
     return "".join(parts)
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "learned-filters.safetensors"
 _WIDTHS = (LEARNED_CHANNELS, 32, 64, 96)
-# In pixels, multiples of 8, the downsampling of the coarsest level. The network sees less than the
-# margin around a pixel.
+# In pixels, multiples of 8, the downsampling of the coarsest level. The network sees up to 58
+# pixels around one, but only 54 beyond the border of a tile, which begins at a multiple of 8.
 _TILE, _MARGIN = 256, 56
 _ONE_AT_A_TIME = Lock()
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior
     from napari_alibi_seg.core.images.planes import Window
 
-_CONFUSION_STEP = 4
+SAMPLED = 4
+"""Step between the rows, and the columns, of `Segmentation.sampled`."""
 
 
 class Channels(Protocol):
@@ -107,15 +108,25 @@ class Segmentation:
         (`core.forest.vote_calibration`); None unless requested.
     classes : tuple of ClassInfo
         The K classes.
-    confusion : ndarray or None
-        (K, K) `expected_confusion` of every fourth pixel with data in rows and columns, from the
-        smoothed votes with the typical temperature; None if coarse.
+    sampled : ndarray or None
+        (K, ceil(Y / 4), ceil(X / 4)) float32 probabilities of every fourth row and column of a
+        plane, computed like `probabilities`; None if coarse.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     probabilities: NDArray[np.float32] | None
     classes: tuple[ClassInfo, ...]
-    confusion: NDArray[np.float64] | None = None
+    sampled: NDArray[np.float32] | None = None
+
+    @property
+    def confusion(self) -> NDArray[np.float64] | None:
+        """(K, K) `expected_confusion` of the sampled pixels that have a class; None if coarse."""
+        if self.sampled is None:
+            return None
+        labels = self.labels[..., ::SAMPLED, ::SAMPLED]
+        there = labels > 0
+        given = np.searchsorted([info.value for info in self.classes], labels[there])
+        return expected_confusion(np.moveaxis(self.sampled, 0, -1)[there], given)
 
     @property
     def uncertainty(self) -> NDArray[np.float32]:
@@ -265,8 +276,9 @@ class PixelClassifier:
         shares: NDArray[np.float64],
         missing: NDArray[np.bool_] | None,
         probabilities: bool = False,
+        corner: tuple[int, int] = (0, 0),
     ) -> Segmentation:
-        """Return the segmentation by votes.
+        """Return the segmentation of a window by votes.
 
         Parameters
         ----------
@@ -276,15 +288,19 @@ class PixelClassifier:
             (Y, X) mask of pixels to be 0; see `Plane.missing`.
         probabilities : bool
             Whether to return probabilities in addition to labels.
+        corner : tuple of int
+            Row and column of the window's first pixel in the plane.
         """
         labels, probable = self.label_values[shares.argmax(axis=-1)], None
-        usual = self.prior.smoothed if self.smoothing else self.prior.typical
+        top, left = (-place % SAMPLED for place in corner)
+        sampled = self._probable(shares[top::SAMPLED, left::SAMPLED])
         if probabilities:
-            probable = np.moveaxis(calibrated(shares.astype(np.float32), usual), -1, 0)
-        some = np.s_[::_CONFUSION_STEP, ::_CONFUSION_STEP]
-        there = np.ones(labels.shape, bool) if missing is None else ~missing
-        confusion = expected_confusion(shares[some][there[some]], usual)
-        return Segmentation(labels, probable, self.classes, confusion).without(missing)
+            probable = self._probable(shares)
+        return Segmentation(labels, probable, self.classes, sampled).without(missing)
+
+    def _probable(self, shares: NDArray[np.float64]) -> NDArray[np.float32]:
+        usual = self.prior.smoothed if self.smoothing else self.prior.typical
+        return np.moveaxis(calibrated(shares.astype(np.float32), usual), -1, 0)
 
     def classify(self, values: NDArray[np.float32]) -> Segmentation:
         """Classify (Y, X, F) channel values without smoothing the votes."""

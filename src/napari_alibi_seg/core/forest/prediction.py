@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.forest.classifier import Channels, PixelClassifier, Segmentation
 
-_BYTES = 1e9
-_BUDGET = Budget(_BYTES)  # shared by all planes that are classified at once
+_KEPT_BYTES, _MOST_ACROSS = 200e6, 16
 # Memory per block, in copies: channels, their concatenation and temporaries of the filters; votes
 # in double precision, smoothed votes and temporaries.
 _COPIES = 3
@@ -38,6 +37,7 @@ def predictions(
     windows: Sequence[Window],
     side: int,
     probabilities: bool = False,
+    budget: Budget | None = None,
 ) -> Iterator[dict[Window, Segmentation]]:
     """Classify windows of a plane on all cores.
 
@@ -54,6 +54,8 @@ def predictions(
         the result.
     probabilities : bool
         Whether to compute probabilities in addition to labels.
+    budget : Budget, optional
+        Limits the memory of the blocks in progress.
 
     Yields
     ------
@@ -61,9 +63,45 @@ def predictions(
         After every block of votes, the segmentations that these have completed, in about the order
         of `windows`; pixels without data are 0.
     """
-    blocks_of_votes = _Votes(classifier, channels, windows, side, probabilities)
-    most = max(1, int(_BYTES / blocks_of_votes.bytes))
-    yield from in_order(blocks_of_votes.add, blocks_of_votes.wanted, most)
+    found = _Votes(classifier, channels, windows, side, probabilities)
+    if budget is None:
+        yield from in_order(found.add, found.wanted)
+        return
+    per_pixel = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
+    needed = _COPIES * 4 * side**2 * per_pixel
+
+    def add(block: Window) -> dict[Window, Segmentation]:
+        with budget.taken(needed):
+            return found.add(block)
+
+    yield from in_order(add, found.wanted, max(1, int(budget.limit / needed)))
+
+
+def strips(shape: tuple[int, int], side: int, classes: int) -> list[list[Window]]:
+    """Cut a plane into vertical strips of blocks, each to be predicted before the next.
+
+    The votes for about three rows of a strip are kept at a time: at most some 200 MB, or three
+    blocks across.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the plane.
+    side : int
+        Side of the blocks, in pixels.
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    list of list of Window
+        The blocks of each strip, row by row.
+    """
+    across = min(_MOST_ACROSS, max(1, int(_KEPT_BYTES / (3 * 4 * side**2 * classes))))
+    width = across * side
+    return [
+        blocks(shape, side, Window(0, left, shape[0], width)) for left in range(0, shape[1], width)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +137,11 @@ class _Votes:
         self._kept: dict[Window, _Voted] = {}
         self._lock = Lock()
         self.wanted = [*self._waiting]
-        per_pixel = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
-        self.bytes = _COPIES * 4 * side**2 * per_pixel
 
     def add(self, block: Window) -> dict[Window, Segmentation]:
         """Vote on a block, and return the windows that this completes."""
-        with _BUDGET.taken(self.bytes):
-            ready = self._keep(block, self._voted(block))
-            results = {window: self._smoothed(window) for window in ready}
+        ready = self._keep(block, self._voted(block))
+        results = {window: self._smoothed(window) for window in ready}
         self._release(ready)
         return results
 
@@ -139,6 +174,7 @@ class _Votes:
             shares[window.seen_from(around).slices],
             self._channels.missing(window),
             self._probabilities,
+            (window.top, window.left),
         )
 
 

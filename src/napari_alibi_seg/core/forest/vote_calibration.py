@@ -105,25 +105,25 @@ def calibrated(votes: NDArray[np.float32], temperature: float) -> NDArray[np.flo
     return probabilities
 
 
-def expected_confusion(votes: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """Return the confusion matrix to be expected from calibrated votes.
+def expected_confusion(
+    probabilities: NDArray[np.float32], labels: NDArray[np.integer[Any]]
+) -> NDArray[np.float64]:
+    """Return the confusion matrix to be expected from probabilities.
 
     Parameters
     ----------
-    votes : ndarray
-        (N, K) shares, adding up to 1.
-    temperature : float
-        As for `calibrated`.
+    probabilities : ndarray
+        (N, K), adding up to 1.
+    labels : ndarray
+        (N,) index of the class given to each pixel, 0 to K - 1.
 
     Returns
     -------
     ndarray
-        (K, K) numbers of pixels by true class (row) and class with most votes (column), sum N.
+        (K, K) numbers of pixels by true class (row) and given class (column), sum N.
     """
-    probabilities = calibrated(votes.astype(np.float32), temperature)
-    labels, kinds = votes.argmax(axis=1), range(votes.shape[1])
-    columns = [probabilities[labels == label].sum(axis=0, dtype=np.float64) for label in kinds]
-    return np.stack(columns, axis=1)
+    given = [probabilities[labels == label] for label in range(probabilities.shape[1])]
+    return np.stack([some.sum(axis=0, dtype=np.float64) for some in given], axis=1)
 
 
 def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:

@@ -7,7 +7,6 @@ dimensions whose axes are named by neither is refused.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +15,11 @@ from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.images.stored import Stored, copyable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from napari_alibi_seg.core.images.stored import Array
 
-_COMPARED = 512
+_COMPARED_ROWS = 512
 _LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, green, blue, alpha)"
 
 
@@ -49,8 +48,7 @@ def settle_axes(stored: Stored, axes: str | None) -> Stored:
 def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[Array, str]:
     """Select the requested channels, or the colours of an array with an S axis.
 
-    Colours that are equal become grey unless they are requested. At most 512 x 512 pixels in the
-    middle of each quarter of the first, the middle and the last plane are compared.
+    Colours that are equal become grey unless they are requested, except where the array is lazy.
 
     Parameters
     ----------
@@ -159,21 +157,16 @@ def _take(ordered: Stored, chosen: tuple[int, ...]) -> Array:
 
 
 def _all_grey(colours: Array) -> bool:
-    """Return whether red, green and blue, in the last axis, are equal in the pixels compared."""
-    planes = list(np.ndindex(colours.shape[:-3]))
-    for index in {planes[0], planes[len(planes) // 2], planes[-1]}:
-        for rows, columns in product(*map(_middles, colours.shape[-3:-1])):
-            pixels = np.asarray(colours[(*index, rows, columns, slice(3))])
-            if (pixels != pixels[..., :1]).any():
-                return False
+    """Return whether an array in memory has the same red, green and blue everywhere."""
+    if not isinstance(colours, np.ndarray):
+        return False
+    for index in np.ndindex(colours.shape[:-3]):
+        for top in range(0, colours.shape[-3], _COMPARED_ROWS):
+            rows = colours[index][top : top + _COMPARED_ROWS]
+            for other in (1, 2):
+                if not np.array_equal(rows[..., 0], rows[..., other], equal_nan=True):
+                    return False
     return True
-
-
-def _middles(size: int) -> Iterator[slice]:
-    """Yield the middle of each half of an axis, at most 512 pixels long."""
-    for start, stop in pairwise((0, size // 2, size)):
-        middle = (start + stop) // 2
-        yield slice(max(start, middle - _COMPARED // 2), min(stop, middle + _COMPARED // 2))
 
 
 def _native(data: Array, axes: str) -> Array:

@@ -166,7 +166,8 @@ def read_image(
         if there are several, ignored for PNG, JPEG and BMP.
     channels : int or sequence of int, optional
         For an image with channels: one index to use as grey, or three as red, green and blue.
-        By default, colour samples (S) are used as they are, or as grey if the three are equal.
+        By default, colour samples (S) are used as they are, or as grey if the three are equal
+        (which is not tried on an array that is read piece by piece).
     spacing : float, optional
         Slice spacing, in pixels, for 3-D filters; overrides the file's metadata.
     pixel_size : PixelSize, optional

@@ -107,7 +107,9 @@ class Assessment:
     @property
     def expected(self) -> Expectation | None:
         """Accuracy and fractions; None if they must not be shown."""
-        return Expectation(self.accuracy.value, self.fractions) if self.recognises else None
+        if not self.recognises:
+            return None
+        return Expectation(self.accuracy.value, self.fractions, assessed=True)
 
     @property
     def settled(self) -> bool:
@@ -218,9 +220,7 @@ def assessing(
     counts = [few.count, *(few[inside].count for inside in subsets)]
     return Assessment(
         _accuracy(seen.votes, temperature),
-        expected_fractions(
-            expected_confusion(seen.votes, temperature) / len(seen.votes), few.classes
-        ),
+        expected_fractions(_confusion(seen.votes, temperature), few.classes),
         dict(zip(few.classes.tolist(), held_out.recalls.tolist(), strict=True)),
         _curve(counts, [float(judge[np.arange(len(judge)), these].mean()) for these in labels]),
         float(np.mean([these != labels[0] for these in left_out])),
@@ -235,6 +235,12 @@ def _accuracy(votes: NDArray[np.float32], temperature: float) -> Estimate:
         for log in (0, _LOG_TEMPERATURE, -_LOG_TEMPERATURE)
     )
     return Estimate(value, low, high)
+
+
+def _confusion(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """Return the expected confusion matrix of votes, sum 1."""
+    confusion = expected_confusion(calibrated(votes, temperature), votes.argmax(axis=1))
+    return confusion / len(votes)
 
 
 def _thinned_strokes(strokes: StrokeSamples) -> StrokeSamples:

@@ -44,10 +44,13 @@ class Expectation:
         Expected share of the pixels that are right, 0 to 1.
     fractions : mapping
         Area fraction by class value.
+    assessed : bool
+        Whether strokes on the plane were held out to assess it.
     """
 
     accuracy: float
     fractions: Mapping[int, Estimate]
+    assessed: bool = False
 
     @classmethod
     def of(

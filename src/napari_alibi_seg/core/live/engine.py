@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import blocks, in_order
+from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.channels.pixel_channels import Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
@@ -27,7 +27,7 @@ from napari_alibi_seg.core.forest.classifier import (
     gather_samples,
     thinned,
 )
-from napari_alibi_seg.core.forest.prediction import predictions
+from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
 from napari_alibi_seg.core.forest.training import training_forest
@@ -108,6 +108,7 @@ class LiveEngine:
     def __init__(self, device: str = "auto") -> None:
         self._features = GrowingFeatures(device)
         self._image: Micrograph | None = None
+        self._sides: tuple[int, ...] = _SIDES
         self._planes: dict[Index, Plane] = {}
         self._channels = LiveChannels()
         self._trained: _Trained | None = None
@@ -133,12 +134,15 @@ class LiveEngine:
             If the model, the classifier or the image cannot be used, or memory does not suffice
             even for small blocks.
         """
-        for side in _SIDES:
+        if request.image is not self._image:
+            self._sides = _SIDES
+        for side in self._sides:
             try:
                 yield from self._update(request, side)
                 return
             except MemoryError:
                 self._channels.forget()
+                self._sides = tuple(one for one in _SIDES if one < side) or _SIDES[-1:]
                 if self._trained is not None:
                     self._trained.done.clear()  # it holds blocks of another size
         raise AlibiSegError(
@@ -346,9 +350,9 @@ class LiveEngine:
         self._channels.look_at(index, request.visible)
         done = self._trained.done.setdefault(index, {})
         seen = visible_blocks(plane, request.visible, side)
-        near = partial(distance, visible=request.visible)
-        rest = sorted(set(blocks(plane.shape, side)) - set(seen), key=near)
-        for some in (seen, rest):
+        rest = strips(plane.shape, side, len(classifier.classes))
+        rest.sort(key=lambda strip: distance(strip[len(strip) // 2], request.visible))
+        for some in (seen, *rest):
             windows = [window for window in some if window not in done]
             for parts in predictions(classifier, channels, windows, side, request.votes):
                 for window, result in parts.items():
@@ -384,7 +388,8 @@ class LiveEngine:
         trained = request.classifier is None and not request.image.levels.flat
         samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
         training = Training(fine, request.config, painted, samples)
-        done = [index for index in painted if trained and self._is_told(index, painted)]
+        told = [index for index in painted if self._is_told(index, painted)] or [*painted][:1]
+        done = told if trained else []
         for index in dict.fromkeys([shown, *(one for one in done if one not in assessed)]):
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
             yield from advising(index, scribbles, channels[index], training)

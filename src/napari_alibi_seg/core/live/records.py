@@ -163,7 +163,7 @@ class PlaneDone:
     pixels : mapping
         Number of pixels by class value; those of ignored scribbles are not counted.
     voted : Expectation or None
-        What the votes alone say; None if the image is constant.
+        What the votes alone say; None if the image is constant, or no pixel has data.
     """
 
     plane: Index

@@ -104,6 +104,7 @@ def segment_images(
     classifier: PixelClassifier,
     targets: Mapping[Path, Path],
     read: Callable[[Path], Micrograph] = read_image,
+    recognised: bool = True,
 ) -> Iterator[Outcome]:
     """Segment images one after the other; a failure does not stop the others.
 
@@ -120,6 +121,9 @@ def segment_images(
         From `label_targets`.
     read : callable
         Reads an image from its path.
+    recognised : bool
+        Whether the classifier is known, or believed, to recognise strokes held out of its training
+        (`Assessment.recognises`); otherwise there are no intervals.
 
     Yields
     ------
@@ -132,7 +136,8 @@ def segment_images(
             image = read(path)
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            rows = write_segmentation(target, image, dtype, path.name, planes)
+            told: dict[Index, Assessment] | None = None if recognised else {}
+            rows = write_segmentation(target, image, dtype, path.name, planes, told)
             _add_to_tables(target.parent, rows)
         except (AlibiSegError, MemoryError) as error:
             failure = str(error) or "out of memory"
