@@ -157,7 +157,7 @@ class Exports:
         return ""
 
     def _lacks_assessments(self, work: Workspace) -> bool:
-        """Whether finished planes with strokes of known classes are, or all is, not assessed yet."""
+        """Whether nothing is assessed yet, or not every finished plane with known strokes."""
         assert work.fitted is not None
         if work.loaded is None and not work.assessments:
             return True
