@@ -62,6 +62,8 @@ _COARSE_TREES = 16
 _COARSE_SAMPLES = 6000
 _COARSE_SIDE = 1024
 _SHRUNK_SIDE = 256
+_BLOCKS_FIRST = 256
+"""Number of visible blocks classified from the centre outwards, before any others in strips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,7 +351,7 @@ class LiveEngine:
         channels = self._channels_of(request, index, classifier.channels, classifier.projection)
         self._channels.look_at(index, request.visible)
         done = self._trained.done.setdefault(index, {})
-        seen = visible_blocks(plane, request.visible, side)
+        seen = visible_blocks(plane, request.visible, side)[:_BLOCKS_FIRST]
         rest = strips(plane.shape, side, len(classifier.classes))
         rest.sort(key=lambda strip: distance(strip[len(strip) // 2], request.visible))
         for some in (seen, *rest):
