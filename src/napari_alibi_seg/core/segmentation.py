@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import Budget, blocks
+from napari_alibi_seg.core.blockwise import Budget
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
@@ -229,8 +229,9 @@ class Segmenter:
             shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
         few = (-(-side // SAMPLED) for side in plane.shape)
         sampled = np.empty((len(classifier.classes), *few), np.float32)
-        done, total = 0, len(blocks(plane.shape, BLOCK))
-        for windows in strips(plane.shape, BLOCK, len(classifier.classes)):
+        every = strips(plane.shape, BLOCK, len(classifier.classes))
+        done, total = 0, sum(map(len, every))
+        for windows in every:
             for parts in predictions(
                 classifier, channels, windows, BLOCK, probabilities, budget=_BLOCKS
             ):

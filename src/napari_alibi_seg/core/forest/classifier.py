@@ -249,11 +249,13 @@ class PixelClassifier:
         self.require_features(features)
         if self.colours != colours:
             kinds = {1: "grey", 3: "colour"}
-            one, same = "one channel as grey (--channels 0)", "it as red, green and blue alike"
-            way = one if colours == 3 else f"{same} (--channels 0,0,0)"
+            ways = {
+                1: "it as red, green and blue alike (--channels 0,0,0)",
+                3: "one channel as grey (--channels 0)",
+            }
             raise ClassifierError(
                 f"The classifier was trained on {kinds[self.colours]} images, but this one is "
-                f"{kinds[colours]}; take {way}, or train again."
+                f"{kinds[colours]}; take {ways[colours]}, or train again."
             )
 
     def require_features(self, features: FeatureIdentity | None) -> None:
