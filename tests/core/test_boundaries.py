@@ -14,21 +14,21 @@ from napari_alibi_seg.core.progress import returned
 SIDE, EDGE, BLUR = 80, 40, 0.8
 
 
-def channels_of_a_step(colours, sigmas_3d=()):
+def channels_of_a_step(bands, sigmas_3d=()):
     """Return channels along a row across a step from .2 to .7, blurred a little."""
     row = gaussian_filter1d(np.where(np.arange(SIDE) < EDGE, 0.2, 0.7), BLUR)
     grey = np.tile(row, (SIDE, 1))
-    pixels = grey if colours == 1 else np.stack([grey, 1 - grey, 0.5 * grey], axis=-1)
+    pixels = grey if bands == 1 else np.stack([grey, 1 - grey, 0.5 * grey], axis=-1)
     depth = Depth(np.stack([pixels] * 30), 15, 1.0) if sigmas_3d else None
     plane = Plane(pixels, Levels(0, 1), depth)
     return classical_channels(plane, Window(EDGE, 0, 1, SIDE), SIGMAS, sigmas_3d)[0]
 
 
-@pytest.mark.parametrize(("colours", "sigmas_3d"), [(1, ()), (3, ()), (1, (1.0, 2.0))])
+@pytest.mark.parametrize(("bands", "sigmas_3d"), [(1, ()), (3, ()), (1, (1.0, 2.0))])
 @pytest.mark.parametrize("side", [-1, 1])
-def test_made_up_boundaries_are_what_the_filters_show_at_one(colours, sigmas_3d, side):
-    row = channels_of_a_step(colours, sigmas_3d)
-    channels = filter_channels(colours, SIGMAS, sigmas_3d)
+def test_made_up_boundaries_are_what_the_filters_show_at_one(bands, sigmas_3d, side):
+    row = channels_of_a_step(bands, sigmas_3d)
+    channels = filter_channels(bands, SIGMAS, sigmas_3d)
     far, across = (row[3], row[-4]) if side < 0 else (row[-4], row[3])
     distance = np.array([0.5, 1.5, 2.5, 4.5])
     near = row[(EDGE - 0.5 + side * distance).astype(int)]

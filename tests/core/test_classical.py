@@ -50,13 +50,13 @@ def test_turning_the_image_turns_the_channels(plane):
     assert np.allclose(whole(turned), np.rot90(whole(plane)), atol=1e-5)
 
 
-@pytest.mark.parametrize("colours", [1, 3])
-def test_channels_follow_the_light_as_they_say(plane, colours):
+@pytest.mark.parametrize("bands", [1, 3])
+def test_channels_follow_the_light_as_they_say(plane, bands):
     contrast, brightness = 0.8, 0.07
-    grey = plane.data if colours == 1 else np.dstack([plane.data, plane.data[::-1], plane.data])
+    grey = plane.data if bands == 1 else np.dstack([plane.data, plane.data[::-1], plane.data])
     bright = Plane(grey, plane.levels)
     dimmed = Plane(contrast * (grey / 255 - 0.5) + 0.5 + brightness, Levels(0, 1))
-    seen = whole(bright).reshape(-1, Filters(SIGMAS).count(colours))
+    seen = whole(bright).reshape(-1, Filters(SIGMAS).count(bands))
     ones = np.ones(len(seen), np.float32)
-    lit = Response.of(filter_channels(colours))(seen, contrast * ones, brightness * ones)
+    lit = Response.of(filter_channels(bands))(seen, contrast * ones, brightness * ones)
     assert np.allclose(lit, whole(dimmed).reshape(lit.shape), atol=1e-4)

@@ -351,7 +351,7 @@ def _other_zip(path):
         _change_header(channels=lambda channels: {**channels, "sigmas": [1.0]}),
         _change_header(channels=lambda channels: {**channels, "sigmas": [1e9, 1.0]}),
         _change_header(features=lambda features: None),
-        _change_header(colours=lambda colours: 2),
+        _change_header(bands=lambda bands: 2),
         _no_zip,
         _other_zip,
     ],

@@ -53,6 +53,17 @@ def test_a_tile_is_the_backbones_answer_for_its_pixels(extractor, micrograph_pix
     assert np.allclose(extractor.extract(plane, 1).tokens, expected, atol=0.02)
 
 
+def test_the_model_sees_the_mean_of_channels_unless_they_are_three(small_tiles, plane):
+    bands = np.dstack([plane.data, np.full_like(plane.data, 200), plane.data[::-1]]).astype(float)
+
+    def tokens(pixels):
+        return small_tiles.extract(Plane(pixels, plane.levels), 1).tokens
+
+    two, three = tokens(bands[..., :2]), tokens(bands)
+    assert cosine(two, tokens(bands[..., :2].mean(axis=-1))).min() > 0.999
+    assert cosine(three, tokens(bands.mean(axis=-1))).min() < 0.99
+
+
 def test_an_image_smaller_than_a_tile_is_what_its_mirrored_padding_is(extractor, plane):
     padded = np.pad(plane.data, ((0, 392 - 150), (0, 392 - 170)), mode="reflect")
     small = extractor.extract(plane, 1).tokens

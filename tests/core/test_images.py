@@ -115,7 +115,9 @@ def test_a_micrograph_has_the_axes_of_its_data_in_order(axes):
     with pytest.raises(ImageError, match="make it with as_micrograph"):
         Micrograph(values((3, 4)), axes)
     with pytest.raises(ImageError, match="make it with as_micrograph"):
-        Micrograph(values((5, 6, 4)), "YXC")
+        Micrograph(values((5, 6, 4)), "YXS")
+    with pytest.raises(ImageError, match="make it with as_micrograph"):
+        Micrograph(values((5, 6, 1)), "YXC")
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4"])
@@ -148,7 +150,7 @@ def test_colour_samples_are_rgb_without_alpha(axes, samples):
     lengths = {"Z": 2, "Y": 4, "X": 5, "S": samples}
     array = values([lengths[letter] for letter in axes])
     colours = np.moveaxis(array, axes.index("S"), -1)[..., :3]
-    expected = axes.replace("S", "") + "C"
+    expected = axes.replace("S", "") + "S"
     micrograph = as_micrograph(array, axes)
     assert_same(micrograph, colours, expected)
     assert micrograph.colour
@@ -162,7 +164,7 @@ def test_equal_colours_are_grey_unless_they_are_requested_or_lazy(dtype):
         grey[1, 7, 9] = np.nan
     array = np.stack([grey] * 3, axis=-1)
     assert_same(as_micrograph(array, "ZYXS"), grey, "ZYX")
-    assert_same(as_micrograph(array, "ZYXS", (0, 1, 2)), array, "ZYXC")
+    assert_same(as_micrograph(array, "ZYXS", (0, 1, 2)), array, "ZYXS")
     assert as_micrograph(da.from_array(array), "ZYXS").colour
 
 
@@ -170,7 +172,7 @@ def test_equal_colours_are_grey_unless_they_are_requested_or_lazy(dtype):
 def test_a_single_coloured_pixel_makes_colour(pixel):
     array = np.stack([values((3, 600, 20))] * 3, axis=-1)
     array[(*pixel, 2)] += 1
-    assert_same(as_micrograph(array, "ZYXS"), array, "ZYXC")
+    assert_same(as_micrograph(array, "ZYXS"), array, "ZYXS")
 
 
 def test_grey_with_alpha_is_grey():
@@ -187,17 +189,20 @@ def test_channels_need_a_choice(axes, count):
 
 
 @pytest.mark.parametrize("make", [np.asarray, da.asarray], ids=["numpy", "dask"])
-def test_channels_are_taken_as_grey_or_as_colours(make):
+def test_channels_are_taken_as_grey_or_together(make):
     array = values((2, 5, 4, 6), ">u2")
     taken = as_micrograph(make(array), "ZCYX", channels=[4])
     assert_same(taken, array[:, 4], "ZYX")
     assert_same(as_micrograph(make(array), "ZCYX", channels=4), array[:, 4], "ZYX")
-    mapped = as_micrograph(make(array), "ZCYX", channels=[2, 0, 2])
-    assert_same(mapped, np.moveaxis(array[:, [2, 0, 2]], 1, -1), "ZYXC")
+    for chosen in ([2, 0, 2], [0, 1], [4, 3, 2, 1, 0]):
+        together = as_micrograph(make(array), "ZCYX", channels=chosen)
+        assert_same(together, np.moveaxis(array[:, chosen], 1, -1), "ZYXC")
+        assert together.bands == len(chosen)
+        assert not together.colour
     assert_same(as_micrograph(array[:, :1], "ZCYX", channels=[0]), array[:, 0], "ZYX")
 
 
-@pytest.mark.parametrize("channels", [[], [5], 5, [-1], [0, 1], [0, 1, 5], [0, 1, 2, 3], [0.5]])
+@pytest.mark.parametrize("channels", [[], [5], 5, [-1], [0, 5], [0, 1, 5], [0.5]])
 def test_channels_that_are_not_there_are_refused(channels):
     with pytest.raises(ImageError, match="which has 5"):
         as_micrograph(values((5, 4, 6)), "CYX", channels)
@@ -259,18 +264,18 @@ def test_tiff_keeps_every_type(tmp_path, dtype, options):
     [
         ({"ome": True, "metadata": {"axes": "ZYX"}}, (4, 20, 35), "ZYX"),
         ({"ome": True, "metadata": {"axes": "TZYX"}}, (2, 3, 20, 35), "TZYX"),
-        ({"ome": True, "photometric": "rgb", "metadata": {"axes": "YXS"}}, (20, 35, 3), "YXC"),
+        ({"ome": True, "photometric": "rgb", "metadata": {"axes": "YXS"}}, (20, 35, 3), "YXS"),
         ({"imagej": True, "metadata": {"axes": "ZYX"}}, (4, 20, 35), "ZYX"),
         ({"imagej": True, "metadata": {"axes": "TZYX"}}, (2, 3, 20, 35), "TZYX"),
         (
             {"imagej": True, "photometric": "rgb", "metadata": {"axes": "ZYXS"}},
             (2, 20, 35, 3),
-            "ZYXC",
+            "ZYXS",
         ),
         ({"metadata": {"axes": "TYX"}}, (5, 20, 35), "TYX"),
-        ({"photometric": "rgb"}, (20, 35, 3), "YXC"),
-        ({"photometric": "rgb", "metadata": None}, (20, 35, 3), "YXC"),
-        ({"photometric": "rgb", "compression": "lzw"}, (20, 35, 3), "YXC"),
+        ({"photometric": "rgb"}, (20, 35, 3), "YXS"),
+        ({"photometric": "rgb", "metadata": None}, (20, 35, 3), "YXS"),
+        ({"photometric": "rgb", "compression": "lzw"}, (20, 35, 3), "YXS"),
     ],
 )
 def test_tiff_axes_are_the_ones_the_file_names(tmp_path, options, shape, axes):
@@ -284,13 +289,13 @@ def test_tiff_with_planes_of_colour_is_rgb(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", array, photometric="rgb", planarconfig="separate", metadata=None
     )
-    assert_same(read_image(tmp_path / "a.tif"), np.moveaxis(array, 0, -1), "YXC")
+    assert_same(read_image(tmp_path / "a.tif"), np.moveaxis(array, 0, -1), "YXS")
 
 
 def test_tiff_alpha_is_dropped(tmp_path):
     array = values((20, 35, 4))
     tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", extrasamples=["unassalpha"])
-    assert_same(read_image(tmp_path / "a.tif"), array[..., :3], "YXC")
+    assert_same(read_image(tmp_path / "a.tif"), array[..., :3], "YXS")
     tifffile.imwrite(
         tmp_path / "b.tif",
         array[..., :2],
@@ -334,7 +339,7 @@ def test_named_axes_of_the_user_override_the_file(tmp_path):
     array = values((3, 20, 35))
     tifffile.imwrite(tmp_path / "a.tif", array, ome=True, metadata={"axes": "CYX"})
     assert_same(read_image(tmp_path / "a.tif", axes="ZYX"), array, "ZYX")
-    assert_same(read_image(tmp_path / "a.tif", axes="SYX"), np.moveaxis(array, 0, -1), "YXC")
+    assert_same(read_image(tmp_path / "a.tif", axes="SYX"), np.moveaxis(array, 0, -1), "YXS")
 
 
 def test_a_palette_of_colours_is_rgb_and_one_of_greys_is_grey(tmp_path):
@@ -356,7 +361,7 @@ def test_a_palette_of_colours_is_rgb_and_one_of_greys_is_grey(tmp_path):
         assert_same(
             read_image(tmp_path / f"colour{suffix}"),
             (colours.T >> 8).astype("u1")[indices],
-            "YXC",
+            "YXS",
         )
 
 
@@ -371,12 +376,12 @@ def test_a_tiff_with_several_images_needs_a_choice(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 @pytest.mark.parametrize(
-    ("samples", "axes"), [(1, "YX"), (2, "YX"), (3, "YXC"), (4, "YXC")], ids=["L", "LA", "RGB", "A"]
+    ("samples", "axes"), [(1, "YX"), (2, "YX"), (3, "YXS"), (4, "YXS")], ids=["L", "LA", "RGB", "A"]
 )
 def test_png_keeps_its_bits(tmp_path, dtype, samples, axes):
     array = values((20, 35, samples), dtype) * np.array(3, dtype)
     write_png(tmp_path / "a.png", array.squeeze())
-    expected = array[..., :3] if axes == "YXC" else array[..., 0]
+    expected = array[..., :3] if axes == "YXS" else array[..., 0]
     assert_same(read_image(tmp_path / "a.png"), expected, axes)
 
 
@@ -390,7 +395,7 @@ def test_jpeg_is_grey_or_rgb(tmp_path, shape, value):
     array = np.full(shape, value, np.uint8)
     Image.fromarray(array).save(tmp_path / "a.JPG", format="jpeg", quality=95)
     micrograph = read_image(tmp_path / "a.JPG")
-    assert micrograph.axes == "YXC"[: len(shape)]
+    assert micrograph.axes == "YXS"[: len(shape)]
     np.testing.assert_allclose(micrograph.data, array, atol=2)
 
 
@@ -398,7 +403,7 @@ def test_jpeg_is_grey_or_rgb(tmp_path, shape, value):
 def test_bmp_is_grey_or_rgb(tmp_path, shape):
     array = values(shape)
     Image.fromarray(array).save(tmp_path / "a.bmp")
-    assert_same(read_image(tmp_path / "a.bmp"), array, "YXC"[: len(shape)])
+    assert_same(read_image(tmp_path / "a.bmp"), array, "YXS"[: len(shape)])
 
 
 def test_an_array_is_given_its_pixel_size():

@@ -194,15 +194,18 @@ def test_a_changed_image_is_told_and_never_segmented(folder, project_on, scribbl
         ((4, 20, 30, 3), "ZYXS", np.uint16),
         ((20, 30), "YX", bool),
         ((1, 30), "YX", np.float16),
+        ((20, 30, 5), "YXC", np.uint8),
+        ((4, 20, 30, 2), "ZYXC", np.uint16),
     ],
 )
 def test_pixels_without_a_file_are_kept_beside_the_project(tmp_path, shape, axes, dtype):
     pixels = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
-    image = as_micrograph(pixels, axes)
+    image = as_micrograph(pixels, axes, range(shape[-1]) if axes.endswith("C") else None)
 
     file = keep_image(image, content_hash(image), None, tmp_path / "p.alibi")
 
     assert file.path.parent == tmp_path
+    assert file.read().axes == axes
     np.testing.assert_array_equal(file.read().data, image.data)
 
 

@@ -22,6 +22,7 @@ from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.forest.training import train_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
+from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
@@ -144,17 +145,42 @@ def test_segment_returns_the_shape_of_the_image(micrograph_pixels, scribbles):
     assert result.confusion.sum() == pytest.approx(2 * 38 * 43)
 
 
+def test_channels_used_together_distinguish_what_none_of_them_can(micrograph_pixels):
+    """Four phases from two channels, the second of counts from 0 to 3, beside 16-bit greys."""
+    rows, columns = np.indices((150, 170))
+    greys = np.where(rows < 75, 20_000, 40_000) + 40 * micrograph_pixels.astype(int)
+    counts = np.random.default_rng(0).binomial(3, np.where(columns < 85, 0.05, 0.95))
+    truth = 1 + 2 * (rows >= 75) + (columns >= 85)
+    scribbles = np.where((rows % 75 == 40) & (columns % 85 > 20) & (columns % 85 < 60), truth, 0)
+    image = as_micrograph(np.stack([greys, counts]).astype(np.uint16), "CYX", (0, 1))
+
+    labels = segment(image, scribbles, SegmentationConfig(CLASSICAL, trees=20)).labels
+
+    assert np.mean(labels == truth) > 0.99
+    assert Segmenter(QUICK).fit(image, scribbles).bands == 2
+
+
+def test_each_channel_has_its_own_levels_and_colours_share_theirs():
+    bands = np.stack([np.arange(12), 1000 + 10 * np.arange(12)[::-1], np.full(12, 7)], axis=-1)
+    pixels = bands.reshape(3, 4, 3).astype(np.uint16)
+    separate = planes_of(as_micrograph(pixels, "YXC", (0, 1, 2)))[()].read(Window(0, 0, 3, 4))
+    np.testing.assert_allclose(separate[..., 0], 1 - separate[..., 1], atol=0.01)
+    assert not separate[..., 2].any()
+    shared = planes_of(as_micrograph(pixels, "YXS"))[()].read(Window(0, 0, 3, 4))
+    assert shared[..., 0].max() < 0.02 < 0.9 < shared[..., 1].min()
+
+
 def test_colour_and_grey_classifiers_are_not_mixed_up(micrograph, micrograph_pixels, scribbles):
     colour = as_micrograph(np.dstack([micrograph_pixels] * 3), "YXS", (0, 1, 2))
     segmenter = Segmenter(QUICK)
     classifier = segmenter.fit(colour, scribbles)
     assert dict(segmenter.apply(classifier, colour))[()].labels.any()
-    with pytest.raises(ClassifierError, match=r"trained on colour.*--channels 0,0,0"):
+    with pytest.raises(ClassifierError, match=r"trained on colour.*0,0,0.*--channels"):
         list(segmenter.apply(classifier, micrograph))
     alike = as_micrograph(micrograph_pixels, channels=(0, 0, 0))
     assert dict(segmenter.apply(classifier, alike))[()].labels.any()
     grey = segmenter.fit(micrograph, scribbles)
-    with pytest.raises(ClassifierError, match=r"trained on grey.*take one channel.*--channels 0"):
+    with pytest.raises(ClassifierError, match=r"trained on grey.*choose one channel.*--channels"):
         list(segmenter.apply(grey, colour))
 
 

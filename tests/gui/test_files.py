@@ -249,7 +249,7 @@ def test_files_of_several_channels_are_segmented_by_the_one_that_was_painted_on(
         tifffile.imwrite(tmp_path / f"{name}.ome.tif", channels, metadata={"axes": "CYX"})
     desk.viewer.open(tmp_path / "one.ome.tif", plugin="napari")
     desk.until(lambda: desk.work is not None)
-    desk.controller.choose_channel(1)
+    desk.controller.choose_channels((1,))
     desk.two_strokes()
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
@@ -305,7 +305,7 @@ def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in
 ):
     desk.open(np.stack([pixels, pixels[::-1]]))
     desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
-    desk.controller.choose_channel(1)
+    desk.controller.choose_channels((1,))
     model = f"{DEFAULT_MODEL}+blank"
     desk.panels.show_config(replace(desk.panels.settings.config, model=model))
     desk.controller.toggle_features()

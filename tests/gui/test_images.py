@@ -9,6 +9,7 @@ import tifffile
 from napari_alibi_seg.gui.painting import colormap
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.records import PaintClass
+from napari_alibi_seg.gui.scripts import command
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_colour(quick_desk, pixels):
     segmented(quick_desk, colour, rgb=True)
 
     assert quick_desk.segmented.shape == pixels.shape
-    assert quick_desk.work.fitted.colours == 3
+    assert quick_desk.work.fitted.bands == 3
 
 
 def test_channels_can_be_chosen(quick_desk, pixels):
@@ -92,7 +93,7 @@ def test_channels_can_be_chosen(quick_desk, pixels):
     desk.panels.image.readings.activated.emit(1)
     desk.rest()
     assert desk.painted.shape == (140, 180)
-    assert desk.panels.image.channels.count() == 2
+    assert desk.panels.image.channels.count() == 3  # each, and all together
 
     desk.panels.image.channels.setCurrentIndex(1)
     desk.panels.image.channels.activated.emit(1)
@@ -100,6 +101,23 @@ def test_channels_can_be_chosen(quick_desk, pixels):
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
     np.testing.assert_array_equal(desk.work.source.micrograph.data, 255 - pixels)
+
+
+def test_channels_can_be_used_together(quick_desk, pixels):
+    desk = quick_desk
+    desk.open(np.stack([pixels, 255 - pixels]).astype(np.uint16) * [[[1]], [[100]]])
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.panels.image.channels.setCurrentIndex(2)
+    desk.panels.image.channels.activated.emit(2)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert desk.work.source.channels == (0, 1)
+    assert desk.work.fitted.bands == 2
+    assert desk.segmented.shape == pixels.shape
+    assert desk.panels.image.channels.currentText() == "all channels together"
+    assert "--channels 0,1" in command(desk.work.source, desk.controller.settings, ())
 
 
 @pytest.mark.parametrize(

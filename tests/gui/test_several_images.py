@@ -383,7 +383,7 @@ def test_a_dock_that_is_opened_again_reads_a_channel_as_before(desk, pixels):
     reopen(desk)
     desk.rest()
 
-    assert (desk.work.source.reading.axes, desk.work.source.channel) == ("CYX", 1)
+    assert (desk.work.source.reading.axes, desk.work.source.channels) == ("CYX", (1,))
     np.testing.assert_array_equal(desk.painted, painted)
     assert list(desk.viewer.layers) == layers
 

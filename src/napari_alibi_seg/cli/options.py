@@ -55,8 +55,8 @@ def add_image_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--channels",
         type=_channels,
-        metavar="I[,J,K]",
-        help="channel to use as grey, or three to use as red, green and blue; counted from 0",
+        metavar="I[,J...]",
+        help="channel to use as grey, or several to use together; counted from 0",
     )
 
 

@@ -117,7 +117,7 @@ class Segmenter:
         Parameters
         ----------
         image : Micrograph or sequence of Micrograph
-            Planes or stacks of planes, of any sizes; all grey or all colour.
+            Planes or stacks of planes, of any sizes; all with the same number of bands.
         scribbles : ndarray or sequence of ndarray
             For each image, integers of its ``label_shape``; 0 = not painted.
         classes : sequence of ClassInfo
@@ -136,7 +136,7 @@ class Segmenter:
             If the number or shapes of scribbles do not match the images, or fewer than 2 or more
             than 64 classes are painted in all.
         ImageError
-            If grey and colour images are mixed, or 3-D filters are configured and an image has no
+            If their numbers of bands differ, or 3-D filters are configured and an image has no
             Z axis.
         """
         by_image = painted_images(image, scribbles, ignored)
@@ -160,7 +160,7 @@ class Segmenter:
             self.config.channels,
             projection,
             self._identity(scale),
-            planes[0].colours,
+            planes[0].bands,
             self.config.smoothing,
         )
 
@@ -174,7 +174,7 @@ class Segmenter:
         classifier : PixelClassifier
             From `fit` or `load_classifier`.
         image : Micrograph
-            Grey or colour, as the training images.
+            With as many bands as the training images.
         probabilities : bool
             Whether to return probabilities in addition to labels.
 
@@ -207,7 +207,7 @@ class Segmenter:
         classifier, probabilities
             As for `apply`.
         plane : Plane
-            Grey or colour, as the training images.
+            With as many bands as the training images.
         progress : callable, optional
             Used instead of the segmenter's own callback.
 
@@ -269,7 +269,7 @@ class Segmenter:
         """
         classifier.channels.require(plane)
         scale = classifier.scale
-        classifier.require(self._identity(scale), plane.colours)
+        classifier.require(self._identity(scale), plane.bands)
         features = self._features(plane, scale, progress or self.progress)
         return PixelChannels(plane, classifier.channels, features, classifier.projection)
 

@@ -83,7 +83,7 @@ class Actions:
         work = self._controller.work
         if work is not None and work.fitted is not None:
             device, foot = self._controller.settings.device, self._foot(work)
-            read = files.like(work.source.reading.axes, work.source.channel, foot)
+            read = files.like(work.source.reading.axes, work.source.channels, foot)
             recognised = all(one.recognises for one in work.assessments.values())
             go = partial(self._segment_files, work.fitted, device, read, recognised)
             propose = partial(self._propose, work, foot, go)

@@ -29,7 +29,7 @@ from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.model.fetch import stock_is_cached
 from napari_alibi_seg.gui.ownership import image_layers
 from napari_alibi_seg.gui.parts import LayerCombo, PanelRows, Strip, narrow, scrolled, side_by_side
-from napari_alibi_seg.gui.source import ImageSource, readings
+from napari_alibi_seg.gui.source import ImageSource, channel_words, readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,7 +96,7 @@ class BiasReport(QWidget):
         self._viewer = napari_viewer
         self._process: QProcess | None = None
         self._folder: Path | None = None
-        self._chosen: tuple[Image, Reading, int | None] | None = None
+        self._chosen: tuple[Image, Reading, tuple[int, ...] | None] | None = None
         self._probed = ""
         beside = STOCK_MODEL if stock_is_cached(_STOCK) else ""
         self.layers = LayerCombo()
@@ -124,7 +124,10 @@ class BiasReport(QWidget):
     def choose(self, source: ImageSource | None, model: str) -> None:
         """Choose an image, with its present reading, and a model, as if the user had."""
         layer = None if source is None else source.layer
-        self._chosen = None if source is None else (source.layer, source.reading, source.channel)
+        self._chosen = None
+        if source is not None:  # a report is on one channel
+            first = source.channels and source.channels[:1]
+            self._chosen = source.layer, source.reading, first
         self.layers.offer(image_layers(self._viewer.layers), layer)
         self.first.setCurrentText(model)
 
@@ -151,7 +154,7 @@ class BiasReport(QWidget):
         self._process.errorOccurred.connect(self._tell_of_error)
         self._process.start(sys.executable, words)
         self.button.setText("Stop")
-        self._probed = _place(layer.name, index, source.channel)
+        self._probed = _place(layer.name, index, source.channels)
         self.strip.say(
             f"Probing {self._probed}: this takes a minute or two; you can keep using napari."
         )
@@ -161,7 +164,7 @@ class BiasReport(QWidget):
         if self._chosen is not None and self._chosen[0] == layer:
             return ImageSource.of(*self._chosen)
         reading = readings(layer)[0]
-        return ImageSource.of(layer, reading, 0 if "C" in reading.axes else None)
+        return ImageSource.of(layer, reading, (0,) if "C" in reading.axes else None)
 
     def release(self) -> None:
         """Stop the process and let go of the viewer."""
@@ -336,10 +339,10 @@ def table(summary: dict[str, Any]) -> str:
     return f"<table cellpadding='2'>{''.join(rows)}</table>"
 
 
-def _place(name: str, index: Index, channel: int | None) -> str:
+def _place(name: str, index: Index, channels: tuple[int, ...] | None) -> str:
     """Name the plane, channel and image that are probed."""
     parts = [f"plane {', '.join(map(str, index))}"] if index else []
-    parts += [] if channel is None else [f"channel {channel}"]
+    parts += [] if channels is None else [channel_words(channels)]
     return " of ".join([*parts, name])
 
 

@@ -188,17 +188,22 @@ class Controller(QObject):
         if removed:
             self.workspaces.clear_up(removed)
 
-    def choose_image(self, layer: Image, reading: Reading | None = None, channel: int = 0) -> None:
+    def choose_image(
+        self,
+        layer: Image,
+        reading: Reading | None = None,
+        channels: tuple[int, ...] | None = None,
+    ) -> None:
         """Work on an image from now on, with any strokes painted on it before."""
         self._close()
         try:
             offered = paintable_readings(layer)
             chosen, last = (
-                (reading, channel)
+                (reading, channels)
                 if reading in offered
                 else self.workspaces.last_reading(layer, offered)
             )
-            source = ImageSource.of(layer, chosen, (last or 0) if "C" in chosen.axes else None)
+            source = ImageSource.of(layer, chosen, (last or (0,)) if "C" in chosen.axes else None)
         except AlibiSegError as error:
             here = partial(self._is_unusable, layer)
             self.panels.strip.say(str(error), warn=True, holds=here)
@@ -221,10 +226,10 @@ class Controller(QObject):
         if self.work is not None:
             self.choose_image(self.work.source.layer, reading)
 
-    def choose_channel(self, channel: int) -> None:
-        """Use another channel as the grey image."""
+    def choose_channels(self, channels: tuple[int, ...]) -> None:
+        """Use another channel, or all together."""
         if self.work is not None:
-            self.choose_image(self.work.source.layer, self.work.source.reading, channel)
+            self.choose_image(self.work.source.layer, self.work.source.reading, channels)
 
     def choose_scribbles(self, layer: Labels) -> None:
         """Paint on another layer."""
@@ -308,7 +313,7 @@ class Controller(QObject):
         if old is None:
             return
         self.workspaces.forget(old)
-        self.choose_image(old.source.layer, old.source.reading, old.source.channel or 0)
+        self.choose_image(old.source.layer, old.source.reading, old.source.channels)
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True
             self.panels.classes.show_classes(old.classes)

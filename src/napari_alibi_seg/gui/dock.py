@@ -135,7 +135,7 @@ class SegmentationDock(QWidget):
         panels, controller = self.panels, self.controller
         panels.image.layer_chosen.connect(controller.workspaces.go_to)
         panels.image.reading_chosen.connect(controller.choose_reading)
-        panels.image.channel_chosen.connect(controller.choose_channel)
+        panels.image.channels_chosen.connect(controller.choose_channels)
         panels.image.model_chosen.connect(controller.change_settings)
         panels.image.chip.pressed.connect(controller.toggle_features)
         panels.classes.chosen.connect(controller.brush.choose)

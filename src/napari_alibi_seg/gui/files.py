@@ -147,15 +147,15 @@ class Survey:
     existing: tuple[Path, ...]
 
 
-def like(axes: str, channel: int | None, foot: int) -> Callable[[Path], Micrograph]:
-    """Return a reader of files that falls back on the axes and channel of another image.
+def like(axes: str, channels: tuple[int, ...] | None, foot: int) -> Callable[[Path], Micrograph]:
+    """Return a reader of files that falls back on the axes and channels of another image.
 
     Parameters
     ----------
     axes : str
         Axes of the other image, as for `read_image`.
-    channel : int or None
-        Its chosen channel, if it has several.
+    channels : tuple of int or None
+        Its channels in use, if it has several.
     foot : int
         Rows to leave out at the foot of every image.
     """
@@ -168,7 +168,7 @@ def like(axes: str, channel: int | None, foot: int) -> Callable[[Path], Microgra
             return read_image(path, region=region)
         except ImageError:
             with suppress(ImageError):
-                return read_image(path, axes=axes, channels=channel, region=region)
+                return read_image(path, axes=axes, channels=channels, region=region)
             raise
 
     return read

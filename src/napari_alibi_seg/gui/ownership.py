@@ -21,8 +21,8 @@ _SELF = "napari-alibi-seg layer"
 _WORKED_ON = "napari-alibi-seg worked on"
 _CHANGED = ("colormap", "brush_size", "selected_label", "mode")
 _GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability in ")
-CHANNEL = ", channel "
-"""Separates the name of an image from its channel."""
+_CHANNEL = ", channel"
+"""What follows the name of an image where its channels are named (`ImageSource.name`)."""
 OWNER = "napari-alibi-seg owner"
 """Metadata of painted layers: the token of the strokes in their session file."""
 SCRIBBLES = {_MARK: "scribbles"}
@@ -73,7 +73,7 @@ def _is_of_another(layer: Layer, source: ImageSource, layers: Sequence[Layer]) -
     if owner is not None:
         return owner != source.token and owner[0] in [image.unique_id for image in images]
     others = [scribbles_layer_name(image.name) for image in images if image != source.layer]
-    named = any(layer.name == other or layer.name.startswith(other + CHANNEL) for other in others)
+    named = any(layer.name == other or layer.name.startswith(other + _CHANNEL) for other in others)
     return is_scribbles(layer) and named and layer.name != scribbles_layer_name(source.name)
 
 
@@ -134,8 +134,10 @@ def layers_of_image(layers: Sequence[Layer], image: Image) -> list[Layer]:
     return [layer for layer in layers if layer.metadata.get(_OF, (None,))[0] == image.unique_id]
 
 
-def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None] | None:
-    """Return axes and channel of an image's strokes, visible ones first; None without any."""
+def last_reading(
+    layers: Sequence[Layer], image: Image
+) -> tuple[str, tuple[int, ...] | None] | None:
+    """Return axes and channels of an image's strokes, visible ones first; None without any."""
     owners = [
         (layer.visible, layer.metadata[_OF])
         for layer in layers
@@ -143,8 +145,8 @@ def last_reading(layers: Sequence[Layer], image: Image) -> tuple[str, int | None
     ]
     if not owners:
         return None
-    _, (_, axes, channel) = max(owners, key=lambda owner: owner[0])
-    return axes, channel
+    _, (_, axes, channels) = max(owners, key=lambda owner: owner[0])
+    return axes, channels
 
 
 def note_turn(image: Image) -> None:

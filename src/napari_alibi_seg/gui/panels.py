@@ -48,7 +48,7 @@ class ImagePanel(PanelRows):
 
     layer_chosen = Signal(object)
     reading_chosen = Signal(object)
-    channel_chosen = Signal(int)
+    channels_chosen = Signal(object)
     model_chosen = Signal(str)
 
     def __init__(self) -> None:
@@ -62,7 +62,9 @@ class ImagePanel(PanelRows):
         self.readings.activated.connect(
             lambda _: self.reading_chosen.emit(self.readings.currentData())
         )
-        self.channels.activated.connect(self.channel_chosen)
+        self.channels.activated.connect(
+            lambda place: self.channels_chosen.emit(self._channel_choices[place])
+        )
         self.models.activated.connect(self._take_model)
         self.model = DEFAULT_MODEL
         self.chip = Chip()
@@ -71,6 +73,7 @@ class ImagePanel(PanelRows):
         self._channels_label = self.add("Channel", self.channels)
         self.add("Model", self.models)
         self.add("Features", self.chip)
+        self._channel_choices: list[tuple[int, ...]] = []
         self.offer_models([DEFAULT_MODEL, CLASSICAL])
         self.offer_readings([], None)
 
@@ -82,10 +85,15 @@ class ImagePanel(PanelRows):
         count = 0
         if source is not None:
             self.readings.setCurrentIndex(list(readings).index(source.reading))
-            count = source.channels
+            count = source.channel_count
         self.channels.clear()
         self.channels.addItems([f"channel {number}" for number in range(count)])
-        self.channels.setCurrentIndex((source and source.channel) or 0)
+        self._channel_choices = [(number,) for number in range(count)]
+        if count > 1:
+            self.channels.addItem("all channels together")
+            self._channel_choices.append(tuple(range(count)))
+        if source is not None and source.channels is not None:
+            self.channels.setCurrentIndex(self._channel_choices.index(source.channels))
         for widget in (self._readings_label, self.readings):
             widget.setVisible(len(readings) > 1)
         for widget in (self._channels_label, self.channels):

@@ -221,7 +221,7 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
         raise ProjectError("Select one image and the layer painted on it, then save the project.")
     layer, scribbles = images[0], labels[0].data
     recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
-    source = ImageSource.of(layer, _reading(layer, scribbles, recipe.axes), recipe.channel)
+    source = ImageSource.of(layer, _reading(layer, scribbles, recipe.axes), recipe.channels)
     *_, said = write_project(Path(path), source.measured, scribbles, recipe)
     show_info(said)
     return [path]
@@ -231,7 +231,7 @@ def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
     values = np.unique(scribbles[scribbles > 0]).tolist()
     axes = _reading(layer, scribbles).axes
     classes = tuple(PaintClass.default(value) for value in values)
-    return Recipe(classes or _PLAIN, SegmentationConfig(), axes, 0 if "C" in axes else None)
+    return Recipe(classes or _PLAIN, SegmentationConfig(), axes, (0,) if "C" in axes else None)
 
 
 def _reading(layer: Image, scribbles: NDArray[Any], axes: str = "") -> Reading:

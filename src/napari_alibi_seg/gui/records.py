@@ -91,8 +91,8 @@ class Recipe:
         Training configuration.
     axes : str
         How the image layer's dimensions are read.
-    channel : int or None
-        Channel of the layer used as the grey image.
+    channels : tuple of int or None
+        Channels of the layer in use.
     file : ImageFile or None
         Where the layer came from.
     """
@@ -100,7 +100,7 @@ class Recipe:
     classes: tuple[PaintClass, ...]
     config: SegmentationConfig
     axes: str
-    channel: int | None = None
+    channels: tuple[int, ...] | None = None
     file: ImageFile | None = None
 
 

@@ -125,7 +125,7 @@ class Restorer:
         if work is None:
             return
         try:
-            classifier.require(classifier.features, 3 if work.source.micrograph.colour else 1)
+            classifier.require(classifier.features, work.source.micrograph.bands)
         except AlibiSegError as error:
             self._strip.say(str(error), warn=True)
             return

@@ -96,15 +96,17 @@ def _reading(source: ImageSource) -> list[str]:
     if len(source.reading.axes) == 2:
         return []
     said = ["--axes", source.reading.axes]
-    return said if source.channel is None else [*said, "--channels", str(source.channel)]
+    if source.channels is None:
+        return said
+    return [*said, "--channels", ",".join(map(str, source.channels))]
 
 
 def _arguments(source: ImageSource, channels: ChannelConfig) -> str:
     said = [repr(image_name(source))]
     if len(source.reading.axes) > 2:
         said.append(f"axes={source.reading.axes!r}")
-    if source.channel is not None:
-        said.append(f"channels=[{source.channel}]")
+    if source.channels is not None:
+        said.append(f"channels={list(source.channels)}")
     if channels.sigmas_3d:
         said.append(f"spacing={source.micrograph.anisotropy}")
     return ", ".join(said)

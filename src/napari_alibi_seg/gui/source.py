@@ -14,7 +14,6 @@ from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.images.stored import Stored, as_array
 from napari_alibi_seg.core.runs.project import ImageFile
 from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale, layer_spacing
-from napari_alibi_seg.gui.ownership import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -113,8 +112,8 @@ class ImageSource:
         The layer.
     reading : Reading
         How its dimensions are read.
-    channel : int or None
-        The channel used as the grey image, if there are channels.
+    channels : tuple of int or None
+        The channels in use, if there are channels.
     micrograph : Micrograph
         The pixels; lazy if the layer's are.
     pixels : array-like
@@ -125,13 +124,15 @@ class ImageSource:
 
     layer: Image
     reading: Reading
-    channel: int | None
+    channels: tuple[int, ...] | None
     micrograph: Micrograph
     pixels: Any
     file: ImageFile | None = None
 
     @classmethod
-    def of(cls, layer: Image, reading: Reading, channel: int | None = None) -> ImageSource:
+    def of(
+        cls, layer: Image, reading: Reading, channels: tuple[int, ...] | None = None
+    ) -> ImageSource:
         """Read a layer.
 
         Raises
@@ -140,16 +141,15 @@ class ImageSource:
             If its values are not numbers or its axes do not fit.
         """
         data = as_array(layer.data[0] if layer.multiscale else layer.data, reading.axes)
-        chosen = None if channel is None else (channel,)
-        file = _file_of(layer, reading.axes, chosen)
+        file = _file_of(layer, reading.axes, channels)
         stored = Stored(data, path=None if file is None else file.path)
-        micrograph = settle(stored, reading.axes, chosen)
+        micrograph = settle(stored, reading.axes, channels)
         if file is not None and layer.rgb and not micrograph.colour:
             file = replace(file, channels=(0,))
         size = layer_pixel_size(layer, reading.axes) or _told_size(micrograph)
         spacing = layer_spacing(layer, reading.axes)
         measured = replace(micrograph, pixel_size=size, spacing=spacing)
-        return cls(layer, reading, channel, measured, layer.data, file)
+        return cls(layer, reading, channels, measured, layer.data, file)
 
     @property
     def measured(self) -> Micrograph:
@@ -167,7 +167,7 @@ class ImageSource:
         return new
 
     @property
-    def channels(self) -> int:
+    def channel_count(self) -> int:
         """Number of channels to choose from; 0 if none."""
         if "C" not in self.reading.axes:
             return 0
@@ -178,12 +178,12 @@ class ImageSource:
     def name(self) -> str:
         """The name that layers of this image are named after."""
         name = str(self.layer.name)
-        return name if self.channel is None else f"{name}{CHANNEL}{self.channel}"
+        return name if self.channels is None else f"{name}, {channel_words(self.channels)}"
 
     @property
-    def token(self) -> tuple[Hashable, str, int | None]:
+    def token(self) -> tuple[Hashable, str, tuple[int, ...] | None]:
         """The token that marks the layers of this image."""
-        return self.layer.unique_id, self.reading.axes, self.channel
+        return self.layer.unique_id, self.reading.axes, self.channels
 
     @property
     def dims(self) -> list[int]:
@@ -222,10 +222,10 @@ class ImageSource:
         )
 
     def show_channel(self, dims: Dims) -> None:
-        """Move the slider to the chosen channel, if there are channels."""
-        if self.channel is not None:
+        """Move the slider to the channel in use, if there is one alone."""
+        if self.channels is not None and len(self.channels) == 1:
             axis, place = self.reading.axes.index("C"), np.zeros(self.layer.ndim)
-            place[axis] = self.channel
+            place[axis] = self.channels[0]
             offset = dims.ndim - self.layer.ndim
             dims.set_point(offset + axis, float(self.layer.data_to_world(place)[axis]))
 
@@ -246,6 +246,12 @@ class ImageSource:
         if bottom - top < 2 or right - left < 2:
             return Window(0, 0, rows, columns)
         return Window(int(top), int(left), int(bottom - top), int(right - left))
+
+
+def channel_words(channels: tuple[int, ...]) -> str:
+    """Name channels in use: one, or all from the first to the last."""
+    first, *others = channels
+    return f"channels {first} to {others[-1]}" if others else f"channel {first}"
 
 
 def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> ImageFile | None:

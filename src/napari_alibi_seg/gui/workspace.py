@@ -173,7 +173,7 @@ class Workspace:
     def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:
         """Return the recipe to store with the strokes."""
         source = self.source
-        return Recipe(classes, config, source.reading.axes, source.channel, source.file)
+        return Recipe(classes, config, source.reading.axes, source.channels, source.file)
 
     def features_seen(self, config: SegmentationConfig) -> str:
         """Return the key of the features behind the result; empty if they are not current."""
@@ -201,7 +201,7 @@ class Workspace:
     def is_of(self, source: ImageSource) -> bool:
         """Whether this is the same pixels in the same reading."""
         mine = self.source
-        same_reading = (mine.reading, mine.channel) == (source.reading, source.channel)
+        same_reading = (mine.reading, mine.channels) == (source.reading, source.channels)
         return same_reading and mine.layer == source.layer and mine.pixels is source.pixels
 
 

@@ -153,12 +153,14 @@ class Workspaces(QObject):
             self.uncover(layer)
             self.image_wanted.emit(layer)
 
-    def last_reading(self, layer: Image, offered: Sequence[Reading]) -> tuple[Reading, int | None]:
+    def last_reading(
+        self, layer: Image, offered: Sequence[Reading]
+    ) -> tuple[Reading, tuple[int, ...] | None]:
         """Return the reading an image was last painted in, or the first one offered."""
-        axes, channel = last_reading(self._viewer.layers, layer) or ("", None)
+        axes, channels = last_reading(self._viewer.layers, layer) or ("", None)
         for source in (work.source for work in self._all if work.source.layer == layer):
-            axes, channel = source.reading.axes, source.channel  # the last one counts
-        return next(((one, channel) for one in offered if one.axes == axes), (offered[0], None))
+            axes, channels = source.reading.axes, source.channels  # the last one counts
+        return next(((one, channels) for one in offered if one.axes == axes), (offered[0], None))
 
     def uncover(self, layer: Image) -> None:
         """Hide images above one, and those below, which show through where it has no data."""

@@ -50,9 +50,9 @@ def classical_channels(
 ) -> NDArray[np.float32]:
     """Compute the classical channels of a window, equal to those of the whole reflected plane.
 
-    For each colour: the pixel itself; for each sigma, the Gaussian, the magnitude of its gradient,
+    For each band: the pixel itself; for each sigma, the Gaussian, the magnitude of its gradient,
     and the two eigenvalues of the Hessian and of the structure tensor; and the differences of
-    Gaussians of neighbouring sigmas. The 3-D filters of all colours (`filters_3d`) follow.
+    Gaussians of neighbouring sigmas. The 3-D filters of all bands (`filters_3d`) follow.
 
     Parameters
     ----------
@@ -68,15 +68,15 @@ def classical_channels(
     Returns
     -------
     ndarray
-        (height, width, F) float32, ``F = colours * (7 * len(sigmas) + 5 * len(sigmas_3d))``.
+        (height, width, F) float32, ``F = bands * (7 * len(sigmas) + 5 * len(sigmas_3d))``.
     """
     margin = _margin(sigmas)
     pixels = plane.read(window.grown(margin))
     inner = np.s_[margin : margin + window.height, margin : margin + window.width]
     channels = [
         channel[inner]
-        for colour in range(pixels.shape[2])
-        for channel in _of_one_colour(pixels[:, :, colour], sigmas)
+        for band in range(pixels.shape[2])
+        for channel in _of_one_band(pixels[:, :, band], sigmas)
     ]
     if sigmas_3d:
         channels += filters_3d(plane, window, sigmas_3d)
@@ -84,12 +84,12 @@ def classical_channels(
 
 
 def filter_channels(
-    colours: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
+    bands: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
 ) -> list[ChannelInfo]:
     """Describe each of the F channels; there are none without `sigmas`."""
     if not sigmas:
         return []
-    of_a_colour = [
+    of_a_band = [
         ChannelInfo(ChannelKind.GAUSSIAN, 0.0),
         *(ChannelInfo(kind, sigma) for sigma in sigmas for kind in _KINDS),
         *(
@@ -98,10 +98,10 @@ def filter_channels(
         ),
     ]
     through = [ChannelInfo(kind, sigma) for sigma in sigmas_3d for kind in KINDS_3D]
-    return of_a_colour * colours + through * colours
+    return of_a_band * bands + through * bands
 
 
-def _of_one_colour(
+def _of_one_band(
     pixels: NDArray[np.float32], sigmas: tuple[float, ...]
 ) -> Iterator[NDArray[np.float32]]:
     yield pixels

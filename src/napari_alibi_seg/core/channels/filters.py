@@ -44,12 +44,12 @@ class Filters:
 
         return np.concatenate([classical, learned_channels(plane, window)], axis=-1)
 
-    def kinds(self, colours: int) -> list[ChannelInfo]:
+    def kinds(self, bands: int) -> list[ChannelInfo]:
         """Describe each of the F channels."""
-        learned = [ChannelInfo(ChannelKind.LEARNED, _LEARNED_SIGMA)] * (LEARNED_CHANNELS * colours)
-        classical = filter_channels(colours, self.sigmas, self.sigmas_3d)
+        learned = [ChannelInfo(ChannelKind.LEARNED, _LEARNED_SIGMA)] * (LEARNED_CHANNELS * bands)
+        classical = filter_channels(bands, self.sigmas, self.sigmas_3d)
         return classical + learned if self.learned else classical
 
-    def count(self, colours: int) -> int:
+    def count(self, bands: int) -> int:
         """Return the number of channels F."""
-        return len(self.kinds(colours))
+        return bands * len(self.kinds(1))

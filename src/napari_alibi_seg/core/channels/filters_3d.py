@@ -52,7 +52,7 @@ def filters_3d(
     Yields
     ------
     ndarray
-        (height, width) float32; for each colour and sigma, the Gaussian, the magnitude of its
+        (height, width) float32; for each band and sigma, the Gaussian, the magnitude of its
         gradient, and the three eigenvalues of its Hessian, largest first.
     """
     assert plane.depth is not None
@@ -75,12 +75,12 @@ def _weighted_planes(
 ) -> NDArray[np.float32]:
     """Return planes smoothed along Z, centred on the plane and its two neighbours.
 
-    The shape is (colours, sigmas, 3, height, width). Planes are accumulated one at a time, so that
+    The shape is (bands, sigmas, 3, height, width). Planes are accumulated one at a time, so that
     only one is held as float32.
     """
     reach = planes_reached(sigmas, spacing)
     weights = np.stack([_weights(sigma / spacing, reach) for sigma in sigmas])
-    shape = (*weights.shape[:2], plane.colours, window.height, window.width)
+    shape = (*weights.shape[:2], plane.bands, window.height, window.width)
     means = np.zeros(shape, np.float32)
     for number, pixels in enumerate(plane.read_through(window, reach)):
         for place in np.ndindex(weights.shape[:2]):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 LEARNED_CHANNELS = 16
-"""Number of learned channels per colour (`learned_filters`)."""
+"""Number of learned channels per band (`learned_filters`)."""
 
 
 class ChannelKind(Enum):

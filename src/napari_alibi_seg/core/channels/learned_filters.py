@@ -90,9 +90,9 @@ def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
     Returns
     -------
     ndarray
-        (height, width, colours * LEARNED_CHANNELS) float32.
+        (height, width, bands * LEARNED_CHANNELS) float32.
     """
-    values = np.empty((window.height, window.width, plane.colours * LEARNED_CHANNELS), np.float32)
+    values = np.empty((window.height, window.width, plane.bands * LEARNED_CHANNELS), np.float32)
     for tile in _tiles(window):
         shared = tile.overlap(window)
         made = _filtered(plane.read(tile.grown(_MARGIN)))
@@ -101,8 +101,8 @@ def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
 
 
 def _filtered(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Filter (Y, X, colours) to (Y, X, colours * LEARNED_CHANNELS), cropped by the margin."""
-    images = torch.from_numpy(pixels).permute(2, 0, 1)[:, None]  # (colours, 1, Y, X)
+    """Filter (Y, X, bands) to (Y, X, bands * LEARNED_CHANNELS), cropped by the margin."""
+    images = torch.from_numpy(pixels).permute(2, 0, 1)[:, None]  # (bands, 1, Y, X)
     with _ONE_AT_A_TIME, torch.inference_mode(), memory_shortage_told(images.device):
         made = _network()(images.contiguous())[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
     filtered: NDArray[np.float32] = made.flatten(0, 1).permute(1, 2, 0).numpy()

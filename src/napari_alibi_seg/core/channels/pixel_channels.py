@@ -132,7 +132,7 @@ class PixelChannels:
         self, rows: NDArray[np.intp], columns: NDArray[np.intp]
     ) -> NDArray[np.float32]:
         filters = self._config.filters
-        values = np.empty((len(rows), filters.count(self._plane.colours)), np.float32)
+        values = np.empty((len(rows), filters.count(self._plane.bands)), np.float32)
         for here, window in neighbourhoods(rows, columns):
             block = filters.channels(self._plane, window)
             values[here] = block[rows[here] - window.top, columns[here] - window.left]

@@ -20,7 +20,7 @@ from napari_alibi_seg.core.devices import (
     memory_shortage_told,
 )
 from napari_alibi_seg.core.features.tiling import HALO, TILE, Tile, add_tile, tiles
-from napari_alibi_seg.core.images.planes import Plane, Window
+from napari_alibi_seg.core.images.planes import Plane, Window, as_colours
 from napari_alibi_seg.core.model.debiasing import load_model
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent
@@ -258,8 +258,8 @@ class FeatureExtractor:
             math.ceil(side / scale) + 3,
             math.ceil(side / scale) + 3,
         )
-        pixels = torch.from_numpy(plane.read(window)).clamp_(0, 1)
-        pixels = pixels.permute(2, 0, 1)  # (H, W, colours) -> (colours, H, W)
+        pixels = torch.from_numpy(as_colours(plane.read(window))).clamp_(0, 1)
+        pixels = pixels.permute(2, 0, 1)  # (H, W, 1 or 3) -> (1 or 3, H, W)
         if scale > 1:
             pixels = interpolate(pixels[None], scale_factor=float(scale), mode="bilinear")[0]
         top, left = top - window.top * scale, left - window.left * scale

@@ -214,8 +214,8 @@ class PixelClassifier:
         Projection of the deep features; None for pixel filters only.
     features : FeatureIdentity or None
         Identity of the deep features; None for pixel filters only.
-    colours : int
-        1 if trained on grey planes, 3 if on colour planes.
+    bands : int
+        Number of values per pixel of the planes it was trained on: 1 for grey, 3 for colour.
     smoothing : int
         Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
     """
@@ -225,7 +225,7 @@ class PixelClassifier:
     channels: ChannelConfig
     projection: Projection | None
     features: FeatureIdentity | None
-    colours: int
+    bands: int
     smoothing: int = 0
 
     @property
@@ -238,24 +238,21 @@ class PixelClassifier:
         """Magnification of the image before the backbone; the default if there is none."""
         return SCALE if self.features is None else self.features.scale
 
-    def require(self, features: FeatureIdentity | None, colours: int) -> None:
-        """Reject features, or a kind of image, that the forest was not trained on.
+    def require(self, features: FeatureIdentity | None, bands: int) -> None:
+        """Reject features, or planes of a number of bands, that the forest was not trained on.
 
         Raises
         ------
         ClassifierError
-            As from `require_features`, or if one is grey and the other colour.
+            As from `require_features`, or if the number of bands is another.
         """
         self.require_features(features)
-        if self.colours != colours:
-            kinds = {1: "grey", 3: "colour"}
-            ways = {
-                1: "it as red, green and blue alike (--channels 0,0,0)",
-                3: "one channel as grey (--channels 0)",
-            }
+        if self.bands != bands:
+            ways = {1: "one channel as grey", 3: "three channels, or grey as 0,0,0,"}
+            way = ways.get(self.bands, f"{self.bands} channels")
             raise ClassifierError(
-                f"The classifier was trained on {kinds[self.colours]} images, but this one is "
-                f"{kinds[colours]}; take {ways[colours]}, or train again."
+                f"The classifier was trained on {_kind(self.bands)} images, but this one is "
+                f"{_kind(bands)}; choose {way} with channels (--channels), or train again."
             )
 
     def require_features(self, features: FeatureIdentity | None) -> None:
@@ -324,3 +321,7 @@ class PixelClassifier:
         """Return the classifier with the names and colours of `classes`."""
         known = (*self.classes, *classes)
         return replace(self, classes=ClassInfo.of(self.label_values, known))
+
+
+def _kind(bands: int) -> str:
+    return {1: "grey", 3: "colour"}.get(bands, f"{bands}-channel")

@@ -52,7 +52,7 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
         "classes": [asdict(info) for info in classifier.classes],
         "channels": asdict(classifier.channels),
         "features": None if classifier.features is None else asdict(classifier.features),
-        "colours": classifier.colours,
+        "bands": classifier.bands,
         "smoothing": classifier.smoothing,
         "versions": {"python": platform.python_version(), **versions()},
     }
@@ -114,7 +114,7 @@ def _from_state(state: Any) -> PixelClassifier:
         channels=ChannelConfig(**header["channels"]),
         projection=None if projection is None else Projection(*projection),
         features=None if header["features"] is None else _identity(header["features"]),
-        colours=header["colours"],
+        bands=header["bands"],
         smoothing=header["smoothing"],
     )
     _require_consistent(classifier)
@@ -137,10 +137,12 @@ def _require_consistent(classifier: PixelClassifier) -> None:
         raise ValueError("the classes are not those of the forest")
     if classifier.smoothing not in SMOOTHING_RADII:
         raise ValueError("the radius of the smoothing is out of range")
-    if (projection is None) != (classifier.features is None) or classifier.colours not in (1, 3):
-        raise ValueError("features, projection and colours do not belong together")
+    if type(classifier.bands) is not int or classifier.bands < 1:
+        raise ValueError("the number of bands is not a positive integer")
+    if (projection is None) != (classifier.features is None):
+        raise ValueError("features and projection do not belong together")
     deep = 0 if projection is None else len(projection.components)
-    filtered = classifier.channels.filters.count(classifier.colours)
+    filtered = classifier.channels.filters.count(classifier.bands)
     if deep + filtered != classifier.forest.n_features_in_:
         raise ValueError("the channels are not those of the forest")
 

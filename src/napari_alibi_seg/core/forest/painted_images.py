@@ -35,7 +35,7 @@ def painted_images(
     Parameters
     ----------
     image : Micrograph or sequence of Micrograph
-        All grey or all colour.
+        All with the same number of bands (all grey, or all colour).
     scribbles : ndarray or sequence of ndarray
         For each image, integers of its ``label_shape``; 0 = not painted.
     ignored : collection of int
@@ -47,7 +47,7 @@ def painted_images(
         If the scribbles are not integer arrays, their number or shapes do not match the images, or
         fewer than 2 or more than 64 classes are painted, in all, where there is data.
     ImageError
-        If grey and colour images are mixed.
+        If their numbers of bands differ, as of grey and colour images.
     """
     if scribbles is None or isinstance(scribbles, str | Path):
         raise ScribbleError(
@@ -58,9 +58,10 @@ def painted_images(
     drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
     for one in images:
         require_micrograph(one)
-    if len({one.colour for one in images}) > 1:
+    if len({one.bands for one in images}) > 1:
         raise ImageError(
-            "Grey and colour images cannot train one classifier; convert them to one kind."
+            "Grey and colour images, or images of different numbers of channels, cannot train one "
+            "classifier; convert them to one kind."
         )
     if len(images) != len(drawings):
         raise ScribbleError(

@@ -101,9 +101,9 @@ def training_forest(
     filters, vary, bound, parts = config.channels.filters, None, None, {}
     deep = 0 if projection is None else len(projection.components)
     if config.channels.sigmas:
-        colours = (samples[0].values.shape[1] - deep) // filters.count(1)
+        bands = (samples[0].values.shape[1] - deep) // filters.count(1)
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH / config.scale)] * deep
-        channels += filters.kinds(colours)
+        channels += filters.kinds(bands)
         parts = _parts(channels, _PARTS_BETWEEN_IMAGES if several else _PARTS_WITHIN_IMAGE)
         if config.forest is Forest.EXTRA_TREES:
             vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))

@@ -60,7 +60,8 @@ def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tu
     Returns
     -------
     tuple of array and str
-        The data in native byte order, and its axes: a subsequence of TZYX, plus C for colours.
+        The data in native byte order, and its axes: a subsequence of TZYX, plus S for colours or C
+        for several channels.
     """
     data, letters = ordered.array(), ordered.axes or ""
     if letters[-1] in "CS" or channels is not None:
@@ -68,8 +69,8 @@ def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tu
         if channels is None and len(chosen) == 3 and _all_grey(data):
             chosen = (0,)
         data = _take(ordered, chosen)
-        colour = data.ndim == len(letters.rstrip("CS")) + 1
-        letters = letters.rstrip("CS") + ("C" if colour else "")
+        several = "S" if letters[-1] == "S" and len(chosen) == 3 else "C"
+        letters = letters.rstrip("CS") + (several if len(chosen) > 1 else "")
     return _native(data, letters), letters
 
 
@@ -115,7 +116,7 @@ def _unnamed(stored: Stored) -> ImageError:
 
 
 def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int, ...]:
-    """Return the channel indices to select along the last axis: one for grey, three for colour."""
+    """Return the channel indices to select along the last axis: one for grey, or several."""
     letters = ordered.axes or ""
     count = ordered.shape[-1] if letters[-1] in "CS" else 1
     if letters.endswith("CS"):
@@ -129,20 +130,22 @@ def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int,
             return (0,) if count == 2 else (0, 1, 2)
         raise _unchosen(ordered, count)
     chosen = np.atleast_1d(channels)
-    if len(chosen) not in (1, 3) or not np.isin(chosen, range(count)).all():
+    if chosen.size == 0 or not np.isin(chosen, range(count)).all():
         raise ImageError(
             f"The channels {chosen.tolist()} do not fit {ordered.name}, which has {count}; give "
-            f"one index for grey or three for red, green and blue, each from 0 to {count - 1}."
+            f"one index for grey or several to use together, each from 0 to {count - 1}."
         )
     return tuple(int(channel) for channel in chosen)
 
 
 def _unchosen(ordered: Stored, count: int) -> ImageError:
     colour = "; if they are colours, name that axis S instead of C, as in axes='YXS' (--axes YXS)"
+    every = list(range(min(count, 3)))
     return UnsettledError(
         f"There are {count} channels in {ordered.name}",
-        "choose one as grey, as in channels=[0] (--channels 0), or three as red, green and blue, "
-        f"as in channels=[0, 1, 2] (--channels 0,1,2){colour if count in (3, 4) else ''}",
+        "choose one as grey, as in channels=[0] (--channels 0), or several to use together, as in "
+        f"channels={every} (--channels {','.join(map(str, every))})"
+        f"{colour if count in (3, 4) else ''}",
     )
 
 

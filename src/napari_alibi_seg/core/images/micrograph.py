@@ -1,6 +1,6 @@
 """Micrographs: an array with named axes and a pixel size, independent of the file format.
 
-The axes are always a subsequence of TZYXC, in this order.
+The axes are always a subsequence of TZYX, in this order, and then C, S or neither.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Micrograph:
         numpy (in memory or memory-mapped) or dask, with the dimensions `axes`, in native byte
         order; bool, integer or float, with any values including NaN and inf.
     axes : str
-        A subsequence of TZYXC that includes Y and X; C has length 3: red, green, blue.
+        A subsequence of TZYX that includes Y and X; at its end, S for the samples red, green and
+        blue, or C for two or more channels that are used together.
     pixel_size : PixelSize or None
         Spatial calibration; None if unknown.
     path : Path or None
@@ -51,7 +52,8 @@ class Micrograph:
         Slice spacing, in pixels; None derives it from `pixel_size`.
     region : tuple of slice or None
         Rows and columns to segment; ``(slice(None, -64), slice(None))`` excludes a databar of 64
-        rows. None for all. Intensities are always normalised over the whole image.
+        rows. None for all. Intensities are always normalised over the whole image, those of
+        each channel by themselves.
     """
 
     data: Array
@@ -64,10 +66,11 @@ class Micrograph:
 
     def __post_init__(self) -> None:
         """Reject axes that do not match the data, an invalid spacing, and an empty region."""
-        ordered = "".join(letter for letter in "TZYXC" if letter in self.axes)
-        colours = self.data.shape[-1] if self.axes.endswith("C") else 3
-        shaped = "YX" in ordered and self.data.ndim == len(ordered) and colours == 3
-        if self.axes != ordered or not shaped:
+        ordered = "".join(letter for letter in "TZYX" if letter in self.axes)
+        ordered += self.axes[-1:] if self.axes.endswith(("C", "S")) else ""
+        shaped = self.axes == ordered and "YX" in ordered and self.data.ndim == len(ordered)
+        several = {"S": self.bands == 3, "C": self.bands > 1}
+        if not shaped or not several.get(self.axes[-1], True):
             raise ImageError(
                 f"The axes {self.axes!r} are not those of a micrograph of shape {self.data.shape}; "
                 "make it with as_micrograph, which brings them into order."
@@ -105,12 +108,17 @@ class Micrograph:
     @property
     def colour(self) -> bool:
         """Whether the last axis is red, green, blue."""
-        return self.axes.endswith("C")
+        return self.axes.endswith("S")
+
+    @property
+    def bands(self) -> int:
+        """Number of values per pixel: 1 for grey, 3 for colour, or that of channels."""
+        return int(self.data.shape[-1]) if self.axes.endswith(("C", "S")) else 1
 
     @property
     def label_axes(self) -> str:
-        """Axes of scribbles and labels: all but C."""
-        return self.axes.removesuffix("C")
+        """Axes of scribbles and labels: all but C or S."""
+        return self.axes.rstrip("CS")
 
     @property
     def label_shape(self) -> tuple[int, ...]:
@@ -126,14 +134,15 @@ class Micrograph:
     @cached_property
     def levels(self) -> Levels:
         """Raw values normalised to 0 and 1 in all planes; computed on first access."""
-        return robust_levels([self.plane(index) for index in self.plane_indices()])
+        planes = [self.plane(index) for index in self.plane_indices()]
+        return robust_levels(planes, by_band=self.axes.endswith("C"))
 
     def plane_indices(self) -> list[tuple[int, ...]]:
         """Return the index of each plane in order; ``[()]`` if there is one plane."""
         return list(np.ndindex(self.label_shape[:-2]))
 
     def plane(self, index: tuple[int, ...] = ()) -> Array:
-        """Return a plane, (Y, X) or (Y, X, 3), raw values; lazy if `data` is."""
+        """Return a plane, (Y, X) or (Y, X, bands), raw values; lazy if `data` is."""
         plane: Array = self.data[index]
         return plane
 
@@ -165,7 +174,8 @@ def read_image(
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; required
         if there are several, ignored for PNG, JPEG and BMP.
     channels : int or sequence of int, optional
-        For an image with channels: one index to use as grey, or three as red, green and blue.
+        For an image with channels: one index to use as grey, or several to use together. The
+        filters see each channel; the model sees three as red, green and blue, else their mean.
         By default, colour samples (S) are used as they are, or as grey if the three are equal
         (which is not tried on an array that is read piece by piece).
     spacing : float, optional

@@ -31,10 +31,10 @@ _NEAR = 256
 
 @dataclass(frozen=True)
 class Levels:
-    """The raw values that are normalised to 0 and 1."""
+    """The raw values that are normalised to 0 and 1: one for all bands, or one for each."""
 
-    low: float
-    high: float
+    low: float | tuple[float, ...]
+    high: float | tuple[float, ...]
 
     @property
     def flat(self) -> bool:
@@ -88,7 +88,7 @@ class Depth:
     Attributes
     ----------
     volume : array
-        (Z, Y, X) or (Z, Y, X, 3), numpy or dask; at least the planes within reach of the filters.
+        (Z, Y, X) or (Z, Y, X, bands), numpy or dask; at least the planes that the filters reach.
     position : int
         Index of the plane in `volume`.
     spacing : float
@@ -102,12 +102,12 @@ class Depth:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """A grey or colour plane with the levels that it is normalised by.
+    """A plane of one or more bands with the levels that it is normalised by.
 
     Attributes
     ----------
     data : array
-        (Y, X) or (Y, X, 3), any real dtype, numpy or dask.
+        (Y, X) or (Y, X, bands), any real dtype, numpy or dask.
     levels : Levels
         Raw values normalised to 0 and 1; those of the whole image.
     depth : Depth or None
@@ -127,9 +127,9 @@ class Plane:
         return int(self.data.shape[0]), int(self.data.shape[1])
 
     @property
-    def colours(self) -> int:
-        """Number of colour samples: 1 for grey, 3 for colour."""
-        return 1 if self.data.ndim == 2 else 3
+    def bands(self) -> int:
+        """Number of values per pixel: 1 for grey, 3 for colour, or that of channels."""
+        return 1 if self.data.ndim == 2 else int(self.data.shape[2])
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return normalised pixels, reflected at the border without repeating the border pixel.
@@ -142,7 +142,7 @@ class Plane:
         Returns
         -------
         ndarray
-            (height, width, colours) float32; the levels map to 0 and 1, values are clipped to
+            (height, width, bands) float32; the levels map to 0 and 1, values are clipped to
             [-1, 2], and NaN becomes 0.
         """
         within = self._mirrored(window)
@@ -163,7 +163,7 @@ class Plane:
         Yields
         ------
         ndarray
-            (height, width, colours) float32, as from `read`, of ``2 * reach + 1`` planes.
+            (height, width, bands) float32, as from `read`, of ``2 * reach + 1`` planes.
         """
         assert self.depth is not None
         volume = self.depth.volume
@@ -190,7 +190,7 @@ class Plane:
         Returns
         -------
         ndarray or None
-            (height, width) bool, true where a pixel is NaN in any colour or outside the region;
+            (height, width) bool, true where a pixel is NaN in any band or outside the region;
             None if there is no region and the dtype has no NaN.
         """
         floats = np.issubdtype(self.data.dtype, np.floating)
@@ -255,7 +255,18 @@ def neighbourhoods(
         yield here, Window(top, left, height, width)
 
 
-def robust_levels(planes: Sequence[Array]) -> Levels:
+def as_colours(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (Y, X, bands) pixels as they can be shown: grey or colour, or the mean of all bands.
+
+    Returns
+    -------
+    ndarray
+        (Y, X, 3) if there are three bands, which are taken as red, green and blue; else (Y, X, 1).
+    """
+    return pixels if pixels.shape[2] in (1, 3) else pixels.mean(axis=2, keepdims=True)
+
+
+def robust_levels(planes: Sequence[Array], *, by_band: bool = False) -> Levels:
     """Return the 0.1 and 99.9 percentiles of the finite pixels of an image.
 
     They are estimated from about 4 million values at most, on a regular grid in at most 16
@@ -264,7 +275,9 @@ def robust_levels(planes: Sequence[Array]) -> Levels:
     Parameters
     ----------
     planes : sequence of array
-        The planes of the image, each (Y, X) or (Y, X, 3).
+        The planes of the image, each (Y, X) or (Y, X, bands).
+    by_band : bool
+        Give each band its own levels, as for channels of different meaning.
 
     Raises
     ------
@@ -272,6 +285,13 @@ def robust_levels(planes: Sequence[Array]) -> Levels:
         If no sampled pixel is finite, or the range of values overflows.
     """
     values = _sampled(planes)
+    if not by_band:
+        return Levels(*_levels(values.ravel()))
+    low, high = zip(*map(_levels, values.reshape(-1, values.shape[-1]).T), strict=True)
+    return Levels(low, high)
+
+
+def _levels(values: NDArray[np.float64]) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if values.size == 0:
         raise ImageError(
@@ -285,21 +305,21 @@ def robust_levels(planes: Sequence[Array]) -> Levels:
     low, high = np.percentile(values, _PERCENTILES)
     if low == high:
         low, high = values.min(), values.max()
-    return Levels(float(low), float(high))
+    return float(low), float(high)
 
 
 def _sampled(planes: Sequence[Array]) -> NDArray[np.float64]:
+    """Return (N, bands) values; (N,) of planes without bands."""
     chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
     pixels = sum(math.prod(planes[i].shape) for i in chosen)
     step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
-    return np.concatenate(
-        [np.asarray(planes[i][::step, ::step]).astype(np.float64).ravel() for i in chosen]
-    )
+    sampled = (np.asarray(planes[i][::step, ::step]).astype(np.float64) for i in chosen)
+    return np.concatenate([some.reshape(-1, *some.shape[2:]) for some in sampled])
 
 
 def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
     # Subtract in double precision: float32 would lose large integers and offsets.
-    extent = levels.high - levels.low
-    scaled = (raw.astype(np.float64) - levels.low) / (extent if extent > 0 else 1.0)
+    low, extent = np.asarray(levels.low), np.subtract(levels.high, levels.low)
+    scaled = (raw.astype(np.float64) - low) / np.where(extent > 0, extent, 1.0)
     scaled = np.where(np.isnan(scaled), 0.0, scaled)
     return np.clip(scaled, *_BOUNDS).astype(np.float32)

@@ -53,7 +53,7 @@ class CachedChannels:
     def __init__(self, plane: Plane, config: ChannelConfig, limit: float, deep: int = 0) -> None:
         self.filters = config.filters
         self._channels = PixelChannels(plane, config)
-        self._count = self.filters.count(plane.colours)
+        self._count = self.filters.count(plane.bands)
         self._deep = deep
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)

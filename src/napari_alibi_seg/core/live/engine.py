@@ -279,7 +279,7 @@ class LiveEngine:
         assert request.classifier is not None
         deep = request.config.model != CLASSICAL
         identity = self._features.identity(request.config) if deep else None
-        request.classifier.require(identity, self._planes[request.planes[0]].colours)
+        request.classifier.require(identity, self._planes[request.planes[0]].bands)
 
     def _projection(self, request: LiveRequest, painted: Collection[Index]) -> Projection | None:
         """Return the projection fitted on the given planes, cached for the same set of planes."""
@@ -313,9 +313,9 @@ class LiveEngine:
         forest = yield from mapped(work, lambda _: Working())
         found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if projection is None else self._features.identity(request.config)
-        colours = next(iter(self._planes.values())).colours
+        bands = next(iter(self._planes.values())).bands
         return PixelClassifier(
-            forest, found, channels, projection, identity, colours, config.smoothing
+            forest, found, channels, projection, identity, bands, config.smoothing
         )
 
     def _classify_coarsely(

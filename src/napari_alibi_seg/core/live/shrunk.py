@@ -40,8 +40,8 @@ class Shrunk:
     def __init__(self, data: Any, factor: int) -> None:
         self._data = data
         self._factor = factor
-        rows, columns, *colours = data.shape
-        self.shape = (-(-rows // factor), -(-columns // factor), *colours)
+        rows, columns, *bands = data.shape
+        self.shape = (-(-rows // factor), -(-columns // factor), *bands)
         self.ndim = len(self.shape)
         self.dtype = np.dtype(np.float64)
 

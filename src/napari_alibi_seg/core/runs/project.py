@@ -261,7 +261,8 @@ def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: P
     """
     copy = ImageFile(
         path.with_name(f"{path.stem}_image_{content[:8]}.tif").absolute(),
-        image.label_axes + ("S" if image.colour else ""),
+        image.axes,
+        tuple(range(image.bands)) if image.axes.endswith("C") else None,
     )
     named = [] if known is None else [known, ImageFile(known.path)]
     for file in (*named, copy):
