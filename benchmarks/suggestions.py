@@ -116,7 +116,7 @@ def canvas(folder: Path, model: str) -> Canvas:
     if classifier.projection is not None:
         alone = replace(classifier, channels=replace(filters, sigmas=()))
         deep = segmenter.channels(alone, planes[()])
-    channels = PlaneChannels(deep, live.filtered((), filters))
+    channels = PlaneChannels(deep, live.filtered((), filters, filters.components))
     trained = Training(classifier, segmenter.config, {(): drawing}, [])
     return Canvas(task.truth(name), drawing, channels, trained)
 

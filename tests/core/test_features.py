@@ -222,7 +222,7 @@ def test_the_memory_limit_forgets_the_longest_unused(counting, tmp_path, plane):
 
 
 def test_features_of_large_planes_outlive_the_program(counting, tmp_path, monkeypatch, plane):
-    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_PIXELS", 1000)
+    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_BYTES", 1000)
     first = FeatureCache(folder=tmp_path).get(plane, counting, 1)
     again = FeatureCache(folder=tmp_path).get(plane, counting, 1)
     assert counting.extracted == 1
@@ -232,7 +232,7 @@ def test_features_of_large_planes_outlive_the_program(counting, tmp_path, monkey
 
 @pytest.mark.parametrize("left", [0, 200])
 def test_a_damaged_file_in_the_cache_is_made_again(counting, tmp_path, monkeypatch, plane, left):
-    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_PIXELS", 1000)
+    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_BYTES", 1000)
     FeatureCache(folder=tmp_path).get(plane, counting, 1)
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:left])
@@ -242,7 +242,7 @@ def test_a_damaged_file_in_the_cache_is_made_again(counting, tmp_path, monkeypat
 
 
 def test_the_disk_limit_removes_the_oldest(counting, tmp_path, monkeypatch, plane):
-    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_PIXELS", 1000)
+    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_BYTES", 1000)
     cache = FeatureCache(disk_limit=1, folder=tmp_path)
     cache.get(plane, counting, 1)
     cache.get(Plane(plane.data + 1, plane.levels), counting, 1)
@@ -250,6 +250,6 @@ def test_the_disk_limit_removes_the_oldest(counting, tmp_path, monkeypatch, plan
 
 
 def test_an_unwritable_disk_cache_does_not_stop_the_work(counting, tmp_path, monkeypatch, plane):
-    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_PIXELS", 1000)
+    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_BYTES", 1000)
     (tmp_path / "occupied").write_text("a file where the folder should be")
     assert FeatureCache(folder=tmp_path / "occupied").get(plane, counting, 1).tokens.any()

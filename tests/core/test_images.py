@@ -1,6 +1,8 @@
+import os
 import shutil
 import tracemalloc
 from dataclasses import astuple
+from pathlib import Path
 
 import dask.array as da
 import h5py
@@ -248,6 +250,21 @@ def test_lazy_arrays_stay_lazy(tmp_path):
 
 
 # Files
+
+
+def test_a_compressed_stack_is_parsed_once_and_closed_between_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.core.images.tiff.COPIED_BYTES", 0)
+    array = np.random.default_rng(0).integers(0, 255, (8, 64, 64)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", array, compression="zlib", metadata={"axes": "ZYX"})
+    image = read_image(tmp_path / "a.tif")
+    monkeypatch.setattr(tifffile, "TiffFile", None)
+
+    planes = [image.data[n] for n in range(8)]
+
+    np.testing.assert_array_equal(da.compute(*planes, num_workers=4), array)
+    if Path("/proc/self/fd").is_dir():
+        opened = [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
+        assert str(tmp_path / "a.tif") not in opened
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

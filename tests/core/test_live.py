@@ -86,6 +86,17 @@ def test_one_more_stroke_gives_what_a_new_engine_gives(request_of, scribbles):
     np.testing.assert_array_equal(followed, anew)
 
 
+def test_features_of_an_image_that_was_left_are_not_computed_again(request_of, micrograph):
+    engine, again = LiveEngine("cpu"), replace(micrograph, spacing=2.0)
+    other = as_micrograph(255 - micrograph.data)
+    begun = []
+    for image in (micrograph, other, micrograph, again):
+        events = engine.update(request_of(DEEP, image=image))
+        begun.append(next(event for event in events if isinstance(event, FeatureProgress)).done)
+        list(events)
+    assert begun == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize(("room", "last"), [(1.5, 1), (2.5, 2), (9, 3)])
 def test_planes_that_were_looked_at_last_keep_their_blocks(monkeypatch, room, last):
     stack = np.random.default_rng(0).random((3, 40, 50), np.float32)
@@ -94,7 +105,7 @@ def test_planes_that_were_looked_at_last_keep_their_blocks(monkeypatch, room, la
     more = painted.copy()
     more[0, 20, 20:40] = 1
     engine, planes = LiveEngine("cpu"), ((0,), (1,), (2,))
-    plane_bytes = 40 * 50 * 4 * (QUICK.channels.components + QUICK.channels.filters.count(1))
+    plane_bytes = 40 * 50 * 4 * QUICK.channels.filters.count(1)
     monkeypatch.setattr(live_channels, "_CACHED_BYTES", room * plane_bytes)
 
     for scribbles in (painted, more):
@@ -318,7 +329,7 @@ WINDOW = Window(0, 0, 100, 100)
 
 def test_remembered_channels_are_the_channels(plane):
     channels = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS))
-    remembered = CachedChannels(plane, ChannelConfig(sigmas=SIGMAS), limit=1e9, deep=8)
+    remembered = CachedChannels(plane, ChannelConfig(sigmas=SIGMAS), limit=1e9, room=8)
     rng = np.random.default_rng(1)
     some, more = (np.sort(rng.choice(plane.data.size, n, replace=False)) for n in (30, 90))
 
@@ -333,7 +344,7 @@ def test_remembered_channels_are_the_channels(plane):
 def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, expected):
     features = extractor.extract(plane, 1)
     config = ChannelConfig(components=8, sigmas=SIGMAS)
-    remembered = CachedChannels(plane, config, limit=1e9, deep=expected)
+    remembered = CachedChannels(plane, config, limit=1e9, room=expected)
     for space in (Projection.fit([features], config), Projection.fit([features], CONTRASTLESS)):
         deep = PixelChannels(plane, replace(config, sigmas=()), features, space)
         joined = PixelChannels(plane, config, features, space).block(WINDOW)
@@ -373,7 +384,7 @@ def test_every_few_pixels_are_those_of_the_block(plane, extractor):
     channels = LiveChannels()
     channels.open({(): plane})
     for changed in (config, replace(config, sigmas=())):
-        source = channels.of((), changed, features, space)
+        source = channels.of((), changed, features, space, 8)
         window = Window(3, 5, 40, 61)
         np.testing.assert_allclose(
             source.every(7, window), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.writing import replacing, require_new_folder, require_writable
+from napari_alibi_seg.core.writing import (
+    replacing,
+    require_free,
+    require_new_folder,
+    require_writable,
+)
 
 
 def test_a_file_appears_whole_and_nothing_else_is_left(tmp_path):
@@ -59,6 +64,36 @@ def test_trying_out_leaves_nothing_behind(tmp_path):
     require_writable(tmp_path / "b.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+COUNT = """
+import sys
+from pathlib import Path
+from napari_alibi_seg.core.writing import alone
+
+path = Path(sys.argv[1])
+for _ in range(40):
+    with alone(path), alone(path):
+        path.write_text(str(int(path.read_text()) + 1))
+"""
+
+
+def test_no_process_overwrites_what_another_just_wrote(tmp_path):
+    path = tmp_path / "count.txt"
+    path.write_text("0")
+    programs = [subprocess.Popen([sys.executable, "-c", COUNT, path]) for _ in range(4)]
+    assert [program.wait() for program in programs] == [0] * 4
+    assert path.read_text() == "160"
+
+
+def test_outputs_do_not_replace_parts_of_an_input_other_than_its_labels(tmp_path):
+    image = tmp_path / "a.zarr"
+    image.mkdir()
+    (image / "zarr.json").touch()
+    for path in (image, image / "0", tmp_path):
+        with pytest.raises(OutputError, match="an input"):
+            require_free([image], [path])
+    require_free([image], [image / "labels/phases", tmp_path / "b.zarr"])
 
 
 @pytest.fixture

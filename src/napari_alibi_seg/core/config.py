@@ -166,6 +166,11 @@ class SegmentationConfig:
         if self.model == CLASSICAL:
             object.__setattr__(self, "channels", replace(self.channels, learned=0))
 
+    @property
+    def deep(self) -> bool:
+        """Whether a model computes features, besides the pixel filters."""
+        return self.model != CLASSICAL
+
 
 def _take_whole(config: ChannelConfig | SegmentationConfig, **fields: range) -> None:
     """Reject fields that are not whole numbers of a range; convert numpy numbers to Python's."""

@@ -296,10 +296,10 @@ class Segmenter:
         classifier.require_features(identity)
 
     def _identity(self, scale: int) -> FeatureIdentity | None:
-        return None if self.config.model == CLASSICAL else self._extractor.identity(scale)
+        return self._extractor.identity(scale) if self.config.deep else None
 
     def _features(self, plane: Plane, scale: int, progress: Progress) -> FeatureMap | None:
-        if self.config.model == CLASSICAL:
+        if not self.config.deep:
             return None
         return self.cache.get(plane, self._extractor, scale, progress)
 

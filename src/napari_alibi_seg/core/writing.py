@@ -68,9 +68,6 @@ def alone(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if lock.lock_counter == 1:
-            with suppress(OSError):  # Windows cannot delete an open file, but filelock does it
-                os.unlink(lock.lock_file)
         lock.release()
 
 
@@ -103,10 +100,15 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
         If an output would overwrite an input or another output, or is not writable.
     """
     # Writing an OME-Zarr replaces everything in its folder.
-    sources = {place for path in inputs for place in (path.resolve(), *path.resolve().parents)}
+    read = [path.resolve() for path in inputs]
+    sources = {place for path in read for place in (path, *path.parents)}
     written: set[Path] = set()
     for path in outputs:
         place = path.resolve()
+        if any(_is_part(place, folder) for folder in read):
+            raise OutputError(
+                f"{path} lies in an input; choose a place outside of it, or in its folder labels."
+            )
         if place in sources:
             raise OutputError(
                 f"{path} is an input, or a folder with one, and would be written over; choose "
@@ -118,6 +120,11 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
             )
         written |= {place, *place.parents}
         require_writable(path)
+
+
+def _is_part(place: Path, folder: Path) -> bool:
+    """Whether a path is in a Zarr, other than among the labels that belong to its image."""
+    return is_zarr(folder) and folder in place.parents and folder / "labels" not in place.parents
 
 
 def require_new_folder(path: Path, otherwise: str) -> None:

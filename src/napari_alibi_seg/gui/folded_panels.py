@@ -137,7 +137,7 @@ class TrainingPanel(PanelRows):
 
     def _show_filters(self, config: SegmentationConfig) -> None:
         """Tick the filters that are used; leave boxes that do not apply."""
-        channels, deep = config.channels, config.model != CLASSICAL
+        channels, deep = config.channels, config.deep
         if deep:
             self.filters.setChecked(bool(channels.sigmas))
         if channels.sigmas:

@@ -7,7 +7,6 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.naming import LABELS, SCRIBBLES, stem
 from napari_alibi_seg.gui.records import PaintClass, Settings
@@ -50,7 +49,7 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
         parts.append("--no-filters")
     if channels.sigmas_3d:
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
-    if not channels.learned and config.model != CLASSICAL:
+    if not channels.learned and config.deep:
         parts.append("--no-learned")
     if settings.device != Settings.device:
         parts += ["--device", settings.device]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
-from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import estimate_words, shares_words
 
@@ -55,7 +54,7 @@ class StackRun(QObject):
         image = work.source.micrograph
         rows, columns = image.shape_yx
         pixels = len(image.plane_indices()) * rows * columns
-        deep = config.model != CLASSICAL
+        deep = config.deep
         scale = config.scale if deep else None
         known = self._pace.estimate(pixels, pixels, rows * columns, scale)
         self._proposed = work

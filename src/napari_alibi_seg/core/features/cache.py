@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.images.planes import Plane
 
-_LARGE_PIXELS = 4_000_000
+_LARGE_BYTES = 15e6
 
 
 @dataclass
@@ -34,7 +34,8 @@ class FeatureCache:
         Bytes to keep; the least recently used maps are evicted first. A `memory_limit` of 0
         disables both caches.
     folder : Path
-        Where maps of planes of 4 megapixels or more are kept between runs.
+        Where maps of 15 MB and more are kept between runs: of planes of 4 megapixels, or of 1 at
+        twice the scale.
     """
 
     memory_limit: float = 1e9
@@ -48,40 +49,51 @@ class FeatureCache:
         """Return the features of a plane, computed only if they are not cached."""
         if not self.memory_limit:
             return extractor.extract(plane, scale, progress)
+        key = self.key(plane, extractor, scale)
+        found = self.find(key, extractor, scale)
+        if found is None:
+            found = extractor.extract(plane, scale, progress)
+            self.keep(key, found)
+        return found
+
+    def key(self, plane: Plane, extractor: FeatureExtractor, scale: int) -> str:
+        """Return what features are cached under; this reads the whole plane."""
         # A GPU computes in half precision: comparable, but not identical bit for bit.
         kind = "cpu" if extractor.device.type == "cpu" else "gpu"
-        key = f"{plane.content_hash()}-{extractor.identity(scale).key}-{kind}"
-        if key not in self._maps:
-            large = plane.shape[0] * plane.shape[1] >= _LARGE_PIXELS
-            self._maps[key] = (
-                self._from_disk(key, plane, extractor, scale, progress)
-                if large
-                else extractor.extract(plane, scale, progress)
-            )
-        self._maps.move_to_end(key)
-        while (
-            len(self._maps) > 1
-            and sum(m.tokens.nbytes for m in self._maps.values()) > self.memory_limit
-        ):
-            self._maps.popitem(last=False)
-        return self._maps[key]
+        return f"{plane.content_hash()}-{extractor.identity(scale).key}-{kind}"
 
-    def _from_disk(
-        self, key: str, plane: Plane, extractor: FeatureExtractor, scale: int, progress: Progress
-    ) -> FeatureMap:
-        path = self.folder / f"{key}.npy"
-        # The file may be absent, damaged, empty after a power cut, or evicted by another process.
-        with suppress(*DAMAGE):
-            tokens = np.load(path)
-            os.utime(path)
-            stride = extractor.backbone.patch_size / scale
-            return FeatureMap(tokens, stride, extractor.identity(scale))
-        made = extractor.extract(plane, scale, progress)
+    def find(self, key: str, extractor: FeatureExtractor, scale: int) -> FeatureMap | None:
+        """Return cached features; None if there are none."""
+        if key not in self._maps:
+            # The file may be absent, damaged, empty after a power cut, or evicted by a process.
+            with suppress(*DAMAGE):
+                tokens = np.load(self._path(key))
+                os.utime(self._path(key))
+                stride = extractor.backbone.patch_size / scale
+                self._remember(key, FeatureMap(tokens, stride, extractor.identity(scale)))
+        if key in self._maps:
+            self._maps.move_to_end(key)
+        return self._maps.get(key)
+
+    def keep(self, key: str, features: FeatureMap) -> None:
+        """Cache the complete features of a plane."""
+        self._remember(key, features)
+        if features.tokens.nbytes < _LARGE_BYTES:
+            return
+        path = self._path(key)
         with suppress(OutputError, OSError):  # on a full disk the map is only computed again
             with replacing(path) as aside, aside.open("wb") as file:
-                np.save(file, made.tokens)
+                np.save(file, features.tokens)
             self._forget_oldest(path)
-        return made
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.npy"
+
+    def _remember(self, key: str, features: FeatureMap) -> None:
+        self._maps[key] = features
+        taken = sum(kept.tokens.nbytes for kept in self._maps.values())
+        while len(self._maps) > 1 and taken > self.memory_limit:
+            taken -= self._maps.popitem(last=False)[1].tokens.nbytes
 
     def _forget_oldest(self, newest: Path) -> None:
         stored = sorted(self.folder.glob("*.npy"), key=lambda path: path.stat().st_mtime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -209,8 +210,10 @@ class Plane:
     def content_hash(self) -> str:
         """Return the SHA-256 of shape, dtype, levels and raw pixels, hexadecimal."""
         digest = hashlib.sha256(repr((self.data.shape, str(self.data.dtype), self.levels)).encode())
-        for top in range(0, self.shape[0], _HASHED_ROWS):
-            digest.update(np.ascontiguousarray(self.data[top : top + _HASHED_ROWS]).tobytes())
+        even = (_HASHED_ROWS,) * math.ceil(self.shape[0] / _HASHED_ROWS)
+        heights = getattr(self.data, "chunks", (even,))[0]  # so that each chunk is read once
+        for bottom, height in zip(accumulate(heights), heights, strict=True):
+            digest.update(np.ascontiguousarray(self.data[bottom - height : bottom]).tobytes())
         return digest.hexdigest()
 
 

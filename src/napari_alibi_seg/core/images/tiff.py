@@ -6,6 +6,7 @@ import logging
 import math
 import struct
 import xml.etree.ElementTree as ElementTree
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,13 +115,34 @@ def _tiff_data(path: Path, number: int, series: tifffile.TiffPageSeries) -> Arra
         return np.asarray(series.asarray())
     import zarr  # takes long to load
 
-    def read(key: Any) -> Any:
-        with tifffile.TiffFile(path) as tiff, tiff.series[number].aszarr(level=0) as store:
-            return zarr.open_array(store, mode="r")[key]
+    array, files = zarr.open_array(series.aszarr(level=0), mode="r"), _Files(series)
 
-    with series.aszarr(level=0) as store:
-        chunks = zarr.open_array(store, mode="r").chunks
-    return Pieces(path, series.shape, series.dtype, read, chunks)
+    def read(key: Any) -> Any:
+        with files:
+            return array[key]
+
+    return Pieces(path, series.shape, series.dtype, read, array.chunks)
+
+
+class _Files:
+    """The files of an image, open only while any thread reads, and not parsed again for it."""
+
+    def __init__(self, series: tifffile.TiffPageSeries) -> None:
+        self._handles = {page.parent.filehandle for page in series.pages if page is not None}
+        self._lock, self._readers = Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            for handle in self._handles:
+                handle.open()  # has no effect on an open file
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                for handle in self._handles:
+                    handle.close()
 
 
 def _tiff_axes(series: tifffile.TiffPageSeries) -> str | None:

@@ -46,15 +46,15 @@ class CachedChannels:
         With at least one filter.
     limit : float
         Bytes of blocks to keep; those far from the visible part are evicted first.
-    deep : int
+    room : int
         Expected number of deep channels; any other number costs a copy.
     """
 
-    def __init__(self, plane: Plane, config: ChannelConfig, limit: float, deep: int = 0) -> None:
+    def __init__(self, plane: Plane, config: ChannelConfig, limit: float, room: int = 0) -> None:
         self.filters = config.filters
         self._channels = PixelChannels(plane, config)
         self._count = self.filters.count(plane.bands)
-        self._deep = deep
+        self.room = room
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)
         self._blocks: dict[Window, _CachedBlock] = {}
@@ -71,7 +71,7 @@ class CachedChannels:
     def most_bytes(self) -> float:
         """Maximum memory of the cached blocks, in bytes."""
         rows, columns = self.shape
-        whole = rows * columns * (self._deep + self._count) * np.dtype(np.float32).itemsize
+        whole = rows * columns * (self.room + self._count) * np.dtype(np.float32).itemsize
         return min(whole, self._limit)
 
     @property
@@ -144,9 +144,9 @@ class CachedChannels:
         return values
 
     def _made(self, window: Window) -> _CachedBlock:
-        shape = (window.height, window.width, self._deep + self._count)
+        shape = (window.height, window.width, self.room + self._count)
         made = _CachedBlock(np.empty(shape, np.float32), self._channels.guide(window))
-        made.values[..., self._deep :] = self._channels.block(window)
+        made.values[..., self.room :] = self._channels.block(window)
         with self._lock:
             self._blocks[window] = made
             self._make_room()

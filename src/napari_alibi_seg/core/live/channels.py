@@ -112,12 +112,13 @@ class LiveChannels:
         config: ChannelConfig,
         features: FeatureMap | None,
         projection: Projection | None,
+        room: int,
     ) -> PlaneChannels:
         """Return the channels of a plane, with deep ones if features and projection are given."""
         deep = None
         if features is not None and projection is not None:
             deep = self._projected(index, replace(config, sigmas=()), features, projection)
-        return PlaneChannels(deep, self.filtered(index, config) if config.sigmas else None)
+        return PlaneChannels(deep, self.filtered(index, config, room) if config.sigmas else None)
 
     def look_at(self, index: Index, visible: Window) -> None:
         """Set the visible window: blocks near it are kept, then those of planes shown recently."""
@@ -129,11 +130,11 @@ class LiveChannels:
             self._shrunk[index] = self._shrunk.pop(index)
             _leave_room([kept.small for kept in self._shrunk.values()], _SHRUNK_BYTES)
 
-    def filtered(self, index: Index, config: ChannelConfig) -> CachedChannels:
-        """Return the pixel filters of a plane."""
+    def filtered(self, index: Index, config: ChannelConfig, room: int) -> CachedChannels:
+        """Return the pixel filters of a plane, with room for deep channels beside them."""
         kept = self._filtered.get(index)
-        if kept is None or kept.filters != config.filters:
-            kept = CachedChannels(self._planes[index], config, _CACHED_BYTES, config.components)
+        if kept is None or (kept.filters, kept.room) != (config.filters, room):
+            kept = CachedChannels(self._planes[index], config, _CACHED_BYTES, room)
             self._filtered[index] = kept
         return kept
 

@@ -17,12 +17,12 @@ import numpy as np
 
 from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.channels.pixel_channels import Projection
-from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import smoothing, voting
 from napari_alibi_seg.core.forest.classifier import (
     PixelClassifier,
+    PixelSamples,
     Segmentation,
     gather_samples,
     thinned,
@@ -47,11 +47,11 @@ from napari_alibi_seg.core.live.records import Fitted, PlaneDone, ResultBlock, W
 from napari_alibi_seg.core.progress import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.config import ChannelConfig
+    from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.planes import Index, Plane, Window
     from napari_alibi_seg.core.live.channels import PlaneChannels
@@ -157,14 +157,15 @@ class LiveEngine:
         painted, amount = look_at_strokes(self._planes, request.scribbles, request.ignored)
         yield amount
         trainable = request.classifier is not None or len(amount.pixels) > 1
-        deep = request.config.model != CLASSICAL
+        deep = request.config.deep
         seen = dict.fromkeys([request.planes[0], *painted])
         if deep:
             yield from self._features.load(request.config.model)
             missing = any(not self._features.ready(request.config, index) for index in seen)
             told = self._is_told(request.planes[0], painted)
-            if missing and not told and request.predict and len(amount.pixels) > 1:
-                yield from self._preliminary(request, painted, side)
+            waiting = missing and not told and request.predict and len(amount.pixels) > 1
+            if waiting and request.config.channels.sigmas:
+                yield from self._train_coarsely(request, painted, side, None)
             for index in seen:
                 yield from self._features.compute(request.config, index, request.visible, seen)
         if not (trainable and request.predict):
@@ -199,7 +200,7 @@ class LiveEngine:
         projection: Projection | None,
     ) -> PlaneChannels:
         features = None if projection is None else self._features.map(request.config, index)
-        return self._channels.of(index, config, features, projection)
+        return self._channels.of(index, config, features, projection, _room(request))
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Working]:
         """Project features and filter the visible part in advance of the first stroke."""
@@ -213,7 +214,7 @@ class LiveEngine:
         voting.compile_now()
         smoothing.compile_now()
         yield from self._warm_shrunk(request)
-        kept = self._channels.filtered(index, request.config.channels)
+        kept = self._channels.filtered(index, request.config.channels, _room(request))
         self._channels.look_at(index, request.visible)
         plane = self._planes[index]
         around = reach(request.visible, request.config.smoothing, plane.shape)
@@ -224,26 +225,36 @@ class LiveEngine:
             yield Working()
 
     def _warm_shrunk(self, request: LiveRequest) -> Iterator[Working]:
-        index, deep = request.planes[0], request.config.model != CLASSICAL
-        config, factor = coarse_config(request.config.channels, request.visible, deep)
+        index, visible = request.planes[0], request.visible
+        config, factor = coarse_config(request.config.channels, visible, request.config.deep)
         if factor == 1:
             return
         channels = self._channels.shrunk(index, config, factor)
-        windows = visible_blocks(self._planes[index], request.visible, _SHRUNK_SIDE * factor)
+        windows = visible_blocks(self._planes[index], visible, _SHRUNK_SIDE * factor)
         for _ in in_order(partial(channels.every, factor), windows):
             yield Working()
 
-    def _preliminary(
-        self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
-    ) -> Iterator[LiveEvent]:
-        """Yield a coarse result of pixel filters alone, to show while features are computed."""
-        if not request.config.channels.sigmas:
-            return
-        first, factor = coarse_config(request.config.channels, request.visible, deep=False)
+    def _train_coarsely(
+        self,
+        request: LiveRequest,
+        painted: Mapping[Index, NDArray[Any]],
+        side: int,
+        projection: Projection | None,
+    ) -> Generator[LiveEvent, None, tuple[PixelClassifier, int]]:
+        """Yield a coarse result; return its classifier and the downsampling of its planes.
+
+        Without a projection it is one of pixel filters alone.
+        """
+        deep = projection is not None
+        channels, factor = coarse_config(request.config.channels, request.visible, deep)
+        samples = self._samples(request, painted, channels, projection, factor)
+        trees = min(request.config.trees, _COARSE_TREES)
+        config = replace(request.config, channels=channels, trees=trees)
         coarse = yield from self._fit(
-            request, painted, first, _COARSE_TREES, None, factor, _COARSE_SAMPLES
+            request, config, thinned(samples, _COARSE_SAMPLES), projection
         )
         yield from self._classify_coarsely(request, coarse, side, factor)
+        return coarse, factor
 
     def _train(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
@@ -259,14 +270,9 @@ class LiveEngine:
             self._trained = _Trained(request, painted, request.classifier, 1, request.classifier)
         else:
             projection = self._projection(request, painted)
-            channels, trees = request.config.channels, request.config.trees
-            first, factor = coarse_config(channels, request.visible, projection is not None)
-            few = min(trees, _COARSE_TREES)
-            coarse = yield from self._fit(
-                request, painted, first, few, projection, factor, _COARSE_SAMPLES
-            )
-            yield from self._classify_coarsely(request, coarse, side, factor)
-            fine = yield from self._fit(request, painted, channels, trees, projection)
+            coarse, factor = yield from self._train_coarsely(request, painted, side, projection)
+            samples = self._samples(request, painted, request.config.channels, projection)
+            fine = yield from self._fit(request, request.config, samples, projection)
             self._trained = _Trained(request, painted, coarse, factor, fine)
             yield Fitted(fine)
             return
@@ -277,13 +283,12 @@ class LiveEngine:
 
     def _require(self, request: LiveRequest) -> None:
         assert request.classifier is not None
-        deep = request.config.model != CLASSICAL
-        identity = self._features.identity(request.config) if deep else None
+        identity = self._features.identity(request.config) if request.config.deep else None
         request.classifier.require(identity, self._planes[request.planes[0]].bands)
 
     def _projection(self, request: LiveRequest, painted: Collection[Index]) -> Projection | None:
         """Return the projection fitted on the given planes, cached for the same set of planes."""
-        if request.config.model == CLASSICAL:
+        if not request.config.deep:
             return None
         key = (request.config, tuple(painted))
         if self._projected is None or self._projected[0] != key:
@@ -291,31 +296,35 @@ class LiveEngine:
             self._projected = key, Projection.fit(maps, request.config.channels)
         return self._projected[1]
 
-    def _fit(
+    def _samples(
         self,
         request: LiveRequest,
         painted: Mapping[Index, NDArray[Any]],
         channels: ChannelConfig,
-        trees: int,
         projection: Projection | None,
         factor: int = 1,
-        most: int | None = None,
-    ) -> Generator[Working, None, PixelClassifier]:
-        samples = [
+    ) -> list[PixelSamples]:
+        return [
             self._channels.shrunk(index, channels, factor).samples(scribbles)
             if factor > 1
             else gather_samples(self._channels_of(request, index, channels, projection), scribbles)
             for index, scribbles in painted.items()
         ]
-        samples = samples if most is None else thinned(samples, most)
-        config = replace(request.config, channels=channels, trees=trees)
+
+    def _fit(
+        self,
+        request: LiveRequest,
+        config: SegmentationConfig,
+        samples: Sequence[PixelSamples],
+        projection: Projection | None,
+    ) -> Generator[Working, None, PixelClassifier]:
         work = training_forest(config, samples, projection)
         forest = yield from mapped(work, lambda _: Working())
         found = ClassInfo.of(forest.classes_, request.classes)
         identity = None if projection is None else self._features.identity(request.config)
         bands = next(iter(self._planes.values())).bands
         return PixelClassifier(
-            forest, found, channels, projection, identity, bands, config.smoothing
+            forest, found, config.channels, projection, identity, bands, config.smoothing
         )
 
     def _classify_coarsely(
@@ -406,6 +415,11 @@ def _same_training(
     if last.request.classifier is not None or request.classifier is not None:
         return last.request.classifier is request.classifier
     return same_painted(last.painted, painted)
+
+
+def _room(request: LiveRequest) -> int:
+    """Return the number of deep channels that there will be once features are computed."""
+    return request.config.channels.components if request.config.deep else 0
 
 
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.devices import usable_devices
+from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.features.tiling import TILE_S, add_tile
 from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady
@@ -25,17 +26,23 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Index, Plane, Window
 
 _LIMIT = 1e9
+_CACHED_BYTES = 5e8
+_HASHED_PIXELS = 100e6
 
 _Key: TypeAlias = "tuple[str, int, Index]"
 
 
 @dataclass
 class _Tokens:
-    """An incomplete feature map; tiles arrive in any order, and are summed in a fixed one."""
+    """A growing feature map; tiles arrive in any order, and are summed in a fixed one.
+
+    It is cached under `cached_as` when complete, if that is not None.
+    """
 
     values: NDArray[np.float16]
     tiles: Sequence[Tile]
     waiting: list[Tile]
+    cached_as: str | None
     come: dict[Tile, NDArray[np.float16]] = field(default_factory=dict)
 
     def add(self, tile: Tile, tokens: NDArray[np.float16]) -> None:
@@ -48,7 +55,7 @@ class _Tokens:
 
 
 class GrowingFeatures:
-    """The features of the planes of one image.
+    """The features of the planes of one image; those of earlier images are cached.
 
     Parameters
     ----------
@@ -61,10 +68,11 @@ class GrowingFeatures:
         self._planes: Mapping[Index, Plane] = {}
         self._extractors: dict[str, FeatureExtractor] = {}
         self._tokens: dict[_Key, _Tokens] = {}
+        self._cache = FeatureCache(_CACHED_BYTES)
         self._tile_s: float | None = None
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
-        """Switch to the planes of another image and discard all features."""
+        """Switch to the planes of another image and discard incomplete features."""
         self._planes = planes
         self._tokens.clear()
 
@@ -129,6 +137,8 @@ class GrowingFeatures:
             left = len(kept.waiting)
             self._tile_s = (time.monotonic() - started) / (first - left)
             seconds = self._tile_s * left
+            if not left and kept.cached_as is not None:
+                self._cache.keep(kept.cached_as, self.map(config, index))
             yield FeatureProgress(index, total - left, total, seconds, megabytes, scale)
 
     def _begun(
@@ -137,18 +147,28 @@ class GrowingFeatures:
         key = self._key(config, index)
         kept = self._tokens.pop(key, None)
         if kept is None:
-            extractor, scale = self._extractors[config.model], config.scale
-            shape = self._planes[index].shape
-            size = (*extractor.grid(shape, scale), extractor.backbone.channels)
-            tiles = extractor.tiles(shape, scale)
-            kept = _Tokens(np.zeros(size, np.float16), tiles, list(tiles))
-            self._make_room(kept.values.nbytes, needed)
+            kept = self._found_or_new(config, self._planes[index])
+            self._make_room(kept.values.nbytes, [self._key(config, one) for one in needed])
         self._tokens[key] = kept  # the most recent is last
         return kept
 
-    def _make_room(self, size: int, needed: Collection[Index]) -> None:
+    def _found_or_new(self, config: SegmentationConfig, plane: Plane) -> _Tokens:
+        extractor, scale = self._extractors[config.model], config.scale
+        rows, columns = plane.shape
+        # A larger plane would take long to read, and may be read from a file piece by piece.
+        cached_as = (
+            self._cache.key(plane, extractor, scale) if rows * columns <= _HASHED_PIXELS else None
+        )
+        found = cached_as and self._cache.find(cached_as, extractor, scale)
+        tiles = extractor.tiles(plane.shape, scale)
+        if found:
+            return _Tokens(found.tokens, tiles, [], None)
+        size = (*extractor.grid(plane.shape, scale), extractor.backbone.channels)
+        return _Tokens(np.zeros(size, np.float16), tiles, list(tiles), cached_as)
+
+    def _make_room(self, size: int, needed: Collection[_Key]) -> None:
         taken = size + sum(kept.values.nbytes for kept in self._tokens.values())
-        for key in [key for key in self._tokens if key[2] not in needed]:
+        for key in [key for key in self._tokens if key not in needed]:
             if taken > _LIMIT:
                 taken -= self._tokens.pop(key).values.nbytes
 
