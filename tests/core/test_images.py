@@ -122,6 +122,15 @@ def test_a_micrograph_has_the_axes_of_its_data_in_order(axes):
         Micrograph(values((5, 6, 1)), "YXC")
 
 
+@pytest.mark.parametrize(
+    "region", [np.s_[::2, :], np.s_[::-1, :], np.s_[:-1], (1, 2), ":-64", np.s_[:, :, :]], ids=repr
+)
+def test_a_region_is_two_slices_without_a_step(region):
+    with pytest.raises(ImageError, match="two slices without a step"):
+        as_micrograph(values((8, 9)), region=region)
+    assert as_micrograph(values((8, 9)), region=np.s_[1:-2, ::1]).region_window.height == 5
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4"])
 def test_what_is_masked_holds_no_data(dtype):
     array = np.ma.array(values((4, 5), dtype), mask=np.eye(4, 5))

@@ -14,7 +14,7 @@ from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.live.records import ResultBlock
 from napari_alibi_seg.gui.files import write_maps
 from napari_alibi_seg.gui.records import PaintClass, Settings
-from napari_alibi_seg.gui.scripts import command
+from napari_alibi_seg.gui.scripts import command, quoted_for_windows
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.words import area_words
 
@@ -385,6 +385,21 @@ def test_maps_keep_their_shape_and_what_is_no_number(tmp_path, shape, count):
 
     expected = maps[0] if count == 1 else np.stack(maps, axis=-3)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "map.tif"), expected)
+
+
+@pytest.mark.parametrize(
+    ("part", "quoted"),
+    [
+        (r"C:\data\a-1.tif", r"C:\data\a-1.tif"),
+        ("--names", "--names"),
+        ("1=matrix", "1=matrix"),
+        ("1,2", '"1,2"'),
+        ("1=a&b", '"1=a&b"'),
+        ("my image.tif", '"my image.tif"'),
+    ],
+)
+def test_what_windows_would_take_apart_is_quoted(part, quoted):
+    assert quoted_for_windows(part) == quoted
 
 
 def test_a_command_names_the_device_that_was_chosen(pixels):

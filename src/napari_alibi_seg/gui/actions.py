@@ -87,6 +87,7 @@ class Actions:
             recognised = all(one.recognises for one in work.assessments.values())
             go = partial(self._segment_files, work.fitted, device, read, recognised)
             propose = partial(self._propose, work, foot, go)
+            self._strip.say("Looking at the images")
             self._background.start(files.survey, paths, folder, read, told=propose)
 
     def _foot(self, work: Workspace) -> int:

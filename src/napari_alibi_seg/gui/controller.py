@@ -27,6 +27,7 @@ from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import ImageSource, paintable_readings
 from napari_alibi_seg.gui.spot import SpotMark
 from napari_alibi_seg.gui.stack import StackRun
+from napari_alibi_seg.gui.viewers import camera_of
 from napari_alibi_seg.gui.watching import Watch
 from napari_alibi_seg.gui.workspaces import MANY, Workspaces, holds_many, is_blank
 
@@ -413,8 +414,8 @@ class Controller(QObject):
         if self.work is not None and pixel is None:
             self.notices.tell_of_no_spot(self.display.no_spot_words)
         elif self.work is not None and pixel is not None:
-            scene = getattr(self.viewer, "scene", self.viewer)  # napari 0.9, and before
-            scene.camera.center = (0.0, 0.0, *self.work.source.in_world(pixel))[-3:]
+            centre = (0.0, 0.0, *self.work.source.in_world(pixel))[-3:]
+            camera_of(self.viewer).center = centre
             scribbles = self.work.scribbles.layer
             self.mark.mark(scribbles.brush_size * abs(float(scribbles.scale[-1])))
 

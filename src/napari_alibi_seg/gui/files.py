@@ -203,7 +203,7 @@ def survey(
     targets = label_targets(paths, folder)
     pixels, largest = 0, 0
     for path in targets:
-        with suppress(AlibiSegError):
+        with suppress(AlibiSegError, MemoryError):
             image = read(path)
             rows, columns = image.shape_yx
             pixels += len(image.plane_indices()) * rows * columns

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.gui.spot import camera_of, canvas_of
+from napari_alibi_seg.gui.viewers import camera_of, canvas_of
 
 if TYPE_CHECKING:
     from napari.layers import Image

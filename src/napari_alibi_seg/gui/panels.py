@@ -101,11 +101,14 @@ class ImagePanel(PanelRows):
 
     def offer_models(self, names: Sequence[str]) -> None:
         """List models, keeping the chosen one."""
-        self.models.clear()
+        listed = [self.models.itemData(place) for place in range(self.models.count())]
+        if listed[: len(names)] != [*names]:  # not to disturb a list that is open
+            self.models.clear()
+            for name in names:
+                self.models.addItem(_WORDS.get(name, name), name)
+            self.models.addItem("a file…")
         for place, name in enumerate(names):
-            self.models.addItem(_WORDS.get(name, name), name)
             self.models.setItemData(place, _tip(name), Qt.ItemDataRole.ToolTipRole)
-        self.models.addItem("a file…")
         self.choose_model(self.model)
 
     def choose_model(self, name: str) -> None:

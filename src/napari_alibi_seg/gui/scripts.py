@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-import subprocess
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
@@ -60,7 +60,7 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
     names = [f"{known.value}={known.name}" for known in named if "," not in known.name]
     if names:
         parts += ["--names", ",".join(names)]
-    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)
+    return " ".join(map(quoted_for_windows, parts)) if os.name == "nt" else shlex.join(parts)
 
 
 def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
@@ -89,6 +89,11 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         "        write(index, result.labels)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def quoted_for_windows(part: str) -> str:
+    """Quote an argument that the Windows command prompt or PowerShell would take apart."""
+    return part if re.fullmatch(r"[\w.:/\\=+-]+", part) else '"{}"'.format(part.replace('"', r"\""))
 
 
 def _reading(source: ImageSource) -> list[str]:

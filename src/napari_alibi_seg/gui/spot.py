@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QPointF, Qt, QTimer
 from qtpy.QtGui import QColor, QPainter, QPen
-from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
+from qtpy.QtWidgets import QWidget
+
+from napari_alibi_seg.gui.viewers import camera_of, canvas_of
 
 if TYPE_CHECKING:
-    from napari.components import Camera
     from napari.viewer import Viewer
     from qtpy.QtGui import QPaintEvent
 
@@ -99,18 +100,3 @@ class SpotMark(QWidget):
             self.remove()
         else:
             self.update()
-
-
-def canvas_of(viewer: Viewer, widget: QWidget) -> QWidget | None:
-    """Return the canvas of a widget's main window, even if its dock floats; None for a grid."""
-    window: QWidget | None = widget
-    while window is not None and not isinstance(window, QMainWindow):
-        window = window.parentWidget()
-    shown = getattr(viewer, "canvas", viewer)  # napari 0.9, and before
-    return None if window is None or shown.grid.enabled else window.findChild(QOpenGLWidget)
-
-
-def camera_of(viewer: Viewer) -> Camera:
-    """Return the camera of a viewer."""
-    camera: Camera = getattr(viewer, "scene", viewer).camera  # napari 0.9, and before
-    return camera

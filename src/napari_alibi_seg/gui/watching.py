@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_alibi_seg.gui.viewers import camera_of
+
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
@@ -42,7 +44,7 @@ class Watch(QObject):
             )
         }
         layers, dims = viewer.layers.events, viewer.dims.events
-        camera = getattr(viewer, "scene", viewer).camera.events  # napari 0.9, and before
+        camera = camera_of(viewer).events
         self._emitters: tuple[tuple[Any, Any], ...] = (
             *((emitter, self._layers) for emitter in (layers.inserted, layers.removed)),
             (layers.renamed, self._layers),

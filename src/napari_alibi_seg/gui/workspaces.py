@@ -27,6 +27,7 @@ from napari_alibi_seg.gui.ownership import (
 from napari_alibi_seg.gui.painting import new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY, ResultLayers
+from napari_alibi_seg.gui.viewers import shows_grid
 from napari_alibi_seg.gui.words import counted, left_words
 from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
@@ -164,8 +165,7 @@ class Workspaces(QObject):
 
     def uncover(self, layer: Image) -> None:
         """Hide images above one, and those below, which show through where it has no data."""
-        canvas = getattr(self._viewer, "canvas", self._viewer)  # napari 0.9, and before
-        if not canvas.grid.enabled:
+        if not shows_grid(self._viewer):
             place = self._viewer.layers.index(layer)
             layer.visible = True
             above, below = self._viewer.layers[place + 1 :], self._viewer.layers[:place]

@@ -79,6 +79,11 @@ class Micrograph:
             raise ImageError(
                 f"Planes cannot lie {self.spacing} pixels apart; give a positive number of pixels."
             )
+        if self.region is not None and not _is_rectangle(self.region):
+            raise ImageError(
+                f"The region {self.region!r} cannot be used; give two slices without a step, of "
+                "rows and of columns, like np.s_[:-64, :]."
+            )
         window = self.region_window
         if window is not None and window.height * window.width == 0:
             rows, columns = self.shape_yx
@@ -145,6 +150,12 @@ class Micrograph:
         """Return a plane, (Y, X) or (Y, X, bands), raw values; lazy if `data` is."""
         plane: Array = self.data[index]
         return plane
+
+
+def _is_rectangle(region: object) -> bool:
+    """Whether a region is two slices without a step."""
+    parts = region if isinstance(region, tuple) else ()
+    return len(parts) == 2 and all(isinstance(p, slice) and p.step in (None, 1) for p in parts)
 
 
 def read_image(
