@@ -283,7 +283,9 @@ def test_a_project_damaged_anywhere_is_refused_or_still_whole(folder, project_on
             spoilt[place] = random.integers(256)
         path.write_bytes(spoilt)
         with suppress(ProjectError):
-            load_project(path)
+            loaded = load_project(path)
+            np.testing.assert_array_equal(loaded.strokes.array(), scribbles)
+            assert (loaded.classes, loaded.config) == (CLASSES, CONFIG)
 
 
 def test_nothing_in_a_project_is_unpickled(folder, project_on, scribbles):

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from dataclasses import asdict, is_dataclass
-from enum import Enum
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError
 from napari_alibi_seg.core.images.pixel_size import calibrate
 from napari_alibi_seg.core.runs.project import ImageFile, Project, Strokes
@@ -45,9 +44,7 @@ def save_project(project: Project, path: str | Path) -> None:
         replacing(path) as aside,
         zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        archive.writestr(
-            "project.json", json.dumps(_header(project, path), indent=1, default=_plain)
-        )
+        archive.writestr("project.json", json.dumps(_header(project, path), indent=1))
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
@@ -128,11 +125,12 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
 
 def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
+    config = {**header["config"], "channels": ChannelConfig(**header["config"]["channels"])}
     return Project(
         strokes=strokes,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
-        config=_record(SegmentationConfig, header["config"]),
+        config=SegmentationConfig(**config),
         image=None if image is None else ImageFile(**_with_path(image, path)),
         content=str(header["content"]),
         features=str(header["features"]),
@@ -140,25 +138,6 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
         spacing=spacing and float(spacing),
     )
-
-
-def _record(kind: Any, fields: dict[str, Any]) -> Any:
-    """Make a dataclass, with nested dataclasses and enums, from JSON fields."""
-    hints, made = get_type_hints(kind), dict(fields)
-    for name, value in fields.items():
-        hint = hints.get(name)
-        if is_dataclass(hint):
-            made[name] = _record(hint, value)
-        elif isinstance(hint, type) and issubclass(hint, Enum):
-            made[name] = hint(value)
-    return kind(**made)
-
-
-def _plain(value: object) -> object:
-    """Convert an enum to its value, for `json.dumps`."""
-    if isinstance(value, Enum):
-        return value.value
-    raise TypeError(f"{value!r} cannot be written")
 
 
 def _with_path(fields: dict[str, Any], path: Path) -> dict[str, Any]:
