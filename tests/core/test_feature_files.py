@@ -3,10 +3,9 @@ import pytest
 import zarr
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.micrograph import ImageFile, planes_of
 from napari_alibi_seg.core.runs.feature_files import write_features
 from napari_alibi_seg.core.runs.ledger import Ledger
-from napari_alibi_seg.core.runs.planewise import Source
 
 MODEL = "alibi-dinov2-s14"
 
@@ -16,7 +15,7 @@ def volume(tmp_path, micrograph_pixels):
     pixels = np.stack([micrograph_pixels[4 * n : 120 + 4 * n] for n in range(3)])
     names = {"dimension_names": ["z", "y", "x"]}
     zarr.create_array(tmp_path / "v.zarr", data=pixels, chunks=(1, 64, 64), **names)
-    return Source(tmp_path / "v.zarr")
+    return ImageFile(tmp_path / "v.zarr")
 
 
 class Stopped(Exception):
@@ -43,7 +42,7 @@ def test_features_of_a_volume_are_those_of_its_planes_and_go_on_where_they_stopp
     assert 1 <= len(before) < 3
     made = write_features(volume, output, MODEL, device="cpu", scale=1)
     assert made == (3 - len(before), 3)
-    expected = [extractor.extract(plane, 1).tokens for plane in planes_of(volume.open()).values()]
+    expected = [extractor.extract(plane, 1).tokens for plane in planes_of(volume.read()).values()]
     assert np.array_equal(written(output), np.stack(expected))
     assert zarr.open_array(output).attrs["axes"] == ["z", "y", "x", "channel"]
 
@@ -61,7 +60,7 @@ def test_a_single_plane_tells_of_its_tiles(volume, extractor, tmp_path, microgra
     zarr.create_array(tmp_path / "p.zarr", data=np.tile(micrograph_pixels, 5)[:50])
     told = []
     write_features(
-        Source(tmp_path / "p.zarr", axes="YX"), tmp_path / "f.zarr", MODEL, 1, device="cpu",
+        ImageFile(tmp_path / "p.zarr", axes="YX"), tmp_path / "f.zarr", MODEL, 1, device="cpu",
         progress=lambda *what: told.append(what),
     )  # fmt: skip
     tiles = len(extractor.tiles((50, 850), 1))

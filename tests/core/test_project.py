@@ -12,10 +12,9 @@ from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ProjectError, ScribbleError
-from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
+from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.runs.project import (
-    ImageFile,
     Project,
     Strokes,
     content_hash,
@@ -104,6 +103,13 @@ def test_the_image_is_named_relative_to_the_project(folder, project_on, scribble
     project = load_project(moved / "projects/p.alibi")
     image = open_image(project, moved / "projects/p.alibi")
     assert image.path == moved / "images/alloy.tif"
+
+
+def test_the_options_to_read_the_image_with_come_with_the_project(folder, project_on, scribbles):
+    path, image = folder / "projects/p.alibi", ImageFile(folder / "images/alloy.tif", "YX", "0")
+    save_project(replace(project_on(scribbles), image=replace(image, spacing=2.0)), path)
+    assert load_project(path).image == replace(image, spacing=2.0)
+    assert open_image(load_project(path), path).spacing == 2.0
 
 
 def test_a_project_is_segmented_as_its_image_and_scribbles_are(folder, project_on, scribbles):

@@ -17,11 +17,11 @@ from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
-from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
+from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph, read_image
 from napari_alibi_seg.core.progress import silent
 from napari_alibi_seg.core.runs.feature_files import write_features
 from napari_alibi_seg.core.runs.ledger import Ledger
-from napari_alibi_seg.core.runs.planewise import Source, load_tools, make_plane
+from napari_alibi_seg.core.runs.planewise import load_tools, make_plane
 from napari_alibi_seg.core.runs.volumes import segment_volume
 from napari_alibi_seg.core.segmentation import Segmenter
 
@@ -62,7 +62,7 @@ def pixels(micrograph_pixels):
 
 @pytest.fixture
 def volume(tmp_path, pixels):
-    return Source(write_volume(tmp_path / "volume.ome.zarr", pixels))
+    return ImageFile(write_volume(tmp_path / "volume.ome.zarr", pixels))
 
 
 def trained(config, micrograph, scribbles, path):
@@ -86,7 +86,7 @@ def labels_of(output, level=0):
 
 def in_memory(source, path):
     known = load_classifier(path)
-    applied = Segmenter.of(known, device="cpu").apply(known, source.open())
+    applied = Segmenter.of(known, device="cpu").apply(known, source.read())
     return np.stack([result.labels for _, result in applied])
 
 
@@ -132,7 +132,7 @@ def test_a_volume_gives_the_bytes_that_memory_gives(
 
 def test_the_labels_lie_where_the_image_lies(volume, classifier, output):
     segment_volume(volume, classifier, output)
-    image, labels = volume.open(), read_image(output)
+    image, labels = volume.read(), read_image(output)
     assert labels.axes == "ZYX"
     assert labels.placed == image.placed
     assert labels.pixel_size == image.pixel_size
@@ -145,9 +145,9 @@ def test_a_file_without_translation_gives_its_pixel_size(pixels, classifier, out
     size |= {f"PhysicalSize{axis}Unit": "nm" for axis in "ZYX"}
     path = tmp_path / "v.ome.tif"
     tifffile.imwrite(path, pixels, metadata={"axes": "ZYX", **size})
-    segment_volume(Source(path), classifier, output)
+    segment_volume(ImageFile(path), classifier, output)
     assert read_image(output).pixel_size == read_image(path).pixel_size
-    assert np.array_equal(labels_of(output), in_memory(Source(path), classifier))
+    assert np.array_equal(labels_of(output), in_memory(ImageFile(path), classifier))
 
 
 def test_coarser_levels_keep_every_second_pixel_where_it_lies(
@@ -155,7 +155,7 @@ def test_coarser_levels_keep_every_second_pixel_where_it_lies(
 ):
     wide = np.tile(micrograph_pixels, (1, 4))[None, :20]  # 20 x 680
     path = write_volume(tmp_path / "wide.zarr", np.concatenate([wide, wide]))
-    segment_volume(Source(path), classifier, output)
+    segment_volume(ImageFile(path), classifier, output)
     assert np.array_equal(labels_of(output, 1), labels_of(output)[:, ::2, ::2])
     [scales] = zarr.open_group(output).attrs["ome"]["multiscales"]
     scale, translation = scales["datasets"][1]["coordinateTransformations"]
@@ -185,7 +185,7 @@ def test_colour_planes_and_time_are_kept_in_order(pixels, scribbles, micrograph_
     path = trained(QUICK, colour, scribbles, tmp_path / "c.skops")
     array = np.stack([pixels[:4]] * 3, axis=-1).reshape(2, 2, *pixels.shape[1:], 3)
     zarr.create_array(tmp_path / "v.zarr", data=array, chunks=(1, 1, 64, 64, 3))
-    source = Source(tmp_path / "v.zarr", axes="TZYXS", channels=(0, 1, 2))
+    source = ImageFile(tmp_path / "v.zarr", axes="TZYXS", channels=(0, 1, 2))
     segment_volume(source, path, tmp_path / "o.zarr")
     labels = labels_of(tmp_path / "o.zarr")
     assert labels.shape == (2, 2, *pixels.shape[1:])
@@ -213,7 +213,7 @@ def command(volume, classifier, output):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_after_kill_9_the_same_command_goes_on(pixels, classifier, output, tmp_path):
-    volume = Source(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
+    volume = ImageFile(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
     process = subprocess.Popen(command(volume, classifier, output))
     while len(entries(output)) < 4:
         assert process.poll() is None
@@ -234,7 +234,7 @@ def test_another_image_classifier_or_version_is_refused(
 ):
     segment_volume(volume, classifier, output)
     done = entries(output)
-    other = Source(write_volume(tmp_path / "other.zarr", pixels[::-1]))
+    other = ImageFile(write_volume(tmp_path / "other.zarr", pixels[::-1]))
     with pytest.raises(OutputError, match="begun by a run that differs in image"):
         segment_volume(other, classifier, output)
     again = trained(replace(QUICK, seed=7), micrograph, scribbles, tmp_path / "again.skops")
@@ -407,7 +407,7 @@ def test_a_volume_whose_planes_have_no_neighbours_is_refused_at_once(through, ou
     tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "times.tif", np.zeros((5, 40, 40), np.uint8))
     with pytest.raises(ImageError, match="no axis Z"):
-        segment_volume(Source(tmp_path / "times.tif", axes="TYX"), through, output)
+        segment_volume(ImageFile(tmp_path / "times.tif", axes="TYX"), through, output)
     assert not output.exists()
 
 
@@ -458,7 +458,7 @@ def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
 ):
     from distributed import Client
 
-    volume = Source(write_volume(tmp_path / "wide.ome.zarr", np.tile(pixels, (1, 1, 4))))
+    volume = ImageFile(write_volume(tmp_path / "wide.ome.zarr", np.tile(pixels, (1, 1, 4))))
     classifier = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
     address = cluster.scheduler_address
     with Client(address, set_as_default=False) as client:
@@ -481,7 +481,7 @@ def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
 def test_a_run_survives_a_worker_that_is_killed(cluster, pixels, classifier, output, tmp_path):
     from distributed import Client
 
-    volume = Source(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
+    volume = ImageFile(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
     made = []
     run = Thread(
         target=lambda: made.append(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import read, require_new, source
+from napari_alibi_seg.cli.files import image_file, read, require_new
 from napari_alibi_seg.cli.options import (
     add_cluster_option,
     add_command,
@@ -173,7 +173,8 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.runs.volumes import segment_volume
     from napari_alibi_seg.core.writing import require_free
 
-    image, classifier = source(Path(options.images[0]), options), options.recipe.resolve()
+    image = image_file(Path(options.images[0]).resolve(), options)
+    classifier = options.recipe.resolve()
     require_free([image.path, classifier], [options.output])
     output = options.output.resolve()
     with Bars() as bars:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import source
+from napari_alibi_seg.cli.files import image_file
 from napari_alibi_seg.cli.options import (
     add_cluster_option,
     add_command,
@@ -52,7 +52,7 @@ def features(options: argparse.Namespace) -> int:
         raise OutputError(f"{options.output} is no name for a Zarr; let it end in .zarr.")
     with Bars() as bars:
         made, planes = write_features(
-            source(options.image, options),
+            image_file(options.image.resolve(), options),
             options.output.resolve(),
             options.model,
             options.scale,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.terminal import say
@@ -16,31 +17,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
-    from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.runs.planewise import Source
+    from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
+
+
+def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
+    """Return an image with the options to read it with: `add_image_options` and spacing."""
+    from napari_alibi_seg.core.images.micrograph import ImageFile
+
+    spacing = vars(options).get("spacing")
+    return ImageFile(path, options.axes, options.dataset, options.channels, spacing)
 
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
-    """Read an image with its options: `add_image_options`, spacing, pixel size and region."""
-    from napari_alibi_seg.core.images.micrograph import read_image
-
-    return read_image(
-        path,
-        axes=options.axes,
-        dataset=options.dataset,
-        channels=options.channels,
-        spacing=vars(options).get("spacing"),
-        pixel_size=vars(options).get("pixel_size"),
-        region=vars(options).get("region"),
-    )
-
-
-def source(path: Path, options: argparse.Namespace) -> Source:
-    """Return an image's `Source`, with an absolute path that is also valid in worker processes."""
-    from napari_alibi_seg.core.runs.planewise import Source
-
-    spacing = vars(options).get("spacing")
-    return Source(path.resolve(), options.axes, options.dataset, options.channels, spacing)
+    """Read an image with its options: those of `image_file`, pixel size and region."""
+    image, more = image_file(path, options).read(), vars(options)
+    size = more.get("pixel_size") or image.pixel_size
+    return replace(image, pixel_size=size, region=more.get("region"))
 
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from napari_alibi_seg.core.images.micrograph import ImageFile
     from napari_alibi_seg.core.live.records import LiveRequest
-    from napari_alibi_seg.core.runs.project import ImageFile, Project
+    from napari_alibi_seg.core.runs.project import Project
 
 
 @dataclass(frozen=True)

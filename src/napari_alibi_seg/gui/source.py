@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images.micrograph import Micrograph, settle
+from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph, settle
 from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.images.stored import Stored, as_array
-from napari_alibi_seg.core.runs.project import ImageFile
 from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale, layer_spacing
 
 if TYPE_CHECKING:
@@ -259,7 +258,7 @@ def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> Image
     path = layer.source.path
     if known is not None or path is None:
         return known
-    return ImageFile(Path(path).absolute(), axes, channels)
+    return ImageFile(Path(path).absolute(), axes, channels=channels)
 
 
 def _told_size(image: Micrograph) -> PixelSize | None:

@@ -215,6 +215,33 @@ def read_image(
     return replace(image, spacing=spacing, pixel_size=pixel_size or image.pixel_size, region=region)
 
 
+@dataclass(frozen=True)
+class ImageFile:
+    """The path of an image and the options to read it with, as for `read_image`.
+
+    Attributes
+    ----------
+    path : Path
+        The file, or the folder of an OME-Zarr image.
+    axes, dataset : str or None
+        One letter per dimension, and which array or image of the file.
+    channels : tuple of int or None
+        The selected channels.
+    spacing : float or None
+        Slice spacing, in pixels.
+    """
+
+    path: Path
+    axes: str | None = None
+    dataset: str | None = None
+    channels: tuple[int, ...] | None = None
+    spacing: float | None = None
+
+    def read(self) -> Micrograph:
+        """Open the image with `read_image`, which see for the errors."""
+        return read_image(**vars(self))
+
+
 def read_pictures(path: Path) -> list[Micrograph]:
     """Read every image in a file, for uses where the order of planes does not matter.
 

@@ -17,13 +17,14 @@ from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.ome_zarr import PLAN_KEY
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, Source, make_planes
+from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, make_planes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.micrograph import ImageFile
     from napari_alibi_seg.core.images.planes import Plane
 
 
@@ -80,7 +81,7 @@ class FeatureWork:
 
 
 def write_features(
-    source: Source,
+    source: ImageFile,
     output: Path,
     model: str,
     scale: int = SCALE,
@@ -98,7 +99,7 @@ def write_features(
 
     Parameters
     ----------
-    source : Source
+    source : ImageFile
         The image.
     output : Path
         A folder, by convention ``*.zarr``; new, or from a run with the same image, features and
@@ -113,7 +114,7 @@ def write_features(
         As for `make_planes`, as are the return value and the errors.
     """
     model = absolute_model(model)
-    image = source.open()
+    image = source.read()
     first = next(iter(planes_of(image).values()))
     extractor = FeatureExtractor.load(model, "cpu")  # the device may only exist on workers
     identity = extractor.identity(scale)

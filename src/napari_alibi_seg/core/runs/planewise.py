@@ -18,7 +18,6 @@ import numpy as np
 from napari_alibi_seg import __version__
 from napari_alibi_seg.core.blockwise import available_cores
 from napari_alibi_seg.core.errors import DeviceError, ImageError
-from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.images.ome_zarr import require_made_by
 from napari_alibi_seg.core.images.planes import Depth, Levels, Plane
 from napari_alibi_seg.core.progress import Progress, silent
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
     from napari_alibi_seg.core.images.stored import Array
 
     Run = Callable[[str, Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]
@@ -40,27 +39,6 @@ if TYPE_CHECKING:
 _PROGRAM = f"napari-alibi-seg {__version__}"
 _PLANES_BYTES = 1e9
 _LOADING = Lock()
-
-
-@dataclass(frozen=True)
-class Source:
-    """An image file and the options to read it with; see `read_image`."""
-
-    path: Path
-    axes: str | None = None
-    dataset: str | None = None
-    channels: tuple[int, ...] | None = None
-    spacing: float | None = None
-
-    def open(self) -> Micrograph:
-        """Open the image with `read_image`."""
-        return read_image(
-            self.path,
-            axes=self.axes,
-            dataset=self.dataset,
-            channels=self.channels,
-            spacing=self.spacing,
-        )
 
 
 class PlaneWork(Protocol):
@@ -104,7 +82,7 @@ class PlaneJob:
 
     Attributes
     ----------
-    source : Source
+    source : ImageFile
         The image. All paths must be valid on every worker.
     levels : Levels
         Levels of the whole image.
@@ -116,7 +94,7 @@ class PlaneJob:
         Unique to a run, so that workers do not reuse cached objects of an earlier run.
     """
 
-    source: Source
+    source: ImageFile
     levels: Levels
     work: PlaneWork
     output: Path
@@ -178,7 +156,7 @@ def make_planes(
     DeviceError
         If the cluster does not answer or loses its workers, or only some of them have a GPU.
     """
-    image, ledger = job.source.open(), Ledger(job.output)
+    image, ledger = job.source.read(), Ledger(job.output)
     numbers = range(len(image.plane_indices()))
     with ledger.claimed(), _runner(cluster, _planes_at_once(image, reach), progress) as run:
         checked = run("checking", check_plane, [(job, number) for number in numbers])
@@ -321,7 +299,7 @@ def _tools(job: PlaneJob) -> _Tools:
 @lru_cache(maxsize=1)
 def load_tools(job: PlaneJob) -> _Tools:
     """Open the image and load the work, once per process of a run."""
-    return _Tools(job.source.open(), job.work.load())
+    return _Tools(job.source.read(), job.work.load())
 
 
 def _settings(image: Micrograph, reach: int) -> str:

@@ -16,7 +16,7 @@ import tifffile
 
 from napari_alibi_seg.core.errors import ImageError, ProjectError
 from napari_alibi_seg.core.forest.strokes import painted_pixels, require_classes
-from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.images.micrograph import ImageFile
 from napari_alibi_seg.core.images.tiff import needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
 
@@ -34,35 +34,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.segmentation import Segmenter
 
 PROJECT_SUFFIX = ".alibi"
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """The path of an image and the options to read it with; see `read_image`.
-
-    Attributes
-    ----------
-    path : Path
-        Absolute path of the file or OME-Zarr folder.
-    axes : str or None
-        Names of its axes; None uses those of the file.
-    channels : tuple of int or None
-        The selected channels.
-    """
-
-    path: Path
-    axes: str | None = None
-    channels: tuple[int, ...] | None = None
-
-    def read(self) -> Micrograph:
-        """Open the image.
-
-        Raises
-        ------
-        ImageError
-            As from `read_image`.
-        """
-        return read_image(self.path, axes=self.axes, channels=self.channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +213,7 @@ def open_image(project: Project, path: Path) -> Micrograph:
             "take its strokes over."
         )
     size = project.pixel_size or image.pixel_size
-    return replace(image, pixel_size=size, spacing=project.spacing)
+    return replace(image, pixel_size=size, spacing=project.spacing or image.spacing)
 
 
 def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: Path) -> ImageFile:
@@ -262,7 +233,7 @@ def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: P
     copy = ImageFile(
         path.with_name(f"{path.stem}_image_{content[:8]}.tif").absolute(),
         image.axes,
-        tuple(range(image.bands)) if image.axes.endswith("C") else None,
+        channels=tuple(range(image.bands)) if image.axes.endswith("C") else None,
     )
     named = [] if known is None else [known, ImageFile(known.path)]
     for file in (*named, copy):

@@ -18,8 +18,9 @@ import numpy as np
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError
+from napari_alibi_seg.core.images.micrograph import ImageFile
 from napari_alibi_seg.core.images.pixel_size import calibrate
-from napari_alibi_seg.core.runs.project import ImageFile, Project, Strokes
+from napari_alibi_seg.core.runs.project import Project, Strokes
 from napari_alibi_seg.core.writing import replacing, versions, with_tuples
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
     image = project.image
     return {
         "format": _FORMAT,
-        "image": None if image is None else {**asdict(image), "path": _relative(image.path, path)},
+        "image": image and _told(image, path),
         "content": project.content,
         "shape": project.strokes.shape,
         "classes": [asdict(info) for info in project.classes],
@@ -138,6 +139,11 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
         pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
         spacing=spacing and float(spacing),
     )
+
+
+def _told(image: ImageFile, path: Path) -> dict[str, Any]:
+    options = {name: value for name, value in asdict(image).items() if value is not None}
+    return options | {"path": _relative(image.path, path)}
 
 
 def _with_path(fields: dict[str, Any], path: Path) -> dict[str, Any]:

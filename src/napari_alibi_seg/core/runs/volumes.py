@@ -18,7 +18,7 @@ from napari_alibi_seg.core.images.ome_zarr import create_labels, read_plane, wri
 from napari_alibi_seg.core.model.fetch import sha256
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent
-from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, Source, make_planes
+from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, make_planes
 from napari_alibi_seg.core.segmentation import Segmenter
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.images.micrograph import ImageFile
     from napari_alibi_seg.core.images.planes import Plane
 
 
@@ -90,7 +91,7 @@ class LabelWork:
 
 
 def segment_volume(
-    source: Source,
+    source: ImageFile,
     classifier: Path,
     output: Path,
     *,
@@ -106,7 +107,7 @@ def segment_volume(
 
     Parameters
     ----------
-    source : Source
+    source : ImageFile
         The image.
     classifier : Path
         A file written by `save_classifier`.
@@ -120,7 +121,7 @@ def segment_volume(
     cluster, progress
         As for `make_planes`, as are the return value and the errors.
     """
-    image = source.open()
+    image = source.read()
     first = next(iter(planes_of(image).values()))
     known = load_classifier(classifier)
     known.channels.require(first)
