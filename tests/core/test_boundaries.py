@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from napari_alibi_seg.core.channels.classical import classical_channels, filter_channels
+from napari_alibi_seg.core.channels.classical import classical_channels, describe_classical
 from napari_alibi_seg.core.channels.kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import SIGMAS
 from napari_alibi_seg.core.forest.boundaries import across_a_step, boundary_pixels
@@ -28,7 +28,7 @@ def channels_of_a_step(bands, sigmas_3d=()):
 @pytest.mark.parametrize("side", [-1, 1])
 def test_made_up_boundaries_are_what_the_filters_show_at_one(bands, sigmas_3d, side):
     row = channels_of_a_step(bands, sigmas_3d)
-    channels = filter_channels(bands, SIGMAS, sigmas_3d)
+    channels = describe_classical(bands, SIGMAS, sigmas_3d)
     far, across = (row[3], row[-4]) if side < 0 else (row[-4], row[3])
     distance = np.array([0.5, 1.5, 2.5, 4.5])
     near = row[(EDGE - 0.5 + side * distance).astype(int)]

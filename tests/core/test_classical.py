@@ -4,9 +4,8 @@ from scipy.ndimage import gaussian_filter
 
 from napari_alibi_seg.core.channels.classical import (
     classical_channels,
-    filter_channels,
+    describe_classical,
 )
-from napari_alibi_seg.core.channels.filters import Filters
 from napari_alibi_seg.core.choices import SIGMAS
 from napari_alibi_seg.core.forest.variation import Response
 from napari_alibi_seg.core.images.planes import Levels, Plane, Window
@@ -28,8 +27,8 @@ def test_a_window_equals_its_part_of_the_whole_to_the_bit(plane):
 
 def test_channels_are_counted_right_for_grey_and_colour(plane):
     colour = Plane(np.dstack([plane.data] * 3), plane.levels)
-    assert whole(plane).shape[-1] == Filters(SIGMAS).count(1)
-    assert whole(colour).shape[-1] == Filters(SIGMAS).count(3) == 3 * Filters(SIGMAS).count(1)
+    assert whole(plane).shape[-1] == len(describe_classical(1))
+    assert whole(colour).shape[-1] == len(describe_classical(3)) == 3 * len(describe_classical(1))
 
 
 def test_sigmas_are_not_rounded(plane):
@@ -40,7 +39,7 @@ def test_sigmas_are_not_rounded(plane):
 
 
 def test_no_two_channels_are_the_same(plane):
-    channels = whole(plane).reshape(-1, Filters(SIGMAS).count(1)).T
+    channels = whole(plane).reshape(-1, len(describe_classical(1))).T
     correlation = np.abs(np.corrcoef(channels)) - np.eye(len(channels))
     assert correlation.max() < 0.9999
 
@@ -56,7 +55,7 @@ def test_channels_follow_the_light_as_they_say(plane, bands):
     grey = plane.data if bands == 1 else np.dstack([plane.data, plane.data[::-1], plane.data])
     bright = Plane(grey, plane.levels)
     dimmed = Plane(contrast * (grey / 255 - 0.5) + 0.5 + brightness, Levels(0, 1))
-    seen = whole(bright).reshape(-1, Filters(SIGMAS).count(bands))
+    seen = whole(bright).reshape(-1, len(describe_classical(bands)))
     ones = np.ones(len(seen), np.float32)
-    lit = Response.of(filter_channels(bands))(seen, contrast * ones, brightness * ones)
+    lit = Response.of(describe_classical(bands))(seen, contrast * ones, brightness * ones)
     assert np.allclose(lit, whole(dimmed).reshape(lit.shape), atol=1e-4)

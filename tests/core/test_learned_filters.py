@@ -79,6 +79,7 @@ def test_phases_of_a_noisy_micrograph_are_told_apart_better():
 
 def test_without_a_backbone_there_are_none():
     assert SegmentationConfig(CLASSICAL).channels.learned == 0
+    assert ChannelConfig(sigmas=(), sigmas_3d=(1.0,)) == ChannelConfig(sigmas=(), learned=0)
     assert SegmentationConfig().channels.learned == LEARNED_FILTERS
 
 

@@ -4,6 +4,7 @@ from itertools import islice, takewhile
 import numpy as np
 import pytest
 
+from napari_alibi_seg.core.channels.filters import count_filters
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
@@ -105,7 +106,7 @@ def test_planes_that_were_looked_at_last_keep_their_blocks(monkeypatch, room, la
     more = painted.copy()
     more[0, 20, 20:40] = 1
     engine, planes = LiveEngine("cpu"), ((0,), (1,), (2,))
-    plane_bytes = 40 * 50 * 4 * QUICK.channels.filters.count(1)
+    plane_bytes = 40 * 50 * 4 * count_filters(QUICK.channels, 1)
     monkeypatch.setattr(live_channels, "_CACHED_BYTES", room * plane_bytes)
 
     for scribbles in (painted, more):
@@ -368,7 +369,7 @@ def test_what_a_view_is_classified_coarsely_by_is_kept_for_the_next_stroke(size)
     plane, visible = Plane(np.zeros((8192, 8192), np.uint8), Levels(0, 1)), Window(254, 254, *size)
     config = SegmentationConfig()
     assert coarse_config(config.channels, visible, deep=True) == (config.channels, 1)
-    count = config.channels.components + config.channels.filters.count(1)
+    count = config.channels.components + count_filters(config.channels, 1)
 
     around = reach(visible, config.smoothing, plane.shape)
     windows = visible_blocks(plane, around, 256)

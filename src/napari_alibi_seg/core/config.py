@@ -26,7 +26,6 @@ from napari_alibi_seg.core.choices import (
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 
 if TYPE_CHECKING:
-    from napari_alibi_seg.core.channels.filters import Filters
     from napari_alibi_seg.core.images.planes import Plane
 
 _LEAST_SPACING = 0.1
@@ -47,11 +46,11 @@ class ChannelConfig:
     sigmas : tuple of float
         Standard deviations of the classical filters, in pixels; empty for no filters of any kind.
     sigmas_3d : tuple of float
-        Standard deviations of the 3-D filters (`filters_3d`), in pixels; empty for none. Ignored
-        without `sigmas`; they require images with a Z axis.
+        Standard deviations of the 3-D filters (`filters_3d`), in pixels; empty for none, as
+        without `sigmas`. They require images with a Z axis.
     learned : int
-        Version of the learned filters (`learned_filters`), which is `LEARNED_FILTERS`; 0 for none.
-        Ignored without `sigmas`.
+        Version of the learned filters (`learned_filters`), which is `LEARNED_FILTERS`; 0 for none,
+        as without `sigmas`.
     """
 
     components: int = COMPONENTS
@@ -61,7 +60,7 @@ class ChannelConfig:
     learned: int = LEARNED_FILTERS
 
     def __post_init__(self) -> None:
-        """Reject invalid numbers; convert numpy numbers to Python's."""
+        """Reject invalid numbers; convert numpy numbers to Python's; without `sigmas`, drop all."""
         _take_whole(self, components=COMPONENT_COUNTS)
         if self.learned not in (0, LEARNED_FILTERS):
             raise AlibiSegError(
@@ -79,25 +78,26 @@ class ChannelConfig:
             object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
         object.__setattr__(self, "contrast", float(self.contrast))
         object.__setattr__(self, "learned", int(self.learned))
+        if not self.sigmas:
+            object.__setattr__(self, "sigmas_3d", ())
+            object.__setattr__(self, "learned", 0)
 
     @classmethod
     def chosen(
         cls, components: int, filters: bool, learned: bool, filters_3d: bool
     ) -> ChannelConfig:
         """Return the channels for a number of components and three on/off options."""
-        if not filters:
-            return cls(components, sigmas=())
-        through = SIGMAS_3D if filters_3d else ()
-        return cls(components, sigmas_3d=through, learned=LEARNED_FILTERS if learned else 0)
+        return cls(
+            components,
+            sigmas=SIGMAS if filters else (),
+            sigmas_3d=SIGMAS_3D if filters_3d else (),
+            learned=LEARNED_FILTERS if learned else 0,
+        )
 
     @property
-    def filters(self) -> Filters:
-        """The pixel filters; imports scipy."""
-        from napari_alibi_seg.core.channels.filters import Filters
-
-        if not self.sigmas:
-            return Filters()
-        return Filters(self.sigmas, self.sigmas_3d, bool(self.learned))
+    def filters(self) -> tuple[object, ...]:
+        """The settings that determine the pixel filters."""
+        return self.sigmas, self.sigmas_3d, self.learned
 
     def require(self, plane: Plane) -> None:
         """Reject a plane for which the 3-D filters cannot be computed.
@@ -107,7 +107,7 @@ class ChannelConfig:
         ImageError
             If the plane is not part of a volume, or the slice spacing is below 0.1 pixels.
         """
-        if not self.filters.sigmas_3d:
+        if not self.sigmas_3d:
             return
         if plane.depth is None:
             raise ImageError(

@@ -47,10 +47,10 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
         parts += ["--components", str(channels.components)]
     if not channels.sigmas:
         parts.append("--no-filters")
+    elif not channels.learned and config.deep:
+        parts.append("--no-learned")
     if channels.sigmas_3d:
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
-    if not channels.learned and config.deep:
-        parts.append("--no-learned")
     if settings.device != Settings.device:
         parts += ["--device", settings.device]
     ignored = [str(known.value) for known in classes if known.ignored]

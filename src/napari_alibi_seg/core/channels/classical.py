@@ -83,7 +83,7 @@ def classical_channels(
     return np.stack(channels, axis=-1)
 
 
-def filter_channels(
+def describe_classical(
     bands: int, sigmas: tuple[float, ...] = SIGMAS, sigmas_3d: tuple[float, ...] = ()
 ) -> list[ChannelInfo]:
     """Describe each of the F channels; there are none without `sigmas`."""

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 
+from napari_alibi_seg.core.channels.filters import count_filters, pixel_filters
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.features.upsampling import upsampled_block, upsampled_points
 from napari_alibi_seg.core.images.planes import neighbourhoods
@@ -116,7 +117,7 @@ class PixelChannels:
         if self._tokens is not None:
             parts.append(upsampled_block(self._tokens, self._stride, window))
         if self._config.sigmas:
-            parts.append(self._config.filters.channels(self._plane, window))
+            parts.append(pixel_filters(self._config, self._plane, window))
         return np.concatenate(parts, axis=-1)
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -131,10 +132,10 @@ class PixelChannels:
     def _filtered_points(
         self, rows: NDArray[np.intp], columns: NDArray[np.intp]
     ) -> NDArray[np.float32]:
-        filters = self._config.filters
-        values = np.empty((len(rows), filters.count(self._plane.bands)), np.float32)
+        count = count_filters(self._config, self._plane.bands)
+        values = np.empty((len(rows), count), np.float32)
         for here, window in neighbourhoods(rows, columns):
-            block = filters.channels(self._plane, window)
+            block = pixel_filters(self._config, self._plane, window)
             values[here] = block[rows[here] - window.top, columns[here] - window.left]
         return values
 

@@ -13,6 +13,7 @@ import numpy as np
 import skops.io
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
+from napari_alibi_seg.core.channels.filters import count_filters
 from napari_alibi_seg.core.channels.pixel_channels import Projection
 from napari_alibi_seg.core.choices import SMOOTHING_RADII
 from napari_alibi_seg.core.classes import ClassInfo
@@ -142,7 +143,7 @@ def _require_consistent(classifier: PixelClassifier) -> None:
     if (projection is None) != (classifier.features is None):
         raise ValueError("features and projection do not belong together")
     deep = 0 if projection is None else len(projection.components)
-    filtered = classifier.channels.filters.count(classifier.bands)
+    filtered = count_filters(classifier.channels, classifier.bands)
     if deep + filtered != classifier.forest.n_features_in_:
         raise ValueError("the channels are not those of the forest")
 

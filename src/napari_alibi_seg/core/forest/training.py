@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils.class_weight import compute_class_weight
 
+from napari_alibi_seg.core.channels.filters import count_filters, describe_filters
 from napari_alibi_seg.core.channels.kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.forest.boundaries import boundary_pixels
@@ -98,12 +99,12 @@ def training_forest(
 
     The parameters are the same. Yields the number of trees so far, and returns the forest.
     """
-    filters, vary, bound, parts = config.channels.filters, None, None, {}
+    vary, bound, parts = None, None, {}
     deep = 0 if projection is None else len(projection.components)
     if config.channels.sigmas:
-        bands = (samples[0].values.shape[1] - deep) // filters.count(1)
+        bands = (samples[0].values.shape[1] - deep) // count_filters(config.channels, 1)
         channels = [ChannelInfo(ChannelKind.DEEP, _PATCH / config.scale)] * deep
-        channels += filters.kinds(bands)
+        channels += describe_filters(config.channels, bands)
         parts = _parts(channels, _PARTS_BETWEEN_IMAGES if several else _PARTS_WITHIN_IMAGE)
         if config.forest is Forest.EXTRA_TREES:
             vary = partial(BETWEEN_IMAGES if several else WITHIN_IMAGE, Response.of(channels))

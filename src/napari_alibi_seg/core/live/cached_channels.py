@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_alibi_seg.core.channels.filters import count_filters
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.live.blocks import distance
@@ -53,7 +54,7 @@ class CachedChannels:
     def __init__(self, plane: Plane, config: ChannelConfig, limit: float, room: int = 0) -> None:
         self.filters = config.filters
         self._channels = PixelChannels(plane, config)
-        self._count = self.filters.count(plane.bands)
+        self._count = count_filters(config, plane.bands)
         self.room = room
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)

@@ -144,5 +144,5 @@ def segment_volume(
 
 def _reach(classifier: PixelClassifier, plane: Plane) -> int:
     """Return the number of planes before and after each that a classifier depends on."""
-    sigmas_3d = classifier.channels.filters.sigmas_3d
+    sigmas_3d = classifier.channels.sigmas_3d
     return 0 if plane.depth is None else planes_reached(sigmas_3d, plane.depth.spacing)
