@@ -734,7 +734,7 @@ def test_a_remedy_of_bias_makes_other_features_which_a_classifier_remembers(fold
 
 
 def test_progress_is_shown_to_nobody_where_standard_error_is_closed(folder, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.cli.terminal._DELAY", 0)
+    monkeypatch.setattr("napari_alibi_seg.core.terminal._DELAY", 0)
     monkeypatch.setattr("sys.stderr", None)
     assert segment(folder, *FAST) == 0
     assert (folder / "out.tif").exists()

@@ -76,7 +76,7 @@ def assert_refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., None]:
         main: Callable[[list[str]], int], command: list[str], run: Path, code: int, reason: str
     ) -> None:
         assert main([*command, "--output", str(run)]) == code
-        said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("Error: ")]
+        said = [line for line in capfd.readouterr().err.splitlines() if "seg: error: " in line]
         assert len(said) == 1
         assert reason in said[0]
         assert not run.exists()

@@ -119,7 +119,7 @@ def test_an_interrupted_run_resumes_to_the_weights_of_an_uninterrupted_one(
 
     monkeypatch.setattr(FilterTrainer, "_step", interrupted)
     assert COMMAND.main([*arguments, "--steps", "6", "--output", str(run)]) == 130
-    assert "Interrupted and saved; go on with" in capfd.readouterr().err
+    assert "interrupted and saved; go on with" in capfd.readouterr().err
     assert len(rows(run / "steps.csv")) == 3
     assert COMMAND.main(["--output", str(run), "--resume"]) == 0
     assert_equal_weights(uninterrupted, run)

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import subprocess
@@ -153,9 +154,18 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys, model, i
     output = tmp_path / "out"
     assert main([str(tmp_path / images), "--model", model, "--output", str(output), *SMALL]) == code
     message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith("error: ")
+    assert message.startswith("napari-alibi-seg: error: ")
     assert words in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "good"]
+
+
+def test_a_report_is_named_where_standard_output_lacks_its_letters(tmp_path):
+    image, output = crop(0, tmp_path), tmp_path / "试验"
+    command = [sys.executable, "-m", "napari_alibi_seg.probing", str(image), "--model", ALIBI]
+    command += ["--output", str(output), *SMALL, "--stability-images", "0"]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    ended = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert ended.stdout.endswith("\\u8bd5\\u9a8c/report.html\n")
 
 
 def test_a_folder_in_use_is_refused_and_kept(tmp_path, capsys):
@@ -167,19 +177,20 @@ def test_a_folder_in_use_is_refused_and_kept(tmp_path, capsys):
     assert [path.read_text() for path in output.iterdir()] == ["precious"]
 
 
-def test_control_c_leaves_no_trace_and_no_traceback(tmp_path, heed_signals):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_being_stopped_leaves_no_trace_and_no_traceback(tmp_path, heed_signals, ending):
     image, output = crop(0, tmp_path), tmp_path / "out"
     command = [sys.executable, "-m", "napari_alibi_seg.probing", str(image), "--model", ALIBI]
     command += ["--output", str(output)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed_signals) as process:
         while not list(tmp_path.glob(".*")) and process.poll() is None:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         error = process.communicate()[1].decode()
     # Where the interrupt falls into an exec() of a string, as in an import of torch, Python itself
     # ends by the signal although it was caught; a shell calls both 130.
     assert process.returncode in (130, -signal.SIGINT)
-    assert "interrupted; nothing was written." in error
+    assert "interrupted; nothing unfinished was kept." in error
     assert "Traceback" not in error
     assert [path.name for path in tmp_path.iterdir()] == [image.name]
 
@@ -193,19 +204,19 @@ def test_nothing_heavy_is_imported_for_help():
 @pytest.mark.parametrize(
     ("option", "text", "allowed"),
     [
-        ("seed", "-1", f"from 0 to {2**32 - 1}"),
-        ("seed", str(2**32), f"from 0 to {2**32 - 1}"),
-        ("seed", "1.5", f"from 0 to {2**32 - 1}"),
-        ("grid", "abc", "of 12 or more"),
-        ("grid", "11", "of 12 or more"),
-        ("tile-grid", "0", "that is a multiple of 4"),
-        ("tile-grid", "6", "that is a multiple of 4"),
-        ("stability-images", "few", "of 0 or more"),
+        ("seed", "-1", f"whole number from 0 to {2**32 - 1}"),
+        ("seed", str(2**32), f"whole number from 0 to {2**32 - 1}"),
+        ("seed", "1.5", f"whole number from 0 to {2**32 - 1}"),
+        ("grid", "abc", "whole number from 12 to 256"),
+        ("grid", "11", "whole number from 12 to 256"),
+        ("tile-grid", "0", "multiple of 4 from 4 to 256"),
+        ("tile-grid", "6", "multiple of 4 from 4 to 256"),
+        ("stability-images", "few", "whole number from 0 to 10000"),
     ],
 )
 def test_a_number_that_cannot_be_is_wrong_usage(tmp_path, capsys, option, text, allowed):
     with pytest.raises(SystemExit) as caught:
         main([str(tmp_path), "--model", ALIBI, "--output", "o", f"--{option}={text}"])
     assert caught.value.code == 2
-    message = f"argument --{option}: must be a whole number {allowed}, but is {text!r}"
+    message = f"argument --{option}: {text!r} is not a {allowed}"
     assert message in capsys.readouterr().err

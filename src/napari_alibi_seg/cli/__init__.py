@@ -11,36 +11,20 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg import __version__
 from napari_alibi_seg.cli import apply, demo, features, models, segment, train
-from napari_alibi_seg.cli.terminal import heed_being_ended, print_any_name, say
-from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, thread_shortage
+from napari_alibi_seg.core.terminal import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ABOUT = "Turn a few scribbles on a micrograph into a segmentation."
 _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
-_INTERRUPTED = 130
+_ADVICE = "use --scale 1, or a part of the image"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    print_any_name()
-    heed_being_ended()
     options = _parsed(arguments)
-    try:
-        return int(options.run(options))
-    except KeyboardInterrupt:
-        say("interrupted; nothing unfinished was kept.")
-        return _INTERRUPTED
-    except MemoryError:
-        say("error: there is too little memory; use --scale 1, or a part of the image.")
-        return DeviceError.exit_code
-    except (AlibiSegError, RuntimeError) as error:
-        known = error if isinstance(error, AlibiSegError) else thread_shortage(error)
-        if options.verbose or known is None:
-            raise
-        say(f"error: {known}")
-        return known.exit_code
+    return run_command(lambda: int(options.run(options)), _ADVICE, options.verbose)
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

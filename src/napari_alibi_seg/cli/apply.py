@@ -18,9 +18,9 @@ from napari_alibi_seg.cli.options import (
     add_region_option,
     add_spacing_option,
 )
-from napari_alibi_seg.cli.terminal import Bars, say, tell
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.naming import FILE_SUFFIXES, FRACTIONS, LABELS, MEANS, TABLE, listed
+from napari_alibi_seg.core.terminal import Bars, say, tell
 
 if TYPE_CHECKING:
     import argparse

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.options import add_command, add_device_option
-from napari_alibi_seg.cli.terminal import Bars, tell
+from napari_alibi_seg.core.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse

@@ -12,9 +12,9 @@ from napari_alibi_seg.cli.options import (
     add_image_options,
     add_model_options,
 )
-from napari_alibi_seg.cli.terminal import Bars, tell
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse

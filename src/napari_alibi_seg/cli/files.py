@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.terminal import say
 from napari_alibi_seg.core.errors import NO_DATA, OutputError
+from napari_alibi_seg.core.terminal import say
 
 if TYPE_CHECKING:
     import argparse

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.cli.options import add_command
-from napari_alibi_seg.cli.terminal import tell
 from napari_alibi_seg.core.choices import CLASSICAL
+from napari_alibi_seg.core.terminal import tell
 
 if TYPE_CHECKING:
     import argparse

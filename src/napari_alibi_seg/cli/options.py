@@ -25,6 +25,7 @@ from napari_alibi_seg.core.choices import (
 )
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate
+from napari_alibi_seg.core.terminal import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,14 +161,14 @@ def _add_scribbles_options(command: argparse.ArgumentParser) -> None:
 def _add_forest_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seed",
-        type=partial(_whole, range(LARGEST_SEED + 1)),
+        type=partial(whole, range(LARGEST_SEED + 1)),
         default=0,
         metavar="N",
         help="random seed of the forest (default 0)",
     )
     command.add_argument(
         "--trees",
-        type=partial(_whole, TREE_COUNTS),
+        type=partial(whole, TREE_COUNTS),
         default=TREES,
         metavar="N",
         help="number of trees in the forest (default %(default)s)",
@@ -180,7 +181,7 @@ def _add_forest_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--smoothing",
-        type=partial(_whole, SMOOTHING_RADII),
+        type=partial(whole, SMOOTHING_RADII),
         default=SMOOTHING,
         metavar="R",
         help=f"radius, in pixels, of the edge-preserving smoothing of votes; 0 to "
@@ -191,7 +192,7 @@ def _add_forest_options(command: argparse.ArgumentParser) -> None:
 def _add_channel_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--components",
-        type=partial(_whole, COMPONENT_COUNTS),
+        type=partial(whole, COMPONENT_COUNTS),
         default=COMPONENTS,
         metavar="N",
         help="number of principal components of the deep features (default %(default)s)",
@@ -231,16 +232,8 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
     )
 
 
-def _whole(allowed: range, text: str) -> int:
-    if not text.isdecimal() or int(text) not in allowed:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a whole number from {allowed[0]} to {allowed[-1]}"
-        )
-    return int(text)
-
-
 def _classes(text: str) -> frozenset[int]:
-    return frozenset(_whole(range(1, LARGEST_CLASS + 1), part) for part in text.split(","))
+    return frozenset(whole(range(1, LARGEST_CLASS + 1), part) for part in text.split(","))
 
 
 def _names(text: str) -> tuple[ClassInfo, ...]:
@@ -248,7 +241,7 @@ def _names(text: str) -> tuple[ClassInfo, ...]:
     if not all(len(pair) == 2 and pair[1] for pair in pairs):
         raise argparse.ArgumentTypeError(f"{text!r} is not like 1=matrix,2=pores")
     allowed = range(1, LARGEST_CLASS + 1)
-    return tuple(ClassInfo.default(_whole(allowed, value), name) for value, name in pairs)
+    return tuple(ClassInfo.default(whole(allowed, value), name) for value, name in pairs)
 
 
 def _pixel_size(text: str) -> PixelSize:

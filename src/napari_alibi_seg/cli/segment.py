@@ -15,7 +15,7 @@ from napari_alibi_seg.cli.options import (
     add_training_options,
     training_config,
 )
-from napari_alibi_seg.cli.terminal import Bars, tell
+from napari_alibi_seg.core.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse

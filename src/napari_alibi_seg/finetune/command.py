@@ -1,7 +1,7 @@
 """Command line shared by all training runs.
 
 Exit codes: 0 success, 1 a loss that is not finite, 2 wrong usage, 130 interrupted; errors by
-subject: 3 image, 5 model, 7 output, 8 device.
+subject: 3 image, 5 model, 7 output, 8 device or memory.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.terminal import INTERRUPTED, run_command, say, tell
 from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError, add_options
 from napari_alibi_seg.finetune.run_config import RunConfig
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound=RunConfig)
 
-_INTERRUPTED = 130
+_ADVICE = "use smaller batches and crops, or a lower --memory"
 _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
 
 
@@ -86,24 +85,23 @@ class Command(Generic[Config]):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         given = vars(self.parser().parse_args(arguments))
         output, resume = given.pop("output"), given.pop("resume")
+        return run_command(lambda: self._run(given, output, resume), _ADVICE)
+
+    def _run(self, given: dict[str, Any], output: Path, resume: bool) -> int:
+        config = _config(self.record, given, output if resume else None)
         try:
-            outcome = self.train(
-                _config(self.record, given, output if resume else None), output, resume
-            )
-        except AlibiSegError as error:
-            sys.stderr.write(f"Error: {error}\n")
-            return error.exit_code
+            outcome = self.train(config, output, resume)
         except KeyboardInterrupt:
             kept = _way_on(output, self.record.KEPT) or "; nothing was begun"
-            sys.stderr.write(f"Interrupted before a step was taken{kept}.\n")
-            return _INTERRUPTED
+            say(f"interrupted before a step was taken{kept}.")
+            return INTERRUPTED
         if outcome is None:
             return 0
-        sys.stdout.write(_summary(outcome))
+        tell(_summary(outcome))
         if outcome.step == outcome.steps:
             return 0
-        sys.stderr.write(f"Interrupted and saved{_way_on(output)}.\n")
-        return _INTERRUPTED
+        say(f"interrupted and saved{_way_on(output)}.")
+        return INTERRUPTED
 
 
 def _way_on(output: Path, kept: str = "") -> str:
@@ -115,7 +113,7 @@ def _summary(outcome: TrainingOutcome) -> str:
     scores = {} if outcome.scores is None else asdict(outcome.scores)
     lines = [f"{outcome.made}: step {outcome.step} of {outcome.steps}"]
     lines += [f"{name}: {value:.4g}" for name, value in scores.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _config(record: type[Config], given: dict[str, Any], resumed: Path | None) -> Config:

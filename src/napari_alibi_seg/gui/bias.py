@@ -220,7 +220,7 @@ class BiasReport(QWidget):
             return
         else:
             last = said.splitlines()[-1] if said else f"exit code {code}"
-            why = last.removeprefix("error: ")
+            why = last.removeprefix("napari-alibi-seg: error: ")
         self.strip.say(f"The report could not be made: {why}", warn=True)
 
     def _tell_of_error(self, error: QProcess.ProcessError) -> None:

@@ -1,26 +1,26 @@
 """Command line of the probing; see ``--help``.
 
 Exit codes: 0 success, 1 done but some images or models could not be read, 2 wrong usage, 130
-interrupted; errors by subject: 3 image, 5 model, 7 output, 8 device.
+interrupted; errors by subject: 3 image, 5 model, 7 output, 8 device or memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from napari_alibi_seg.core.choices import LARGEST_SEED
-from napari_alibi_seg.core.errors import AlibiSegError, DeviceError
+from napari_alibi_seg.core.terminal import Bars, run_command, say, tell, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-_INTERRUPTED = 130
-_SMALLEST_GRID = 12
+_GRIDS, _TILE_GRIDS = range(12, 257), range(4, 257, 4)
+_STABILITY_IMAGES = range(10_001)
+_ADVICE = "use a smaller --grid, or smaller images"
 _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
 
 
@@ -33,17 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Arguments without the program name; by default those of the process.
     """
     options = parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except KeyboardInterrupt:
-        _say("interrupted; nothing was written.")
-        return _INTERRUPTED
-    except MemoryError:
-        _say("error: there is too little memory; use a smaller --grid, or smaller images.")
-        return DeviceError.exit_code
-    except AlibiSegError as error:
-        _say(f"error: {error}")
-        return error.exit_code
+    return run_command(lambda: _run(options), _ADVICE)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,21 +66,21 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--grid",
-        type=_grid,
+        type=partial(whole, _GRIDS),
         default=37,
         help="patches along a side of the probed view (default %(default)s; 37 are 518 px for "
         "patches of 14 px)",
     )
     made.add_argument(
         "--tile-grid",
-        type=_tile_grid,
+        type=partial(whole, _TILE_GRIDS),
         default=64,
         help="patches along a side of the view for the tile test, a multiple of 4; the tile is "
         "half as wide (default %(default)s)",
     )
     made.add_argument(
         "--stability-images",
-        type=_count,
+        type=partial(whole, _STABILITY_IMAGES),
         default=16,
         metavar="N",
         help="number of images for the slow tile, flip and shift tests (default %(default)s)",
@@ -100,7 +90,12 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="device to compute on: auto, cpu, cuda, cuda:N or mps (default %(default)s)",
     )
-    made.add_argument("--seed", type=_seed, default=0, help="random seed (default %(default)s)")
+    made.add_argument(
+        "--seed",
+        type=partial(whole, range(LARGEST_SEED + 1)),
+        default=0,
+        help="random seed (default %(default)s)",
+    )
     return made
 
 
@@ -111,43 +106,12 @@ def _run(options: argparse.Namespace) -> int:
     config = ProbingConfig(
         options.grid, options.tile_grid, options.stability_images, options.device, options.seed
     )
-    probing = probe(
-        options.images,
-        options.model,
-        options.output,
-        config,
-        lambda paths: tqdm(paths, desc="probing", unit="image"),
-    )
+    with Bars() as bars:
+        probing = probe(options.images, options.model, options.output, config, bars)
     for name, reason in probing.failed.items():
-        _say(f"{name} was left out: {reason}")
-    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+        say(f"{name} was left out: {reason}")
+    tell(f"report: {options.output / 'report.html'}")
     return 1 if probing.failed else 0
-
-
-def _grid(text: str) -> int:
-    return _whole(text, f"of {_SMALLEST_GRID} or more", lambda grid: grid >= _SMALLEST_GRID)
-
-
-def _tile_grid(text: str) -> int:
-    return _whole(text, "that is a multiple of 4", lambda grid: grid > 0 and grid % 4 == 0)
-
-
-def _count(text: str) -> int:
-    return _whole(text, "of 0 or more", lambda count: True)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, f"from 0 to {LARGEST_SEED}", lambda seed: seed <= LARGEST_SEED)
-
-
-def _whole(text: str, rule: str, kept: Callable[[int], bool]) -> int:
-    if not text.isdecimal() or not kept(int(text)):
-        raise argparse.ArgumentTypeError(f"must be a whole number {rule}, but is {text!r}")
-    return int(text)
-
-
-def _say(message: str) -> None:
-    tqdm.write(message, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError, ModelError
+from napari_alibi_seg.core.progress import silent
 from napari_alibi_seg.core.writing import replacing, require_new_folder
 from napari_alibi_seg.probing.figures import draw
 from napari_alibi_seg.probing.inputs import ProbedModel, find_images, read_square, unique_names
@@ -17,9 +18,10 @@ from napari_alibi_seg.probing.summary import summary_json
 from napari_alibi_seg.probing.tables import write_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from napari_alibi_seg.core.progress import Progress
     from napari_alibi_seg.probing.inputs import Square
     from napari_alibi_seg.probing.records import ProbingConfig
 
@@ -29,7 +31,7 @@ def probe(
     models: Sequence[str],
     output: Path,
     config: ProbingConfig,
-    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+    progress: Progress = silent,
 ) -> Probing:
     """Probe models on images and write the results.
 
@@ -44,7 +46,7 @@ def probe(
     config : ProbingConfig
         Settings of the probing.
     progress : callable
-        Wraps the iteration over images, as tqdm does.
+        Receives the progress.
 
     Returns
     -------
@@ -97,13 +99,14 @@ def _measured(
     unreadable: dict[str, str],
     measurements: Sequence[Measurement],
     config: ProbingConfig,
-    progress: Callable[[Sequence[Path]], Iterable[Path]],
+    progress: Progress,
 ) -> Probing:
     names, failed = unique_names(paths), dict(unreadable)
     tested = _spread(paths, config.stability_images)
     shapes: dict[str, tuple[int, int]] = {}
     first: Square | None = None
-    for path in progress(paths):
+    for number, path in enumerate(paths):
+        progress("probing", number, len(paths))
         try:
             square = read_square(path)
         except ImageError as error:

@@ -1,7 +1,8 @@
-"""Terminal output while a command runs: results, problems and progress bars."""
+"""What all commands share: numbers as arguments, results, problems and progress bars."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -10,12 +11,60 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, thread_shortage
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import TextIO
 
+INTERRUPTED = 130
+"""Exit code of an interrupted command."""
 
 _DELAY = 2.0
+_SHORT_MEMORY = ("out of memory", "DefaultCPUAllocator")  # torch raises a RuntimeError
+
+
+def run_command(run: Callable[[], int], advice: str, verbose: bool = False) -> int:
+    """Run a command, print an error as one sentence, and return the exit code.
+
+    Parameters
+    ----------
+    run : callable
+        The command; returns an exit code.
+    advice : str
+        What to do if memory is short.
+    verbose : bool
+        Raise errors instead, for their traceback.
+    """
+    _print_any_name()
+    _heed_being_ended()
+    try:
+        return run()
+    except KeyboardInterrupt:
+        code, problem = INTERRUPTED, "interrupted; nothing unfinished was kept."
+    except (AlibiSegError, MemoryError, RuntimeError) as error:
+        known = _known(error, advice)
+        if verbose or known is None:
+            raise
+        code, problem = known.exit_code, f"error: {known}"
+    say(problem)  # only here are the progress bars of the failed frames closed
+    return code
+
+
+def whole(allowed: range, text: str) -> int:
+    """Return the whole number in an argument.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If the text is not a number in the range.
+    """
+    if not text.isdecimal() or int(text) not in allowed:
+        kind = "whole number" if allowed.step == 1 else f"multiple of {allowed.step}"
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a {kind} from {allowed[0]} to {allowed[-1]}"
+        )
+    return int(text)
 
 
 def tell(message: str) -> None:
@@ -45,7 +94,7 @@ def _heard_or_not(stream: TextIO | None) -> Iterator[None]:
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def heed_being_ended() -> None:
+def _heed_being_ended() -> None:
     """Treat SIGTERM (batch systems) and SIGHUP (a lost connection) like Ctrl-C.
 
     Signals that are already ignored, as after ``nohup``, or handled stay so.
@@ -58,10 +107,18 @@ def heed_being_ended() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def print_any_name() -> None:
+def _print_any_name() -> None:
     """Escape characters that standard output cannot encode, e.g. in file names."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _known(error: AlibiSegError | MemoryError | RuntimeError, advice: str) -> AlibiSegError | None:
+    if isinstance(error, AlibiSegError):
+        return error
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _SHORT_MEMORY):
+        return DeviceError(f"there is too little memory; {advice}.")
+    return thread_shortage(error)
 
 
 class Bars:
