@@ -366,6 +366,25 @@ def test_images_of_a_batch_may_follow_options_and_their_fractions_have_means(
     assert "unrecognized arguments" in capsys.readouterr().err
 
 
+def test_results_of_classifiers_of_other_classes_are_not_mixed(folder, classifier, capsys):
+    shutil.copy(folder / "image.png", folder / "other.png")
+    named = ("--names", "1=matrix", "--save-classifier", str(folder / "named.skops"))
+    assert segment(folder, *FAST, *named) == 0
+
+    def apply(recipe, image, *options):
+        names = [str(folder / name) for name in (recipe, image)]
+        return main(["apply", *names, "--output", str(folder / "r"), *options])
+
+    assert apply("c.skops", "image.png") == 0
+    before = (folder / "r/fractions.csv").read_bytes()
+    assert apply("named.skops", "other.png") == 7
+    told = capsys.readouterr().err
+    assert "in the classes 1=class 1, 3=class 3, and those of the classifier are 1=matrix" in told
+    assert (folder / "r/fractions.csv").read_bytes() == before
+    assert apply("named.skops", "image.png", "--replace") == 0
+    assert apply("named.skops", "other.png") == 0
+
+
 def test_outside_a_region_nothing_is_segmented_counted_or_learnt(folder, classifier, capsys):
     apply = ["apply", str(classifier), str(folder / "image.png"), "--output"]
     assert main([*apply, str(folder / "all")]) == 0

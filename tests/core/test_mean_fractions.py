@@ -68,6 +68,14 @@ def test_an_interval_stays_within_0_and_1_and_needs_something_to_be_relative_to(
         assert list(csv.reader(file))[2] == ["2", "pores", "2", "0.0", "0.0", "0.0", "0.0", ""]
 
 
+def test_classes_of_one_value_but_other_names_are_not_averaged(table):
+    rows = table(("a", 0, 10), ("b", 0, 30), ("c", 0, 50), ("d", 0, 70))
+    for row in rows[4:]:
+        row[3] = row[3].replace("pores", "carbides")
+    means = {mean.name: mean.mean for mean in mean_fractions(rows)}
+    assert means == pytest.approx({"matrix": 0.6, "pores": 0.2, "carbides": 0.6})
+
+
 def test_an_image_without_any_class_does_not_count(table):
     rows = table(("a", 0, 10), ("b", 0, 30), ("c", 0, 0))
     rows[-2][4] = rows[-1][4] = "0"

@@ -68,7 +68,7 @@ class MeanFraction:
 
 
 def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
-    """Return the mean fraction of every class that is listed for at least two images.
+    """Return the mean fraction of every class (value and name) listed for two images or more.
 
     The planes of a stack are pooled, since neighbouring planes are not independent samples.
     Images without any classified pixel are left out.
@@ -83,22 +83,17 @@ def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
     list of MeanFraction
         By class value.
     """
-    pixels: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    names: dict[int, str] = {}
+    pixels: dict[str, dict[tuple[int, str], int]] = defaultdict(lambda: defaultdict(int))
     for row in table:
-        value = int(row[_VALUE])
-        pixels[row[_IMAGE]][value] += int(row[_PIXELS])
-        names[value] = row[_NAME]
-    fractions: dict[int, list[float]] = defaultdict(list)
+        pixels[row[_IMAGE]][int(row[_VALUE]), row[_NAME]] += int(row[_PIXELS])
+    fractions: dict[tuple[int, str], list[float]] = defaultdict(list)
     for counts in pixels.values():
         total = sum(counts.values())
-        for value, count in counts.items() if total else ():
-            fractions[value].append(count / total)
+        for known, count in counts.items() if total else ():
+            fractions[known].append(count / total)
     return [
-        MeanFraction(
-            value, names[value], len(some), float(np.mean(some)), float(np.std(some, ddof=1))
-        )
-        for value, some in sorted(fractions.items())
+        MeanFraction(*known, len(some), float(np.mean(some)), float(np.std(some, ddof=1)))
+        for known, some in sorted(fractions.items())
         if len(some) > 1
     ]
 

@@ -6,10 +6,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import AlibiSegError, OutputError
 from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.judging.expectation import Expectation, expectation
 from napari_alibi_seg.core.judging.fractions import (
+    COLUMNS,
     ClassFraction,
     add_fractions,
     class_fractions,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.planes import Index
@@ -129,7 +131,14 @@ def segment_images(
     ------
     Outcome
         The outcome for each image, when it is done.
+
+    Raises
+    ------
+    OutputError
+        Before the first image, if the table holds other images with other classes, whose means
+        would be mixed.
     """
+    _require_same_classes(targets, classifier.classes)
     for path, target in targets.items():
         failure = ""
         try:
@@ -142,6 +151,20 @@ def segment_images(
         except (AlibiSegError, MemoryError) as error:
             failure = str(error) or "out of memory"
         yield Outcome(path, target, failure)
+
+
+def _require_same_classes(targets: Mapping[Path, Path], classes: Sequence[ClassInfo]) -> None:
+    again = {name_in_table(path.name) for path in targets}
+    value, name = COLUMNS.index("class_value"), COLUMNS.index("class_name")
+    ours = {(str(info.value), name_in_table(info.name)) for info in classes}
+    for table in {target.parent / TABLE for target in targets.values()}:
+        theirs = {(row[value], row[name]) for row in read_fractions(table) if row[0] not in again}
+        if theirs and theirs != ours:
+            told, found = (", ".join(map("=".join, sorted(some))) for some in (theirs, ours))
+            raise OutputError(
+                f"{table} holds fractions of other images in the classes {told}, and those of the "
+                f"classifier are {found}; choose another folder, or segment all of its images anew."
+            )
 
 
 def _add_to_tables(folder: Path, rows: Sequence[ClassFraction]) -> None:
