@@ -228,9 +228,15 @@ def test_names_and_sizes_that_say_nothing_are_refused(folder, capsys, option, te
     assert option in capsys.readouterr().err
 
 
-def test_fractions_never_replace_another_file(folder, capsys):
-    assert segment(folder, *FAST, "--fractions", str(folder / "image.png")) == 7
-    assert "image.png" in capsys.readouterr().err
+def test_tables_and_classifiers_never_replace_an_image(folder, capsys):
+    shutil.copy(folder / "image.png", folder / "other.PNG")
+    other, pair = str(folder / "other.PNG"), ("image.png", "scribbles.png")
+    train = ["train", "--painted", *(str(folder / name) for name in pair), "--output", other]
+    for option in ("--fractions", "--save-classifier"):
+        assert segment(folder, *FAST, option, other) == 7
+        assert "other.PNG is a name for an image; let" in capsys.readouterr().err
+    assert main([*train, *FAST]) == 7
+    assert np.array_equal(imread(folder / "other.PNG"), imread(folder / "image.png"))
 
 
 def test_what_is_ignored_teaches_nothing_and_has_no_class(folder, monkeypatch):

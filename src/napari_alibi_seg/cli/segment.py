@@ -6,7 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import read, read_drawn, tell_what_taught_nothing
+from napari_alibi_seg.cli.files import (
+    read,
+    read_drawn,
+    require_no_image_names,
+    tell_what_taught_nothing,
+)
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -87,6 +92,7 @@ def segment(options: argparse.Namespace) -> int:
     for path in tiffs:
         require_tiff_name(path)
     more = [path for path in (options.save_classifier, options.fractions) if path]
+    require_no_image_names(more)
     require_free([options.image, options.scribbles], [*tiffs, *more])
     image = read(options.image, options)
     drawn = read_drawn(options.scribbles, image, options)

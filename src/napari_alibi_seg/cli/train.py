@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import read, read_drawn, tell_what_taught_nothing
+from napari_alibi_seg.cli.files import (
+    read,
+    read_drawn,
+    require_no_image_names,
+    tell_what_taught_nothing,
+)
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -49,6 +54,7 @@ def train(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import require_free
 
+    require_no_image_names([options.output])
     require_free([path for pair in options.painted for path in pair], [options.output])
     images = [read(path, options) for path, _ in options.painted]
     drawings = [
