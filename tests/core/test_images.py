@@ -332,6 +332,14 @@ def test_tiff_alpha_is_dropped(tmp_path):
     assert_same(read_image(tmp_path / "b.tif"), array[..., 0], "YX")
 
 
+def test_a_fourth_sample_of_a_tiff_that_is_no_alpha_is_a_channel(tmp_path):
+    array = values((20, 35, 4))
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", extrasamples=["unspecified"])
+    with pytest.raises(ImageError, match="4 channels"):
+        read_image(tmp_path / "a.tif")
+    assert_same(read_image(tmp_path / "a.tif", channels=[3]), array[..., 3], "YX")
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"metadata": None}, {"photometric": "rgb", "planarconfig": "separate"}],
@@ -374,13 +382,14 @@ def test_a_palette_of_colours_is_rgb_and_one_of_greys_is_grey(tmp_path):
     greys[:, :4] = np.array([0, 7, 100, 255]) * 257
     colours = greys.copy()
     colours[0] = 0
-    for name, palette in (("grey.tif", greys), ("colour.tif", colours)):
+    narrow = ("grey8.tif", greys >> 8), ("colour8.tif", colours >> 8)
+    for name, palette in (("grey.tif", greys), ("colour.tif", colours), *narrow):
         tifffile.imwrite(tmp_path / name, indices, photometric="palette", colormap=palette)
     picture = Image.fromarray(indices).convert("P")
     for name, palette in (("grey.png", greys), ("colour.png", colours)):
         picture.putpalette((palette.T >> 8).astype(np.uint8).tobytes())
         picture.save(tmp_path / name)
-    for suffix in (".tif", ".png"):
+    for suffix in (".tif", "8.tif", ".png"):
         assert_same(
             read_image(tmp_path / f"grey{suffix}"), (greys[0] >> 8).astype("u1")[indices], "YX"
         )
@@ -702,18 +711,40 @@ def test_tiff_pixel_size(tmp_path, options, expected):
         assert (found.y, found.x) == pytest.approx((expected.y, expected.x), rel=1e-6)
 
 
+def write_fei(path, length, section="Scan"):
+    header = f"[{section}]\r\nPixelWidth={length}\r\nPixelHeight={length}\r\n"
+    tifffile.imwrite(path, values((20, 35)), extratags=[(34682, "s", 0, header, True)])
+
+
+def write_zeiss(path, length, name="AP_IMAGE_PIXEL_SIZE"):
+    header = "\r\n" * 3 + f"{name}\r\nPixel Size = {length}\r\n"
+    tifffile.imwrite(path, values((20, 35)), extratags=[(34118, "s", 0, header, True)])
+
+
 @pytest.mark.parametrize(
-    ("tag", "header"),
+    ("write", "told"),
     [
-        (34682, "[Scan]\r\nPixelWidth=2.5e-09\r\nPixelHeight=2.5e-09\r\n"),
-        (34118, "\r\n" * 3 + "AP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 2.5 nm\r\n"),
+        (write_fei, ("2.5e-09",)),
+        (write_fei, ("2,5e-009",)),
+        (write_fei, ("2.5e-09", "EScan")),
+        (write_zeiss, ("2.5 nm",)),
+        (write_zeiss, ("2,5 nm",)),
+        (write_zeiss, ("2.5nm",)),
+        (write_zeiss, ("2.5 nm", "AP_PIXEL_SIZE")),
     ],
-    ids=["FEI", "Zeiss"],
 )
-def test_pixel_size_of_an_electron_microscope(tmp_path, tag, header):
-    tifffile.imwrite(tmp_path / "a.tif", values((20, 35)), extratags=[(tag, "s", 0, header, True)])
+def test_pixel_size_of_an_electron_microscope(tmp_path, write, told):
+    write(tmp_path / "a.tif", *told)
     found = read_image(tmp_path / "a.tif").pixel_size
     assert astuple(found) == ("nm", None, pytest.approx(2.5), pytest.approx(2.5))
+
+
+@pytest.mark.parametrize("write", [write_fei, write_zeiss])
+@pytest.mark.parametrize("told", ["", "x", "No", "1,234.5 nm", "0 nm", "-1"])
+def test_an_odd_header_of_a_microscope_tells_no_pixel_size(tmp_path, write, told):
+    write(tmp_path / "a.tif", told)
+    assert_same(read_image(tmp_path / "a.tif"), values((20, 35)), "YX")
+    assert read_image(tmp_path / "a.tif").pixel_size is None
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

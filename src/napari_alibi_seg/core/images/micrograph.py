@@ -180,7 +180,8 @@ def read_image(
         The file, or the folder of an OME-Zarr image.
     axes : str, optional
         One letter per dimension, in the order of the file, from TZYXC and S (red, green and blue
-        samples, as opposed to channels C of any meaning); overrides the file's metadata.
+        samples, as opposed to channels C of any meaning; transparency is ignored); overrides the
+        file's metadata.
     dataset : str, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; required
         if there are several, ignored for PNG, JPEG and BMP.

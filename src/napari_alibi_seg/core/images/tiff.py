@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import string
 import struct
 import xml.etree.ElementTree as ElementTree
 from threading import Lock
@@ -151,16 +152,17 @@ def _tiff_axes(series: tifffile.TiffPageSeries) -> str | None:
     if series.kind == "shaped" and "SY" in axes:
         # tifffile writes any (3, Y, X) array as if it were RGB in three planes.
         return None
-    colour = page.photometric in _COLOUR and page.samplesperpixel in (3, 4)
-    grey = page.samplesperpixel == 2 and page.extrasamples[-1:] and page.extrasamples[-1] in _ALPHA
-    return axes if colour or grey else axes.replace("S", "C")
+    alpha = len(page.extrasamples) == 1 and page.extrasamples[0] in _ALPHA
+    coloured = page.samplesperpixel - alpha == (3 if page.photometric in _COLOUR else 1)
+    return axes if coloured else axes.replace("S", "C")
 
 
 def _palette(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> NDArray[Any] | None:
     """Return the palette, (N, 3) uint8; None if there is none to apply."""
     if page.colormap is None or tiff.is_imagej:
         return None  # an ImageJ lookup table only colours the display of intensities
-    return np.asarray(page.colormap.T >> 8).astype(np.uint8)
+    unused = 8 if page.colormap.max() > 255 else 0  # some programs write 8 of the 16 bits
+    return np.asarray(page.colormap.T >> unused).astype(np.uint8)
 
 
 def _pixel_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
@@ -191,13 +193,22 @@ def _imagej_size(tiff: tifffile.TiffFile) -> PixelSize | None:
 
 def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
     """Return the size in the header of an FEI (metres) or Zeiss (name, value, unit) microscope."""
-    scan = (tiff.fei_metadata or {}).get("Scan", {})
-    if "PixelWidth" in scan and "PixelHeight" in scan:
-        return calibrate(
-            {"y": (scan["PixelHeight"] * 1e9, "nm"), "x": (scan["PixelWidth"] * 1e9, "nm")}
-        )
-    told = (tiff.sem_metadata or {}).get("ap_image_pixel_size")
-    return calibrate({"y": told[1:], "x": told[1:]}) if told else None
+    fei, zeiss = tiff.fei_metadata or {}, tiff.sem_metadata or {}
+    scan = fei.get("EScan", {}) | fei.get("Scan", {})
+    y, x = (_decimal(scan.get(name)) * 1e9 for name in ("PixelHeight", "PixelWidth"))
+    told = zeiss.get("ap_image_pixel_size") or zeiss.get("ap_pixel_size") or ()
+    text = " ".join(map(str, told[1:]))
+    number = text.rstrip(f"{string.ascii_letters}µμÅ ")
+    length = _decimal(number), text.removeprefix(number)
+    return calibrate({"y": (y, "nm"), "x": (x, "nm")}) or calibrate({"y": length, "x": length})
+
+
+def _decimal(told: object) -> float:
+    """Return a number, also one with a decimal comma; NaN if it is none."""
+    try:
+        return float(str(told).replace(",", "."))
+    except ValueError:
+        return math.nan
 
 
 def _tagged_size(page: tifffile.TiffPage) -> PixelSize | None:
