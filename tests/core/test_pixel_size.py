@@ -1,4 +1,5 @@
 from dataclasses import astuple
+from functools import partial
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import tifffile
 from PIL import Image
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate
 from napari_alibi_seg.core.images.reading import measured
 
@@ -48,9 +49,19 @@ def test_lengths_are_never_converted_from_a_unit_that_is_not_known():
 def test_a_size_has_the_symbol_of_its_unit_and_is_positive():
     assert PixelSize("um", None, 0.25, 0.25) == PixelSize("µm", None, 0.25, 0.25)
     assert PixelSize("parsec", 1, 2, 2).unit == "parsec"
-    for lengths in ((None, -4, 1), (None, 1, 0), (0, 1, 1), (float("nan"), 1, 1)):
+    assert all(type(length) is float for length in astuple(PixelSize("nm", *np.ones(3, "i4")))[1:])
+    wrong = [(None, -4, 1), (None, 1, 0), (0, 1, 1), (float("nan"), 1, 1), (None, "4", "4")]
+    for unit, *lengths in [("nm", *some) for some in wrong] + [(None, None, 4, 4)]:
         with pytest.raises(ImageError, match="give positive numbers"):
-            PixelSize("nm", *lengths)
+            PixelSize(unit, *lengths)
+
+
+@pytest.mark.parametrize("size", [4.0, "4nm", ("nm", None, 4.0, 4.0)])
+def test_what_is_no_pixel_size_is_refused_where_it_is_given(tmp_path, size):
+    write_png(tmp_path / "a.png")
+    for make in (partial(read_image, tmp_path / "a.png"), partial(as_micrograph, PIXELS)):
+        with pytest.raises(ImageError, match=r"A pixel size is a PixelSize.*PixelSize\('nm'"):
+            make(pixel_size=size)
 
 
 def test_the_area_of_a_pixel_is_that_of_its_rectangle():

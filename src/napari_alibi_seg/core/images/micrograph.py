@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.images.axes import settle_axes, settle_channels
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Depth, Plane, Window, robust_levels
 from napari_alibi_seg.core.images.stored import Stored, as_array
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_alibi_seg.core.images.ome_zarr import Placement
-    from napari_alibi_seg.core.images.pixel_size import PixelSize
     from napari_alibi_seg.core.images.planes import Levels
     from napari_alibi_seg.core.images.stored import Array
 
@@ -65,7 +65,7 @@ class Micrograph:
     region: Region | None = None
 
     def __post_init__(self) -> None:
-        """Reject axes that do not match the data, an invalid spacing, and an empty region."""
+        """Reject axes that do not match the data, invalid lengths, and an empty region."""
         ordered = "".join(letter for letter in "TZYX" if letter in self.axes)
         ordered += self.axes[-1:] if self.axes.endswith(("C", "S")) else ""
         shaped = self.axes == ordered and "YX" in ordered and self.data.ndim == len(ordered)
@@ -74,6 +74,11 @@ class Micrograph:
             raise ImageError(
                 f"The axes {self.axes!r} are not those of a micrograph of shape {self.data.shape}; "
                 "make it with as_micrograph, which brings them into order."
+            )
+        if not isinstance(self.pixel_size, PixelSize | None):
+            raise ImageError(
+                f"A pixel size is a PixelSize, but this is {self.pixel_size!r}; write, for "
+                "example, PixelSize('nm', None, 4.0, 4.0)."
             )
         if self.spacing is not None and not 0 < self.spacing < np.inf:
             raise ImageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import ImageError
@@ -48,12 +49,16 @@ class PixelSize:
 
     def __post_init__(self) -> None:
         """Normalise the unit to its symbol; reject lengths that are not positive and finite."""
-        lengths = (self.y, self.x) if self.z is None else (self.y, self.x, self.z)
-        if not all(map(_positive, lengths)):
+        lengths = {"y": self.y, "x": self.x} | ({} if self.z is None else {"z": self.z})
+        known = all(isinstance(one, Real) and _positive(one) for one in lengths.values())
+        if not known or not isinstance(self.unit, str):
             raise ImageError(
-                f"Pixels cannot be {self.y} {self.unit} by {self.x} {self.unit} large, in planes "
-                f"{self.z} {self.unit} apart; give positive numbers (z may be None)."
+                f"Pixels cannot be {self.y!r} by {self.x!r} large, in planes {self.z!r} apart, in "
+                f"the unit {self.unit!r}; give positive numbers (z may be None) and a unit like "
+                "'nm'."
             )
+        for axis, length in lengths.items():
+            object.__setattr__(self, axis, float(length))
         object.__setattr__(self, "unit", _unit(self.unit) or self.unit)
 
     @property
