@@ -269,6 +269,7 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     for name in ("a.png", "c.png"):
         shutil.copy(folder / "image.png", batch / name)
     (batch / "b.png").write_text("no image")
+    imsave(batch / "d.png", np.full((40, 50), 7, np.uint8), check_contrast=False)
     code = main(["apply", str(classifier), str(batch), "--output", str(folder / "results")])
     assert code == 1
     assert sorted(p.name for p in (folder / "results").iterdir()) == [
@@ -290,7 +291,8 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     assert table["expected_accuracy"].tolist() == pytest.approx([expected.accuracy] * 4)
     out, said = capsys.readouterr()
     assert "least certain: " in out
-    assert said.rstrip().endswith("1 of 3 images failed: b.png.")
+    assert "d.png failed: The image is constant" in said
+    assert said.rstrip().endswith("2 of 4 images failed: b.png, d.png.")
     assert "Traceback" not in said
 
 
@@ -531,10 +533,11 @@ def test_apply_replaces_nothing_unless_told_to(folder, classifier, capsys):
     assert set(np.unique(tifffile.imread(folder / "r/image_labels.tif"))) == {1, 3}
 
 
-def test_apply_passes_over_results_of_any_name_and_over_hidden_files(folder, classifier):
+def test_apply_passes_over_results_of_any_name_scribbles_and_hidden_files(folder, classifier):
     batch = folder / "batch"
     batch.mkdir()
-    shutil.copy(folder / "image.png", batch / "a.png")
+    for name in ("a.png", "a_scribbles.png", "a_labels.PNG", "a_labels.ome.tif"):
+        shutil.copy(folder / "image.png", batch / name)
     (batch / "._a.png").write_bytes(b"what macOS knows of a.png")
     votes = ("--probabilities", str(batch / "votes.tif"))
     assert segment(folder, *FAST, *votes, output="batch/phases.tif") == 0

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.errors import AlibiSegError, OutputError
+from napari_alibi_seg.core.errors import AlibiSegError, ImageError, OutputError
 from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.judging.expectation import Expectation, expectation
 from napari_alibi_seg.core.judging.fractions import (
@@ -108,7 +108,7 @@ def segment_images(
     read: Callable[[Path], Micrograph] = read_image,
     recognised: bool = True,
 ) -> Iterator[Outcome]:
-    """Segment images one after the other; a failure does not stop the others.
+    """Segment images one after the other; a failure, as of a constant image, stops no others.
 
     As soon as an image is done, its fractions are added to the table beside its labels, and the
     table of means over all images is updated, so that an interruption does not lose them.
@@ -143,6 +143,10 @@ def segment_images(
         failure = ""
         try:
             image = read(path)
+            if image.levels.flat:
+                raise ImageError(
+                    "The image is constant, so no phases can be distinguished; use another one."
+                )
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
             told: dict[Index, Assessment] | None = None if recognised else {}

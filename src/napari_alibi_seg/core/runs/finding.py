@@ -13,11 +13,13 @@ from napari_alibi_seg.core.errors import DAMAGE, ImageError
 from napari_alibi_seg.core.images.ome_zarr import is_made_here
 from napari_alibi_seg.core.images.stored import is_zarr, reading
 from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES
-from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS, SCRIBBLES
 from napari_alibi_seg.core.runs.results import SOFTWARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_DRAWN = tuple(Path(ending).stem for ending in (LABELS, SCRIBBLES))
 
 
 def images_among(paths: Iterable[Path]) -> list[Path]:
@@ -29,9 +31,11 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
 def passed_over(path: Path) -> bool:
     """Return whether a file in a folder of images is skipped.
 
-    Earlier results are skipped, and hidden files, such as those macOS creates.
+    Earlier results are skipped, scribbles and labels of any format by the ends of their names, and
+    hidden files, such as those macOS creates.
     """
-    return path.name.startswith(".") or path.name.endswith(LABELS) or _is_result(path)
+    drawn = path.stem.removesuffix(".ome").endswith(_DRAWN)
+    return drawn or path.name.startswith(".") or _is_result(path)
 
 
 def images_of(name: str) -> list[Path]:
