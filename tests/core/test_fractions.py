@@ -141,7 +141,7 @@ def test_rows_are_added_and_those_of_the_same_image_replaced(tmp_path):
     first, strange = replace(row, image='a, "b"\n'), replace(row, image="\udcff.tif")
     add_fractions(path, [first, strange])
     add_fractions(path, [replace(row, image="c.tif")])
-    add_fractions(path, [replace(strange, pixels=7)])
+    add_fractions(path, (replace(strange, pixels=count) for count in [7]))
 
     assert [(name, int(pixels)) for name, _, _, _, pixels, *_ in read_fractions(path)] == [
         (first.image, row.pixels),

@@ -133,6 +133,18 @@ def test_planes_out_of_order_are_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(256, "u1"), (-1, "u2"), (40_000, "i2")])
+def test_values_that_a_type_cannot_hold_are_an_error(tmp_path, value, dtype):
+    labels = painted((20, 35), np.int32)
+    labels[3, 4] = value
+    with (
+        pytest.raises(OutputError, match=f"{value}.* cannot hold; choose another dtype"),
+        stack_writer(tmp_path / "a.tif", micrograph_with("YX"), dtype) as write,
+    ):
+        write((), labels)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["a.png", "a", "a.tif.zarr"])
 def test_other_extensions_are_refused(tmp_path, name):
     with (

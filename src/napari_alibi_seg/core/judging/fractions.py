@@ -167,17 +167,24 @@ def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
     write_rows(Path(path), COLUMNS, (fraction.row() for fraction in rows))
 
 
-def add_fractions(path: str | Path, rows: Sequence[ClassFraction]) -> None:
+def add_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
     """Create a table or add to an existing one, replacing its rows of the same images.
 
     A file lock lets several programs add to one table.
+
+    Parameters
+    ----------
+    path : str or Path
+        The table; created if it does not exist.
+    rows : iterable of ClassFraction
+        From `class_fractions`, for all planes of one or more images.
 
     Raises
     ------
     OutputError
         As from `read_fractions`, or if the file cannot be written.
     """
-    path = Path(path)
+    path, rows = Path(path), list(rows)
     again = {name_in_table(fraction.image) for fraction in rows}
     with alone(path):
         others = [row for row in read_fractions(path) if row[0] not in again]

@@ -168,8 +168,8 @@ def stack_writer(
     Raises
     ------
     OutputError
-        If the file cannot be written, its suffix or dtype is not supported, or planes are missing
-        or out of order.
+        If the file cannot be written, its suffix or dtype is not supported, planes are missing or
+        out of order, or a value is out of the range of an integer dtype.
     """
     path, dtype = Path(path), np.dtype(dtype)
     _require_ome_tiff(path, dtype)
@@ -190,6 +190,11 @@ def stack_writer(
                     f"{path} was not written: plane {index} of shape {plane.shape} came where "
                     f"{waiting[:1]} was due, of shape {plane_shape}; write the planes in order."
                 )
+            if dtype.kind in "iu" and not _fits(plane, np.iinfo(dtype)):
+                raise OutputError(
+                    f"{path} was not written: plane {index} holds values from {plane.min()} to "
+                    f"{plane.max()}, which {dtype} cannot hold; choose another dtype."
+                )
             del waiting[0]
             for page in pages.astype(dtype, copy=False):
                 tiff.write(page, **_PAGE, **tags)
@@ -201,6 +206,10 @@ def stack_writer(
                 f"{path} was not written: it lacks {len(waiting)} of {planes} planes; write "
                 "them all."
             )
+
+
+def _fits(plane: NDArray[Any], range_: np.iinfo[Any]) -> bool:
+    return bool(range_.min <= plane.min() and plane.max() <= range_.max)
 
 
 def _require_ome_tiff(path: Path, dtype: np.dtype[Any]) -> None:
