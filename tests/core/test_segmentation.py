@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict, replace
+from functools import partial
 
 import dask.array as da
 import numpy as np
@@ -23,6 +24,8 @@ from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_
 from napari_alibi_seg.core.forest.training import train_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.judging.judge import assess
+from napari_alibi_seg.core.runs.results import read_scribbles
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
@@ -196,6 +199,49 @@ def test_names_and_colours_travel_with_the_classes(micrograph, scribbles):
     pore = ClassInfo(3, "pore", (9, 8, 7))
     classifier = Segmenter(QUICK).fit(micrograph, scribbles, [pore])
     assert classifier.classes == (ClassInfo.default(1), pore)
+    named = Segmenter(QUICK).fit(micrograph, scribbles, {1: "matrix", 2: "", 3: "pore"}).classes
+    assert named == (ClassInfo.default(1, "matrix"), ClassInfo.default(3, "pore"))
+
+
+@pytest.mark.parametrize("classes", [["matrix", "pore"], "matrix", 5, {1: 5}])
+def test_what_names_no_class_is_explained(micrograph, scribbles, classes):
+    with pytest.raises(ScribbleError, match=r"write, for example, {1: 'matrix'|give a text"):
+        Segmenter(QUICK).fit(micrograph, scribbles, classes)
+
+
+@pytest.mark.parametrize("colour", ["red", (1, 2), (0, 0, 300), (-1, 0, 0), None, 7])
+def test_what_is_no_colour_is_refused(colour):
+    with pytest.raises(ScribbleError, match="red, green and blue from 0 to 255"):
+        ClassInfo(1, "pore", colour)
+
+
+@pytest.mark.parametrize("ignored", [["1"], "1", 1, [1.5]])
+def test_ignored_classes_that_are_no_numbers_are_refused(micrograph, scribbles, ignored):
+    with pytest.raises(ScribbleError, match=r"Ignored classes are .*ignored=\[3\]"):
+        Segmenter(QUICK).fit(micrograph, scribbles, ignored=ignored)
+
+
+def test_masked_strokes_teach_nothing(micrograph, scribbles):
+    more = np.ma.masked_equal(np.where(np.indices(scribbles.shape)[0] < 10, 7, scribbles), 7)
+    segmenter = Segmenter(QUICK, "cpu")
+    one, other = (segmenter.fit(micrograph, some) for some in (more, more.filled(0)))
+    values = painted_samples(micrograph, scribbles).values
+    assert np.array_equal(*(c.forest.predict_proba(values) for c in (one, other)))
+    told, expected = (assess(segmenter, one, micrograph, s) for s in (more, more.filled(0)))
+    assert told[()].accuracy == expected[()].accuracy
+
+
+def test_what_is_no_classifier_is_explained(micrograph):
+    for use in (Segmenter(QUICK).apply, lambda one, image: [Segmenter.of(one)]):
+        with pytest.raises(ClassifierError, match="; read a file with load_classifier"):
+            list(use("c.skops", micrograph))
+
+
+def test_uncertainty_needs_probabilities(micrograph, scribbles):
+    segmenter = Segmenter(QUICK, "cpu")
+    [(_, result)] = segmenter.apply(segmenter.fit(micrograph, scribbles), micrograph)
+    with pytest.raises(AlibiSegError, match="ask for them with probabilities=True"):
+        _ = result.uncertainty
 
 
 @pytest.mark.parametrize(
@@ -418,8 +464,11 @@ def test_scribbles_of_any_kind_of_array_will_do(micrograph, scribbles, kind):
 def test_what_is_no_micrograph_is_explained(image, scribbles):
     with pytest.raises(ImageError, match="with read_image or as_micrograph"):
         Segmenter(QUICK).fit(image, scribbles)
+    for use in (planes_of, partial(read_scribbles, "s.png")):
+        with pytest.raises(ImageError, match="with read_image or as_micrograph"):
+            use(image)
     with pytest.raises(ImageError, match="with read_image or as_micrograph"):
-        planes_of(image)
+        assess(Segmenter(QUICK), None, image, scribbles)
 
 
 def test_neither_a_model_nor_filters_are_too_little(micrograph, scribbles):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import starmap
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from napari_alibi_seg.core.errors import ScribbleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -56,7 +58,15 @@ class ClassInfo:
             raise ScribbleError(
                 f"The value {self.value!r} is no class; give a whole number of 1 or more."
             )
-        red, green, blue = map(int, self.colour)
+        try:
+            red, green, blue = map(int, self.colour)
+        except (TypeError, ValueError):
+            red = green = blue = -1
+        if not isinstance(self.name, str) or not {red, green, blue} <= set(range(256)):
+            raise ScribbleError(
+                f"A class cannot have the name {self.name!r} and the colour {self.colour!r}; give "
+                "a text, and red, green and blue from 0 to 255."
+            )
         object.__setattr__(self, "value", int(self.value))
         object.__setattr__(self, "colour", (red, green, blue))
 
@@ -73,6 +83,19 @@ class ClassInfo:
         taken, tried = [other.colour for other in others], map(_colour, (value, *range(1, 40)))
         free = (one for one in tried if all(math.dist(one, other) > _ALIKE for other in taken))
         return replace(plain, colour=next(free, plain.colour))
+
+    @classmethod
+    def given(cls, classes: Iterable[ClassInfo] | Mapping[int, str]) -> tuple[ClassInfo, ...]:
+        """Return classes as given, or named by value in default colours; reject anything else."""
+        if isinstance(classes, Mapping):
+            return tuple(starmap(cls.default, classes.items()))
+        found = tuple(classes) if isinstance(classes, Iterable) else (classes,)
+        if not all(isinstance(info, ClassInfo) for info in found):
+            raise ScribbleError(
+                f"Classes are given as ClassInfo, or as names by value, but these are {classes!r}; "
+                "write, for example, {1: 'matrix', 2: 'pores'}."
+            )
+        return found
 
     @classmethod
     def of(

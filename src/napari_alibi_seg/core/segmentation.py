@@ -29,7 +29,7 @@ from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
 from napari_alibi_seg.core.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,6 +88,7 @@ class Segmenter:
         ClassifierError
             If a model is given, but the classifier was trained without one.
         """
+        _require_classifier(classifier)
         forest, deep = classifier.forest, classifier.features is not None
         if model not in (None, CLASSICAL) and not deep:
             raise ClassifierError(
@@ -109,7 +110,7 @@ class Segmenter:
         self,
         image: Micrograph | Sequence[Micrograph],
         scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
-        classes: Sequence[ClassInfo] = (),
+        classes: Sequence[ClassInfo] | Mapping[int, str] = (),
         ignored: Collection[int] = (),
     ) -> PixelClassifier:
         """Train one forest on all scribbled planes of one or more images.
@@ -119,9 +120,10 @@ class Segmenter:
         image : Micrograph or sequence of Micrograph
             Planes or stacks of planes, of any sizes; all with the same number of bands.
         scribbles : ndarray or sequence of ndarray
-            For each image, integers of its ``label_shape``; 0 = not painted.
-        classes : sequence of ClassInfo
-            Names and colours of classes; others get default ones.
+            For each image, integers of its ``label_shape``; 0 (or masked) = not painted.
+        classes : sequence of ClassInfo, or mapping of int to str
+            Names and colours of classes, or names by value, as in ``{1: "matrix", 2: "pores"}``;
+            others get default ones.
         ignored : collection of int
             Classes excluded from training (see also `Segmentation.without_painted`).
 
@@ -133,12 +135,13 @@ class Segmenter:
         Raises
         ------
         ScribbleError
-            If the number or shapes of scribbles do not match the images, or fewer than 2 or more
-            than 64 classes are painted in all.
+            If the number or shapes of scribbles do not match the images, fewer than 2 or more than
+            64 classes are painted in all, or `classes` or `ignored` hold something else.
         ImageError
             If their numbers of bands differ, or 3-D filters are configured and an image has no
             Z axis.
         """
+        named = ClassInfo.given(classes)
         by_image = painted_images(image, scribbles, ignored)
         painted = [pair for pairs in by_image for pair in pairs]
         planes = [plane for plane, _ in painted]
@@ -156,7 +159,7 @@ class Segmenter:
         forest = train_forest(self.config, samples, projection, self.progress, several)
         return PixelClassifier(
             forest,
-            ClassInfo.of(forest.classes_, classes),
+            ClassInfo.of(forest.classes_, named),
             self.config.channels,
             projection,
             self._identity(scale),
@@ -267,6 +270,7 @@ class Segmenter:
         ImageError
             If the classifier uses 3-D filters, and they cannot be computed for the plane.
         """
+        _require_classifier(classifier)
         classifier.channels.require(plane)
         scale = classifier.scale
         classifier.require(self._identity(scale), plane.bands)
@@ -306,6 +310,14 @@ class Segmenter:
     @cached_property
     def _extractor(self) -> FeatureExtractor:
         return FeatureExtractor.load(self.config.model, self.device)
+
+
+def _require_classifier(classifier: object) -> None:
+    if not isinstance(classifier, PixelClassifier):
+        raise ClassifierError(
+            f"A classifier is a PixelClassifier, but this is {classifier!r}; read a file with "
+            "load_classifier."
+        )
 
 
 def _sampled(window: Window, shape: tuple[int, ...]) -> tuple[slice, slice]:

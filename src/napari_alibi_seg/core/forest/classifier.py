@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
 from napari_alibi_seg.core.forest.strokes import painted_pixels, require_classes
 from napari_alibi_seg.core.forest.vote_calibration import (
     CLASSICAL_PRIOR,
@@ -131,7 +131,11 @@ class Segmentation:
     @property
     def uncertainty(self) -> NDArray[np.float32]:
         """(Y, X) `margin_uncertainty` of `probabilities`, which must not be None."""
-        assert self.probabilities is not None
+        if self.probabilities is None:
+            raise AlibiSegError(
+                "There is no uncertainty without probabilities; ask for them with "
+                "probabilities=True."
+            )
         return margin_uncertainty(self.probabilities, axis=0)
 
     def without(self, missing: NDArray[np.bool_] | None) -> Segmentation:

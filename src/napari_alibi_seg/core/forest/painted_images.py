@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import NO_DATA, ImageError, ScribbleError
 from napari_alibi_seg.core.forest.classifier import require_two_classes
-from napari_alibi_seg.core.forest.strokes import painted_pixels, painted_without
+from napari_alibi_seg.core.forest.strokes import ignored_classes, painted_pixels, painted_without
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.naming import first_few
 
@@ -37,15 +37,16 @@ def painted_images(
     image : Micrograph or sequence of Micrograph
         All with the same number of bands (all grey, or all colour).
     scribbles : ndarray or sequence of ndarray
-        For each image, integers of its ``label_shape``; 0 = not painted.
+        For each image, integers of its ``label_shape``; 0 (or masked) = not painted.
     ignored : collection of int
         Classes excluded from training.
 
     Raises
     ------
     ScribbleError
-        If the scribbles are not integer arrays, their number or shapes do not match the images, or
-        fewer than 2 or more than 64 classes are painted, in all, where there is data.
+        If the scribbles or `ignored` are not integers, the number or shapes of scribbles do not
+        match the images, or fewer than 2 or more than 64 classes are painted, in all, where there
+        is data.
     ImageError
         If their numbers of bands differ, as of grey and colour images.
     """
@@ -54,6 +55,7 @@ def painted_images(
             f"Scribbles are arrays of integers, one for each image, but this is {scribbles!r}; "
             "read a file with read_scribbles."
         )
+    ignored = ignored_classes(ignored)
     images = [image] if isinstance(image, Micrograph) else list(image)
     drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
     for one in images:
@@ -68,7 +70,8 @@ def painted_images(
             f"{len(images)} images came with {len(drawings)} scribbles; give one for each image, "
             "all 0 where nothing is painted."
         )
-    pairs = list(zip(images, map(np.asarray, drawings), strict=True))
+    arrays = (np.asarray(np.ma.filled(drawn, 0)) for drawn in drawings)
+    pairs = list(zip(images, arrays, strict=True))
     for pair in pairs:
         _require_fitting(*pair)
     by_image = [_painted_planes(*pair, ignored) for pair in pairs]

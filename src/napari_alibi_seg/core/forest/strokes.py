@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from napari_alibi_seg.core.errors import ScribbleError
 from napari_alibi_seg.core.images.planes import Window, neighbourhoods
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -71,6 +73,16 @@ def require_classes(values: NDArray[np.integer[Any]]) -> None:
             f"The scribbles hold the value {values.max()}; "
             f"use 0 for unpainted pixels and 1 to {LARGEST_CLASS} for classes."
         )
+
+
+def ignored_classes(ignored: object) -> frozenset[int]:
+    """Return ignored classes as a set; raise a `ScribbleError` unless they are whole numbers."""
+    if not isinstance(ignored, Collection) or not all(isinstance(one, Integral) for one in ignored):
+        raise ScribbleError(
+            f"Ignored classes are a collection of whole numbers, but this is {ignored!r}; write, "
+            "for example, ignored=[3]."
+        )
+    return frozenset(map(int, ignored))
 
 
 def painted_without(

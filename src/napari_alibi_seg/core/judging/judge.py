@@ -12,10 +12,10 @@ import numpy as np
 
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.forest.classifier import PixelSamples, gather_samples
-from napari_alibi_seg.core.forest.strokes import painted_without, stroke_pieces
+from napari_alibi_seg.core.forest.strokes import ignored_classes, painted_without, stroke_pieces
 from napari_alibi_seg.core.forest.training import train_forest
 from napari_alibi_seg.core.forest.voting import votes
-from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
 from napari_alibi_seg.core.judging.assessment import GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.judging.suggestions import grid_step
 from napari_alibi_seg.core.progress import returned
@@ -159,7 +159,7 @@ def assess(
     image : Micrograph
         The scribbled image.
     scribbles : ndarray
-        Integers of shape ``image.label_shape``, 0 = not painted.
+        Integers of shape ``image.label_shape``, 0 (or masked) = not painted.
     ignored : collection of int
         Classes excluded from training and assessment.
 
@@ -170,8 +170,10 @@ def assess(
         class has fewer than two pieces of strokes, or the image is constant. The napari dock shows
         the same assessment for the same plane, scribbles and settings.
     """
+    require_micrograph(image)
     if image.levels.flat:
         return {}
+    scribbles, ignored = np.ma.filled(scribbles, 0), ignored_classes(ignored)
     planes = planes_of(image)
     painted = painted_without(planes, scribbles, ignored)
     channels = {index: segmenter.channels(classifier, planes[index]) for index in painted}

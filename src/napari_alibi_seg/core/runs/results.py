@@ -17,6 +17,7 @@ import tifffile
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import OutputError, ScribbleError
 from napari_alibi_seg.core.images.axes import settle_axes
+from napari_alibi_seg.core.images.micrograph import require_micrograph
 from napari_alibi_seg.core.images.reading import open_stored
 from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES, needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
@@ -85,8 +86,9 @@ def read_scribbles(
         If the file is a JPEG, the shape does not match, or a value is not a whole number from 0
         to 65535.
     ImageError
-        If the file cannot be read.
+        If the file cannot be read, or `micrograph` is not a `Micrograph`.
     """
+    require_micrograph(micrograph)
     if Path(path).suffix.lower() in (".jpg", ".jpeg"):
         raise ScribbleError(
             f"{path} is a JPEG, which changes the numbers of classes around every stroke; save "
