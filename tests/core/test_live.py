@@ -34,6 +34,7 @@ from napari_alibi_seg.core.segmentation import segment
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)
+FLAT = SegmentationConfig(CLASSICAL, channels=ChannelConfig(flatten=True), trees=20)
 CONTRASTLESS = ChannelConfig(components=8, contrast=0)
 
 
@@ -55,7 +56,7 @@ def painted_by(events, shape):
     return labels
 
 
-@pytest.mark.parametrize("config", [DEEP, QUICK])
+@pytest.mark.parametrize("config", [DEEP, QUICK, FLAT])
 def test_the_engine_gives_what_segment_gives(request_of, micrograph, scribbles, config):
     events = LiveEngine("cpu").update(request_of(config))
 

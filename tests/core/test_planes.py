@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images.planes import Levels, Plane, Window, mirrored, robust_levels
+from napari_alibi_seg.core.images.planes import (
+    Depth,
+    Levels,
+    Plane,
+    Window,
+    mirrored,
+    robust_levels,
+)
 
 RAMP = np.arange(12).reshape(3, 4)
 
@@ -104,3 +111,40 @@ def test_missing_pixels_are_known_where_the_type_has_them():
         [1, 2]
     ]
     assert Plane(RAMP, Levels(0, 11)).missing(Window(0, 0, 3, 4)) is None
+
+
+def shaded(shape, databar):
+    """Noise with a shadow on one side and, perhaps, a black bar; and the noise by itself."""
+    rows, columns = np.indices(shape) / np.reshape(shape, (2, 1, 1))
+    even = np.random.default_rng(0).random(shape)
+    pixels = even + 2 * (columns - 0.3) ** 2 + rows
+    pixels[shape[0] - databar :] = 0
+    return pixels, even
+
+
+@pytest.mark.parametrize("databar", [0, 14])
+def test_uneven_illumination_is_subtracted(databar):
+    pixels, even = shaded((200, 300), databar)
+    plane = Plane(pixels, robust_levels([pixels]))
+    shadows = [
+        (whole(seen)[..., 0] - even / (plane.levels.high - plane.levels.low))[: 200 - databar]
+        for seen in (plane, plane.flattened)
+    ]
+    assert shadows[1].std() < 0.02 < 0.1 < shadows[0].std()
+
+
+def test_a_window_of_a_flattened_plane_is_a_part_of_it_and_a_volume_has_the_shading_of_its_plane():
+    pixels, _ = shaded((60, 90), 0)
+    volume = np.stack([pixels, pixels, pixels])
+    plane = Plane(pixels, Levels(0, 1), Depth(volume, 1, 1.0)).flattened
+    assert plane.flattened is plane
+    whole = plane.read(Window(0, 0, 60, 90))
+    np.testing.assert_allclose(plane.read(Window(7, 11, 20, 30)), whole[7:27, 11:41], atol=1e-6)
+    for other in plane.read_through(Window(0, 0, 60, 90), 1):
+        np.testing.assert_allclose(other, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 500), (30, 40, 4)])
+def test_a_plane_of_any_size_can_be_flattened(shape):
+    plane = Plane(np.ones(shape), Levels(0, 2)).flattened
+    np.testing.assert_allclose(plane.read(Window(0, 0, *shape[:2])), 0.5, atol=1e-5)

@@ -163,6 +163,22 @@ def test_channels_used_together_distinguish_what_none_of_them_can(micrograph_pix
     assert Segmenter(QUICK).fit(image, scribbles).bands == 2
 
 
+def test_strokes_under_a_shadow_hold_elsewhere_if_the_light_is_evened_out():
+    rows, columns = np.indices((240, 360))
+    truth = 1 + (rows // 40 + columns // 40) % 2
+    noise = np.random.default_rng(0).normal(0, 0.02, truth.shape)
+    image = as_micrograph(0.1 * truth + columns / 360 + noise)
+    scribbles = np.where((columns < 80) & (rows % 40 == 20), truth, 0)
+
+    def right(flatten):
+        channels = ChannelConfig(flatten=flatten)
+        labels = segment(image, scribbles, SegmentationConfig(CLASSICAL, channels=channels)).labels
+        return np.mean(labels == truth)
+
+    assert right(False) < 0.85
+    assert right(True) > 0.97
+
+
 def test_each_channel_has_its_own_levels_and_colours_share_theirs():
     bands = np.stack([np.arange(12), 1000 + 10 * np.arange(12)[::-1], np.full(12, 7)], axis=-1)
     pixels = bands.reshape(3, 4, 3).astype(np.uint16)

@@ -448,7 +448,7 @@ def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
 
 def test_a_command_says_all_that_can_be_set(painted_desk):
     desk = painted_desk
-    channels = ChannelConfig(8, sigmas=())
+    channels = ChannelConfig(8, sigmas=(), flatten=True)
     config = SegmentationConfig(scale=2, channels=channels, trees=20, seed=3, smoothing=0)
     desk.panels.show_config(config)
     desk.dock.reuse.copy_command()
@@ -479,7 +479,7 @@ def test_choices_that_a_model_without_features_does_not_have_stay_as_they_were(q
 def test_settings_are_reset_to_those_of_the_core_at_once(qapp):
     panel, told = TrainingPanel(), []
     panel.offer_3d(1.0)
-    channels = ChannelConfig.chosen(5, False, False, True)
+    channels = ChannelConfig.chosen(5, False, False, True, True)
     other = SegmentationConfig(scale=2, channels=channels, trees=7, seed=3, smoothing=0)
     panel.show_config(other)
     panel.filters_3d.setChecked(True)

@@ -209,6 +209,11 @@ def _add_channel_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-learned", action="store_true", help="leave out the learned pixel filters"
     )
+    command.add_argument(
+        "--flatten",
+        action="store_true",
+        help="subtract uneven illumination, a smooth surface fitted to each plane, for the filters",
+    )
     add_spacing_option(command)
 
 
@@ -219,7 +224,11 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
     if options.no_filters and options.model == CLASSICAL:
         options.misuse(f"--no-filters leaves nothing of --model {CLASSICAL}, which is filters only")
     channels = ChannelConfig.chosen(
-        options.components, not options.no_filters, not options.no_learned, options.filters_3d
+        options.components,
+        filters=not options.no_filters,
+        learned=not options.no_learned,
+        filters_3d=options.filters_3d,
+        flatten=options.flatten,
     )
     return SegmentationConfig(
         options.model,

@@ -51,6 +51,8 @@ class ChannelConfig:
     learned : int
         Version of the learned filters (`learned_filters`), which is `LEARNED_FILTERS`; 0 for none,
         as without `sigmas`.
+    flatten : bool
+        Whether uneven illumination (`Shading`) is subtracted before filtering.
     """
 
     components: int = COMPONENTS
@@ -58,6 +60,7 @@ class ChannelConfig:
     sigmas: tuple[float, ...] = SIGMAS
     sigmas_3d: tuple[float, ...] = ()
     learned: int = LEARNED_FILTERS
+    flatten: bool = False
 
     def __post_init__(self) -> None:
         """Reject invalid numbers; convert numpy numbers to Python's; without `sigmas`, drop all."""
@@ -84,20 +87,21 @@ class ChannelConfig:
 
     @classmethod
     def chosen(
-        cls, components: int, filters: bool, learned: bool, filters_3d: bool
+        cls, components: int, filters: bool, learned: bool, filters_3d: bool, flatten: bool
     ) -> ChannelConfig:
-        """Return the channels for a number of components and three on/off options."""
+        """Return the channels for a number of components and on/off options."""
         return cls(
             components,
             sigmas=SIGMAS if filters else (),
             sigmas_3d=SIGMAS_3D if filters_3d else (),
             learned=LEARNED_FILTERS if learned else 0,
+            flatten=flatten,
         )
 
     @property
     def filters(self) -> tuple[object, ...]:
         """The settings that determine the pixel filters."""
-        return self.sigmas, self.sigmas_3d, self.learned
+        return self.sigmas, self.sigmas_3d, self.learned, self.flatten
 
     def require(self, plane: Plane) -> None:
         """Reject a plane for which the 3-D filters cannot be computed.

@@ -75,12 +75,18 @@ class TrainingPanel(PanelRows):
             "Add filters learned by a small network; better, but one second slower per megapixel"
         )
         self.filters_3d = QCheckBox("3-D, through the planes")
+        self.flatten = QCheckBox("even it out")
+        self.flatten.setToolTip(
+            "Subtract a smooth surface of brightness before filtering, as for vignetting or a "
+            "shadow; not for images in which a phase fills one side"
+        )
         self.reset = QPushButton("Reset to defaults")
         self.reset.setToolTip("All of the above as at first")
         self.reset.clicked.connect(self._reset)
         self.add("Scale", self.scale)
         self.add("Components", self.components)
         self.add("Filters", stacked(self.filters, self.learned, self.filters_3d))
+        self.add("Light", self.flatten)
         self.add("Forest", self.forest)
         self.add("Trees", self.trees)
         self.add("Smoothing", self.smoothing)
@@ -92,7 +98,7 @@ class TrainingPanel(PanelRows):
             box.activated.connect(self.changed)
         for spin in (self.components, self.trees, self.smoothing, self.seed):
             spin.valueChanged.connect(self.changed)
-        for choice in (self.filters, self.learned, self.filters_3d):
+        for choice in (self.filters, self.learned, self.filters_3d, self.flatten):
             choice.toggled.connect(self.changed)
         self.offer_3d(None)
 
@@ -103,6 +109,7 @@ class TrainingPanel(PanelRows):
             self.filters.isChecked() or model == CLASSICAL,  # pixels need at least one channel
             self.learned.isChecked(),
             self.filters_3d.isChecked() and self.filters_3d.isEnabled(),
+            self.flatten.isChecked(),
         )
         config = SegmentationConfig(
             model,
@@ -133,6 +140,7 @@ class TrainingPanel(PanelRows):
             self.seed.setValue(config.seed)
             self.forest.setCurrentIndex(list(_FORESTS.values()).index(config.forest))
             self.components.setValue(config.channels.components)
+            self.flatten.setChecked(config.channels.flatten)
             self._show_filters(config)
 
     def _show_filters(self, config: SegmentationConfig) -> None:

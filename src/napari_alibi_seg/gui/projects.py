@@ -94,7 +94,7 @@ def recipe_of(project: Project) -> Recipe:
         If it was trained in a way that the dock cannot show.
     """
     channels = project.config.channels
-    kinds = (channels.sigmas, channels.learned, channels.sigmas_3d)
+    kinds = (channels.sigmas, channels.learned, channels.sigmas_3d, channels.flatten)
     if channels != ChannelConfig.chosen(channels.components, *map(bool, kinds)):
         raise ProjectError(
             "The project has settings that the window cannot show; segment it with "

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images.shading import Shading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +27,7 @@ Index: TypeAlias = tuple[int, ...]
 _PERCENTILES = (0.1, 99.9)
 _SAMPLED_PIXELS = 4_000_000
 _SAMPLED_PLANES = 16
+_SHADED_PIXELS = 1_000_000
 _HASHED_ROWS = 512
 _BOUNDS = (-1.0, 2.0)
 _NEAR = 256
@@ -115,12 +118,15 @@ class Plane:
         The volume around it; None if it is not part of one.
     region : Window or None
         The part of the plane to segment; None for all.
+    shading : Shading or None
+        Uneven illumination to subtract from the normalised pixels; None for none.
     """
 
     data: Array
     levels: Levels
     depth: Depth | None = None
     region: Window | None = None
+    shading: Shading | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,6 +137,16 @@ class Plane:
     def bands(self) -> int:
         """Number of values per pixel: 1 for grey, 3 for colour, or that of channels."""
         return 1 if self.data.ndim == 2 else int(self.data.shape[2])
+
+    @cached_property
+    def flattened(self) -> Plane:
+        """The plane without uneven illumination, which is measured on first access."""
+        if self.shading is not None:
+            return self
+        step = max(1, math.isqrt(math.prod(self.shape) // _SHADED_PIXELS))
+        sampled = np.asarray(self.data[::step, ::step])
+        bands = sampled.reshape(*sampled.shape[:2], self.bands)
+        return replace(self, shading=Shading.of(_normalised(bands, self.levels)))
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return normalised pixels, reflected at the border without repeating the border pixel.
@@ -144,7 +160,7 @@ class Plane:
         -------
         ndarray
             (height, width, bands) float32; the levels map to 0 and 1, values are clipped to
-            [-1, 2], and NaN becomes 0.
+            [-1, 2], and NaN becomes 0; then `shading` is subtracted.
         """
         within = self._mirrored(window)
         return self._pixels(np.asarray(self.data[_spanned(within)]), within)
@@ -183,7 +199,10 @@ class Plane:
     ) -> NDArray[np.float32]:
         rows, columns = (wanted - wanted.min() for wanted in within)
         pixels = raw[np.ix_(rows, columns)].reshape(len(rows), len(columns), -1)
-        return _normalised(pixels, self.levels)
+        normalised = _normalised(pixels, self.levels)
+        if self.shading is not None:
+            normalised -= self.shading(*within, self.shape)
+        return normalised
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
         """Return the mask of pixels, in a window inside the plane, that must not be segmented.

@@ -143,7 +143,9 @@ class LiveChannels:
         kept = self._shrunk.get(index)
         if kept is None or kept.factor != factor or kept.small.filters != config.filters:
             plane = self._planes[index]
-            small = Plane(cast("Array", Shrunk(plane.data, factor)), plane.levels)
+            data = cast("Array", Shrunk(plane.data, factor))
+            shading = plane.flattened.shading if config.flatten else None
+            small = Plane(data, plane.levels, shading=shading)
             channels = CachedChannels(small, config, _SHRUNK_BYTES)
             kept = self._shrunk[index] = ShrunkChannels(channels, plane.shape, factor)
         return kept
