@@ -170,13 +170,13 @@ def test_strokes_under_a_shadow_hold_elsewhere_if_the_light_is_evened_out():
     image = as_micrograph(0.1 * truth + columns / 360 + noise)
     scribbles = np.where((columns < 80) & (rows % 40 == 20), truth, 0)
 
-    def right(flatten):
+    def wrong(flatten):
         channels = ChannelConfig(flatten=flatten)
         labels = segment(image, scribbles, SegmentationConfig(CLASSICAL, channels=channels)).labels
-        return np.mean(labels == truth)
+        return np.mean(labels != truth)
 
-    assert right(False) < 0.85
-    assert right(True) > 0.97
+    assert wrong(True) < 0.02
+    assert wrong(False) > 4 * wrong(True)
 
 
 def test_each_channel_has_its_own_levels_and_colours_share_theirs():
