@@ -21,7 +21,7 @@ from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph, re
 from napari_alibi_seg.core.progress import silent
 from napari_alibi_seg.core.runs.feature_files import write_features
 from napari_alibi_seg.core.runs.ledger import Ledger
-from napari_alibi_seg.core.runs.planewise import load_tools, make_plane
+from napari_alibi_seg.core.runs.planewise import load_job, make_plane
 from napari_alibi_seg.core.runs.volumes import segment_volume
 from napari_alibi_seg.core.segmentation import Segmenter
 
@@ -251,9 +251,9 @@ def test_planes_of_two_precisions_are_never_mixed(
 ):
     deep = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
     jobs = []
-    keep = "napari_alibi_seg.core.runs.planewise.load_tools"
-    monkeypatch.setattr(keep, lambda job: jobs.append(job) or load_tools(job))
-    monkeypatch.setattr(f"{keep}.cache_clear", load_tools.cache_clear, raising=False)
+    keep = "napari_alibi_seg.core.runs.planewise.load_job"
+    monkeypatch.setattr(keep, lambda job: jobs.append(job) or load_job(job))
+    monkeypatch.setattr(f"{keep}.cache_clear", load_job.cache_clear, raising=False)
     segment_volume(volume, deep, output, device="cpu")
     done = entries(output)
 
@@ -450,7 +450,7 @@ def pids(client):
 
 
 def loads():
-    return load_tools.cache_info().misses
+    return load_job.cache_info().misses
 
 
 def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(

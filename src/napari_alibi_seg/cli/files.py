@@ -44,7 +44,7 @@ def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> ND
     return read_scribbles(path, image, axes=axes, dataset=dataset)
 
 
-def tell_what_taught_nothing(
+def warn_of_unused_classes(
     classifier: PixelClassifier, drawings: Sequence[NDArray[Any]], options: argparse.Namespace
 ) -> None:
     """Warn of classes that options name but nobody painted, and of those painted on no data."""

@@ -10,7 +10,7 @@ from napari_alibi_seg.cli.files import (
     read,
     read_drawn,
     require_no_image_names,
-    tell_what_taught_nothing,
+    warn_of_unused_classes,
 )
 from napari_alibi_seg.cli.options import (
     add_command,
@@ -99,7 +99,7 @@ def segment(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(image, drawn, options.names, options.ignore)
-        tell_what_taught_nothing(classifier, [drawn], options)
+        warn_of_unused_classes(classifier, [drawn], options)
         if options.save_classifier:  # first, so that a later failure cannot lose it
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")
@@ -129,16 +129,16 @@ def _write(
     from napari_alibi_seg.core.runs.batch import write_segmentation
     from napari_alibi_seg.core.runs.results import stack_writer
 
-    labels, shares = options.output, options.probabilities
+    labels, probabilities = options.output, options.probabilities
     with ExitStack() as stack:
-        if shares:
-            writer = stack_writer(shares, image, np.float32, len(classifier.classes))
+        if probabilities:
+            writer = stack_writer(probabilities, image, np.float32, len(classifier.classes))
             planes = _passing(planes, stack.enter_context(writer))
         dtype = classifier.label_values.dtype
         rows = write_segmentation(labels, image, dtype, options.image.name, planes, told)
     tell(f"segmentation: {labels}")
-    if shares:
-        tell(f"probabilities: {shares}")
+    if probabilities:
+        tell(f"probabilities: {probabilities}")
     return rows
 
 

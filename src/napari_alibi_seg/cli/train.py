@@ -9,7 +9,7 @@ from napari_alibi_seg.cli.files import (
     read,
     read_drawn,
     require_no_image_names,
-    tell_what_taught_nothing,
+    warn_of_unused_classes,
 )
 from napari_alibi_seg.cli.options import (
     add_command,
@@ -65,6 +65,6 @@ def train(options: argparse.Namespace) -> int:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(images, drawings, options.names, options.ignore)
         save_classifier(classifier, options.output)
-        tell_what_taught_nothing(classifier, drawings, options)
+        warn_of_unused_classes(classifier, drawings, options)
     tell(f"classifier: {options.output}")
     return 0

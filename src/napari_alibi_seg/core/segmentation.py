@@ -227,9 +227,9 @@ class Segmenter:
         progress = progress or self.progress
         channels = self.channels(classifier, plane, progress)
         labels = np.empty(plane.shape, classifier.label_values.dtype)
-        shares = None
+        probable = None
         if probabilities:
-            shares = np.empty((len(classifier.classes), *plane.shape), np.float32)
+            probable = np.empty((len(classifier.classes), *plane.shape), np.float32)
         few = (-(-side // SAMPLED) for side in plane.shape)
         sampled = np.empty((len(classifier.classes), *few), np.float32)
         every = strips(plane.shape, BLOCK, len(classifier.classes))
@@ -240,13 +240,13 @@ class Segmenter:
             ):
                 for window, part in parts.items():
                     labels[window.slices] = part.labels
-                    if shares is not None and part.probabilities is not None:
-                        shares[:, *window.slices] = part.probabilities
+                    if probable is not None and part.probabilities is not None:
+                        probable[:, *window.slices] = part.probabilities
                     if part.sampled is not None:
                         sampled[:, *_sampled(window, part.sampled.shape)] = part.sampled
                     done += 1
                     progress("segmentation", done, total)
-        return Segmentation(labels, shares, classifier.classes, sampled)
+        return Segmentation(labels, probable, classifier.classes, sampled)
 
     def channels(
         self, classifier: PixelClassifier, plane: Plane, progress: Progress | None = None
@@ -361,8 +361,8 @@ def segment(
     classifier = segmenter.fit(image, scribbles)
     planes = [result for _, result in segmenter.apply(classifier, image, probabilities=True)]
     labels = np.stack([plane.labels for plane in planes]).reshape(image.label_shape)
-    shares = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
-    shares = shares.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
+    probable = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
+    probable = probable.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
     sampled = np.stack([p.sampled for p in planes if p.sampled is not None], axis=1)
     sampled = sampled.reshape(-1, *image.label_shape[:-2], *sampled.shape[-2:])
-    return Segmentation(labels, shares, classifier.classes, sampled)
+    return Segmentation(labels, probable, classifier.classes, sampled)

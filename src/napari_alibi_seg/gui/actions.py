@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
-from napari_alibi_seg.core.forest.strokes import ignored_foot
+from napari_alibi_seg.core.forest.strokes import count_footer_rows
 from napari_alibi_seg.core.naming import FILE_SUFFIXES
 from napari_alibi_seg.gui import files, projects, scripts
 from napari_alibi_seg.gui.exports import CLASSIFIERS, PROJECTS
 from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.records import as_core
-from napari_alibi_seg.gui.words import counted, estimate_words, foot_words, replaced_words
+from napari_alibi_seg.gui.words import counted, estimate_words, footer_words, replaced_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,19 +82,19 @@ class Actions:
         """Segment other images; ask first if that takes long or would replace files."""
         work = self._controller.work
         if work is not None and work.fitted is not None:
-            device, foot = self._controller.settings.device, self._foot(work)
-            read = files.like(work.source.reading.axes, work.source.channels, foot)
+            device, footer_rows = self._controller.settings.device, self._footer_rows(work)
+            read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
             recognised = all(one.recognises for one in work.assessments.values())
             go = partial(self._segment_files, work.fitted, device, read, recognised)
-            propose = partial(self._propose, work, foot, go)
+            propose = partial(self._propose, work, footer_rows, go)
             self._strip.say("Looking at the images")
             self._background.start(files.survey, paths, folder, read, told=propose)
 
-    def _foot(self, work: Workspace) -> int:
+    def _footer_rows(self, work: Workspace) -> int:
         """Count the ignored rows at the foot of the plane on the screen."""
         _, ignored = as_core(self._controller.panels.classes.classes)
         shown = work.source.index(self._controller.viewer.dims)
-        return ignored_foot(work.scribbles.data[shown], ignored)
+        return count_footer_rows(work.scribbles.data[shown], ignored)
 
     def _segment_files(
         self,
@@ -111,7 +111,7 @@ class Actions:
     def _propose(
         self,
         work: Workspace,
-        foot: int,
+        footer_rows: int,
         segment: Callable[[Mapping[Path, Path]], None],
         found: files.Survey,
     ) -> None:
@@ -121,7 +121,7 @@ class Actions:
         scale = None if features is None else features.scale
         pace = self._controller.pace
         known = pace.estimate(found.pixels, found.largest, rows * columns, scale)
-        told = [foot_words(foot)] if foot else []
+        told = [footer_words(footer_rows)] if footer_rows else []
         if found.existing:
             told.append(replaced_words(found.existing))
         if known.seconds >= LONG_S:

@@ -147,7 +147,9 @@ class Survey:
     existing: tuple[Path, ...]
 
 
-def like(axes: str, channels: tuple[int, ...] | None, foot: int) -> Callable[[Path], Micrograph]:
+def like(
+    axes: str, channels: tuple[int, ...] | None, footer_rows: int
+) -> Callable[[Path], Micrograph]:
     """Return a reader of files that falls back on the axes and channels of another image.
 
     Parameters
@@ -156,10 +158,10 @@ def like(axes: str, channels: tuple[int, ...] | None, foot: int) -> Callable[[Pa
         Axes of the other image, as for `read_image`.
     channels : tuple of int or None
         Its channels in use, if it has several.
-    foot : int
+    footer_rows : int
         Rows to leave out at the foot of every image.
     """
-    region = (slice(-foot), slice(None)) if foot else None
+    region = (slice(-footer_rows), slice(None)) if footer_rows else None
 
     def read(path: Path) -> Micrograph:
         from napari_alibi_seg.core.images.micrograph import read_image

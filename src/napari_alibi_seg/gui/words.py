@@ -89,7 +89,7 @@ def replaced_words(existing: Sequence[Path]) -> str:
     return f"{what} would be replaced: {listed(existing)}."
 
 
-def foot_words(rows: int) -> str:
+def footer_words(rows: int) -> str:
     """Return the message that ignored rows at the foot are left out of all images."""
     return (
         f"The {counted(rows, 'row')} at the foot that you ignore on this image will be left out "

@@ -143,8 +143,8 @@ class Segmentation:
         if missing is None or not missing.any():
             return self
         labels = np.where(missing, 0, self.labels).astype(self.labels.dtype)
-        shares = None if self.probabilities is None else np.where(missing, 0, self.probabilities)
-        return replace(self, labels=labels, probabilities=shares)
+        probable = None if self.probabilities is None else np.where(missing, 0, self.probabilities)
+        return replace(self, labels=labels, probabilities=probable)
 
     def without_painted(
         self, scribbles: NDArray[np.integer[Any]], ignored: Collection[int]

@@ -52,7 +52,7 @@ def painted_pixels(
     return rows[row], columns
 
 
-def ignored_foot(scribbles: NDArray[np.integer[Any]], ignored: Collection[int]) -> int:
+def count_footer_rows(scribbles: NDArray[np.integer[Any]], ignored: Collection[int]) -> int:
     """Return the number of ignored rows at the bottom of a (Y, X) plane, such as a databar.
 
     A row counts as ignored if nine in ten of its pixels are, to allow gaps in hand-drawn strokes.

@@ -102,7 +102,7 @@ class PlaneJob:
 
 
 @dataclass(frozen=True)
-class _Tools:
+class _LoadedJob:
     image: Micrograph
     work: LoadedWork
 
@@ -187,9 +187,9 @@ def make_planes(
 
 def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
     """Return the digest of a plane of the image, and the precision of features on this worker."""
-    tools = _tools(job)
-    data = _in_memory(tools.image.plane(_index(tools.image, number)))
-    return Plane(data, job.levels).content_hash(), tools.work.precision
+    loaded = _loaded(job)
+    data = _in_memory(loaded.image.plane(_index(loaded.image, number)))
+    return Plane(data, job.levels).content_hash(), loaded.work.precision
 
 
 def make_plane(
@@ -223,14 +223,14 @@ def make_plane(
     DeviceError
         If features have another precision on this worker.
     """
-    tools, ledger = _tools(job), Ledger(job.output)
-    index = _index(tools.image, number)
+    loaded, ledger = _loaded(job), Ledger(job.output)
+    index = _index(loaded.image, number)
     entered = ledger.entered(number)
     if entered is not None and entered == _made(job, index):
         return False
-    if tools.work.precision != precision:
+    if loaded.work.precision != precision:
         raise _mixed()
-    made = tools.work.make(_plane(job, number, expected), progress)
+    made = loaded.work.make(_plane(job, number, expected), progress)
     with writing(job.output):
         job.work.write(job.output, index, made)
         ledger.enter(number, made)
@@ -254,7 +254,7 @@ def _made(job: PlaneJob, index: tuple[int, ...]) -> str | None:
 
 def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
     """Read a plane, and those within reach of its filters, into memory; verify their digests."""
-    image = _tools(job).image
+    image = _loaded(job).image
     index = _index(image, number)
     if len(expected) == 1:
         found, depth = _in_memory(image.plane(index))[None], None
@@ -291,15 +291,15 @@ def _index(image: Micrograph, number: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(number, image.label_shape[:-2]))
 
 
-def _tools(job: PlaneJob) -> _Tools:
+def _loaded(job: PlaneJob) -> _LoadedJob:
     with _LOADING:  # otherwise each thread of a worker would load its own weights
-        return load_tools(job)
+        return load_job(job)
 
 
 @lru_cache(maxsize=1)
-def load_tools(job: PlaneJob) -> _Tools:
+def load_job(job: PlaneJob) -> _LoadedJob:
     """Open the image and load the work, once per process of a run."""
-    return _Tools(job.source.read(), job.work.load())
+    return _LoadedJob(job.source.read(), job.work.load())
 
 
 def _settings(image: Micrograph, reach: int) -> str:
@@ -325,7 +325,7 @@ def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[R
         try:
             yield lambda stage, work, todo: on_threads(work, todo, told(stage, len(todo)), threads)
         finally:
-            load_tools.cache_clear()
+            load_job.cache_clear()
     else:
         with connected(cluster) as client:
             yield lambda stage, work, todo: on_cluster(
