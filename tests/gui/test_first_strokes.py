@@ -111,7 +111,7 @@ def test_the_key_of_a_class_is_that_of_its_value_and_of_its_plain_name(desk, pix
     desk.rest()
     desk.panels.classes.add_class()
     rows = desk.panels.classes._rows
-    assert [row.known.name for row in rows] == [f"class {n}" for n in (1, 2, 7, 12, 3)]
+    assert [row.info.name for row in rows] == [f"class {n}" for n in (1, 2, 7, 12, 3)]
     assert [row.key.text() for row in rows] == ["1", "2", "7", "12", "3"]
     for number in (7, 3):
         desk.key(str(number))

@@ -95,7 +95,7 @@ class Brush(QObject):
 
     def choose_key(self, number: int) -> None:
         """Paint the class whose value is the number of a key."""
-        if any(known.value == number for known in self._panel.classes):
+        if any(info.value == number for info in self._panel.classes):
             self.choose(number)
 
     def erase(self) -> None:

@@ -69,7 +69,7 @@ class ClassPanel(PanelRows):
     @property
     def classes(self) -> tuple[PaintClass, ...]:
         """The classes, in the order shown."""
-        return tuple(row.known for row in self._rows)
+        return tuple(row.info for row in self._rows)
 
     def show_plain(self) -> None:
         """Show two classes with plain names."""
@@ -85,7 +85,7 @@ class ClassPanel(PanelRows):
             self._column.removeWidget(old)
             old.hide()
             old.deleteLater()
-        self._rows = [self._row(known) for known in classes]
+        self._rows = [self._row(info) for info in classes]
         for shown in self._rows:
             shown.delete.setEnabled(len(self._rows) > 1)
         self.show_counts(self._counts)
@@ -106,13 +106,13 @@ class ClassPanel(PanelRows):
         """Show how many pixels of each class are painted."""
         self._counts = pixels
         for shown in self._rows:
-            shown.show_count(pixels.get(shown.known.value, 0))
+            shown.show_count(pixels.get(shown.info.value, 0))
 
     def show_chosen(self, value: int | None) -> None:
         """Mark the chosen class, or the eraser for 0; None marks neither."""
         self._chosen = value
         for shown in self._rows:
-            shown.key.setChecked(shown.known.value == value)
+            shown.key.setChecked(shown.info.value == value)
         self.eraser.setChecked(value == ERASED)
 
     def offer_layers(self, layers: Sequence[Labels], chosen: Labels | None) -> None:
@@ -141,8 +141,8 @@ class ClassPanel(PanelRows):
         self.chosen.emit(value)
         self.show_chosen(self._chosen)
 
-    def _row(self, known: PaintClass) -> _Row:
-        made = _Row(known, self._is_named)
+    def _row(self, info: PaintClass) -> _Row:
+        made = _Row(info, self._is_named)
         made.chosen.connect(self._want)
         made.changed.connect(self.changed)
         made.removal_wanted.connect(self.removal_wanted)
@@ -155,8 +155,8 @@ class ClassPanel(PanelRows):
     def remove(self, value: int, painted: bool) -> None:
         """Delete a class; if it had strokes, undo may bring it back."""
         if painted:
-            self._removed |= {known.value: known for known in self.classes if known.value == value}
-        self._list_anew([known for known in self.classes if known.value != value])
+            self._removed |= {info.value: info for info in self.classes if info.value == value}
+        self._list_anew([info for info in self.classes if info.value != value])
 
 
 class _Row(QWidget):
@@ -166,19 +166,19 @@ class _Row(QWidget):
     changed = Signal()
     removal_wanted = Signal(int)
 
-    def __init__(self, known: PaintClass, taken: Callable[[str], bool]) -> None:
+    def __init__(self, info: PaintClass, taken: Callable[[str], bool]) -> None:
         super().__init__()
-        self.known = known
+        self.info = info
         self._taken = taken
-        key = str(known.value)
+        key = str(info.value)
         self.key = _KeyButton(key)
         self.key.setCheckable(True)
         self.key.setToolTip(f"Paint this class{f' (key {key})' * (key in KEYS)}")
-        self.key.clicked.connect(lambda: self.chosen.emit(self.known.value))
+        self.key.clicked.connect(lambda: self.chosen.emit(self.info.value))
         self._colour = QToolButton()
         self._colour.setToolTip("Change the colour")
         self._colour.clicked.connect(self._recolour)
-        self._name = QLineEdit(known.name)
+        self._name = QLineEdit(info.name)
         self._name.setCursorPosition(0)  # a long name shows its beginning
         self._name.setToolTip("Class name; click to change it")
         self._name.editingFinished.connect(self._rename)
@@ -192,7 +192,7 @@ class _Row(QWidget):
 
     def show_count(self, pixels: int) -> None:
         words = f"{pixels:,} px".replace(",", " ")
-        self._count.setText("ignored" if self.known.ignored else words)
+        self._count.setText("ignored" if self.info.ignored else words)
 
     def _options(self) -> QToolButton:
         button = QToolButton()
@@ -203,45 +203,45 @@ class _Row(QWidget):
         menu = QMenu(button)
         self.ignore = QAction("Ignore: leave painted pixels out (cover all of a databar)", menu)
         self.ignore.setCheckable(True)
-        self.ignore.setChecked(self.known.ignored)
+        self.ignore.setChecked(self.info.ignored)
         self.ignore.toggled.connect(self._ignore)
         self.delete = QAction("Delete this class and its strokes", menu)
-        self.delete.triggered.connect(lambda: self.removal_wanted.emit(self.known.value))
+        self.delete.triggered.connect(lambda: self.removal_wanted.emit(self.info.value))
         menu.addActions([self.ignore, self.delete])
         button.setMenu(menu)
         return button
 
     def _recolour(self) -> None:
-        colour = QColorDialog.getColor(QColor(*self.known.colour), self, "Class colour")
+        colour = QColorDialog.getColor(QColor(*self.info.colour), self, "Class colour")
         if colour.isValid():
             self.recolour((colour.red(), colour.green(), colour.blue()))
 
     def recolour(self, colour: tuple[int, int, int]) -> None:
-        self._change(replace(self.known, colour=colour))
+        self._change(replace(self.info, colour=colour))
 
     def _rename(self) -> None:
         name = self._name.text().strip()
-        if name != self.known.name and self._taken(name):
+        if name != self.info.name and self._taken(name):
             below = self._name.mapToGlobal(self._name.rect().bottomLeft())
             QToolTip.showText(below, f"Another class is already called {name}; choose another.")
-        elif name and name != self.known.name:
-            self._change(replace(self.known, name=name))
-        self._name.setText(self.known.name)
+        elif name and name != self.info.name:
+            self._change(replace(self.info, name=name))
+        self._name.setText(self.info.name)
         self._name.setCursorPosition(0)
         self._name.clearFocus()  # so that keys choose classes again
 
     def _ignore(self, ignored: bool) -> None:
-        self._change(replace(self.known, ignored=ignored))
+        self._change(replace(self.info, ignored=ignored))
 
-    def _change(self, known: PaintClass) -> None:
-        self.known = known
+    def _change(self, info: PaintClass) -> None:
+        self.info = info
         self._show()
         self.changed.emit()
 
     def _show(self) -> None:
-        self._colour.setIcon(swatch(self.known.colour))
+        self._colour.setIcon(swatch(self.info.colour))
         font = self._name.font()
-        font.setStrikeOut(self.known.ignored)
+        font.setStrikeOut(self.info.ignored)
         self._name.setFont(font)
 
     def _follow_font(self) -> None:

@@ -251,11 +251,11 @@ class Display:
         )
 
     def _show_facts(self) -> None:
-        known = self._panels.classes.classes
+        classes = self._panels.classes.classes
         assessment = None if self._advice is None else self._advice.assessment
         shown = self._shown
         words = facts(
-            known,
+            classes,
             self._painted,
             self._done,
             assessment,
@@ -265,6 +265,6 @@ class Display:
             size=self._size,
         )
         self._panels.result.facts.setText(words)
-        tip = facts_tip(known, self._done, assessment, self._expected, self._size)
+        tip = facts_tip(classes, self._done, assessment, self._expected, self._size)
         told = (self._trainable or self._loaded) and shown is not Shown.PRELIMINARY
         self._panels.result.facts.setToolTip(tip if told else "")

@@ -82,7 +82,7 @@ class Exports:
         """Save the classifier."""
         work = self._controller.work
         if work is not None and work.fitted is not None:
-            classes = [known.info() for known in self._controller.panels.classes.classes]
+            classes = [info.to_core() for info in self._controller.panels.classes.classes]
             self._background.start(files.write_classifier, path, work.fitted.renamed(classes))
 
     def export(self, path: Path) -> None:
@@ -112,7 +112,7 @@ class Exports:
         if self._table_refusal(work):
             self._refuse(partial(self._table_refusal, work))
             return
-        classes = [known.info() for known in self._controller.panels.classes.classes]
+        classes = [info.to_core() for info in self._controller.panels.classes.classes]
         finished = sorted(work.result.finished)
         labels = {index: work.result.labels.data[index].copy() for index in finished}
         image, kinds = work.source.measured, work.fitted.renamed(classes).classes

@@ -36,15 +36,15 @@ class PaintClass(ClassInfo):
         """Return a class of the core as a class of the window."""
         return cls(info.value, info.name, info.colour, ignored)
 
-    def info(self) -> ClassInfo:
+    def to_core(self) -> ClassInfo:
         """Return the class as the core knows it."""
         return ClassInfo(self.value, self.name, self.colour)
 
 
 def as_core(classes: Sequence[PaintClass]) -> tuple[tuple[ClassInfo, ...], frozenset[int]]:
     """Return classes as the core knows them, and the values of the ignored ones."""
-    ignored = frozenset(known.value for known in classes if known.ignored)
-    return tuple(known.info() for known in classes), ignored
+    ignored = frozenset(info.value for info in classes if info.ignored)
+    return tuple(info.to_core() for info in classes), ignored
 
 
 class Shown(Enum):

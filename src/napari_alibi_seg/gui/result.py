@@ -108,7 +108,7 @@ class ResultLayers(QObject):
         """Return names and maps of a kind; for probabilities one per class of the forest."""
         if kind == UNCERTAINTY:
             return [] if self.uncertainty is None else [(kind, self.uncertainty.data)]
-        called = {known.value: known.name for known in self._classes}
+        called = {info.value: info.name for info in self._classes}
         told = sorted(self._forest_values & self.probabilities.keys())
         return [
             (called.get(value, f"class {value}"), self.probabilities[value].data) for value in told
@@ -116,7 +116,7 @@ class ResultLayers(QObject):
 
     def expect(self, classifier: PixelClassifier) -> bool:
         """Note the classifier of coming blocks; return whether its forest is a new one."""
-        self._forest_values = frozenset(known.value for known in classifier.classes)
+        self._forest_values = frozenset(info.value for info in classifier.classes)
         outdated = classifier.forest is not self._forest
         if outdated:
             self._forest = classifier.forest
@@ -158,13 +158,13 @@ class ResultLayers(QObject):
         if self.labels is not None:
             self.labels.colormap = colormap(classes)
             self.labels.features = _features(classes)
-        for known in classes:
-            layer = self.probabilities.get(known.value)
+        for info in classes:
+            layer = self.probabilities.get(info.value)
             if layer is not None:
                 if has_given_name(layer, self._source.name):
-                    layer.name = self._probability_name(known)
-                layer.colormap = _ramp(known)
-        for value in self.probabilities.keys() - {known.value for known in classes}:
+                    layer.name = self._probability_name(info)
+                layer.colormap = _ramp(info)
+        for value in self.probabilities.keys() - {info.value for info in classes}:
             self._drop(self.probabilities.pop(value))
         self._mix()
 
@@ -212,7 +212,7 @@ class ResultLayers(QObject):
 
     def _place_probabilities(self, result: Segmentation, where: tuple[object, ...]) -> None:
         assert result.probabilities is not None
-        values = [known.value for known in result.classes]
+        values = [info.value for info in result.classes]
         told = dict(zip(values, result.probabilities, strict=True))  # (Y, X) each
         for value in told:
             self._probability_layer(value)
@@ -308,16 +308,16 @@ class ResultLayers(QObject):
         layer = self.probabilities.get(value)
         if layer is None:
             self._mapped[PROBABILITIES].clear()
-            named = (known for known in self._classes if known.value == value)
-            known = next(named, PaintClass.default(value))
-            name, colours = self._probability_name(known), _ramp(known)
+            named = (info for info in self._classes if info.value == value)
+            info = next(named, PaintClass.default(value))
+            name, colours = self._probability_name(info), _ramp(info)
             layer = self._image(name, colours, "additive", self.opacity)
             self.probabilities[value] = layer
             self._add(layer, value)
         return layer
 
-    def _probability_name(self, known: PaintClass) -> str:
-        return f"{known.name} probability in {self._source.name}"
+    def _probability_name(self, info: PaintClass) -> str:
+        return f"{info.name} probability in {self._source.name}"
 
     def _image(self, name: str, colours: str | Colormap, blending: str, opacity: float) -> Image:
         return Image(
@@ -343,13 +343,13 @@ class ResultLayers(QObject):
 def _features(classes: Sequence[PaintClass]) -> dict[str, list[object]]:
     """Return the class names that napari shows for the pixel under the pointer."""
     return {
-        "index": [0, *(known.value for known in classes)],
-        "class": ["", *(known.name for known in classes)],
+        "index": [0, *(info.value for info in classes)],
+        "class": ["", *(info.name for info in classes)],
     }
 
 
-def _ramp(known: PaintClass) -> Colormap:
+def _ramp(info: PaintClass) -> Colormap:
     return Colormap(
-        [(0, 0, 0), tuple(part / 255 for part in known.colour)],
-        name="to #{:02x}{:02x}{:02x}".format(*known.colour),
+        [(0, 0, 0), tuple(part / 255 for part in info.colour)],
+        name="to #{:02x}{:02x}{:02x}".format(*info.colour),
     )

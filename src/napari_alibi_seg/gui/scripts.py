@@ -55,11 +55,11 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
     if settings.device != Settings.device:
         parts += ["--device", settings.device]
-    ignored = [str(known.value) for known in classes if known.ignored]
+    ignored = [str(info.value) for info in classes if info.ignored]
     if ignored:
         parts += ["--ignore", ",".join(ignored)]
-    named = [known for known in classes if known.name != PaintClass.default(known.value).name]
-    names = [f"{known.value}={known.name}" for known in named if "," not in known.name]
+    named = [info for info in classes if info.name != PaintClass.default(info.value).name]
+    names = [f"{info.value}={info.name}" for info in named if "," not in info.name]
     if names:
         parts += ["--names", ",".join(names)]
     return " ".join(map(quoted_for_windows, parts)) if os.name == "nt" else shlex.join(parts)
@@ -67,7 +67,7 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
 
 def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
     """Return the Python script that trains and segments as the window did."""
-    config, ignored = settings.config, [known.value for known in classes if known.ignored]
+    config, ignored = settings.config, [info.value for info in classes if info.ignored]
     lines = [
         "from napari_alibi_seg import ChannelConfig, ClassInfo, Segmenter, SegmentationConfig",
         "from napari_alibi_seg import read_image, read_scribbles, stack_writer",
@@ -76,7 +76,7 @@ def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass
         f"scribbles = read_scribbles({scribbles_name(source)!r}, image)",
         *([f"ignored = {ignored}"] * bool(ignored)),
         "classes = [",
-        *(f"    {known.info()}," for known in classes if not known.ignored),
+        *(f"    {info.to_core()}," for info in classes if not info.ignored),
         "]",
         f"channels = {config.channels}",
         f"config = SegmentationConfig(model={config.model!r}, scale={config.scale}, "

@@ -157,7 +157,7 @@ def facts(
     kinds = len(painted.pixels)
     if kinds < 2 and not loaded:
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
-        if any(known.ignored for known in classes):
+        if any(info.ignored for info in classes):
             what += " that is not ignored" if kinds else " that are not ignored"
         then = "a result follows automatically" if done is None else "what you see is an old result"
         return f"Paint {what}; {then}."
@@ -182,7 +182,7 @@ def facts_tip(
     """Return class areas, if the pixel size is known, and the meaning of the ranges."""
     parts = []
     if done is not None and size is not None:
-        rows = [_area_cells(known, done, expected, size) for known in _found(classes, done)]
+        rows = [_area_cells(info, done, expected, size) for info in _found(classes, done)]
         parts.append(f"<table>{''.join(rows)}</table>")
     elif done is not None:
         parts.append(f"<p>{NO_PIXEL_SIZE}</p>")
@@ -208,8 +208,8 @@ def area_words(area: float, size: PixelSize, beside: float | None = None) -> str
 
 def shares_words(pixels: Mapping[int, int], classes: Sequence[PaintClass]) -> str:
     """Return the percentages of the classes found, as plain text."""
-    total, named = sum(pixels.values()), [known for known in classes if known.value in pixels]
-    return ", ".join(f"{known.name} {100 * pixels[known.value] / total:.1f} %" for known in named)
+    total, named = sum(pixels.values()), [info for info in classes if info.value in pixels]
+    return ", ".join(f"{info.name} {100 * pixels[info.value] / total:.1f} %" for info in named)
 
 
 def _pixel_words(size: PixelSize) -> str:
@@ -220,8 +220,8 @@ def _pixel_words(size: PixelSize) -> str:
 def _accuracy(assessment: Assessment) -> str:
     if not assessment.recognises:
         return ALIKE
-    known = assessment.accuracy
-    value, low, high = (round(100 * part) for part in (known.value, known.low, known.high))
+    accuracy = assessment.accuracy
+    value, low, high = (round(100 * part) for part in (accuracy.value, accuracy.low, accuracy.high))
     words = f"About {value} % of the pixels right ({low}&nbsp;to&nbsp;{high}&nbsp;%)"
     return f"{words}<br>{SETTLED}" if assessment.settled else words
 
@@ -235,9 +235,9 @@ def _curve(assessment: Assessment) -> str:
 
 def _fractions(classes: Sequence[PaintClass], done: PlaneDone, expected: Expectation | None) -> str:
     rows = []
-    for known in _found(classes, done):
-        share, (low, high) = _share(known, done, expected)
-        cells = _named(known) + _cell(f"{100 * share:.1f} %".rjust(_WIDEST, _FIGURE))
+    for info in _found(classes, done):
+        share, (low, high) = _share(info, done, expected)
+        cells = _named(info) + _cell(f"{100 * share:.1f} %".rjust(_WIDEST, _FIGURE))
         if low is not None and high is not None:
             cells += _cell(f"({100 * low:.0f} to {100 * high:.0f} %)")
         rows.append(f"<tr>{cells}</tr>")
@@ -245,11 +245,11 @@ def _fractions(classes: Sequence[PaintClass], done: PlaneDone, expected: Expecta
 
 
 def _area_cells(
-    known: PaintClass, done: PlaneDone, expected: Expectation | None, size: PixelSize
+    info: PaintClass, done: PlaneDone, expected: Expectation | None, size: PixelSize
 ) -> str:
-    _, (low, high) = _share(known, done, expected)
+    _, (low, high) = _share(info, done, expected)
     words = partial(area_words, size=size, beside=min(done.pixels.values()) * size.area)
-    cells = _named(known) + _cell(words(done.pixels[known.value] * size.area))
+    cells = _named(info) + _cell(words(done.pixels[info.value] * size.area))
     if low is not None and high is not None:
         whole = sum(done.pixels.values()) * size.area
         cells += _cell(f"({words(low * whole)} to {words(high * whole)})")
@@ -257,20 +257,20 @@ def _area_cells(
 
 
 def _found(classes: Sequence[PaintClass], done: PlaneDone) -> list[PaintClass]:
-    return [known for known in classes if known.value in done.pixels]
+    return [info for info in classes if info.value in done.pixels]
 
 
 def _share(
-    known: PaintClass, done: PlaneDone, expected: Expectation | None
+    info: PaintClass, done: PlaneDone, expected: Expectation | None
 ) -> tuple[float, tuple[float, float] | tuple[None, None]]:
-    share = done.pixels[known.value] / sum(done.pixels.values())
-    return share, interval(known.value, share, expected)
+    share = done.pixels[info.value] / sum(done.pixels.values())
+    return share, interval(info.value, share, expected)
 
 
-def _named(known: PaintClass) -> str:
-    red, green, blue = known.colour
+def _named(info: PaintClass) -> str:
+    red, green, blue = info.colour
     mark = f'<span style="color: rgb({red}, {green}, {blue})">■</span>'
-    return f"<td>{mark}&nbsp;</td><td>{escape(breakable(known.name, _CELL))}</td>"
+    return f"<td>{mark}&nbsp;</td><td>{escape(breakable(info.name, _CELL))}</td>"
 
 
 def _cell(words: str) -> str:

@@ -286,20 +286,20 @@ class Workspaces(QObject):
         if work is None or not painted:
             self._remove_class(work, value, painted=False)
             return
-        [known] = [known for known in classes if known.value == value]
+        [info] = [info for info in classes if info.value == value]
         self._panels.strip.say(
-            f"Delete {known.name!r} and the {counted(painted, 'pixel')} painted in it? "
+            f"Delete {info.name!r} and the {counted(painted, 'pixel')} painted in it? "
             "Ctrl-Z brings both back.",
             ("Delete", partial(self._remove_class, work, value, painted=True)),
-            holds=partial(self._is_painted, work, known, work.painted),
+            holds=partial(self._is_painted, work, info, work.painted),
         )
 
-    def _is_painted(self, work: Workspace, known: PaintClass, told: Painted | None) -> bool:
+    def _is_painted(self, work: Workspace, info: PaintClass, told: Painted | None) -> bool:
         """Whether a class is unchanged and, by any newer report, still has strokes."""
-        now, there = work.painted, known in self._panels.classes.classes
-        if known.ignored or now is None or now == told:  # no newer report on its strokes
+        now, there = work.painted, info in self._panels.classes.classes
+        if info.ignored or now is None or now == told:  # no newer report on its strokes
             return there
-        return there and known.value in {*now.pixels, *now.lost}
+        return there and info.value in {*now.pixels, *now.lost}
 
     def _remove_class(self, work: Workspace | None, value: int, painted: bool) -> None:
         """Delete a class and erase its strokes, unless another image has been chosen."""
