@@ -1,14 +1,25 @@
 import json
 import re
+import threading
 
+import dask.array as da
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
-from PIL import Image
+from napari.layers import Image
 from qtpy.QtWidgets import QDialog, QLabel
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
+from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.gui.bias import STOCK_MODEL, table
+
+STAND_IN = """
+import shutil, sys
+from pathlib import Path
+
+shutil.copytree(Path(__file__).with_name("report"), sys.argv[sys.argv.index("--output") + 1])
+"""
 
 
 @pytest.fixture
@@ -18,6 +29,25 @@ def report(make_napari_viewer_proxy, qtbot, pixels):
     _, widget = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Positional bias")
     yield widget
     widget.release()
+
+
+@pytest.fixture
+def probe(report, qtbot, tmp_path, monkeypatch):
+    """Return a function that makes the report of a layer; a copy stands in for the probing."""
+    package = tmp_path / "napari_alibi_seg"
+    (package / "report").mkdir(parents=True)
+    PIL.Image.new("L", (4000, 900)).save(package / "report/position.png")
+    (package / "__init__.py").touch()
+    (package / "probing.py").write_text(STAND_IN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def made(layer, failed):
+        summary = {"models": {DEFAULT_MODEL: {"authors_r2": 0.25}}, "failed": failed}
+        (package / "report/summary.json").write_text(json.dumps(summary))
+        report.start(layer, [DEFAULT_MODEL])
+        qtbot.waitUntil(report.full.isVisible)
+
+    return made
 
 
 def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
@@ -48,9 +78,28 @@ def test_a_probing_that_is_stopped_is_told_apart_from_one_that_the_system_ends(r
     assert report.button.text() == "Make the report"
 
     report.button.click()
+    folder = report._report.parent
     report.button.click()
     assert report.strip.words == "Stopped; nothing was kept."
+    assert not folder.exists()
     assert report.button.text() == "Make the report"
+
+
+def test_a_plane_that_cannot_be_read_is_told_and_leaves_nothing(report, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    damaged = threading.Event()
+
+    def read(block):
+        if damaged.is_set():
+            raise ImageError("The file is damaged.")
+        return block
+
+    layer = Image(da.zeros((64, 64), dtype=np.uint8).map_blocks(read, dtype=np.uint8))
+    damaged.set()
+    report.start(layer, [DEFAULT_MODEL])
+    assert report.strip.words == "The file is damaged."
+    assert report.button.text() == "Make the report"
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_python_that_does_not_start_is_told(report, qtbot, monkeypatch):
@@ -60,13 +109,8 @@ def test_a_python_that_does_not_start_is_told(report, qtbot, monkeypatch):
     assert report.button.text() == "Make the report"
 
 
-def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(report, tmp_path):
-    (tmp_path / "report").mkdir()
-    models = {DEFAULT_MODEL: {"authors_r2": 0.25}}
-    summary = {"models": models, "failed": {STOCK_MODEL: "It could not be fetched."}}
-    (tmp_path / "report" / "summary.json").write_text(json.dumps(summary))
-    report._folder = tmp_path
-    report._show()
+def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(report, probe):
+    probe(report._viewer.layers["alloy"], {STOCK_MODEL: "It could not be fetched."})
     assert report.strip.words.endswith(f"Without {STOCK_MODEL}: It could not be fetched.")
     assert "ALiBi" in report.table.text()
 
@@ -92,19 +136,15 @@ def test_the_plane_on_the_screen_is_probed(report, pixels):
     viewer.dims.set_point(0, 1)
     report.start(layer, ["classical"])
     assert "plane 1" in report.strip.words
-    np.testing.assert_array_equal(tifffile.imread(report._folder / "image.tif"), pixels[::-1])
+    probed = tifffile.imread(report._report.with_name("image.tif"))
+    np.testing.assert_array_equal(probed, pixels[::-1])
 
 
-def test_a_report_names_what_it_is_of_whatever_is_chosen_after_it(report, qtbot, pixels):
+def test_a_report_names_what_it_is_of_whatever_is_chosen_after_it(report, probe, pixels):
     viewer = report._viewer
     layer = viewer.add_image(np.stack([pixels, pixels]), name="stack")
     viewer.dims.set_point(0, 1)
-    report.start(layer, ["no-such-model"])
-    qtbot.waitUntil(lambda: report._process is None, timeout=120_000)
-    (report._folder / "report").mkdir(exist_ok=True)
-    summary = {"models": {DEFAULT_MODEL: {"authors_r2": 0.25}}, "failed": {}}
-    (report._folder / "report" / "summary.json").write_text(json.dumps(summary))
-    report._show()
+    probe(layer, {})
 
     report.layers.setCurrentIndex(report.layers.findText("alloy"))
     viewer.layers.remove(layer)
@@ -133,11 +173,8 @@ def test_a_model_that_is_left_empty_is_none(report):
     assert report.strip.words == "Choose a model first."
 
 
-def test_the_enlarged_figure_fits_the_screen(report, tmp_path, qtbot):
-    (tmp_path / "report").mkdir()
-    Image.new("L", (4000, 900)).save(tmp_path / "report" / "position.png")
-    report._folder = tmp_path
-
+def test_the_enlarged_figure_fits_the_screen(report, probe, qtbot):
+    probe(report._viewer.layers["alloy"], {})
     report.figure.click()
     dialog = report.findChild(QDialog)
     qtbot.waitUntil(dialog.isVisible)
@@ -150,7 +187,7 @@ def test_the_enlarged_figure_fits_the_screen(report, tmp_path, qtbot):
 
 def test_the_process_ends_with_the_widget(report, qtbot):
     report.button.click()
-    process, folder = report._process, report._folder
+    process, folder = report._process, report._report.parent
     qtbot.waitUntil(lambda: process.processId() > 0)
     assert folder.is_dir()
 
@@ -170,7 +207,8 @@ def test_an_image_of_channels_is_probed_by_its_first(make_napari_viewer_proxy, p
     widget.start(layer, ["classical"])
 
     assert "takes a minute" in widget.strip.words
-    np.testing.assert_array_equal(tifffile.imread(widget._folder / "image.tif"), pixels)
+    probed = tifffile.imread(widget._report.with_name("image.tif"))
+    np.testing.assert_array_equal(probed, pixels)
     widget.release()
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 from contextlib import suppress
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +94,7 @@ class BiasReport(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._process: QProcess | None = None
-        self._folder: Path | None = None
+        self._folder: TemporaryDirectory[str] | None = None
         self._chosen: tuple[Image, Reading, tuple[int, ...] | None] | None = None
         self._probed = ""
         beside = STOCK_MODEL if stock_is_cached(_STOCK) else ""
@@ -133,19 +132,21 @@ class BiasReport(QWidget):
 
     def start(self, layer: Image, models: Sequence[str]) -> None:
         """Probe models on a layer in a separate process."""
+        self._discard()
         try:
+            self._folder = TemporaryDirectory(
+                prefix="napari-alibi-seg-", ignore_cleanup_errors=True
+            )
+            image = self._report.with_name("image.tif")
             source = self._read(layer)
-        except AlibiSegError as error:
+            index = source.index(self._viewer.dims)
+            colour = "rgb" if source.micrograph.colour else "minisblack"
+            tifffile.imwrite(image, np.asarray(source.micrograph.plane(index)), photometric=colour)
+        except (AlibiSegError, OSError) as error:
+            self._discard()
             self.strip.say(str(error), warn=True)
             return
-        self._discard()
-        self._folder = Path(tempfile.mkdtemp(prefix="napari-alibi-seg-"))
-        image = self._folder / "image.tif"
-        index = source.index(self._viewer.dims)
-        colour = "rgb" if source.micrograph.colour else "minisblack"
-        tifffile.imwrite(image, np.asarray(source.micrograph.plane(index)), photometric=colour)
-        output = self._folder / "report"
-        words = ["-m", "napari_alibi_seg.probing", str(image), "--output", str(output)]
+        words = ["-m", "napari_alibi_seg.probing", str(image), "--output", str(self._report)]
         for model in models:
             words += ["--model", model]
         self._process = QProcess(self)
@@ -187,12 +188,13 @@ class BiasReport(QWidget):
         for shown in (self.table, self.figure, self.full):
             shown.hide()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
             self._folder = None
 
     def _toggle(self) -> None:
         if self._process is not None:
             self._stop()
+            self._discard()
             self.strip.say("Stopped; nothing was kept.")
         elif self.layers.currentIndex() < 0:
             words = "Open an image first (File, Open)."
@@ -237,9 +239,13 @@ class BiasReport(QWidget):
         self.button.setText("Make the report")
 
     @property
-    def _summary(self) -> Path:
+    def _report(self) -> Path:
         assert self._folder is not None
-        return self._folder / "report" / "summary.json"
+        return Path(self._folder.name, "report")
+
+    @property
+    def _summary(self) -> Path:
+        return self._report / "summary.json"
 
     def _show(self) -> None:
         summary = json.loads(self._summary.read_text(encoding="utf-8"))
@@ -254,11 +260,10 @@ class BiasReport(QWidget):
             self.strip.put_away()
 
     def _enlarge(self) -> None:
-        assert self._folder is not None
         screen = self.screen()
         assert screen is not None
         widest = round(_MOST_OF_SCREEN * screen.availableSize().width())
-        pixmap = QPixmap(str(self._folder / "report" / "position.png"))
+        pixmap = QPixmap(str(self._report / "position.png"))
         picture = QLabel()
         picture.setPixmap(_of_width(pixmap, min(pixmap.width(), widest)))
         dialog = QDialog(self)
@@ -268,9 +273,8 @@ class BiasReport(QWidget):
         dialog.show()
 
     def _open(self) -> None:
-        assert self._folder is not None
-        pages = sorted((self._folder / "report").rglob("*.html"))
-        shown = pages[0] if pages else self._folder / "report"
+        pages = sorted(self._report.rglob("*.html"))
+        shown = pages[0] if pages else self._report
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(shown)))
 
     def _offer(self) -> None:
