@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QDialog, QLabel
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.gui.bias import STOCK_MODEL, table
+from napari_alibi_seg.gui.bias import STOCK_MODEL, finding, table
 
 STAND_IN = """
 import shutil, sys
@@ -42,7 +42,8 @@ def probe(report, qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def made(layer, failed):
-        summary = {"models": {DEFAULT_MODEL: {"authors_r2": 0.25}}, "failed": failed}
+        model = {"label": DEFAULT_MODEL, "authors_r2": 0.25}
+        summary = {"models": {DEFAULT_MODEL: model}, "failed": failed}
         (package / "report/summary.json").write_text(json.dumps(summary))
         report.start(layer, [DEFAULT_MODEL])
         qtbot.waitUntil(report.full.isVisible)
@@ -112,7 +113,7 @@ def test_a_python_that_does_not_start_is_told(report, qtbot, monkeypatch):
 def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(report, probe):
     probe(report._viewer.layers["alloy"], {STOCK_MODEL: "It could not be fetched."})
     assert report.strip.words.endswith(f"Without {STOCK_MODEL}: It could not be fetched.")
-    assert "ALiBi" in report.table.text()
+    assert DEFAULT_MODEL in report.table.text()
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -212,18 +213,18 @@ def test_an_image_of_channels_is_probed_by_its_first(make_napari_viewer_proxy, p
     widget.release()
 
 
-def test_the_table_has_a_bar_for_each_model_and_no_row_without_a_value():
-    models = {
-        "alibi-dinov2-s14": {"authors_r2": 0.1234, "flip_disagreement": None, "tile_cosine": 0.75},
-        "timm:vit_small_patch14_dinov2:/a/b": {"authors_r2": 1.5, "flip_disagreement": None},
-    }
+def test_similar_models_are_told_apart_and_no_row_is_without_a_value():
+    alibi = {"label": "alibi-dinov2-s14", "authors_r2": 0.1234, "tile_cosine": 0.75}
+    flips = {"label": "alibi-dinov2-s14+flips", "authors_r2": 1.5}
 
-    text = table({"models": models})
+    summary = {"models": {"a": alibi, "b": {**flips, "flip_disagreement": None}}}
+    names, text = finding(summary), table(summary)
 
-    assert text.count("ALiBi") == text.count("stock") == 2
+    assert names.count("</font> alibi-dinov2-s14: -") == 1
+    assert names.count("</font> alibi-dinov2-s14+flips: -") == 1
     assert "0.123" in text
     assert "0.250" in text
-    assert "flip changes" not in text
-    assert text.count(">-<") == 1  # the stock model's tiles
+    assert "flipped" not in text
+    assert text.count(">-<") == 1  # the tiles of the second
     widths = [int(width) for width in re.findall(r"width='(\d+)' bgcolor", text)]
     assert widths[0] < widths[2] < widths[1]

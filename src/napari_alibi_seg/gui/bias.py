@@ -43,7 +43,7 @@ _STOCK = "vit_small_patch14_dinov2.lvd142m"
 STOCK_MODEL = f"timm:{_STOCK}"
 _KILL_MS = 2000
 _MOST_OF_SCREEN = 0.9
-_WIDTH, _BAR = 300, 140
+_WIDTH, _BAR = 300, 200
 _COLOURS = ("#0072b2", "#e69f00")
 _FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
     "authors_r2": ("features predict position, R²", float),
@@ -312,34 +312,32 @@ class BiasReport(QWidget):
 
 
 def finding(summary: dict[str, Any]) -> str:
-    """Return what a flip of the image does to its segmentation, in rich text; empty if unknown."""
-    told = [
-        f"{100 * model['flip_disagreement']:.0f} % with {escape(_short(name))}"
-        for name, model in summary["models"].items()
-        if model.get("flip_disagreement") is not None
-    ]
-    words = f"Pixels that change class when the image is flipped: {', '.join(told)}."
-    return f"<p><b>{words}</b></p>" if told else ""
+    """Return the models, their colours and what a flip of the image changes, in rich text."""
+    told = ["<b>Pixels that change class when the image is flipped:</b>"]
+    for model, colour in zip(summary["models"].values(), _COLOURS, strict=False):
+        share = model.get("flip_disagreement")
+        known = "-" if share is None else f"{100 * share:.0f} %"
+        told.append(f"<font color='{colour}'>■</font> {escape(model['label'])}: {known}")
+    return f"<p>{'<br>'.join(told)}</p>"
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Return the measured values as bars, one per model, in rich text.
+    """Return the measured values as bars in the colours of the models, in rich text.
 
     Parameters
     ----------
     summary : dict
         The contents of ``summary.json`` for one image.
     """
-    models: dict[str, dict[str, Any]] = summary["models"]
+    models = [*zip(summary["models"].values(), _COLOURS, strict=False)]
     rows = []
     for key, (words, harm) in _FIGURES.items():
-        found = {name: model.get(key) for name, model in models.items()}
-        values = {name: value if value is None else harm(value) for name, value in found.items()}
-        if any(value is not None for value in values.values()):
-            rows.append(f"<tr><td colspan='3'>{words}</td></tr>")
-            for (name, value), colour in zip(values.items(), _COLOURS, strict=False):
-                cells = (f"{escape(_short(name))}&nbsp;", _bar(value, colour), _number(value))
-                rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+        found = [(model.get(key), colour) for model, colour in models]
+        if any(value is not None for value, _ in found):
+            rows.append(f"<tr><td colspan='2'>{words}</td></tr>")
+            for value, colour in found:
+                shown = value if value is None else harm(value)
+                rows.append(f"<tr><td>{_bar(shown, colour)}</td><td>{_number(shown)}</td></tr>")
     return f"<table cellpadding='2'>{''.join(rows)}</table>"
 
 
@@ -359,12 +357,6 @@ def _bar(value: float | None, colour: str) -> str:
 
 def _of_width(pixmap: QPixmap, width: int) -> QPixmap:
     return pixmap.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
-
-
-def _short(name: str) -> str:
-    if name.startswith("timm:"):
-        return "stock"
-    return "ALiBi" if "alibi" in name else Path(name).stem
 
 
 def _number(value: float | None) -> str:

@@ -207,6 +207,7 @@ def summary_json(probing: Probing) -> str:
     """Return the summary of a run as a JSON object; figures that were not measured are null."""
     models = {
         probe.model.name: {
+            "label": probe.model.label,
             **asdict(summary),
             "architecture": probe.model.identity.architecture,
             "geometry": _geometry(probe),
