@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import r2_score
 
+from napari_alibi_seg.core.model.channel_position import ChannelMoments, left_out_channel_r2
 from napari_alibi_seg.core.model.position import (
-    channel_r2,
     leave_one_image_out_predictions,
     leave_one_image_out_r2,
     ramps,
@@ -49,19 +49,32 @@ def test_a_planted_ramp_is_found_in_its_channel_alone(target):
     predicted = leave_one_image_out_predictions(features, target=target)
     truth = ramp.reshape(-1, ramp.shape[-1])
     assert np.mean([r2_score(truth, seen.reshape(truth.shape)) for seen in predicted]) > 0.8
-    single = channel_r2(features, target=target)
+    single = left_out_channel_r2([ChannelMoments.of([x], ramp) for x in features])[0].mean(axis=1)
     planted = list(range(2, 2 + ramp.shape[-1]))
     assert set(np.argsort(single)[-len(planted) :]) == set(planted)
     assert np.delete(single, planted).max() < 0.05
 
 
-def test_one_channel_alone_is_the_probe_of_that_channel():
-    features = stationary(5, 3, smoothness=1.0)
-    for image in features:
+def test_one_channel_alone_of_any_layer_is_the_probe_of_that_channel():
+    layers = [stationary(5, 3, smoothness) for smoothness in (0.0, 1.0)]
+    for image in layers[1]:
         image[..., 1] += 3 * ramps(GRID)["lr"][..., 0]
-    for channel in range(3):
-        alone = [image[..., [channel]] for image in features]
-        assert channel_r2(features)[channel] == pytest.approx(leave_one_image_out_r2(alone))
+    target = ramps(GRID)["lr+ud"]
+    scores = left_out_channel_r2([ChannelMoments.of(x, target) for x in zip(*layers, strict=True)])
+    for layer, channel in np.ndindex(2, 3):
+        alone = [image[..., [channel]] for image in layers[layer]]
+        assert scores[layer, channel].mean() == pytest.approx(leave_one_image_out_r2(alone))
+
+
+def test_positional_channels_score_highest_whatever_their_scale():
+    features = stationary(4, 32)
+    for image in features:
+        image[..., [3, 7]] += 4 * ramps(GRID)["lr+ud"] * [1, -1]
+        image *= 10.0 ** np.arange(32)[::-1]
+    moments = [ChannelMoments.of([image], ramps(GRID)["lr+ud"]) for image in features]
+    best = left_out_channel_r2(moments)[0].max(axis=1)
+    assert {*np.argsort(best)[-2:]} == {3, 7}
+    assert best[[3, 7]].min() > 0.3 > 0.1 > np.delete(best, [3, 7]).max()
 
 
 def test_scale_and_offset_of_a_channel_do_not_matter():

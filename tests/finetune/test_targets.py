@@ -10,11 +10,12 @@ import torch
 
 from napari_alibi_seg.core.model.checkpoints import convert_to_alibi
 from napari_alibi_seg.core.model.geometry import PUBLISHED, Geometry
+from napari_alibi_seg.core.model.position import tile_cosine
 from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.targets import Imitated, TargetTable, make_table, position_channels
-from napari_alibi_seg.finetune.validation import Validation, nearest_agreement, tile_cosine
+from napari_alibi_seg.finetune.validation import Validation, nearest_agreement
 
 if TYPE_CHECKING:
     from pathlib import Path

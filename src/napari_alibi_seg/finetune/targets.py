@@ -11,8 +11,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from napari_alibi_seg.core.blockwise import in_order
+from napari_alibi_seg.core.model.channel_position import ChannelMoments, left_out_channel_r2
 from napari_alibi_seg.core.model.checkpoints import read_tensors
-from napari_alibi_seg.core.model.position import channel_r2
+from napari_alibi_seg.core.model.position import ramps
 from napari_alibi_seg.core.writing import replacing
 from napari_alibi_seg.finetune.config import Target
 from napari_alibi_seg.finetune.crops import Stream
@@ -123,10 +124,14 @@ def position_channels(teacher: Imitated, crops: Crops, above: float) -> list[int
     """Return the channels whose R^2 for any position ramp, in held-out crops, exceeds `above`."""
     size = sorted(crops.config.crop_sizes)[len(crops.config.crop_sizes) // 2]
     count = min(_PROBED_CROPS, crops.config.target_crops)
-    features = [
-        image.numpy() for tokens in _tokens(teacher, crops, size, count) for image in tokens
+    grid = (size // teacher.patch_size,) * 2
+    targets = np.concatenate([ramps(grid)[ramp] for ramp in _PROBED_RAMPS], axis=-1)
+    moments = [
+        ChannelMoments.of([image.numpy()], targets)
+        for tokens in _tokens(teacher, crops, size, count)
+        for image in tokens
     ]
-    r2 = np.max([channel_r2(features, target=ramp) for ramp in _PROBED_RAMPS], axis=0)
+    r2 = left_out_channel_r2(moments)[0].max(axis=1)  # (C, ramps) -> (C,)
     return [int(channel) for channel in np.flatnonzero(r2 > above)]
 
 

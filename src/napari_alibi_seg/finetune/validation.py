@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from napari_alibi_seg.core.model.position import authors_r2, leave_one_image_out_r2, ramps, rolled
+from napari_alibi_seg.core.model.position import (
+    authors_r2,
+    leave_one_image_out_r2,
+    ramps,
+    rolled,
+    tile_cosine,
+)
 from napari_alibi_seg.finetune.crops import Stream
 from napari_alibi_seg.finetune.logs import Figures
 
@@ -100,7 +107,7 @@ class Validation:
             target_distance=_distance(tokens, self._targets),
             nearest_agreement=nearest_agreement(tokens, self._teacher),
             target_nearest_agreement=nearest_agreement(tokens, self._targets),
-            tile_cosine=tile_cosine(student, self._large, large),
+            tile_cosine=tile_cosine(partial(_tokens, student), self._large, large),
             loio_r2=leave_one_image_out_r2([*tokens.numpy()]),
             null_r2=leave_one_image_out_r2(moved),
             authors_r2=self._authors(large),
@@ -112,27 +119,6 @@ class Validation:
         random = np.random.default_rng(self._seed)
         target = ramps((tokens.shape[1], tokens.shape[2]))["lr+ud"]
         return float(np.mean([authors_r2(image, target, random) for image in tokens.numpy()]))
-
-
-def tile_cosine(backbone: Backbone, images: Tensor, whole: Tensor) -> float:
-    """Return the mean cosine between central tokens of images and tokens of the centre alone.
-
-    The centre is half as wide as the image.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Backbone that computed `whole`.
-    images : Tensor
-        (B, 3, S, S), where S is a multiple of four patches.
-    whole : Tensor
-        (B, h, w, C) tokens of `images`.
-    """
-    quarter = images.shape[-1] // 4
-    inner = images[..., quarter:-quarter, quarter:-quarter]
-    part = _tokens(backbone, inner)
-    margin = part.shape[1] // 2
-    return 1 - _distance(whole[:, margin:-margin, margin:-margin], part)
 
 
 def nearest_agreement(student: Tensor, teacher: Tensor) -> float:

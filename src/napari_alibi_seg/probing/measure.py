@@ -14,6 +14,7 @@ from napari_alibi_seg.core.devices import (
     inference_precision,
     memory_shortage_told,
 )
+from napari_alibi_seg.core.model.channel_position import ChannelMoments, left_out_channel_r2
 from napari_alibi_seg.core.model.position import (
     authors_r2,
     leave_one_image_out_predictions,
@@ -22,9 +23,7 @@ from napari_alibi_seg.core.model.position import (
     rolled,
 )
 from napari_alibi_seg.probing.metrics import (
-    ChannelMoments,
     authors_channel_r2,
-    left_out_channel_r2,
     shuffled,
 )
 from napari_alibi_seg.probing.records import RAMPS, TABLE_FORM, LeftOut, ModelProbe, Stability

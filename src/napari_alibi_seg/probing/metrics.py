@@ -1,25 +1,17 @@
-"""Per-channel versions of the probes in `core.model.position`, and a shuffled null."""
+"""The authors' probe for single channels, and a shuffled null."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.model.position import AUTHORS_ALPHA, LEFT_OUT_ALPHA, authors_samples
+from napari_alibi_seg.core.model.position import AUTHORS_ALPHA, authors_samples, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.model.position import FloatArray
-
-
-_SMALLEST_DEVIATION = 1e-6
 
 
 def authors_channel_r2(
@@ -39,117 +31,14 @@ def authors_channel_r2(
     ndarray
         (C, K) R^2, at most 1.
     """
-    x, y = _rows(tokens).astype(np.float64), _rows(targets)
+    x, y = rows(tokens).astype(np.float64), rows(targets)
     scores = [_channel_r2(x, y, sample) for sample in authors_samples(len(x), rng)]
     return np.asarray(np.mean(scores, axis=0))
 
 
-@dataclass(frozen=True)
-class ChannelMoments:
-    """Sums over the tokens of one or several images, for every layer and channel.
-
-    Attributes
-    ----------
-    count : int
-        Number of tokens.
-    x, xx : ndarray
-        (L, C) sums of the channels and of their squares.
-    xy : ndarray
-        (L, C, K) sums of the products of channels and targets.
-    y, yy : ndarray
-        (K,) sums of the targets and of their squares.
-    """
-
-    count: int
-    x: FloatArray
-    xx: FloatArray
-    xy: FloatArray
-    y: FloatArray
-    yy: FloatArray
-
-    @classmethod
-    def of(cls, layers: Sequence[FloatArray], targets: FloatArray) -> ChannelMoments:
-        """Compute the sums for one image.
-
-        Parameters
-        ----------
-        layers : sequence of ndarray
-            L arrays of tokens, (h, w, C).
-        targets : ndarray
-            (h, w, K).
-        """
-        y = _rows(targets)
-        columns = [_rows(layer).astype(np.float64) for layer in layers]
-        return cls(
-            count=len(y),
-            x=np.array([layer.sum(axis=0) for layer in columns]),
-            xx=np.array([(layer**2).sum(axis=0) for layer in columns]),
-            xy=np.array([layer.T @ y for layer in columns]),
-            y=y.sum(axis=0),
-            yy=(y**2).sum(axis=0),
-        )
-
-    def __add__(self, other: ChannelMoments) -> ChannelMoments:
-        return self._combined(other, 1)
-
-    def __sub__(self, other: ChannelMoments) -> ChannelMoments:
-        return self._combined(other, -1)
-
-    def _combined(self, other: ChannelMoments, sign: int) -> ChannelMoments:
-        return ChannelMoments(
-            count=self.count + sign * other.count,
-            x=self.x + sign * other.x,
-            xx=self.xx + sign * other.xx,
-            xy=self.xy + sign * other.xy,
-            y=self.y + sign * other.y,
-            yy=self.yy + sign * other.yy,
-        )
-
-
-def left_out_channel_r2(images: Sequence[ChannelMoments]) -> FloatArray:
-    """Return the leave-one-image-out R^2 of position for each channel of each layer.
-
-    Equivalent to `napari_alibi_seg.core.model.position.channel_r2`, but computed from sums, so
-    that the features of all layers and images need not be kept.
-
-    Parameters
-    ----------
-    images : sequence of ChannelMoments
-        Sums of at least two images.
-
-    Returns
-    -------
-    ndarray
-        (L, C, K) R^2, the mean over the images.
-    """
-    total = reduce(add, images)
-    return np.asarray(np.mean([_tested(total - image, image) for image in images], axis=0))
-
-
 def shuffled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Return (h, w, C) tokens in random order, which destroys all position."""
-    return rng.permutation(_rows(tokens)).reshape(tokens.shape)
-
-
-def _tested(training: ChannelMoments, test: ChannelMoments) -> FloatArray:
-    """Return the (L, C, K) R^2 on `test` of single-channel ridges fitted on `training`."""
-    n = training.count
-    mean, target_mean = training.x / n, training.y / n
-    deviation = np.sqrt(np.maximum(training.xx / n - mean**2, 0.0))
-    scale = 1.0 / np.maximum(deviation, _SMALLEST_DEVIATION)  # (L, C)
-    covariance = training.xy - n * mean[..., None] * target_mean  # (L, C, K)
-    power = n * (deviation * scale) ** 2 + LEFT_OUT_ALPHA  # (L, C)
-    slope = covariance * (scale**2 / power)[..., None]
-    offset = target_mean - slope * mean[..., None]
-    # The sum of (y - offset - slope x)^2, multiplied out.
-    residual = (
-        test.yy
-        - 2 * (offset * test.y + slope * test.xy)
-        + test.count * offset**2
-        + 2 * offset * slope * test.x[..., None]
-        + slope**2 * test.xx[..., None]
-    )
-    return np.asarray(1.0 - residual / (test.yy - test.y**2 / test.count))
+    return rng.permutation(rows(tokens)).reshape(tokens.shape)
 
 
 def _channel_r2(x: FloatArray, y: FloatArray, sample: NDArray[np.intp]) -> FloatArray:
@@ -165,7 +54,3 @@ def _channel_r2(x: FloatArray, y: FloatArray, sample: NDArray[np.intp]) -> Float
         (aim**2).sum(axis=0) - 2 * weights * (z.T @ aim) + weights**2 * (z**2).sum(axis=0)[:, None]
     )
     return np.asarray(1.0 - residual / ((y - y.mean(axis=0)) ** 2).sum(axis=0))
-
-
-def _rows(array: FloatArray) -> FloatArray:
-    return array.reshape(-1, array.shape[-1])  # (h, w, C) -> (h w, C)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.filters import threshold_otsu
-from torch.nn.functional import cosine_similarity
 
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.config import ChannelConfig
@@ -19,6 +19,7 @@ from napari_alibi_seg.core.features.extraction import FeatureExtractor
 from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.planes import Levels, Plane
+from napari_alibi_seg.core.model.position import tile_cosine
 from napari_alibi_seg.core.progress import returned
 
 if TYPE_CHECKING:
@@ -107,16 +108,10 @@ def tile_cosines(
     dict of int to float
         Mean cosine over the tokens of the tile for each of `HALOS` that fits on the grid.
     """
-    patch, start, stop = backbone.patch_size, grid // 4, grid // 4 + grid // 2
-    image = square.view(grid * patch).to(device)
-    whole = tokens_of(backbone, image)[:, start:stop, start:stop]
-    cosines = {}
-    for halo in (halo for halo in HALOS if halo <= start):
-        inside = slice((start - halo) * patch, (stop + halo) * patch)
-        tile = tokens_of(backbone, image[..., inside, inside])
-        kept = tile[:, halo : halo + grid // 2, halo : halo + grid // 2]
-        cosines[halo] = float(cosine_similarity(kept, whole, dim=-1).mean())
-    return cosines
+    image = square.view(grid * backbone.patch_size).to(device)
+    model = partial(tokens_of, backbone)
+    whole = model(image)
+    return {halo: tile_cosine(model, image, whole, halo) for halo in HALOS if halo <= grid // 4}
 
 
 @torch.inference_mode()

@@ -3,7 +3,8 @@
 The authors' probe (Pawlowsky et al., arXiv 2603.16840) is fitted and tested on one image. It
 mistakes smooth features for positional ones, since interpolating between nearby tokens suffices.
 The other probe is fitted on all images but one and tested on the held-out image: position that can
-be predicted there does not come from the content of an image.
+be predicted there does not come from the content of an image. The same content in another place,
+in a tile, tests it without a probe.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
+from torch.nn.functional import cosine_similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
 
 FloatArray = NDArray[np.floating]
 
 AUTHORS_ALPHA = 1.0
 LEFT_OUT_ALPHA = 100.0
 """Ridge penalties of the two probes, on standardised channels."""
+SMALLEST_DEVIATION = 1e-6
+"""Standard deviation of a channel below which it counts as constant."""
 _REPEATS = 6
 _TOKENS_PER_SAMPLE = 36
-_SMALLEST_DEVIATION = 1e-6
 
 
 def ramps(grid: tuple[int, int]) -> dict[str, FloatArray]:
@@ -71,8 +76,7 @@ def authors_r2(tokens: FloatArray, targets: FloatArray, rng: np.random.Generator
     ndarray
         (repeats, K) R^2, at most 1.
     """
-    x = tokens.reshape(-1, tokens.shape[-1]).astype(np.float64)  # (h, w, C) -> (h w, C)
-    y = targets.reshape(-1, targets.shape[-1])
+    x, y = rows(tokens).astype(np.float64), rows(targets)
     scores = []
     for sample in authors_samples(len(x), rng):
         scaler = StandardScaler().fit(x[sample])
@@ -122,7 +126,8 @@ def leave_one_image_out_r2(features: Sequence[FloatArray]) -> float:
     ValueError
         If there are fewer than two images.
     """
-    scores = [fold.r2(fold.predict()).mean() for fold in _leave_one_out(features, "lr+ud")]
+    folds = _leave_one_out(features, "lr+ud")
+    scores = [r2_score(fold.y, fold.predict()) for fold in folds]
     return float(np.mean(scores))
 
 
@@ -153,36 +158,6 @@ def leave_one_image_out_predictions(
         yield aim + (fold.predict() - fold.y).reshape(aim.shape)
 
 
-def channel_r2(features: Sequence[FloatArray], target: str = "lr+ud") -> FloatArray:
-    """Return the leave-one-image-out R^2 of position predicted from each channel alone.
-
-    Parameters
-    ----------
-    features : sequence of ndarray
-        As in `leave_one_image_out_r2`.
-    target : str
-        A name of `ramps`.
-
-    Returns
-    -------
-    ndarray
-        (C,) R^2, the mean over images and outputs of the target.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two images.
-    """
-    scores = []
-    for fold in _leave_one_out(features, target):
-        weights = fold.moment / (np.diag(fold.gram)[:, None] + LEFT_OUT_ALPHA)  # (C, outputs)
-        per_output = [
-            fold.r2(fold.x * weights[:, output], output) for output in range(weights.shape[1])
-        ]
-        scores.append(np.mean(per_output, axis=0))
-    return np.asarray(np.mean(scores, axis=0))
-
-
 def rolled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Return (h, w, C) tokens shifted circularly by a random amount along both axes.
 
@@ -190,6 +165,35 @@ def rolled(tokens: FloatArray, rng: np.random.Generator) -> FloatArray:
     """
     shift = [int(rng.integers(length)) for length in tokens.shape[:2]]
     return np.roll(tokens, shift, axis=(0, 1))
+
+
+def tile_cosine(
+    model: Callable[[Tensor], Tensor], images: Tensor, whole: Tensor, halo: int = 0
+) -> float:
+    """Return the mean cosine between central tokens of images and the same tokens of a tile.
+
+    Parameters
+    ----------
+    model : callable
+        Computes (B, h, w, C) tokens of (B, 3, H, W) images.
+    images : Tensor
+        (B, 3, S, S), where S is a multiple of four patches; the tile is the central half.
+    whole : Tensor
+        Tokens of `images`.
+    halo : int
+        Width of the context computed around the tile and then discarded, in tokens.
+    """
+    grid = whole.shape[1]
+    start, stop, patch = grid // 4, grid - grid // 4, images.shape[-1] // grid
+    inside = slice((start - halo) * patch, (stop + halo) * patch)
+    tile = model(images[..., inside, inside])
+    kept = tile[:, halo : tile.shape[1] - halo, halo : tile.shape[2] - halo]
+    return float(cosine_similarity(kept, whole[:, start:stop, start:stop], dim=-1).mean())
+
+
+def rows(array: FloatArray) -> FloatArray:
+    """Return an (h, w, C) array as (h w, C)."""
+    return array.reshape(-1, array.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -210,13 +214,6 @@ class _Fold:
         gram = self.gram + LEFT_OUT_ALPHA * np.eye(len(self.gram))
         return np.asarray(self.x @ np.linalg.solve(gram, self.moment))
 
-    def r2(self, predicted: FloatArray, output: int | None = None) -> FloatArray:
-        """Return the R^2 of every column of `predicted`, for its own output or all for `output`."""
-        truth = self.y if output is None else self.y[:, [output]]
-        residual = ((truth - predicted) ** 2).sum(axis=0)
-        spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-        return np.asarray(1.0 - residual / spread)
-
 
 def _leave_one_out(features: Sequence[FloatArray], target: str) -> Iterator[_Fold]:
     if len(features) < 2:
@@ -224,9 +221,8 @@ def _leave_one_out(features: Sequence[FloatArray], target: str) -> Iterator[_Fol
             f"Leaving one image out needs at least two images, not {len(features)}; add some."
         )
     # Not converted to double precision: the targets and means are, so all sums are, too.
-    tokens = [image.reshape(-1, image.shape[-1]) for image in features]
-    targets = [ramps((image.shape[0], image.shape[1]))[target] for image in features]
-    aims = [ramp.reshape(-1, ramp.shape[-1]) for ramp in targets]  # (h, w, k) -> (h w, k)
+    tokens = [rows(image) for image in features]
+    aims = [rows(ramps((image.shape[0], image.shape[1]))[target]) for image in features]
     moments = [_moments(np.hstack([x, y])) for x, y in zip(tokens, aims, strict=True)]
     count, total, products = (sum(part) for part in zip(*moments, strict=True))
     channels = tokens[0].shape[1]
@@ -234,7 +230,7 @@ def _leave_one_out(features: Sequence[FloatArray], target: str) -> Iterator[_Fol
         mean = (total - of_image) / (count - n)
         spread = products - products_of_image - (count - n) * np.outer(mean, mean)
         deviation = np.sqrt(np.maximum(np.diag(spread)[:channels], 0.0) / (count - n))
-        scale = 1.0 / np.maximum(deviation, _SMALLEST_DEVIATION)
+        scale = 1.0 / np.maximum(deviation, SMALLEST_DEVIATION)
         yield _Fold(
             gram=spread[:channels, :channels] * np.outer(scale, scale),
             moment=spread[:channels, channels:] * scale[:, None],
