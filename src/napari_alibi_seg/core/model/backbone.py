@@ -157,8 +157,7 @@ class Backbone(nn.Module):
         learned = getattr(block.attn, "m", None)
         key = (*grid, x.device, x.dtype)
         if key not in self._biases:
-            if len(self._biases) >= _GRIDS_KEPT:
-                self._biases.pop(next(iter(self._biases)))
+            make_room(self._biases)
             with torch.inference_mode(False):  # cached tensors are also used in training
                 between = distance_matrix(self.geometry, grid, self.prefix, x.device)[None]
                 if learned is None:
@@ -174,6 +173,12 @@ class Backbone(nn.Module):
     def _on_grid(self, tokens: Tensor, images: Tensor) -> Tensor:
         patches = tokens[:, self.prefix :]
         return patches.reshape(len(patches), *self._grid(images), -1)  # (B, h w, C) -> (B, h, w, C)
+
+
+def make_room(cache: dict[tuple[Any, ...], Any]) -> None:
+    """Remove the oldest entry of a cache that is full, i.e. has entries for four grids."""
+    if len(cache) >= _GRIDS_KEPT:
+        cache.pop(next(iter(cache)))
 
 
 @torch.no_grad()

@@ -1,21 +1,22 @@
 """Remove positional bias from a backbone's features without training.
 
-Both remedies wrap a backbone, have its interface, and are selected by a suffix of the model's name.
-They are the two simple baselines that Pawlowsky et al. (arXiv 2603.16840) compare ALiBi with;
-neither has weights of its own.
+Both remedies wrap a backbone, give the tokens of one block or all as it does, and are selected by a
+suffix of the model's name. They are the two simple baselines that Pawlowsky et al. (arXiv
+2603.16840) compare ALiBi with; neither has weights of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.model.backbone import make_room
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 BLANK_COMPONENTS = 16
 """Directions removed from the features by `BlankProjected`, as in the paper."""
 
-_GRIDS_KEPT = 4
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
@@ -83,18 +83,7 @@ def debiased(backbone: Backbone, debiasing: Debiasing) -> FlipAveraged | BlankPr
     return BlankProjected(backbone)
 
 
-class FlipAveraged(nn.Module):
-    """The mean of the tokens of an image and its flips, after undoing the flips.
-
-    Positional components that are antisymmetric (left to right, or top to bottom) cancel; those
-    that depend on the distance from the centre remain. Costs four times the backbone.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Source of the tokens.
-    """
-
+class _Wrapped(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
@@ -105,6 +94,19 @@ class FlipAveraged(nn.Module):
     def depth(self) -> int:
         """Number of blocks."""
         return self.backbone.depth
+
+
+class FlipAveraged(_Wrapped):
+    """The mean of the tokens of an image and its flips, after undoing the flips.
+
+    Positional components that are antisymmetric (left to right, or top to bottom) cancel; those
+    that depend on the distance from the centre remain. Costs four times the backbone.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Source of the tokens.
+    """
 
     def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
         """Return the averaged tokens, (B, h, w, C); see `Backbone.forward`."""
@@ -124,7 +126,7 @@ class FlipAveraged(nn.Module):
         return [torch.stack(layer).mean(dim=0) for layer in zip(*views, strict=True)]
 
 
-class BlankProjected(nn.Module):
+class BlankProjected(_Wrapped):
     """Tokens with the directions projected out in which the tokens of a blank image vary.
 
     A black image has no content, so its tokens differ only by position. The leading principal
@@ -138,16 +140,8 @@ class BlankProjected(nn.Module):
     """
 
     def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.patch_size = backbone.patch_size
-        self.channels = backbone.channels
-        self._bases: dict[tuple[object, ...], list[Tensor]] = {}
-
-    @property
-    def depth(self) -> int:
-        """Number of blocks."""
-        return self.backbone.depth
+        super().__init__(backbone)
+        self._bases: dict[tuple[Any, ...], list[Tensor]] = {}
 
     def forward(self, images: Tensor, layer: int | None = None) -> Tensor:
         """Return the projected tokens, (B, h, w, C); see `Backbone.forward`."""
@@ -162,10 +156,8 @@ class BlankProjected(nn.Module):
     def _basis(self, images: Tensor) -> list[Tensor]:
         key = (*images.shape[-2:], images.device)
         if key not in self._bases:
-            if len(self._bases) >= _GRIDS_KEPT:
-                self._bases.pop(next(iter(self._bases)))
-            blank = torch.zeros_like(images[:1])
-            layers = self.backbone.layers(blank)
+            make_room(self._bases)
+            layers = self.backbone.layers(torch.zeros_like(images[:1]))
             self._bases[key] = [leading_directions(layer, BLANK_COMPONENTS) for layer in layers]
         return self._bases[key]
 
