@@ -131,6 +131,13 @@ def test_split_depends_on_names_alone(images: Path, tmp_path: Path) -> None:
     assert one.digest() != other.digest()
 
 
+def test_pictures_decoded_twice_take_their_memory_once(mixed: Path) -> None:
+    corpus = read_corpus([mixed], CONFIG)
+    taken = corpus._bytes
+    corpus.look_into(mixed / "grey.png", "grey.png")
+    assert corpus._bytes == taken > 0
+
+
 def test_pictures_beyond_memory_are_the_same_when_read_anew(images: Path) -> None:
     kept = read_corpus([images], CONFIG)
     anew = read_corpus([images], replace(CONFIG, memory=1e-9))

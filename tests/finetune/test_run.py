@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from napari_alibi_seg.core.model.geometry import Geometry
 from napari_alibi_seg.finetune import session
 from napari_alibi_seg.finetune.__main__ import COMMAND
 from napari_alibi_seg.finetune.config import FinetuneConfig
-from napari_alibi_seg.finetune.logs import run_log
+from napari_alibi_seg.finetune.logs import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,7 +295,7 @@ def test_figures_of_an_earlier_validation_stay_in_the_card(
 def test_rows_wait_while_another_program_holds_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rows: Rows
 ) -> None:
-    with run_log(tmp_path, 0) as log:
+    with closing(RunLog(tmp_path, 0)) as log:
         log.add("steps", 1, {"loss": 0.5})
         with monkeypatch.context() as excel:  # Windows refuses to open what it holds
             excel.setattr("pathlib.Path.open", _refuse)
@@ -309,10 +310,20 @@ def test_rows_wait_while_another_program_holds_the_file(
     assert "held by another program" in caplog.text
 
 
+def test_rows_that_wait_to_the_end_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = RunLog(tmp_path, 0)
+    monkeypatch.setattr("pathlib.Path.open", _refuse)
+    log.add("steps", 1, {"loss": 0.5})
+    with pytest.raises(OutputError, match="close the file in other programs"):
+        log.close()
+
+
 @pytest.mark.parametrize("left", ["", "st", "step,lo"])
 def test_figures_begun_on_a_full_disk_are_begun_anew(tmp_path: Path, left: str, rows: Rows) -> None:
     (tmp_path / "steps.csv").write_text(left)
-    with run_log(tmp_path, 0) as log:
+    with closing(RunLog(tmp_path, 0)) as log:
         assert log.last("steps") == {}
         log.add("steps", 1, {"loss": 0.5})
     assert rows(tmp_path / "steps.csv") == [{"step": "1", "loss": "0.5"}]
@@ -320,7 +331,7 @@ def test_figures_begun_on_a_full_disk_are_begun_anew(tmp_path: Path, left: str, 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_is_told_even_while_the_log_is_closed(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="free space"), run_log(tmp_path, 0) as log:
+    with pytest.raises(OutputError, match="free space"), closing(RunLog(tmp_path, 0)) as log:
         (tmp_path / "steps.csv").symlink_to("/dev/full")
         log.add("steps", 1, {"loss": 0.5})
 

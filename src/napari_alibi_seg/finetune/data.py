@@ -133,7 +133,7 @@ class Corpus:
 
     def _keep(self, picture: Picture, pixels: NDArray[np.uint8]) -> None:
         with self._counting:
-            if self._bytes < self.memory * 2**30:
+            if picture not in self._kept and self._bytes < self.memory * 2**30:
                 self._kept[picture] = pixels
                 self._bytes += pixels.nbytes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
@@ -70,7 +70,14 @@ class RunLog:
             if not rows and not path.exists():
                 rows.append(["step", *figures])
             rows.append([step, *(f"{value:.6g}" for value in figures.values())])
-            self._write(name)
+            try:
+                self._write(name)
+            except PermissionError:
+                LOG.warning(
+                    "%s is held by another program; %d rows wait until that closes it.",
+                    path,
+                    len(rows),
+                )
             for key, value in figures.items() if self._board else ():
                 self._board.add_scalar(f"{name}/{key}", value, step)
 
@@ -81,7 +88,13 @@ class RunLog:
         return dict(zip(header[1:], map(float, rows[-1][1:]), strict=True)) if rows else {}
 
     def close(self) -> None:
-        """Write the buffered rows."""
+        """Write the buffered rows.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written, or still is locked.
+        """
         try:
             for name in self._waiting:
                 with _disk_errors(self._folder / f"{name}.csv"):
@@ -91,26 +104,11 @@ class RunLog:
                 self._board.close()
 
     def _write(self, name: str) -> None:
-        path, rows = self._folder / f"{name}.csv", self._waiting[name]
-        try:
-            file = path.open("a", encoding="utf-8", newline="")
-        except PermissionError:
-            LOG.warning(
-                "%s is held by another program; %d rows wait until that closes it.", path, len(rows)
-            )
-            return
-        with file:
-            csv.writer(file).writerows(rows)
-        rows.clear()
-
-
-@contextmanager
-def run_log(folder: Path, step: int) -> Iterator[RunLog]:
-    """Provide a `RunLog` that is closed at the end of ``with``."""
-    with ExitStack() as stack:
-        log = RunLog(folder, step)
-        stack.callback(log.close)
-        yield log
+        rows, path = self._waiting[name], self._folder / f"{name}.csv"
+        if rows:
+            with path.open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows(rows)
+            rows.clear()
 
 
 @contextmanager
@@ -119,8 +117,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path} could not be written ({error.strerror or error}); free space on the disk, "
-            "then continue with --resume."
+            f"{path} could not be written ({error.strerror or error}); free space on the disk "
+            "or close the file in other programs, then continue with --resume."
         ) from error
 
 

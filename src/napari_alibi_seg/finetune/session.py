@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from napari_alibi_seg.core.writing import claimed, replacing, require_new_folder
 from napari_alibi_seg.finetune.card import make_card, write_card
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import Corpus, read_corpus
-from napari_alibi_seg.finetune.logs import run_log
+from napari_alibi_seg.finetune.logs import RunLog
 from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError
 from napari_alibi_seg.finetune.processes import LeftError, joined_processes
 from napari_alibi_seg.finetune.state import export, start
@@ -261,7 +261,7 @@ def notes(
                 save()
             saved = clock()
 
-    with bar, run_log(output, state.step) as log:
+    with bar, closing(RunLog(output, state.step)) as log:
         yield note, log.last("validation")
 
 
