@@ -1,6 +1,8 @@
 import json
+import re
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -420,6 +422,30 @@ def test_work_can_be_stopped_from_the_progress_report(micrograph, scribbles, cac
 def test_settings_that_nothing_can_be_trained_with_are_refused_at_once(name, value, allowed):
     with pytest.raises(AlibiSegError, match=f"{name} .*{allowed}"):
         SegmentationConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (ChannelConfig, {"sigmas": 1.5}),
+        (ChannelConfig, {"sigmas": ("1",)}),
+        (ChannelConfig, {"sigmas_3d": (0,)}),
+        (ChannelConfig, {"contrast": None}),
+        (SegmentationConfig, {"model": None}),
+        (SegmentationConfig, {"model": 5}),
+        (SegmentationConfig, {"channels": {}}),
+    ],
+)
+def test_settings_of_another_kind_are_named_with_an_example(make, wrong):
+    [value] = wrong.values()
+    with pytest.raises(AlibiSegError, match=re.escape(repr(value)) + ".*(write, for|as in)"):
+        make(**wrong)
+
+
+def test_a_model_may_be_given_by_its_path():
+    assert SegmentationConfig(Path("folder/x.safetensors")).model == str(
+        Path("folder/x.safetensors")
+    )
 
 
 def test_numbers_of_numpy_become_pythons_so_that_files_can_hold_them(tmp_path, micrograph_pixels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -71,11 +72,16 @@ class ChannelConfig:
                 f"{LEARNED_FILTERS} (0 is for none); what was trained with others must be trained "
                 "anew."
             )
-        sigmas = (*self.sigmas, *self.sigmas_3d)
-        if not (all(0 < sigma <= _LARGEST_SIGMA for sigma in sigmas) and self.contrast >= 0):
+        try:
+            sigmas = (*self.sigmas, *self.sigmas_3d)
+            usable = all(0 < one <= _LARGEST_SIGMA for one in sigmas) and self.contrast >= 0
+        except TypeError:
+            usable = False
+        if not usable:
             raise AlibiSegError(
-                f"Filters cannot have the sigmas {sigmas} and the contrast {self.contrast}; give "
-                f"sigmas above 0 and up to {_LARGEST_SIGMA:g} pixels, and a contrast of 0 or more."
+                f"Filters cannot have the sigmas {self.sigmas!r} and {self.sigmas_3d!r} (3-D) and "
+                f"the contrast {self.contrast!r}; give sigmas above 0 and up to "
+                f"{_LARGEST_SIGMA:g} pixels, as in (1.4, 2.8), and a contrast of 0 or more."
             )
         for name in ("sigmas", "sigmas_3d"):
             object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
@@ -134,7 +140,7 @@ class SegmentationConfig:
     Attributes
     ----------
     model : str
-        Name or path of a backbone (`load_model`), or ``classical`` for none.
+        Name or path (also a `Path`) of a backbone (`load_model`), or ``classical`` for none.
     scale : int
         Magnification of the image before the backbone, 1 to 4; the time grows with its square.
     channels : ChannelConfig
@@ -167,6 +173,18 @@ class SegmentationConfig:
                 f"There is no forest {self.forest!r}; choose one of {', '.join(Forest)}."
             )
         object.__setattr__(self, "forest", Forest(self.forest))  # a plain string is accepted, too
+        if isinstance(self.model, os.PathLike):
+            object.__setattr__(self, "model", os.fspath(self.model))
+        if not isinstance(self.model, str):
+            raise AlibiSegError(
+                f"A model is given by its name or path, but this is {self.model!r}; write, for "
+                f"example, {DEFAULT_MODEL!r}, or {CLASSICAL!r} for none."
+            )
+        if not isinstance(self.channels, ChannelConfig):
+            raise AlibiSegError(
+                f"The channels are a ChannelConfig, but these are {self.channels!r}; write, for "
+                "example, ChannelConfig(sigmas=(1.4, 2.8))."
+            )
         if self.model == CLASSICAL:
             object.__setattr__(self, "channels", replace(self.channels, learned=0))
 
