@@ -79,10 +79,12 @@ def classifier(folder):
 def test_segment_writes_labels_as_painted_probabilities_and_a_classifier(folder):
     votes, saved = folder / "votes.tif", folder / "c.skops"
     options = ("--probabilities", str(votes), "--save-classifier", str(saved), "--scale", "1")
-    assert segment(folder, *options) == 0
+    assert segment(folder, *options, "--names", "1=matrix") == 0
     labels = tifffile.imread(folder / "out.tif")
     assert set(np.unique(labels)) == {1, 3}
-    assert tifffile.imread(votes).shape == (2, *labels.shape)
+    with tifffile.TiffFile(votes) as tiff:
+        assert tiff.asarray().shape == (2, *labels.shape)
+        assert all(f'Name="{name}"' in tiff.ome_metadata for name in ("matrix", "class 3"))
     assert main(["apply", str(saved), str(folder / "image.png"), "--output", str(folder)]) == 0
     assert np.array_equal(tifffile.imread(folder / "image_labels.tif"), labels)
 
@@ -195,6 +197,24 @@ def test_segment_writes_fractions_with_intervals_and_areas(folder, capsys):
     assert f"({strokes} strokes in 2 classes)" in capsys.readouterr().out
 
 
+def test_why_fractions_have_no_intervals_is_told(folder, capsys):
+    def told(*options, image="image.png"):
+        path = folder / "f.csv"
+        assert segment(folder, *FAST, "--fractions", str(path), *options, image=image) == 0
+        assert pandas.read_csv(path)["fraction_low"].isna().all()
+        return capsys.readouterr().err
+
+    imsave(folder / "flat.png", np.full((100, 120), 7, np.uint8), check_contrast=False)
+    assert "no intervals, because the image is constant" in told(image="flat.png")
+    noise = np.random.default_rng(0).integers(0, 256, (100, 120), np.uint8)
+    imsave(folder / "noise.png", noise, check_contrast=False)
+    assert "are not recognised; paint more" in told(image="noise.png")
+    scribbles = np.zeros((100, 120), np.uint8)
+    scribbles[4, 4], scribbles[50, :50] = 1, 3
+    imsave(folder / "scribbles.png", scribbles, check_contrast=False)
+    assert "too few pixels are painted" in told()
+
+
 def test_classes_are_named_and_pixels_measured_from_the_command_line(folder):
     path, saved = folder / "f.csv", folder / "c.skops"
     told = ("--names", "1=matrix, 3=gamma prime", "--pixel-size", "0.25um")
@@ -216,6 +236,8 @@ def test_classes_are_named_and_pixels_measured_from_the_command_line(folder):
         ("--names", "matrix,pores"),
         ("--names", "1="),
         ("--names", "0=matrix"),
+        ("--names", "1=a,01=b"),
+        ("--names", "1=a,2=a"),
         ("--pixel-size", "4"),
         ("--pixel-size", "nm"),
         ("--pixel-size", "-4nm"),
@@ -347,7 +369,9 @@ def test_a_batch_that_was_left_is_completed_and_corrected_labels_stay(folder, cl
     kept = table[table["image"] != "c.png"]  # as if killed between the labels and their fractions
     kept.to_csv(results / "fractions.csv", index=False)
     assert apply(*every) == 7
-    assert "c_labels.tif" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "c_labels.tif; the table lacks its fractions, so move it away" in told
+    assert "--replace" not in told
 
 
 def test_images_of_a_batch_may_follow_options_and_their_fractions_have_means(
@@ -527,7 +551,7 @@ def test_apply_replaces_nothing_unless_told_to(folder, classifier, capsys):
     assert (folder / "r/image_labels.tif").read_text() == "corrected by hand"
     said = capsys.readouterr().err
     assert "image_labels.tif" in said
-    assert "--replace" in said
+    assert "add --replace to write over results that are there, or --skip-existing" in said
 
     assert main([*command, "--replace"]) == 0
     assert set(np.unique(tifffile.imread(folder / "r/image_labels.tif"))) == {1, 3}
@@ -898,8 +922,9 @@ def test_a_batch_that_is_stopped_tells_what_is_done(folder, classifier, big, hee
     while process.poll() is None and not (results / "fractions.csv").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert "finished images were kept; go on by the same command with --skip-existing." in said
     table = pandas.read_csv(results / "fractions.csv")
     assert [*table["image"].unique()] == ["image.png"]
     assert {path.name for path in results.iterdir()} == {"image.png_labels.tif", "fractions.csv"}

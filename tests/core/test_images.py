@@ -95,6 +95,7 @@ def test_axes_are_never_guessed(shape):
     with pytest.raises(ImageError, match=r"--axes [TZYXCS]+\)") as caught:
         as_micrograph(values(shape))
     assert str(shape) in str(caught.value)
+    assert ("or CYX for channels" in str(caught.value)) == (len(shape) == 3 and shape[0] < 5)
 
 
 @pytest.mark.parametrize("shape", [(8, 9, 3), (3, 8, 9), (2, 3, 8, 9), (1, 2, 3, 8, 9)])

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import image_file, read, require_new
+from napari_alibi_seg.cli.files import REPLACE, image_file, read, require_new
 from napari_alibi_seg.cli.options import (
     add_cluster_option,
     add_command,
@@ -20,7 +20,7 @@ from napari_alibi_seg.cli.options import (
 )
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.naming import FILE_SUFFIXES, FRACTIONS, LABELS, MEANS, TABLE, listed
-from napari_alibi_seg.core.terminal import Bars, say, tell
+from napari_alibi_seg.core.terminal import Bars, kept_if_interrupted, say, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -124,12 +124,17 @@ def _apply_to_images(options: argparse.Namespace) -> int:
 
     classifier = load_classifier(options.recipe)
     targets = label_targets(options.images, options.output, [options.recipe])
+    advice = f"{REPLACE}, or --skip-existing to leave out finished images"
     if options.skip_existing:
+        advice = "the table lacks its fractions, so move it away to have it made anew"
         every, targets = len(targets), unfinished(targets, options.output)
         tell(f"{every - len(targets)} of {every} images were done before")
-    require_new([*targets.values()], options.replace)
+    require_new([*targets.values()], options.replace, advice)
+    kept = "finished images were kept"
+    if not options.replace:
+        kept += "; go on by the same command with --skip-existing"
     failed: list[Path] = []
-    with Bars() as bars:
+    with kept_if_interrupted(kept), Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
         segmenter.load(classifier)
         reading = partial(read, options=options)

@@ -29,6 +29,9 @@ def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
     return ImageFile(path, options.axes, options.dataset, options.channels, spacing)
 
 
+REPLACE = "add --replace to write over results that are there"
+
+
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
     """Read an image with its options: those of `image_file`, pixel size and region."""
     image, more = image_file(path, options).read(), vars(options)
@@ -86,8 +89,8 @@ def require_no_image_names(outputs: Iterable[Path]) -> None:
             )
 
 
-def require_new(outputs: Sequence[Path], replace: bool) -> None:
-    """Refuse to overwrite existing outputs unless `replace` is set.
+def require_new(outputs: Sequence[Path], replace: bool, advice: str = REPLACE) -> None:
+    """Refuse to overwrite existing outputs unless `replace` is set, with advice on what to do.
 
     Raises
     ------
@@ -99,6 +102,6 @@ def require_new(outputs: Sequence[Path], replace: bool) -> None:
     existing = [path for path in outputs if os.path.exists(path)]
     if existing and not replace:
         raise OutputError(
-            f"In {existing[0].parent} there is already {listed(existing)}; add --replace to write "
-            "over results that are there, or choose another --output."
+            f"In {existing[0].parent} there is already {listed(existing)}; {advice}, or choose "
+            "another --output."
         )

@@ -250,7 +250,10 @@ def _names(text: str) -> tuple[ClassInfo, ...]:
     if not all(len(pair) == 2 and pair[1] for pair in pairs):
         raise argparse.ArgumentTypeError(f"{text!r} is not like 1=matrix,2=pores")
     allowed = range(1, LARGEST_CLASS + 1)
-    return tuple(ClassInfo.default(whole(allowed, value), name) for value, name in pairs)
+    named = {whole(allowed, value): name for value, name in pairs}
+    if len({*named.values()}) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} names a class twice, or two by one name")
+    return ClassInfo.given(named)
 
 
 def _pixel_size(text: str) -> PixelSize:

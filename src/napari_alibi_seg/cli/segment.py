@@ -20,7 +20,7 @@ from napari_alibi_seg.cli.options import (
     add_training_options,
     training_config,
 )
-from napari_alibi_seg.core.terminal import Bars, tell
+from napari_alibi_seg.core.terminal import Bars, say, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -113,6 +113,8 @@ def segment(options: argparse.Namespace) -> int:
     if options.fractions:
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)
+        if all(row.accuracy is None for row in rows):
+            say(f"the fractions have no intervals, because {_why_unknown(image, told)}.")
     return 0
 
 
@@ -132,7 +134,8 @@ def _write(
     labels, probabilities = options.output, options.probabilities
     with ExitStack() as stack:
         if probabilities:
-            writer = stack_writer(probabilities, image, np.float32, len(classifier.classes))
+            names = [info.name for info in classifier.classes]
+            writer = stack_writer(probabilities, image, np.float32, len(names), names)
             planes = _passing(planes, stack.enter_context(writer))
         dtype = classifier.label_values.dtype
         rows = write_segmentation(labels, image, dtype, options.image.name, planes, told)
@@ -150,6 +153,14 @@ def _passing(
         assert result.probabilities is not None
         write(index, result.probabilities)
         yield index, result
+
+
+def _why_unknown(image: Micrograph, told: Mapping[Index, Assessment]) -> str:
+    if image.levels.flat:
+        return "the image is constant"
+    if told:
+        return "strokes left out of training are not recognised; paint more of each class"
+    return "too few pixels are painted to leave some out of training; paint more of each class"
 
 
 def _tell_strokes(

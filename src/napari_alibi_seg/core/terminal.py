@@ -40,8 +40,9 @@ def run_command(run: Callable[[], int], advice: str, verbose: bool = False) -> i
     _heed_being_ended()
     try:
         return run()
-    except KeyboardInterrupt:
-        code, problem = INTERRUPTED, "interrupted; nothing unfinished was kept."
+    except KeyboardInterrupt as interrupt:
+        [kept] = getattr(interrupt, "__notes__", ["nothing unfinished was kept"])
+        code, problem = INTERRUPTED, f"interrupted; {kept}."
     except (AlibiSegError, MemoryError, RuntimeError) as error:
         known = _known(error, advice)
         if verbose or known is None:
@@ -49,6 +50,16 @@ def run_command(run: Callable[[], int], advice: str, verbose: bool = False) -> i
         code, problem = known.exit_code, f"error: {known}"
     say(problem)  # only here are the progress bars of the failed frames closed
     return code
+
+
+@contextmanager
+def kept_if_interrupted(kept: str) -> Iterator[None]:
+    """Note what was kept, for `run_command` to print, on an interruption."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(kept)
+        raise
 
 
 def whole(allowed: range, text: str) -> int:

@@ -109,9 +109,10 @@ def _unnamed(stored: Stored) -> ImageError:
     count = len(stored.shape)
     likely = "YXS" if count == 3 and stored.shape[-1] in (3, 4) else "TZYXC"[-count - 1 : -1]
     example = "TZYXC" if count == 5 else likely
+    channels = ", or CYX for channels" if example == "ZYX" and stored.shape[0] <= 4 else ""
     return UnsettledError(
         f"The shape of {stored.name} is {stored.shape} and nothing tells what its dimensions are",
-        f"name each, for example axes={example!r} (--axes {example}): {_LETTERS}",
+        f"name each, for example axes={example!r} (--axes {example}){channels}: {_LETTERS}",
     )
 
 
