@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import as_micrograph as as_micrograph
     from napari_alibi_seg.core.images.micrograph import read_image as read_image
     from napari_alibi_seg.core.images.pixel_size import PixelSize as PixelSize
+    from napari_alibi_seg.core.judging.expectation import Expectation as Expectation
     from napari_alibi_seg.core.judging.fractions import add_fractions as add_fractions
     from napari_alibi_seg.core.judging.fractions import class_fractions as class_fractions
     from napari_alibi_seg.core.judging.fractions import write_fractions as write_fractions
@@ -39,6 +40,7 @@ _HOMES = {
     "AlibiSegError": "errors",
     "ChannelConfig": "config",
     "ClassInfo": "classes",
+    "Expectation": "judging.expectation",
     "FeatureExtractor": "features.extraction",
     "Forest": "choices",
     "Micrograph": "images.micrograph",
