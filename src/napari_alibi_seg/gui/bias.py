@@ -53,8 +53,8 @@ _FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
 }
 _MEANING = (
     "<p>Shorter bars are better. R² is 1 if features reveal where on the image a patch lies; on "
-    "a single image, smoothness alone reaches 0.5. Flips and shifts do not change the content, but "
-    "a small shift hardly affects even a model that relies on position.</p>"
+    "a single image, smoothness alone reaches 0.5. A small shift hardly affects even a model that "
+    "relies on position.</p>"
 )
 
 
@@ -313,7 +313,7 @@ class BiasReport(QWidget):
 
 def finding(summary: dict[str, Any]) -> str:
     """Return the models, their colours and what a flip of the image changes, in rich text."""
-    told = ["<b>Pixels that change class when the image is flipped:</b>"]
+    told = ["<b>Pixels that change class if flipped:</b>"]
     for model, colour in zip(summary["models"].values(), _COLOURS, strict=False):
         share = model.get("flip_disagreement")
         known = "-" if share is None else f"{100 * share:.0f} %"
