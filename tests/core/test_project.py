@@ -308,7 +308,7 @@ def test_a_failed_save_leaves_the_earlier_project(folder, project_on, scribbles)
     project = project_on(scribbles)
     save_project(project, path)
     before = path.read_bytes()
-    unsavable = replace(project, config=replace(CONFIG, model=object()))
+    unsavable = replace(project, owner=object())
     with pytest.raises(TypeError):
         save_project(unsavable, path)
     assert path.read_bytes() == before
