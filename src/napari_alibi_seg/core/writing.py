@@ -68,6 +68,11 @@ def alone(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if lock.lock_counter == 1:
+            # Those waiting for a deleted file notice (filelock 3.32.7 and later). Windows cannot
+            # delete an open file, but filelock does it.
+            with suppress(OSError):
+                os.unlink(lock.lock_file)
         lock.release()
 
 
