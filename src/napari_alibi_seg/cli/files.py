@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
 
 
+REPLACE = "add --replace to write over results that are there"
+
+
 def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
     """Return an image with the options to read it with: `add_image_options` and spacing."""
     from napari_alibi_seg.core.images.micrograph import ImageFile
 
     spacing = vars(options).get("spacing")
     return ImageFile(path, options.axes, options.dataset, options.channels, spacing)
-
-
-REPLACE = "add --replace to write over results that are there"
 
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
