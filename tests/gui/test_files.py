@@ -1,6 +1,7 @@
 import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,7 +317,9 @@ def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in
     report.start(report.layers.currentData(), ["classical"])
 
     assert "channel 1" in report.strip.words
-    np.testing.assert_array_equal(tifffile.imread(report._folder / "image.tif"), pixels[::-1])
+    np.testing.assert_array_equal(
+        tifffile.imread(Path(report._folder.name, "image.tif")), pixels[::-1]
+    )
     report.release()
 
 

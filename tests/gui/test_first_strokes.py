@@ -226,7 +226,7 @@ def test_no_label_is_cut_off_at_1280_by_720(desk, pixels):
     progress = FeatureProgress((0,), 54, 108, 5300.0, 24.0, 2)
     chip.show_state(ChipState.WORKING, features_words(progress, "cpu")[0], "Stop")
     labels = [label for label in training.findChildren(QLabel) if label.isVisible()]
-    assert len(labels) == 9
+    assert len(labels) == 10
     labels.append(chip._words)
     desk.until(lambda: all(one.width() >= one.sizeHint().width() for one in labels), 5000)
 
