@@ -284,6 +284,32 @@ def test_an_image_of_channels_is_saved_by_its_first_with_strokes_of_any_layer(
     np.testing.assert_array_equal(project.strokes.array(), painted)
 
 
+def test_channels_used_together_come_back_with_their_project(make_desk, pixels, tmp_path):
+    desk = make_desk()
+    desk.hurry()
+    desk.open(np.stack([pixels, pixels[::-1], 255 - pixels]))
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.controller.choose_channels((0, 1, 2))
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    shown, painted = desk.segmented.copy(), desk.painted.copy()
+    desk.dock.exports.save_project(tmp_path / "p.alibi")
+    done(desk, "Written")
+    assert main(["apply", str(tmp_path / "p.alibi"), "--output", str(tmp_path / "out")]) == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out/p_labels.tif"), shown)
+
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+    assert desk.work.source.channels == (0, 1, 2)
+    np.testing.assert_array_equal(desk.painted, painted)
+    np.testing.assert_array_equal(desk.segmented, shown)
+
+
 @pytest.mark.parametrize("strokes", [0, 1, 2])
 def test_a_colour_image_comes_back_from_napari_s_menus_and_is_saved_there_again(
     make_desk, pixels, tmp_path, strokes

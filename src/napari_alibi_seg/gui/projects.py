@@ -181,22 +181,22 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
     ProjectError
         As from `recipe_of`.
     """
-    project, recipe = opened.project, recipe_of(opened.project)
+    project, recipe, image = opened.project, recipe_of(opened.project), opened.image
     name = "image" if project.image is None else project.image.path.stem
-    painted = scribbles_options(name, recipe.classes, {RECIPE: recipe})
-    layers: list[LayerData] = [(project.strokes.array(), painted, "labels")]
-    if opened.image is not None:
-        image = opened.image
-        placed = layer_scale(image.pixel_size, image.label_axes, image.spacing)
-        shown = {
-            "name": name,
-            "rgb": image.colour,
-            "metadata": {IMAGE_FILE: project.image},
-            **placed,
-        }
-        painted |= placed
-        layers.append((opened.image.data, shown, "image"))
-    return layers
+    shown: list[LayerData] = []
+    place: dict[str, Any] = {}
+    if image is not None:
+        pixels: Any = image.data
+        axes = image.label_axes
+        place = layer_scale(image.pixel_size, axes, image.spacing)
+        if image.axes.endswith("C"):  # in napari the first dimensions have sliders
+            pixels, axes = np.moveaxis(pixels, -1, 0), f"C{axes}"
+            recipe = replace(recipe, axes=axes, channels=tuple(range(image.bands)))
+        scaled = layer_scale(image.pixel_size, axes, image.spacing)
+        known = {"name": name, "rgb": image.colour, "metadata": {IMAGE_FILE: project.image}}
+        shown = [(pixels, known | scaled, "image")]
+    painted = scribbles_options(name, recipe.classes, {RECIPE: recipe}) | place
+    return [(project.strokes.array(), painted, "labels"), *shown]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:

@@ -74,12 +74,28 @@ def readings(layer: Image) -> list[Reading]:
         )
     if colour:
         return [Reading(found[0].axes + colour, found[0].words)]
+    if _channels_of_project(layer):
+        return [one for one in found if one.axes.startswith("C")]
     if len(found) > 1 and layer.source.path is not None:
         from napari_alibi_seg.core.images.reading import told_axes
 
         told = told_axes(Path(layer.source.path))
         found.sort(key=lambda one: one.axes != told)
     return found
+
+
+def first_channels(layer: Image, reading: Reading) -> tuple[int, ...] | None:
+    """Return the channels to use at first: all that a project uses together, or the first."""
+    if "C" not in reading.axes:
+        return None
+    return tuple(range(_channels_of_project(layer))) or (0,)
+
+
+def _channels_of_project(layer: Image) -> int:
+    """Return how many channels of a layer from a project are used together; 0 if none are."""
+    file: ImageFile | None = layer.metadata.get(IMAGE_FILE)
+    count = 0 if file is None else len(file.channels or ())
+    return count if count > 1 else 0
 
 
 def paintable_readings(layer: Image) -> list[Reading]:
