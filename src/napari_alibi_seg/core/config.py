@@ -185,7 +185,7 @@ class SegmentationConfig:
                 f"The channels are a ChannelConfig, but these are {self.channels!r}; write, for "
                 "example, ChannelConfig(sigmas=(1.4, 2.8))."
             )
-        if self.model == CLASSICAL:
+        if not self.deep:
             object.__setattr__(self, "channels", replace(self.channels, learned=0))
 
     @property

@@ -189,7 +189,7 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
         pixels: Any = image.data
         axes = image.label_axes
         place = layer_scale(image.pixel_size, axes, image.spacing)
-        if image.axes.endswith("C"):  # in napari the first dimensions have sliders
+        if image.has_channels:  # in napari the first dimensions have sliders
             pixels, axes = np.moveaxis(pixels, -1, 0), f"C{axes}"
             recipe = replace(recipe, axes=axes, channels=tuple(range(image.bands)))
         scaled = layer_scale(image.pixel_size, axes, image.spacing)

@@ -67,7 +67,7 @@ class Micrograph:
     def __post_init__(self) -> None:
         """Reject axes that do not match the data, invalid lengths, and an empty region."""
         ordered = "".join(letter for letter in "TZYX" if letter in self.axes)
-        ordered += self.axes[-1:] if self.axes.endswith(("C", "S")) else ""
+        ordered += self.axes[-1:] if self.colour or self.has_channels else ""
         shaped = self.axes == ordered and "YX" in ordered and self.data.ndim == len(ordered)
         several = {"S": self.bands == 3, "C": self.bands > 1}
         if not shaped or not several.get(self.axes[-1], True):
@@ -121,9 +121,14 @@ class Micrograph:
         return self.axes.endswith("S")
 
     @property
+    def has_channels(self) -> bool:
+        """Whether the last axis is channels of any meaning."""
+        return self.axes.endswith("C")
+
+    @property
     def bands(self) -> int:
         """Number of values per pixel: 1 for grey, 3 for colour, or that of channels."""
-        return int(self.data.shape[-1]) if self.axes.endswith(("C", "S")) else 1
+        return int(self.data.shape[-1]) if self.colour or self.has_channels else 1
 
     @property
     def label_axes(self) -> str:
@@ -145,7 +150,7 @@ class Micrograph:
     def levels(self) -> Levels:
         """Raw values normalised to 0 and 1 in all planes; computed on first access."""
         planes = [self.plane(index) for index in self.plane_indices()]
-        return robust_levels(planes, by_band=self.axes.endswith("C"))
+        return robust_levels(planes, by_band=self.has_channels)
 
     def plane_indices(self) -> list[tuple[int, ...]]:
         """Return the index of each plane in order; ``[()]`` if there is one plane."""

@@ -43,7 +43,7 @@ class Shading:
         """
         cells = _cell_means(pixels)
         rows, columns, bands = cells.shape
-        terms = _terms(_places(rows), _places(columns)).reshape(6, -1).T
+        terms = _terms(np.arange(rows), np.arange(columns), (rows, columns)).reshape(6, -1).T
         fitted = np.stack([_fitted(terms, cells[..., n].ravel()) for n in range(bands)], axis=1)
         fitted[0] = -(terms[:, 1:] @ fitted[1:]).mean(axis=0)
         return cls(fitted)
@@ -52,9 +52,9 @@ class Shading:
         self, rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]
     ) -> NDArray[np.float32]:
         """Return the (rows, columns, bands) surface at pixels of a plane of a shape."""
-        y, x = (2 * (n + 0.5) / size - 1 for n, size in zip((rows, columns), shape, strict=True))
+        terms = _terms(rows, columns, shape).astype(np.float32)
         surface: NDArray[np.float32] = np.einsum(
-            "tyx,tb->yxb", _terms(y, x).astype(np.float32), self.coefficients.astype(np.float32)
+            "tyx,tb->yxb", terms, self.coefficients.astype(np.float32)
         )
         return surface
 
@@ -68,13 +68,12 @@ def _cell_means(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     return means
 
 
-def _places(count: int) -> NDArray[np.float64]:
-    return 2 * (np.arange(count) + 0.5) / count - 1
-
-
-def _terms(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the (6, rows, columns) terms of the surface."""
-    y, x = np.meshgrid(y, x, indexing="ij")
+def _terms(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return the (6, rows, columns) terms of the surface at the middles of pixels or cells."""
+    places = (2 * (n + 0.5) / size - 1 for n, size in zip((rows, columns), shape, strict=True))
+    y, x = np.meshgrid(*places, indexing="ij")
     return np.stack([np.ones_like(y), y, x, y * y, x * y, x * x])
 
 

@@ -233,7 +233,7 @@ def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: P
     copy = ImageFile(
         path.with_name(f"{path.stem}_image_{content[:8]}.tif").absolute(),
         image.axes,
-        channels=tuple(range(image.bands)) if image.axes.endswith("C") else None,
+        channels=tuple(range(image.bands)) if image.has_channels else None,
     )
     named = [] if known is None else [known, ImageFile(known.path)]
     for file in (*named, copy):
