@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from skimage.io import imread
 
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.planes import (
@@ -11,6 +14,8 @@ from napari_alibi_seg.core.images.planes import (
     robust_levels,
 )
 
+SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
+MICROGRAPHS = ["nanocomposite.png", "sandstone.png", "steel.png", "superalloy.png"]
 RAMP = np.arange(12).reshape(3, 4)
 
 
@@ -123,7 +128,7 @@ def shaded(shape, databar):
 
 
 @pytest.mark.parametrize("databar", [0, 14])
-def test_uneven_illumination_is_subtracted(databar):
+def test_uneven_illumination_is_corrected(databar):
     pixels, even = shaded((200, 300), databar)
     plane = Plane(pixels, robust_levels([pixels]))
     shadows = [
@@ -131,6 +136,38 @@ def test_uneven_illumination_is_subtracted(databar):
         for seen in (plane, plane.flattened)
     ]
     assert shadows[1].std() < 0.02 < 0.1 < shadows[0].std()
+
+
+@pytest.mark.parametrize("name", MICROGRAPHS)
+@pytest.mark.parametrize("darkest", [0.5, 0.3])
+def test_a_micrograph_that_darkens_to_one_side_is_evened_out(name, darkest):
+    pixels = imread(SAMPLES / name)
+    dark = pixels * np.linspace(1, darkest, pixels.shape[1])
+    plane = Plane(dark, robust_levels([dark]))
+
+    def difference(seen):
+        return 1 - np.corrcoef(whole(seen).ravel(), pixels.ravel())[0, 1] ** 2
+
+    assert difference(plane.flattened) < difference(plane) / 3
+
+
+@pytest.mark.parametrize("name", MICROGRAPHS)
+def test_even_light_is_left_as_it_is(name):
+    pixels = imread(SAMPLES / name)
+    assert Plane(pixels, robust_levels([pixels])).flattened.shading == ()
+
+
+def test_phases_that_fill_a_side_are_not_taken_for_light():
+    rows, columns = np.indices((200, 300))
+    noise = np.random.default_rng(0).normal(0, 0.1, rows.shape)
+    for pixels in (
+        noise,
+        (columns > 150) + noise,  # two phases side by side
+        (rows > 40) + (rows > 130) + noise,
+        (np.hypot(rows - 100, columns - 150) < 70) + noise,
+    ):
+        plane = Plane(pixels, robust_levels([pixels]))
+        assert plane.flattened.shading == ()
 
 
 def test_a_window_of_a_flattened_plane_is_a_part_of_it_and_a_volume_has_the_shading_of_its_plane():

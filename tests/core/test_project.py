@@ -70,7 +70,7 @@ def test_a_pixel_size_that_the_image_does_not_tell_comes_with_the_project(
     assert open_image(load_project(path), path).pixel_size == size
 
 
-def test_3d_filters_and_the_spacing_seen_come_with_the_project_and_older_ones_have_none(
+def test_3d_filters_and_the_spacing_seen_come_with_the_project_and_the_oldest_have_none(
     folder, project_on, scribbles
 ):
     path = folder / "projects/p.alibi"
@@ -81,11 +81,13 @@ def test_3d_filters_and_the_spacing_seen_come_with_the_project_and_older_ones_ha
 
     def older(content):
         header = json.loads(content)
-        del header["config"]["channels"]["sigmas_3d"], header["spacing"]
+        channels = header["config"]["channels"]
+        del channels["sigmas_3d"], channels["flatten"], header["spacing"]
         return json.dumps(header)
 
     replaced(path, "project.json", older)
-    assert load_project(path).config == CONFIG
+    plain = replace(CONFIG, channels=replace(CONFIG.channels, flatten=False))
+    assert load_project(path).config == plain
     assert open_image(load_project(path), path).spacing is None
 
 

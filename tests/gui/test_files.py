@@ -451,7 +451,7 @@ def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
 
 def test_a_command_says_all_that_can_be_set(painted_desk):
     desk = painted_desk
-    channels = ChannelConfig(8, sigmas=(), flatten=True)
+    channels = ChannelConfig(8, sigmas=(), flatten=False)
     config = SegmentationConfig(scale=2, channels=channels, trees=20, seed=3, smoothing=0)
     desk.panels.show_config(config)
     desk.dock.reuse.copy_command()

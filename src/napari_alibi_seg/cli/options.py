@@ -210,9 +210,9 @@ def _add_channel_options(command: argparse.ArgumentParser) -> None:
         "--no-learned", action="store_true", help="leave out the learned pixel filters"
     )
     command.add_argument(
-        "--flatten",
+        "--no-flatten",
         action="store_true",
-        help="subtract uneven illumination, a smooth surface fitted to each plane, for the filters",
+        help="leave uneven light as it is, which is otherwise corrected for the pixel filters",
     )
     add_spacing_option(command)
 
@@ -228,7 +228,7 @@ def training_config(options: argparse.Namespace) -> SegmentationConfig:
         filters=not options.no_filters,
         learned=not options.no_learned,
         filters_3d=options.filters_3d,
-        flatten=options.flatten,
+        flatten=not options.no_flatten,
     )
     return SegmentationConfig(
         options.model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.choices import (
     CLASSICAL,
@@ -27,6 +27,8 @@ from napari_alibi_seg.core.choices import (
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_alibi_seg.core.images.planes import Plane
 
 _LEAST_SPACING = 0.1
@@ -53,7 +55,7 @@ class ChannelConfig:
         Version of the learned filters (`learned_filters`), which is `LEARNED_FILTERS`; 0 for none,
         as without `sigmas`.
     flatten : bool
-        Whether uneven illumination (`Shading`) is subtracted before filtering.
+        Whether uneven illumination (`Shading`), where there is any, is corrected before filtering.
     """
 
     components: int = COMPONENTS
@@ -61,7 +63,7 @@ class ChannelConfig:
     sigmas: tuple[float, ...] = SIGMAS
     sigmas_3d: tuple[float, ...] = ()
     learned: int = LEARNED_FILTERS
-    flatten: bool = False
+    flatten: bool = True
 
     def __post_init__(self) -> None:
         """Reject invalid numbers; convert numpy numbers to Python's; without `sigmas`, drop all."""
@@ -103,6 +105,11 @@ class ChannelConfig:
             learned=LEARNED_FILTERS if learned else 0,
             flatten=flatten,
         )
+
+    @classmethod
+    def saved(cls, fields: Mapping[str, Any]) -> ChannelConfig:
+        """Return channels from a file; in the oldest files, the light was left as it was."""
+        return cls(**{"flatten": False, **fields})
 
     @property
     def filters(self) -> tuple[object, ...]:

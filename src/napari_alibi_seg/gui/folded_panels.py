@@ -77,8 +77,8 @@ class TrainingPanel(PanelRows):
         self.filters_3d = QCheckBox("3-D, through the planes")
         self.flatten = QCheckBox("even it out")
         self.flatten.setToolTip(
-            "Subtract a smooth surface of brightness before filtering, as for vignetting or a "
-            "shadow; not for images in which a phase fills one side"
+            "Correct a slow change of brightness before filtering, such as vignetting or a shadow, "
+            "where there is one"
         )
         self.reset = QPushButton("Reset to defaults")
         self.reset.setToolTip("All of the above as at first")

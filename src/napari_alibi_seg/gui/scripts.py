@@ -49,8 +49,8 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
         parts.append("--no-filters")
     elif not channels.learned and config.deep:
         parts.append("--no-learned")
-    if channels.flatten:
-        parts.append("--flatten")
+    if not channels.flatten:
+        parts.append("--no-flatten")
     if channels.sigmas_3d:
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]
     if settings.device != Settings.device:

@@ -112,7 +112,7 @@ def _from_state(state: Any) -> PixelClassifier:
     classifier = PixelClassifier(
         forest=forest,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
-        channels=ChannelConfig(**header["channels"]),
+        channels=ChannelConfig.saved(header["channels"]),
         projection=None if projection is None else Projection(*projection),
         features=None if header["features"] is None else _identity(header["features"]),
         bands=header["bands"],

@@ -118,15 +118,15 @@ class Plane:
         The volume around it; None if it is not part of one.
     region : Window or None
         The part of the plane to segment; None for all.
-    shading : Shading or None
-        Uneven illumination to subtract from the normalised pixels; None for none.
+    shading : tuple of Shading or None
+        The illumination of each band, to be corrected; empty if it is even, None if not estimated.
     """
 
     data: Array
     levels: Levels
     depth: Depth | None = None
     region: Window | None = None
-    shading: Shading | None = None
+    shading: tuple[Shading, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -140,13 +140,14 @@ class Plane:
 
     @cached_property
     def flattened(self) -> Plane:
-        """The plane without uneven illumination, which is measured on first access."""
+        """The plane in even light; the illumination is estimated on first access."""
         if self.shading is not None:
             return self
         step = max(1, math.isqrt(math.prod(self.shape) // _SHADED_PIXELS))
         sampled = np.asarray(self.data[::step, ::step])
-        bands = sampled.reshape(*sampled.shape[:2], self.bands)
-        return replace(self, shading=Shading.of(_normalised(bands, self.levels)))
+        pixels = _normalised(sampled.reshape(*sampled.shape[:2], -1), self.levels)
+        shading = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
+        return replace(self, shading=() if all(light.even for light in shading) else shading)
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return normalised pixels, reflected at the border without repeating the border pixel.
@@ -160,7 +161,7 @@ class Plane:
         -------
         ndarray
             (height, width, bands) float32; the levels map to 0 and 1, values are clipped to
-            [-1, 2], and NaN becomes 0; then `shading` is subtracted.
+            [-1, 2], and NaN becomes 0; then `shading` is corrected.
         """
         within = self._mirrored(window)
         return self._pixels(np.asarray(self.data[_spanned(within)]), within)
@@ -200,8 +201,8 @@ class Plane:
         rows, columns = (wanted - wanted.min() for wanted in within)
         pixels = raw[np.ix_(rows, columns)].reshape(len(rows), len(columns), -1)
         normalised = _normalised(pixels, self.levels)
-        if self.shading is not None:
-            normalised -= self.shading(*within, self.shape)
+        for band, light in enumerate(self.shading or ()):
+            normalised[..., band] = light.corrected(normalised[..., band], *within, self.shape)
         return normalised
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:

@@ -126,7 +126,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
 
 def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
-    config = {**header["config"], "channels": ChannelConfig(**header["config"]["channels"])}
+    config = {**header["config"], "channels": ChannelConfig.saved(header["config"]["channels"])}
     return Project(
         strokes=strokes,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
