@@ -69,11 +69,11 @@ def test_trying_out_leaves_nothing_behind(tmp_path):
 COUNT = """
 import sys
 from pathlib import Path
-from napari_alibi_seg.core.writing import alone
+from napari_alibi_seg.core.writing import locked
 
 path = Path(sys.argv[1])
 for _ in range(40):
-    with alone(path), alone(path):
+    with locked(path), locked(path):
         path.write_text(str(int(path.read_text()) + 1))
 """
 

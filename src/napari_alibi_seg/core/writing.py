@@ -7,9 +7,8 @@ import hashlib
 import os
 import shutil
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE, _REPLACED = "in use", "replaced"
-_VERSIONS_OF = ("napari-alibi-seg", "scikit-learn", "torch", "timm", "numpy")
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -56,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock for a read-modify-write of a file, waiting for other processes.
 
     The lock is reentrant. On a file system without locks, it has no effect.
@@ -174,16 +172,6 @@ def claimed(lock: Path, busy: str) -> AbstractContextManager[object]:
         raise OutputError(busy) from error
     except OSError as error:
         raise _unwritable(lock.parent, error) from error
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that a result depends on, to be stored with it."""
-    return {name: version(name) for name in _VERSIONS_OF}
-
-
-def with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Convert lists in a JSON object to tuples, to restore the input of `dataclasses.asdict`."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
 
 
 def _require_replaceable(path: Path) -> None:

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_alibi_seg.core.headers import versions
 from napari_alibi_seg.core.model.checkpoints import load_backbone
-from napari_alibi_seg.core.writing import replacing, versions
+from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.model.backbone import BackboneIdentity

@@ -22,9 +22,10 @@ from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ClassifierError
 from napari_alibi_seg.core.features.extraction import FeatureIdentity
 from napari_alibi_seg.core.forest.classifier import PixelClassifier
 from napari_alibi_seg.core.forest.voting import LEAF
+from napari_alibi_seg.core.headers import versions, with_tuples
 from napari_alibi_seg.core.model.backbone import BackboneIdentity
 from napari_alibi_seg.core.model.geometry import Geometry
-from napari_alibi_seg.core.writing import replacing, versions, with_tuples
+from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.writing import alone, replacing
+from napari_alibi_seg.core.writing import locked, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -186,7 +186,7 @@ def add_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
     """
     path, rows = Path(path), list(rows)
     again = {name_in_table(fraction.image) for fraction in rows}
-    with alone(path):
+    with locked(path):
         others = [row for row in read_fractions(path) if row[0] not in again]
         write_rows(path, COLUMNS, [*others, *(fraction.row() for fraction in rows)])
 

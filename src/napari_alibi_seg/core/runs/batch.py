@@ -26,7 +26,7 @@ from napari_alibi_seg.core.judging.mean_fractions import (
 from napari_alibi_seg.core.naming import MEANS, TABLE, label_files
 from napari_alibi_seg.core.runs.finding import images_of
 from napari_alibi_seg.core.runs.results import stack_writer
-from napari_alibi_seg.core.writing import alone, require_free
+from napari_alibi_seg.core.writing import locked, require_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -172,7 +172,7 @@ def _require_same_classes(targets: Mapping[Path, Path], classes: Sequence[ClassI
 
 
 def _add_to_tables(folder: Path, rows: Sequence[ClassFraction]) -> None:
-    with alone(folder / TABLE):
+    with locked(folder / TABLE):
         add_fractions(folder / TABLE, rows)
         means = mean_fractions(read_fractions(folder / TABLE))
         if means:

@@ -18,10 +18,11 @@ import numpy as np
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError
+from napari_alibi_seg.core.headers import versions, with_tuples
 from napari_alibi_seg.core.images.micrograph import ImageFile
 from napari_alibi_seg.core.images.pixel_size import calibrate
 from napari_alibi_seg.core.runs.project import Project, Strokes
-from napari_alibi_seg.core.writing import replacing, versions, with_tuples
+from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
