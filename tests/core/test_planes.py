@@ -5,11 +5,12 @@ import pytest
 from skimage.io import imread
 
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import (
-    Depth,
     Levels,
     Plane,
     Window,
+    estimated_light,
     mirrored,
     robust_levels,
 )
@@ -21,6 +22,11 @@ RAMP = np.arange(12).reshape(3, 4)
 
 def whole(plane):
     return plane.read(Window(0, 0, *plane.shape))
+
+
+def plane_of(pixels):
+    [plane] = planes_of(as_micrograph(pixels)).values()
+    return plane
 
 
 def test_reading_beyond_the_border_mirrors_like_numpy():
@@ -130,7 +136,7 @@ def shaded(shape, databar):
 @pytest.mark.parametrize("databar", [0, 14])
 def test_uneven_illumination_is_corrected(databar):
     pixels, even = shaded((200, 300), databar)
-    plane = Plane(pixels, robust_levels([pixels]))
+    plane = plane_of(pixels)
     shadows = [
         (whole(seen)[..., 0] - even / (plane.levels.high - plane.levels.low))[: 200 - databar]
         for seen in (plane, plane.flattened)
@@ -143,7 +149,7 @@ def test_uneven_illumination_is_corrected(databar):
 def test_a_micrograph_that_darkens_to_one_side_is_evened_out(name, darkest):
     pixels = imread(SAMPLES / name)
     dark = pixels * np.linspace(1, darkest, pixels.shape[1])
-    plane = Plane(dark, robust_levels([dark]))
+    plane = plane_of(dark)
 
     def difference(seen):
         return 1 - np.corrcoef(whole(seen).ravel(), pixels.ravel())[0, 1] ** 2
@@ -153,8 +159,7 @@ def test_a_micrograph_that_darkens_to_one_side_is_evened_out(name, darkest):
 
 @pytest.mark.parametrize("name", MICROGRAPHS)
 def test_even_light_is_left_as_it_is(name):
-    pixels = imread(SAMPLES / name)
-    assert Plane(pixels, robust_levels([pixels])).flattened.shading == ()
+    assert plane_of(imread(SAMPLES / name)).light == ()
 
 
 def test_phases_that_fill_a_side_are_not_taken_for_light():
@@ -166,15 +171,14 @@ def test_phases_that_fill_a_side_are_not_taken_for_light():
         (rows > 40) + (rows > 130) + noise,
         (np.hypot(rows - 100, columns - 150) < 70) + noise,
     ):
-        plane = Plane(pixels, robust_levels([pixels]))
-        assert plane.flattened.shading == ()
+        assert plane_of(pixels).light == ()
 
 
-def test_a_window_of_a_flattened_plane_is_a_part_of_it_and_a_volume_has_the_shading_of_its_plane():
+def test_a_window_of_a_flattened_plane_is_a_part_of_it_and_all_planes_share_the_light():
     pixels, _ = shaded((60, 90), 0)
     volume = np.stack([pixels, pixels, pixels])
-    plane = Plane(pixels, Levels(0, 1), Depth(volume, 1, 1.0)).flattened
-    assert plane.flattened is plane
+    plane = planes_of(as_micrograph(volume, "ZYX"))[1,].flattened
+    assert plane.light
     whole = plane.read(Window(0, 0, 60, 90))
     np.testing.assert_allclose(plane.read(Window(7, 11, 20, 30)), whole[7:27, 11:41], atol=1e-6)
     for other in plane.read_through(Window(0, 0, 60, 90), 1):
@@ -183,5 +187,7 @@ def test_a_window_of_a_flattened_plane_is_a_part_of_it_and_a_volume_has_the_shad
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 500), (30, 40, 4)])
 def test_a_plane_of_any_size_can_be_flattened(shape):
-    plane = Plane(np.ones(shape), Levels(0, 2)).flattened
-    np.testing.assert_allclose(plane.read(Window(0, 0, *shape[:2])), 0.5, atol=1e-5)
+    ramp = np.indices(shape).sum(axis=0) ** 2
+    light = estimated_light([ramp], Levels(0, int(ramp.max()) or 1))
+    plane = Plane(ramp, Levels(0, 1), light=light)
+    assert np.isfinite(whole(plane.flattened)).all()

@@ -16,14 +16,24 @@ import numpy as np
 from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.images.axes import settle_axes, settle_channels
 from napari_alibi_seg.core.images.pixel_size import PixelSize
-from napari_alibi_seg.core.images.planes import Depth, Plane, Window, robust_levels
+from napari_alibi_seg.core.images.planes import (
+    Depth,
+    Plane,
+    Window,
+    estimated_light,
+    robust_levels,
+    sampled_planes,
+)
 from napari_alibi_seg.core.images.stored import Stored, as_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_alibi_seg.core.images.ome_zarr import Placement
     from napari_alibi_seg.core.images.planes import Levels
+    from napari_alibi_seg.core.images.shading import Shading
     from napari_alibi_seg.core.images.stored import Array
 
 Region: TypeAlias = tuple[slice, slice]
@@ -149,8 +159,16 @@ class Micrograph:
     @cached_property
     def levels(self) -> Levels:
         """Raw values normalised to 0 and 1 in all planes; computed on first access."""
-        planes = [self.plane(index) for index in self.plane_indices()]
-        return robust_levels(planes, by_band=self.has_channels)
+        return robust_levels(self._sampled, by_band=self.has_channels)
+
+    @cached_property
+    def light(self) -> tuple[Shading, ...]:
+        """Illumination of each band in all planes, empty if even; computed on first access."""
+        return estimated_light(self._sampled, self.levels)
+
+    @cached_property
+    def _sampled(self) -> list[NDArray[Any]]:
+        return sampled_planes([self.plane(index) for index in self.plane_indices()])
 
     def plane_indices(self) -> list[tuple[int, ...]]:
         """Return the index of each plane in order; ``[()]`` if there is one plane."""
@@ -333,7 +351,13 @@ def planes_of(image: Micrograph) -> dict[tuple[int, ...], Plane]:
     """Return every plane of an image by its index, all normalised by the image's levels."""
     require_micrograph(image)
     return {
-        index: Plane(image.plane(index), image.levels, _depth(image, index), image.region_window)
+        index: Plane(
+            image.plane(index),
+            image.levels,
+            _depth(image, index),
+            image.region_window,
+            image.light,
+        )
         for index in image.plane_indices()
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +26,6 @@ Index: TypeAlias = tuple[int, ...]
 _PERCENTILES = (0.1, 99.9)
 _SAMPLED_PIXELS = 4_000_000
 _SAMPLED_PLANES = 16
-_SHADED_PIXELS = 1_000_000
 _HASHED_ROWS = 512
 _BOUNDS = (-1.0, 2.0)
 _NEAR = 256
@@ -118,15 +116,18 @@ class Plane:
         The volume around it; None if it is not part of one.
     region : Window or None
         The part of the plane to segment; None for all.
-    shading : tuple of Shading or None
-        The illumination of each band, to be corrected; empty if it is even, None if not estimated.
+    light : tuple of Shading
+        The illumination of each band; empty if it is even.
+    flat : bool
+        Whether pixels are read as they are in even light.
     """
 
     data: Array
     levels: Levels
     depth: Depth | None = None
     region: Window | None = None
-    shading: tuple[Shading, ...] | None = None
+    light: tuple[Shading, ...] = ()
+    flat: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -138,16 +139,10 @@ class Plane:
         """Number of values per pixel: 1 for grey, 3 for colour, or that of channels."""
         return 1 if self.data.ndim == 2 else int(self.data.shape[2])
 
-    @cached_property
+    @property
     def flattened(self) -> Plane:
-        """The plane in even light; the illumination is estimated on first access."""
-        if self.shading is not None:
-            return self
-        step = max(1, math.isqrt(math.prod(self.shape) // _SHADED_PIXELS))
-        sampled = np.asarray(self.data[::step, ::step])
-        pixels = _normalised(sampled.reshape(*sampled.shape[:2], -1), self.levels)
-        shading = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
-        return replace(self, shading=() if all(light.even for light in shading) else shading)
+        """The plane in even light."""
+        return replace(self, flat=True)
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return normalised pixels, reflected at the border without repeating the border pixel.
@@ -161,7 +156,7 @@ class Plane:
         -------
         ndarray
             (height, width, bands) float32; the levels map to 0 and 1, values are clipped to
-            [-1, 2], and NaN becomes 0; then `shading` is corrected.
+            [-1, 2], and NaN becomes 0; if `flat`, `light` is then corrected.
         """
         within = self._mirrored(window)
         return self._pixels(np.asarray(self.data[_spanned(within)]), within)
@@ -201,7 +196,7 @@ class Plane:
         rows, columns = (wanted - wanted.min() for wanted in within)
         pixels = raw[np.ix_(rows, columns)].reshape(len(rows), len(columns), -1)
         normalised = _normalised(pixels, self.levels)
-        for band, light in enumerate(self.shading or ()):
+        for band, light in enumerate(self.light if self.flat else ()):
             normalised[..., band] = light.corrected(normalised[..., band], *within, self.shape)
         return normalised
 
@@ -228,8 +223,9 @@ class Plane:
         return nan if nan.ndim == 2 else np.asarray(nan.any(axis=-1))
 
     def content_hash(self) -> str:
-        """Return the SHA-256 of shape, dtype, levels and raw pixels, hexadecimal."""
-        digest = hashlib.sha256(repr((self.data.shape, str(self.data.dtype), self.levels)).encode())
+        """Return the SHA-256 of shape, dtype, levels, uneven light and raw pixels, hexadecimal."""
+        told = (self.data.shape, str(self.data.dtype), self.levels, *self.light)
+        digest = hashlib.sha256(repr(told).encode())
         even = (_HASHED_ROWS,) * math.ceil(self.shape[0] / _HASHED_ROWS)
         heights = getattr(self.data, "chunks", (even,))[0]  # so that each chunk is read once
         for bottom, height in zip(accumulate(heights), heights, strict=True):
@@ -289,11 +285,40 @@ def as_colours(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return pixels if pixels.shape[2] in (1, 3) else pixels.mean(axis=2, keepdims=True)
 
 
+def sampled_planes(planes: Sequence[Array]) -> list[NDArray[Any]]:
+    """Return about 4 million values of an image at most, on a regular grid in at most 16 planes.
+
+    Parameters
+    ----------
+    planes : sequence of array
+        The planes of the image, each (Y, X) or (Y, X, bands).
+    """
+    chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
+    pixels = sum(math.prod(planes[i].shape) for i in chosen)
+    step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
+    return [np.asarray(planes[i][::step, ::step]) for i in chosen]
+
+
+def estimated_light(planes: Sequence[NDArray[Any]], levels: Levels) -> tuple[Shading, ...]:
+    """Return the illumination of each band, which all planes share; empty if it is even.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray
+        From `sampled_planes`.
+    levels : Levels
+        Those of the image.
+    """
+    pixels = np.stack([_normalised(one.reshape(*one.shape[:2], -1), levels) for one in planes])
+    light = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
+    return () if all(band.even for band in light) else light
+
+
 def robust_levels(planes: Sequence[Array], *, by_band: bool = False) -> Levels:
     """Return the 0.1 and 99.9 percentiles of the finite pixels of an image.
 
-    They are estimated from about 4 million values at most, on a regular grid in at most 16
-    planes. If they coincide, minimum and maximum are used; a constant image is normalised to 0.
+    They are estimated from `sampled_planes`. If they coincide, minimum and maximum are used; a
+    constant image is normalised to 0.
 
     Parameters
     ----------
@@ -307,7 +332,9 @@ def robust_levels(planes: Sequence[Array], *, by_band: bool = False) -> Levels:
     ImageError
         If no sampled pixel is finite, or the range of values overflows.
     """
-    values = _sampled(planes)
+    sampled = sampled_planes(planes)
+    values = np.concatenate([some.reshape(-1, *some.shape[2:]) for some in sampled])
+    values = values.astype(np.float64)
     if not by_band:
         return Levels(*_levels(values.ravel()))
     low, high = zip(*map(_levels, values.reshape(-1, values.shape[-1]).T), strict=True)
@@ -329,15 +356,6 @@ def _levels(values: NDArray[np.float64]) -> tuple[float, float]:
     if low == high:
         low, high = values.min(), values.max()
     return float(low), float(high)
-
-
-def _sampled(planes: Sequence[Array]) -> NDArray[np.float64]:
-    """Return (N, bands) values; (N,) of planes without bands."""
-    chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
-    pixels = sum(math.prod(planes[i].shape) for i in chosen)
-    step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
-    sampled = (np.asarray(planes[i][::step, ::step]).astype(np.float64) for i in chosen)
-    return np.concatenate([some.reshape(-1, *some.shape[2:]) for some in sampled])
 
 
 def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:

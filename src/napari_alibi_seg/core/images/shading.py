@@ -1,4 +1,4 @@
-"""Uneven illumination of a plane, as a smooth surface."""
+"""Uneven illumination of an image, as a smooth surface."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.floating]
 
 _CELLS = 40_000
-"""About the number of averaged cells that a surface is fitted to."""
+"""About the number of cells, whose pixels are averaged, in a plane."""
 _BINS = 256
 _RANGE = (-1.0, 2.0)
 _BLUR = 2.0
@@ -28,20 +30,20 @@ _LEAST_GAIN = 0.07
 """Gain on pixels that were not fitted, in nats, below which the light is taken to be even."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Shading:
-    """The illumination of one band of a plane, which varies quadratically with the place.
+    """The illumination of one band, which varies quadratically with the place in a plane.
 
     Attributes
     ----------
-    coefficients : ndarray
-        (5,), of y, x, y^2 - 1/3, xy and x^2 - 1/3, where y and x go from -1 to 1 across the plane.
+    coefficients : tuple of float
+        Of y, x, y^2 - 1/3, xy and x^2 - 1/3, where y and x go from -1 to 1 across the plane.
         The sum is what the illumination adds to a normalised value of .5; all are 0 in even light.
     factor : bool
         Whether values are multiplied, so that dark pixels change less; else all change alike.
     """
 
-    coefficients: Floats
+    coefficients: tuple[float, ...]
     factor: bool
 
     @classmethod
@@ -56,33 +58,36 @@ class Shading:
         Parameters
         ----------
         pixels : ndarray
-            (Y, X), normalised; every n-th pixel of the plane will do.
+            (N, Y, X), normalised, of N planes that share it; every n-th pixel will do.
 
         Returns
         -------
         Shading
             Even if a correction would hardly sharpen the histogram of those parts, and on planes
-            less than four pixels high or wide.
+            of few pixels.
         """
-        cells = _cell_means(pixels)
-        if min(cells.shape) < 4:
-            return cls(np.zeros(5), factor=False)
-        rows, columns = (np.arange(size) for size in cells.shape)
-        terms = _terms(rows, columns, cells.shape).reshape(5, -1)
-        quarters = 4 * rows // len(rows), 4 * columns // len(columns)
-        chequered = (np.add.outer(*quarters) % 2 == 0).ravel()
+        means = _cell_means(pixels)
+        count, *shape = means.shape
+        step = round(count**0.5)  # as many cells of many planes as of one
+        values = means[:, ::step, ::step]
+        if min(values.shape[1:]) < 4:
+            return cls((0.0,) * 5, factor=False)
+        rows, columns = (np.arange(0, size, step) for size in shape)
+        terms = np.tile(_terms(rows, columns, shape).reshape(5, -1), count)
+        quarters = 4 * rows // shape[0], 4 * columns // shape[1]
+        chequered = np.tile((np.add.outer(*quarters) % 2 == 0).ravel(), count)
         gain, factor = max(
-            (_gain_elsewhere(cells.ravel(), terms, factor, chequered), factor)
+            (_gain_elsewhere(values.ravel(), terms, factor, chequered), factor)
             for factor in (False, True)
         )
         if gain < _LEAST_GAIN:
-            return cls(np.zeros(5), factor)
-        return cls(_fitted(cells.ravel(), terms, factor), factor)
+            return cls((0.0,) * 5, factor)
+        return cls(tuple(_fitted(values.ravel(), terms, factor).tolist()), factor)
 
     @property
     def even(self) -> bool:
         """Whether there is nothing to correct."""
-        return not self.coefficients.any()
+        return not any(self.coefficients)
 
     def corrected(
         self,
@@ -101,14 +106,15 @@ def _without(values: Floats, added: Floats, factor: bool) -> Floats:
 
 
 def _cell_means(pixels: NDArray[np.float32]) -> Floats:
-    side = max(1, min(*pixels.shape, round((pixels.size / _CELLS) ** 0.5)))
-    rows, columns = (size // side for size in pixels.shape)
-    cells = pixels[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    means: Floats = cells.mean(axis=(1, 3), dtype=np.float64)
+    count, *shape = pixels.shape
+    side = max(1, min(*shape, round((shape[0] * shape[1] / _CELLS) ** 0.5)))
+    rows, columns = (size // side for size in shape)
+    cells = pixels[:, : rows * side, : columns * side].reshape(count, rows, side, columns, side)
+    means: Floats = cells.mean(axis=(2, 4), dtype=np.float64)
     return means
 
 
-def _terms(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
+def _terms(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: Sequence[int]) -> Floats:
     """Return the (5, rows, columns) terms of the surface at the middles of pixels or cells."""
     places = (2 * (n + 0.5) / size - 1 for n, size in zip((rows, columns), shape, strict=True))
     y, x = np.meshgrid(*places, indexing="ij")

@@ -144,8 +144,7 @@ class LiveChannels:
         if kept is None or kept.factor != factor or kept.small.filters != config.filters:
             plane = self._planes[index]
             data = cast("Array", Shrunk(plane.data, factor))
-            shading = plane.flattened.shading if config.flatten else None
-            small = Plane(data, plane.levels, shading=shading)
+            small = Plane(data, plane.levels, light=plane.light)
             channels = CachedChannels(small, config, _SHRUNK_BYTES)
             kept = self._shrunk[index] = ShrunkChannels(channels, plane.shape, factor)
         return kept

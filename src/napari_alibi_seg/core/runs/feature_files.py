@@ -131,7 +131,7 @@ def write_features(
 
     return make_planes(
         "features",
-        PlaneJob(source, first.levels, FeatureWork(model, scale, identity.key, device), output),
+        PlaneJob(source, first.levels, (), FeatureWork(model, scale, identity.key, device), output),
         create,
         features=identity.key,
         cluster=cluster,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
+    from napari_alibi_seg.core.images.shading import Shading
     from napari_alibi_seg.core.images.stored import Array
 
     Run = Callable[[str, Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]
@@ -86,6 +87,8 @@ class PlaneJob:
         The image. All paths must be valid on every worker.
     levels : Levels
         Levels of the whole image.
+    light : tuple of Shading
+        Illumination of the whole image.
     work : PlaneWork
         The computation for each plane.
     output : Path
@@ -96,6 +99,7 @@ class PlaneJob:
 
     source: ImageFile
     levels: Levels
+    light: tuple[Shading, ...]
     work: PlaneWork
     output: Path
     run: str = field(default_factory=lambda: uuid4().hex)
@@ -189,7 +193,7 @@ def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
     """Return the digest of a plane of the image, and the precision of features on this worker."""
     loaded = _loaded(job)
     data = _in_memory(loaded.image.plane(_index(loaded.image, number)))
-    return Plane(data, job.levels).content_hash(), loaded.work.precision
+    return Plane(data, job.levels, light=job.light).content_hash(), loaded.work.precision
 
 
 def make_plane(
@@ -264,12 +268,12 @@ def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
         found = _in_memory(within)
         depth = Depth(found, index[-1] - first, image.anisotropy)
     for (near, digest_before), data in zip(sorted(expected.items()), found, strict=True):
-        if Plane(data, job.levels).content_hash() != digest_before:
+        if Plane(data, job.levels, light=job.light).content_hash() != digest_before:
             raise ImageError(
                 f"Plane {near} of {job.source.path} changed while the run was at work; "
                 "bring the image back and run the same command to go on, or choose another output."
             )
-    return Plane(found[number - min(expected)], job.levels, depth)
+    return Plane(found[number - min(expected)], job.levels, depth, light=job.light)
 
 
 def _in_memory(data: Array) -> NDArray[Any]:

@@ -133,7 +133,7 @@ def segment_volume(
 
     return make_planes(
         "segmentation",
-        PlaneJob(source, first.levels, work, output),
+        PlaneJob(source, first.levels, first.light, work, output),
         create,
         classifier=work.classifier_hash,
         reach=_reach(known, first),
