@@ -197,6 +197,19 @@ def test_segment_writes_fractions_with_intervals_and_areas(folder, capsys):
     assert f"({strokes} strokes in 2 classes)" in capsys.readouterr().out
 
 
+def test_uneven_light_is_told_if_it_is_corrected(folder, capsys):
+    rows, columns = np.indices((100, 120))
+    bright = 40 * ((rows // 20 + columns // 20) % 2)
+    imsave(folder / "even.png", (bright + 60).astype(np.uint8), check_contrast=False)
+    imsave(folder / "image.png", (bright + columns).astype(np.uint8), check_contrast=False)
+
+    assert segment(folder, *FAST) == 0
+    assert "light: uneven, corrected" in capsys.readouterr().out
+    assert segment(folder, *FAST, "--no-flatten") == 0
+    assert segment(folder, *FAST, image="even.png") == 0
+    assert "light:" not in capsys.readouterr().out
+
+
 def test_why_fractions_have_no_intervals_is_told(folder, capsys):
     def told(*options, image="image.png"):
         path = folder / "f.csv"

@@ -55,6 +55,16 @@ def test_two_strokes_give_a_segmentation_without_another_click(desk, pixels):
     assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
 
 
+@pytest.mark.parametrize(("added", "told"), [(0, False), (60, True)])
+def test_the_window_tells_of_uneven_light(desk, pixels, added, told):
+    rows, columns = np.indices(pixels.shape)
+    desk.open(40 * ((rows // 20 + columns // 20) % 2) + added * columns / columns.max())
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    assert ("uneven here" in desk.panels.training.flatten.text()) == told
+
+
 def test_the_window_shows_what_the_command_line_computes(desk, pixels):
     desk.open(pixels)
     desk.two_strokes()

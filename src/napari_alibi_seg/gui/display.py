@@ -83,6 +83,7 @@ class Display:
         self._coarse, self._told, self._loaded = False, Shown.FINAL, False
         self._advise(None)
         self._panels.classes.show_counts({})
+        self._panels.training.tell_light(uneven=False)
         self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
         self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Stop")
         self._enable(work)
@@ -123,6 +124,7 @@ class Display:
                 self._tell_of_long_features(event, work, shown)
             case Fitted():
                 work.take(event.classifier)
+                self._panels.training.tell_light(event.uneven)
                 self._coarse = False
                 self._advise(None)
                 self._enable(work)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _FORESTS = {"extra trees": Forest.EXTRA_TREES, "random": Forest.RANDOM}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
+_EVEN_OUT = "even it out"
 
 
 class TrainingPanel(PanelRows):
@@ -75,7 +76,7 @@ class TrainingPanel(PanelRows):
             "Add filters learned by a small network; better, but one second slower per megapixel"
         )
         self.filters_3d = QCheckBox("3-D, through the planes")
-        self.flatten = QCheckBox("even it out")
+        self.flatten = QCheckBox(_EVEN_OUT)
         self.flatten.setToolTip(
             "Correct a slow change of brightness before filtering, such as vignetting or a shadow, "
             "where there is one"
@@ -169,6 +170,10 @@ class TrainingPanel(PanelRows):
             self.device.clear()
             self.device.addItems(offered)
             self.device.setCurrentText(chosen)
+
+    def tell_light(self, uneven: bool) -> None:
+        """Tell whether the image has uneven light."""
+        self.flatten.setText(f"{_EVEN_OUT} (uneven here)" if uneven else _EVEN_OUT)
 
     def offer_3d(self, spacing: float | None) -> None:
         """Offer 3-D filters for planes `spacing` pixels apart; None hides them."""

@@ -118,7 +118,7 @@ class Plane:
         The part of the plane to segment; None for all.
     light : tuple of Shading
         The illumination of each band; empty if it is even.
-    flat : bool
+    corrected : bool
         Whether pixels are read as they are in even light.
     """
 
@@ -127,7 +127,7 @@ class Plane:
     depth: Depth | None = None
     region: Window | None = None
     light: tuple[Shading, ...] = ()
-    flat: bool = False
+    corrected: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -142,7 +142,7 @@ class Plane:
     @property
     def flattened(self) -> Plane:
         """The plane in even light."""
-        return replace(self, flat=True)
+        return replace(self, corrected=True)
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return normalised pixels, reflected at the border without repeating the border pixel.
@@ -156,7 +156,7 @@ class Plane:
         -------
         ndarray
             (height, width, bands) float32; the levels map to 0 and 1, values are clipped to
-            [-1, 2], and NaN becomes 0; if `flat`, `light` is then corrected.
+            [-1, 2], and NaN becomes 0; if `corrected`, then without `light`.
         """
         within = self._mirrored(window)
         return self._pixels(np.asarray(self.data[_spanned(within)]), within)
@@ -196,7 +196,7 @@ class Plane:
         rows, columns = (wanted - wanted.min() for wanted in within)
         pixels = raw[np.ix_(rows, columns)].reshape(len(rows), len(columns), -1)
         normalised = _normalised(pixels, self.levels)
-        for band, light in enumerate(self.light if self.flat else ()):
+        for band, light in enumerate(self.light if self.corrected else ()):
             normalised[..., band] = light.corrected(normalised[..., band], *within, self.shape)
         return normalised
 

@@ -274,9 +274,9 @@ class LiveEngine:
             samples = self._samples(request, painted, request.config.channels, projection)
             fine = yield from self._fit(request, request.config, samples, projection)
             self._trained = _Trained(request, painted, coarse, factor, fine)
-            yield Fitted(fine)
+            yield Fitted(fine, bool(request.image.light))
             return
-        yield Fitted(self._trained.fine)
+        yield Fitted(self._trained.fine, bool(request.image.light))
         if not self._trained.done.get(request.planes[0]):
             last = self._trained
             yield from self._classify_coarsely(request, last.coarse, side, last.shrinkage)

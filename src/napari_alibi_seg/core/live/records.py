@@ -125,9 +125,12 @@ class Fitted:
     ----------
     classifier : PixelClassifier
         The one requested, or equal to that of `Segmenter.fit` for the same scribbles.
+    uneven : bool
+        Whether the light of the image is uneven.
     """
 
     classifier: PixelClassifier
+    uneven: bool
 
 
 @dataclass(frozen=True, eq=False)
