@@ -185,6 +185,18 @@ def test_a_window_of_a_flattened_plane_is_a_part_of_it_and_all_planes_share_the_
         np.testing.assert_allclose(other, whole, atol=1e-6)
 
 
+def test_pixels_without_data_tell_nothing_of_the_light():
+    pixels, _ = shaded((200, 300), 0)
+    rows, columns = np.indices(pixels.shape)
+    outside = np.hypot(rows - 100, columns - 150) > 120
+    masked = np.where(outside, np.nan, pixels)
+    seen = plane_of(masked)
+
+    whole_light, light = (one.light[0].coefficients for one in (plane_of(pixels), seen))
+    np.testing.assert_allclose(light, whole_light, atol=0.05)
+    assert plane_of(np.where(rows + columns, np.nan, pixels)).light == ()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 500), (30, 40, 4)])
 def test_a_plane_of_any_size_can_be_flattened(shape):
     ramp = np.indices(shape).sum(axis=0) ** 2

@@ -55,7 +55,8 @@ class ChannelConfig:
         Version of the learned filters (`learned_filters`), which is `LEARNED_FILTERS`; 0 for none,
         as without `sigmas`.
     flatten : bool
-        Whether uneven illumination (`Shading`), where there is any, is corrected before filtering.
+        Whether uneven illumination (`Shading`), where there is any, is corrected for the filters
+        and the smoothing.
     """
 
     components: int = COMPONENTS

@@ -70,6 +70,7 @@ class Display:
         """Show that no image is open."""
         self._advise(None)
         self._panels.classes.show_counts({})
+        self._panels.training.tell_light(uneven=False)
         self._panels.image.layers.setToolTip("")
         self._panels.image.chip.show_state(ChipState.NONE, "No image")
         self._panels.image.offer_readings([], None)

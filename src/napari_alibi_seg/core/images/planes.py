@@ -223,9 +223,8 @@ class Plane:
         return nan if nan.ndim == 2 else np.asarray(nan.any(axis=-1))
 
     def content_hash(self) -> str:
-        """Return the SHA-256 of shape, dtype, levels, uneven light and raw pixels, hexadecimal."""
-        told = (self.data.shape, str(self.data.dtype), self.levels, *self.light)
-        digest = hashlib.sha256(repr(told).encode())
+        """Return the SHA-256 of shape, dtype, levels and raw pixels, hexadecimal."""
+        digest = hashlib.sha256(repr((self.data.shape, str(self.data.dtype), self.levels)).encode())
         even = (_HASHED_ROWS,) * math.ceil(self.shape[0] / _HASHED_ROWS)
         heights = getattr(self.data, "chunks", (even,))[0]  # so that each chunk is read once
         for bottom, height in zip(accumulate(heights), heights, strict=True):
@@ -309,7 +308,8 @@ def estimated_light(planes: Sequence[NDArray[Any]], levels: Levels) -> tuple[Sha
     levels : Levels
         Those of the image.
     """
-    pixels = np.stack([_normalised(one.reshape(*one.shape[:2], -1), levels) for one in planes])
+    raw = np.stack([one.reshape(*one.shape[:2], -1) for one in planes])
+    pixels = np.where(np.isnan(raw), np.float32(np.nan), _normalised(raw, levels))
     light = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
     return () if all(band.even for band in light) else light
 

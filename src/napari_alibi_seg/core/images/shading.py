@@ -26,6 +26,8 @@ _STIFFNESS = 0.3
 """What a coefficient of 1 must gain, in nats."""
 _LARGEST = 1.0
 """Limit of the coefficients; without it, all values could be moved into one bin at the end."""
+_DECIMALS = 3
+"""Of the coefficients; what is beyond them may depend on the machine."""
 _LEAST_GAIN = 0.07
 """Gain on pixels that were not fitted, in nats, below which the light is taken to be even."""
 
@@ -58,31 +60,35 @@ class Shading:
         Parameters
         ----------
         pixels : ndarray
-            (N, Y, X), normalised, of N planes that share it; every n-th pixel will do.
+            (N, Y, X), normalised, of N planes that share it; every n-th pixel will do. NaN is left
+            out.
 
         Returns
         -------
         Shading
-            Even if a correction would hardly sharpen the histogram of those parts, and on planes
-            of few pixels.
+            Even if a correction would hardly sharpen the histogram of those parts, or if there are
+            few pixels or planes are very narrow.
         """
         means = _cell_means(pixels)
         count, *shape = means.shape
         step = round(count**0.5)  # as many cells of many planes as of one
-        values = means[:, ::step, ::step]
-        if min(values.shape[1:]) < 4:
-            return cls((0.0,) * 5, factor=False)
         rows, columns = (np.arange(0, size, step) for size in shape)
-        terms = np.tile(_terms(rows, columns, shape).reshape(5, -1), count)
         quarters = 4 * rows // shape[0], 4 * columns // shape[1]
-        chequered = np.tile((np.add.outer(*quarters) % 2 == 0).ravel(), count)
+        values = means[:, ::step, ::step].ravel()
+        known = np.isfinite(values)
+        chequered = np.tile((np.add.outer(*quarters) % 2 == 0).ravel(), count)[known]
+        even = cls((0.0,) * 5, factor=False)
+        if min(len(rows), len(columns)) < 4 or chequered.all() or not chequered.any():
+            return even
+        terms = np.tile(_terms(rows, columns, shape).reshape(5, -1), count)[:, known]
         gain, factor = max(
-            (_gain_elsewhere(values.ravel(), terms, factor, chequered), factor)
+            (_gain_elsewhere(values[known], terms, factor, chequered), factor)
             for factor in (False, True)
         )
         if gain < _LEAST_GAIN:
-            return cls((0.0,) * 5, factor)
-        return cls(tuple(_fitted(values.ravel(), terms, factor).tolist()), factor)
+            return even
+        coefficients = _fitted(values[known], terms, factor).round(_DECIMALS)
+        return cls(tuple(coefficients.tolist()), factor)
 
     @property
     def even(self) -> bool:
@@ -97,7 +103,10 @@ class Shading:
         shape: tuple[int, int],
     ) -> NDArray[np.float32]:
         """Return (rows, columns) pixels of a plane of a shape as they are in even light."""
-        added = np.tensordot(self.coefficients, _terms(rows, columns, shape), 1)
+        y, x = _places(rows, shape[0])[:, None], _places(columns, shape[1])
+        by_y, by_x, by_yy, by_xy, by_xx = self.coefficients
+        added = by_y * y + by_yy * (y * y - 1 / 3) + (by_x * x + by_xx * (x * x - 1 / 3))
+        added += by_xy * y * x
         return _without(pixels, added, self.factor).astype(np.float32)
 
 
@@ -114,10 +123,14 @@ def _cell_means(pixels: NDArray[np.float32]) -> Floats:
     return means
 
 
+def _places(indices: NDArray[np.intp], size: int) -> Floats:
+    """Return where the middles of pixels or cells lie between the borders, -1 and 1."""
+    return 2 * (indices + 0.5) / size - 1
+
+
 def _terms(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: Sequence[int]) -> Floats:
-    """Return the (5, rows, columns) terms of the surface at the middles of pixels or cells."""
-    places = (2 * (n + 0.5) / size - 1 for n, size in zip((rows, columns), shape, strict=True))
-    y, x = np.meshgrid(*places, indexing="ij")
+    """Return the (5, rows, columns) terms of the surface."""
+    y, x = np.meshgrid(_places(rows, shape[0]), _places(columns, shape[1]), indexing="ij")
     return np.stack([y, x, y * y - 1 / 3, x * y, x * x - 1 / 3])
 
 
@@ -156,7 +169,8 @@ def _entropy(values: Floats) -> tuple[float, Floats]:
     bins = places.astype(np.intp)
     beyond = places - bins
     counts = np.bincount(bins, 1 - beyond, _BINS) + np.bincount(bins + 1, beyond, _BINS)
-    shares = gaussian_filter1d(counts / len(values), _BLUR, mode="constant") + 1e-9
-    rarity = -gaussian_filter1d(np.log(shares), _BLUR, mode="nearest")
+    shares = gaussian_filter1d(counts / len(values), _BLUR, mode="reflect") + 1e-9
+    rarity = -gaussian_filter1d(np.log(shares), _BLUR, mode="reflect")
     slopes = (rarity[bins + 1] - rarity[bins]) * _BINS / (high - low) / len(values)
+    slopes[(values < low) | (values > high)] = 0
     return -float(shares @ np.log(shares)), slopes

@@ -193,7 +193,7 @@ def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
     """Return the digest of a plane of the image, and the precision of features on this worker."""
     loaded = _loaded(job)
     data = _in_memory(loaded.image.plane(_index(loaded.image, number)))
-    return Plane(data, job.levels, light=job.light).content_hash(), loaded.work.precision
+    return Plane(data, job.levels).content_hash(), loaded.work.precision
 
 
 def make_plane(
@@ -268,7 +268,7 @@ def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
         found = _in_memory(within)
         depth = Depth(found, index[-1] - first, image.anisotropy)
     for (near, digest_before), data in zip(sorted(expected.items()), found, strict=True):
-        if Plane(data, job.levels, light=job.light).content_hash() != digest_before:
+        if Plane(data, job.levels).content_hash() != digest_before:
             raise ImageError(
                 f"Plane {near} of {job.source.path} changed while the run was at work; "
                 "bring the image back and run the same command to go on, or choose another output."
