@@ -66,29 +66,18 @@ class Shading:
         Returns
         -------
         Shading
-            Even if a correction would hardly sharpen the histogram of those parts, or if there are
-            few pixels or planes are very narrow.
+            Even if a correction would hardly sharpen the histogram of those parts.
         """
-        means = _cell_means(pixels)
-        count, *shape = means.shape
-        step = round(count**0.5)  # as many cells of many planes as of one
-        rows, columns = (np.arange(0, size, step) for size in shape)
-        quarters = 4 * rows // shape[0], 4 * columns // shape[1]
-        values = means[:, ::step, ::step].ravel()
-        known = np.isfinite(values)
-        chequered = np.tile((np.add.outer(*quarters) % 2 == 0).ravel(), count)[known]
+        values, terms, chequered = _cells(pixels)
         even = cls((0.0,) * 5, factor=False)
-        if min(len(rows), len(columns)) < 4 or chequered.all() or not chequered.any():
+        if chequered.all() or not chequered.any():
             return even
-        terms = np.tile(_terms(rows, columns, shape).reshape(5, -1), count)[:, known]
         gain, factor = max(
-            (_gain_elsewhere(values[known], terms, factor, chequered), factor)
-            for factor in (False, True)
+            (_gain_elsewhere(values, terms, factor, chequered), factor) for factor in (False, True)
         )
         if gain < _LEAST_GAIN:
             return even
-        coefficients = _fitted(values[known], terms, factor).round(_DECIMALS)
-        return cls(tuple(coefficients.tolist()), factor)
+        return cls(tuple(_fitted(values, terms, factor).round(_DECIMALS).tolist()), factor)
 
     @property
     def even(self) -> bool:
@@ -114,13 +103,24 @@ def _without(values: Floats, added: Floats, factor: bool) -> Floats:
     return values * np.exp(-2 * added) if factor else values - added
 
 
-def _cell_means(pixels: NDArray[np.float32]) -> Floats:
-    count, *shape = pixels.shape
-    side = max(1, min(*shape, round((shape[0] * shape[1] / _CELLS) ** 0.5)))
-    rows, columns = (size // side for size in shape)
-    cells = pixels[:, : rows * side, : columns * side].reshape(count, rows, side, columns, side)
-    means: Floats = cells.mean(axis=(2, 4), dtype=np.float64)
-    return means
+def _cells(pixels: NDArray[np.float32]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return (M,) means of cells, their (5, M) terms, and whether they lie in black squares.
+
+    The squares are those of a chequerboard of 4 x 4. There are as many cells of many planes as of
+    one, and none without data.
+    """
+    count, *size = pixels.shape
+    side = max(1, min(*size, round((size[0] * size[1] / _CELLS) ** 0.5)))
+    shape = [length // side for length in size]
+    whole = pixels[:, : shape[0] * side, : shape[1] * side]
+    means = whole.reshape(count, shape[0], side, shape[1], side).mean((2, 4), dtype=np.float64)
+    step = round(count**0.5)
+    values = means[:, ::step, ::step].ravel()
+    known = np.isfinite(values)
+    rows, columns = (np.arange(0, length, step) for length in shape)
+    black = np.add.outer(4 * rows // shape[0], 4 * columns // shape[1]) % 2 == 0
+    terms = np.tile(_terms(rows, columns, shape).reshape(5, -1), count)
+    return values[known], terms[:, known], np.tile(black.ravel(), count)[known]
 
 
 def _places(indices: NDArray[np.intp], size: int) -> Floats:
