@@ -449,9 +449,12 @@ def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
     assert not desk.segmented[:, 120:].any()
 
 
-def test_a_command_says_all_that_can_be_set(painted_desk):
+@pytest.mark.parametrize(
+    "channels",
+    [ChannelConfig(8, sigmas=(), flatten=False), ChannelConfig(8, learned=0, flatten=False)],
+)
+def test_a_command_says_all_that_can_be_set(painted_desk, channels):
     desk = painted_desk
-    channels = ChannelConfig(8, sigmas=(), flatten=False)
     config = SegmentationConfig(scale=2, channels=channels, trees=20, seed=3, smoothing=0)
     desk.panels.show_config(config)
     desk.dock.reuse.copy_command()

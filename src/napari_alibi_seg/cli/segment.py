@@ -110,7 +110,7 @@ def segment(options: argparse.Namespace) -> int:
             (index, one.without_painted(drawn[index], options.ignore)) for index, one in found
         )
         rows = _write(options, image, classifier, planes, told)
-    if image.light and classifier.channels.flatten and classifier.channels.sigmas:
+    if image.light and classifier.channels.flatten:
         tell("light: uneven, corrected for the filters (--no-flatten leaves it as it is)")
     if options.fractions:
         write_fractions(options.fractions, rows)

@@ -56,7 +56,7 @@ class ChannelConfig:
         as without `sigmas`.
     flatten : bool
         Whether uneven illumination (`Shading`), where there is any, is corrected for the filters
-        and the smoothing.
+        and the smoothing; False without `sigmas`.
     """
 
     components: int = COMPONENTS
@@ -93,6 +93,7 @@ class ChannelConfig:
         if not self.sigmas:
             object.__setattr__(self, "sigmas_3d", ())
             object.__setattr__(self, "learned", 0)
+            object.__setattr__(self, "flatten", False)
 
     @classmethod
     def chosen(

@@ -141,7 +141,6 @@ class TrainingPanel(PanelRows):
             self.seed.setValue(config.seed)
             self.forest.setCurrentIndex(list(_FORESTS.values()).index(config.forest))
             self.components.setValue(config.channels.components)
-            self.flatten.setChecked(config.channels.flatten)
             self._show_filters(config)
 
     def _show_filters(self, config: SegmentationConfig) -> None:
@@ -151,6 +150,7 @@ class TrainingPanel(PanelRows):
             self.filters.setChecked(bool(channels.sigmas))
         if channels.sigmas:
             self.filters_3d.setChecked(bool(channels.sigmas_3d))
+            self.flatten.setChecked(channels.flatten)
         if channels.sigmas and deep:
             self.learned.setChecked(bool(channels.learned))
 

@@ -49,7 +49,7 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
         parts.append("--no-filters")
     elif not channels.learned and config.deep:
         parts.append("--no-learned")
-    if not channels.flatten:
+    if channels.sigmas and not channels.flatten:
         parts.append("--no-flatten")
     if channels.sigmas_3d:
         parts += ["--filters-3d", "--spacing", str(source.micrograph.anisotropy)]

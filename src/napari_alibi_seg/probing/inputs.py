@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.features.extraction import usual_layer
 from napari_alibi_seg.core.images.micrograph import read_pictures
-from napari_alibi_seg.core.images.planes import Plane, Window, robust_levels
+from napari_alibi_seg.core.images.planes import Plane, Window, robust_levels, sampled_planes
 from napari_alibi_seg.core.model.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
 from napari_alibi_seg.core.runs.finding import images_of
@@ -158,7 +158,7 @@ def read_square(path: Path) -> Square:
     ]
     image, index = stack[len(stack) // 2]
     data = image.plane(index)
-    plane = Plane(data, robust_levels([data]))
+    plane = Plane(data, robust_levels(sampled_planes([data])))
     rows, columns = plane.shape
     side = min(rows, columns, LARGEST_SQUARE)
     window = Window((rows - side) // 2, (columns - side) // 2, side, side)

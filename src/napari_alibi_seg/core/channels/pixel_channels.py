@@ -85,7 +85,7 @@ class PixelChannels:
         projection: Projection | None = None,
     ) -> None:
         config.require(plane)
-        self._plane = plane.flattened if config.flatten and config.sigmas else plane
+        self._plane = plane.flattened if config.flatten else plane
         self._config = config
         self._tokens = None
         if features is not None and projection is not None:

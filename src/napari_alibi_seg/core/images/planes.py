@@ -314,16 +314,15 @@ def estimated_light(planes: Sequence[NDArray[Any]], levels: Levels) -> tuple[Sha
     return () if all(band.even for band in light) else light
 
 
-def robust_levels(planes: Sequence[Array], *, by_band: bool = False) -> Levels:
+def robust_levels(planes: Sequence[NDArray[Any]], *, by_band: bool = False) -> Levels:
     """Return the 0.1 and 99.9 percentiles of the finite pixels of an image.
 
-    They are estimated from `sampled_planes`. If they coincide, minimum and maximum are used; a
-    constant image is normalised to 0.
+    If they coincide, minimum and maximum are used; a constant image is normalised to 0.
 
     Parameters
     ----------
-    planes : sequence of array
-        The planes of the image, each (Y, X) or (Y, X, bands).
+    planes : sequence of ndarray
+        From `sampled_planes`.
     by_band : bool
         Give each band its own levels, as for channels of different meaning.
 
@@ -332,8 +331,7 @@ def robust_levels(planes: Sequence[Array], *, by_band: bool = False) -> Levels:
     ImageError
         If no sampled pixel is finite, or the range of values overflows.
     """
-    sampled = sampled_planes(planes)
-    values = np.concatenate([some.reshape(-1, *some.shape[2:]) for some in sampled])
+    values = np.concatenate([some.reshape(-1, *some.shape[2:]) for some in planes])
     values = values.astype(np.float64)
     if not by_band:
         return Levels(*_levels(values.ravel()))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -92,10 +92,7 @@ class Shading:
         shape: tuple[int, int],
     ) -> NDArray[np.float32]:
         """Return (rows, columns) pixels of a plane of a shape as they are in even light."""
-        y, x = _places(rows, shape[0])[:, None], _places(columns, shape[1])
-        by_y, by_x, by_yy, by_xy, by_xx = self.coefficients
-        added = by_y * y + by_yy * (y * y - 1 / 3) + (by_x * x + by_xx * (x * x - 1 / 3))
-        added += by_xy * y * x
+        added = _surface(self.coefficients, _terms(rows, columns, shape))
         return _without(pixels, added, self.factor).astype(np.float32)
 
 
@@ -123,20 +120,17 @@ def _cells(pixels: NDArray[np.float32]) -> tuple[Floats, Floats, NDArray[np.bool
     return values[known], terms[:, known], np.tile(black.ravel(), count)[known]
 
 
-def _places(indices: NDArray[np.intp], size: int) -> Floats:
-    """Return where the middles of pixels or cells lie between the borders, -1 and 1."""
-    return 2 * (indices + 0.5) / size - 1
-
-
 def _terms(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: Sequence[int]) -> Floats:
-    """Return the (5, rows, columns) terms of the surface."""
-    y, x = np.meshgrid(_places(rows, shape[0]), _places(columns, shape[1]), indexing="ij")
+    """Return the (5, rows, columns) terms of the surface at the middles of pixels or cells."""
+    places = (2 * (n + 0.5) / size - 1 for n, size in zip((rows, columns), shape, strict=True))
+    y, x = np.meshgrid(*places, indexing="ij")
     return np.stack([y, x, y * y - 1 / 3, x * y, x * x - 1 / 3])
 
 
-def _surface(coefficients: Floats, terms: Floats) -> Floats:
+def _surface(coefficients: Iterable[float], terms: Floats) -> Floats:
     """Return the weighted sum of terms, unlike by a matrix product equal for any threads."""
-    surface: Floats = (coefficients[:, None] * terms).sum(0)
+    weighted = [weight * term for weight, term in zip(coefficients, terms, strict=True)]
+    surface: Floats = np.sum(weighted, axis=0)
     return surface
 
 

@@ -13,7 +13,6 @@ from napari_alibi_seg.core.choices import SCALE
 from napari_alibi_seg.core.devices import inference_dtype
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
-from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.ome_zarr import PLAN_KEY
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent
@@ -115,13 +114,12 @@ def write_features(
     """
     model = absolute_model(model)
     image = source.read()
-    first = next(iter(planes_of(image).values()))
     extractor = FeatureExtractor.load(model, "cpu")  # the device may only exist on workers
     identity = extractor.identity(scale)
 
     def create(path: Path, plan_key: str) -> None:
         leading = image.label_shape[:-2]
-        grid = (*extractor.grid(first.shape, scale), extractor.backbone.channels)
+        grid = (*extractor.grid(image.shape_yx, scale), extractor.backbone.channels)
         chunks = (*[1] * len(leading), *grid)
         array = zarr.create_array(path, shape=(*leading, *grid), chunks=chunks, dtype="float16")
         array.attrs["axes"] = [*image.label_axes.lower(), "channel"]
@@ -131,7 +129,7 @@ def write_features(
 
     return make_planes(
         "features",
-        PlaneJob(source, first.levels, (), FeatureWork(model, scale, identity.key, device), output),
+        PlaneJob(source, image.levels, (), FeatureWork(model, scale, identity.key, device), output),
         create,
         features=identity.key,
         cluster=cluster,
