@@ -1,5 +1,7 @@
+import gc
 from dataclasses import replace
 from itertools import islice, takewhile
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from napari_alibi_seg.core.forest.strokes import Painted, same_painted
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.images.planes import Levels, Plane, Window
 from napari_alibi_seg.core.live import channels as live_channels
+from napari_alibi_seg.core.live import features as live_features
 from napari_alibi_seg.core.live.blocks import coarse_step, magnified, visible_blocks
 from napari_alibi_seg.core.live.cached_channels import CachedChannels
 from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
@@ -53,6 +56,11 @@ def painted_by(events, shape):
         if isinstance(event, ResultBlock):
             labels[(*event.plane, *event.window.slices)] = event.result.labels
     return labels
+
+
+def classifier_from(events):
+    [fitted] = [event for event in events if isinstance(event, Fitted)]
+    return fitted.classifier
 
 
 @pytest.mark.parametrize("config", [DEEP, QUICK])
@@ -150,15 +158,63 @@ def test_without_two_classes_there_are_features_and_no_result(request_of, scribb
     assert progress[0].seconds_left > progress[-1].seconds_left == 0
 
 
-def test_features_are_projected_before_the_first_stroke(request_of, scribbles):
+@pytest.fixture
+def fits(monkeypatch):
+    """The projections that were fitted."""
+    fitted, fit = [], Projection.fit
+
+    def noted(*given):
+        fitted.append(fit(*given))
+        return fitted[-1]
+
+    monkeypatch.setattr(Projection, "fit", noted)
+    return fitted
+
+
+def test_features_are_projected_before_the_first_stroke(request_of, scribbles, fits):
     engine = LiveEngine("cpu")
     list(engine.update(request_of(DEEP, scribbles=np.zeros_like(scribbles))))
-    _, projection = engine._projected
+    [projection] = fits
 
-    events = list(engine.update(request_of(DEEP)))
+    assert classifier_from(engine.update(request_of(DEEP))).projection is projection
+    assert fits == [projection]
 
-    [fitted] = [event for event in events if isinstance(event, Fitted)]
-    assert fitted.classifier.projection is projection
+
+def test_settings_of_the_forest_leave_the_projection(request_of, fits):
+    engine = LiveEngine("cpu")
+    first = classifier_from(engine.update(request_of(DEEP)))
+    for changed in (replace(DEEP, trees=30), replace(DEEP, seed=1, smoothing=2)):
+        assert classifier_from(engine.update(request_of(changed))).projection is first.projection
+    other = replace(DEEP, channels=replace(DEEP.channels, components=3))
+    assert classifier_from(engine.update(request_of(other))).projection is not first.projection
+    assert len(fits) == 2
+
+
+def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(monkeypatch):
+    monkeypatch.setattr(live_features, "_LIMIT", 1)
+    monkeypatch.setattr(live_features, "_CACHED_BYTES", 1)
+    monkeypatch.setattr(live_channels, "_PROJECTED_BYTES", 1)
+    monkeypatch.setattr(live_channels, "_CACHED_BYTES", 1)
+    made = []
+    init = PixelChannels.__init__
+
+    def noted(self, plane, config, features=None, projection=None):
+        init(self, plane, config, features, projection)
+        made.extend(map(ref, () if features is None else (features.tokens, self._tokens)))
+
+    monkeypatch.setattr(PixelChannels, "__init__", noted)
+    stack = np.random.default_rng(0).random((5, 40, 50), np.float32)
+    painted = np.zeros(stack.shape, np.uint8)
+    painted[0, 5, :20], painted[0, 30, :20] = 1, 2
+    planes = tuple((z,) for z in range(5))
+    request = LiveRequest(as_micrograph(stack, "ZYX"), painted, DEEP, planes, Window(0, 0, 40, 50))
+
+    engine = LiveEngine("cpu")
+    list(engine.update(request))
+
+    gc.collect()
+    assert len(made) >= 10
+    assert len([one for one in made if one() is not None]) <= 4  # of the painted and last planes
 
 
 def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
@@ -314,10 +370,18 @@ def test_painted_planes_are_the_same_if_they_hold_the_same():
     assert not same_painted(one, {(0,): one[()]})
 
 
+def test_a_loaded_classifiers_result_is_never_preceded_by_one_of_the_strokes(request_of, scribbles):
+    other = np.where(scribbles, scribbles + 4, 0)
+    classifier = classifier_from(LiveEngine("cpu").update(request_of(DEEP, scribbles=other)))
+
+    events = list(LiveEngine("cpu").update(request_of(DEEP, classifier=classifier)))
+
+    shown = [event.result.labels for event in events if isinstance(event, ResultBlock)]
+    assert set(np.unique(np.concatenate([some.ravel() for some in shown]))) == {5, 7}
+
+
 def test_classifiers_are_applied_to_features_of_their_own_only(request_of, micrograph):
-    engine = LiveEngine("cpu")
-    events = list(engine.update(request_of()))
-    classifier = next(event for event in events if isinstance(event, Fitted)).classifier
+    classifier = classifier_from(LiveEngine("cpu").update(request_of()))
 
     with pytest.raises(AlibiSegError, match="trained on features"):
         list(LiveEngine("cpu").update(request_of(DEEP, classifier=classifier)))

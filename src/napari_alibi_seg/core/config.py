@@ -202,6 +202,11 @@ class SegmentationConfig:
         """Whether a model computes features, besides the pixel filters."""
         return self.model != CLASSICAL
 
+    @property
+    def deep_channels(self) -> tuple[object, ...]:
+        """The settings that determine the deep channels."""
+        return self.model, self.scale, self.channels.components, self.channels.contrast
+
 
 def _take_whole(config: ChannelConfig | SegmentationConfig, **fields: range) -> None:
     """Reject fields that are not whole numbers of a range; convert numpy numbers to Python's."""

@@ -102,6 +102,11 @@ class PixelChannels:
         """Rows and columns of the plane."""
         return self._plane.shape
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the projected tokens, in bytes."""
+        return 0 if self._tokens is None else self._tokens.nbytes
+
     def guide(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width) float32 normalised grey values of a window."""
         grey: NDArray[np.float32] = self._plane.read(window).mean(axis=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.stored import Array
 
 _CACHED_BYTES = 1.2e9
+_PROJECTED_BYTES = 200e6
 _CACHED_PIXELS = 2_000_000
 _SHRUNK_BYTES = 300e6
 
@@ -80,10 +82,18 @@ class PlaneChannels:
 
 @dataclass(frozen=True, eq=False)
 class _Deep:
-    features: FeatureMap
+    """The deep channels of a plane, and what they were made from; the tokens are not kept."""
+
+    tokens: ReferenceType[NDArray[np.float16]]
     projection: Projection
     config: ChannelConfig
     channels: PixelChannels
+
+    def made_from(
+        self, features: FeatureMap, projection: Projection, config: ChannelConfig
+    ) -> bool:
+        same_tokens = self.tokens() is features.tokens  # FeatureMaps are created per request
+        return same_tokens and self.projection is projection and self.config == config
 
 
 class LiveChannels:
@@ -122,8 +132,11 @@ class LiveChannels:
 
     def look_at(self, index: Index, visible: Window) -> None:
         """Set the visible window: blocks near it are kept, then those of planes shown recently."""
+        if index in self._deep:
+            self._deep[index] = self._deep.pop(index)  # move to the end
+            self._forget_projected()
         if index in self._filtered:
-            self._filtered[index] = self._filtered.pop(index)  # move to the end
+            self._filtered[index] = self._filtered.pop(index)
             self._filtered[index].look_at(visible)
             _leave_room([*self._filtered.values()], _CACHED_BYTES)
         if index in self._shrunk:
@@ -153,12 +166,18 @@ class LiveChannels:
         self, index: Index, config: ChannelConfig, features: FeatureMap, projection: Projection
     ) -> PixelChannels:
         kept = self._deep.get(index)
-        if kept is None or not _holds(kept, config, features, projection):
+        if kept is None or not kept.made_from(features, projection, config):
             made = PixelChannels(self._planes[index], config, features, projection)
             # A new projection invalidates the deep channels of all planes.
             self._deep = {i: old for i, old in self._deep.items() if old.projection is projection}
-            kept = self._deep[index] = _Deep(features, projection, config, made)
+            kept = self._deep[index] = _Deep(ref(features.tokens), projection, config, made)
         return kept.channels
+
+    def _forget_projected(self) -> None:
+        taken = sum(kept.channels.bytes for kept in self._deep.values())
+        for index in [*self._deep][:-1]:
+            if taken > _PROJECTED_BYTES:
+                taken -= self._deep.pop(index).channels.bytes
 
 
 def _leave_room(planes: list[CachedChannels], limit: float) -> None:
@@ -169,13 +188,6 @@ def _leave_room(planes: list[CachedChannels], limit: float) -> None:
         room -= kept.bytes
         if room < 0:
             kept.forget_blocks()
-
-
-def _holds(
-    kept: _Deep, config: ChannelConfig, features: FeatureMap, projection: Projection
-) -> bool:
-    same_tokens = kept.features.tokens is features.tokens  # FeatureMaps are created per request
-    return same_tokens and kept.projection is projection and kept.config == config
 
 
 def coarse_config(config: ChannelConfig, visible: Window, deep: bool) -> tuple[ChannelConfig, int]:

@@ -163,8 +163,8 @@ class LiveEngine:
             yield from self._features.load(request.config.model)
             missing = any(not self._features.ready(request.config, index) for index in seen)
             told = self._is_told(request.planes[0], painted)
-            waiting = missing and not told and request.predict and len(amount.pixels) > 1
-            if waiting and request.config.channels.sigmas:
+            trains = request.predict and request.classifier is None and len(amount.pixels) > 1
+            if missing and trains and not told and request.config.channels.sigmas:
                 yield from self._train_coarsely(request, painted, side, None)
             for index in seen:
                 yield from self._features.compute(request.config, index, request.visible, seen)
@@ -290,7 +290,7 @@ class LiveEngine:
         """Return the projection fitted on the given planes, cached for the same set of planes."""
         if not request.config.deep:
             return None
-        key = (request.config, tuple(painted))
+        key = (request.config.deep_channels, tuple(painted))
         if self._projected is None or self._projected[0] != key:
             maps = [self._features.map(request.config, index) for index in painted]
             self._projected = key, Projection.fit(maps, request.config.channels)
