@@ -52,6 +52,9 @@ def test_windows_of_any_place_and_order_are_what_the_whole_plane_has_there(
         told = classifier.segmentation(expected[window.slices], None, True)
         np.testing.assert_array_equal(result.probabilities, told.probabilities)
         np.testing.assert_array_equal(result.labels, told.labels)
+        np.testing.assert_array_equal(result.sampled, told.probabilities[:, ::4, ::4])
+        given = [np.count_nonzero(result.labels[::4, ::4] == info.value) for info in result.classes]
+        np.testing.assert_allclose(result.confusion.sum(axis=0), given, rtol=1e-5)
 
 
 def test_every_pixel_is_voted_on_once(classifier, channels, monkeypatch):

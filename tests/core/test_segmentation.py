@@ -56,7 +56,7 @@ def test_dark_precipitates_are_told_from_bright_matrix(
 
 def test_the_block_size_changes_nothing(micrograph, scribbles, cache, monkeypatch):
     large = segmented(micrograph, scribbles, cache=cache)[()]
-    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
+    monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 36)
     small = segmented(micrograph, scribbles, cache=cache)[()]
     assert np.array_equal(small.labels, large.labels)
     assert np.array_equal(small.probabilities, large.probabilities)

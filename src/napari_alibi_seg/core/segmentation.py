@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane, Window
 
 BLOCK = 512
-"""Side of the blocks in which pixels are classified; affects memory use, not the result."""
+"""Side of the blocks in which pixels are classified, a multiple of `SAMPLED`; affects memory use,
+not the result."""
 _BLOCKS = Budget(1e9)  # shared by all planes that are classified at once
 
 
@@ -243,7 +244,7 @@ class Segmenter:
                     if probable is not None and part.probabilities is not None:
                         probable[:, *window.slices] = part.probabilities
                     if part.sampled is not None:
-                        sampled[:, *_sampled(window, part.sampled.shape)] = part.sampled
+                        sampled[:, *_sampled(window)] = part.sampled
                     done += 1
                     progress("segmentation", done, total)
         return Segmentation(labels, probable, classifier.classes, sampled)
@@ -320,10 +321,10 @@ def _require_classifier(classifier: object) -> None:
         )
 
 
-def _sampled(window: Window, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return where the (K, h, w) sampled pixels of a window lie among those of the plane."""
-    top, left = -(-window.top // SAMPLED), -(-window.left // SAMPLED)
-    return slice(top, top + shape[1]), slice(left, left + shape[2])
+def _sampled(block: Window) -> tuple[slice, slice]:
+    """Return where the sampled pixels of a block lie among those of the plane."""
+    rows, columns = (slice(s.start // SAMPLED, -(-s.stop // SAMPLED)) for s in block.slices)
+    return rows, columns
 
 
 def segment(

@@ -109,8 +109,8 @@ class Segmentation:
     classes : tuple of ClassInfo
         The K classes.
     sampled : ndarray or None
-        (K, ceil(Y / 4), ceil(X / 4)) float32 probabilities of every fourth row and column of a
-        plane, computed like `probabilities`; None if coarse.
+        (K, ceil(Y / 4), ceil(X / 4)) float32 probabilities of every fourth row and column, from
+        the first, computed like `probabilities`; None if coarse.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
@@ -279,7 +279,6 @@ class PixelClassifier:
         shares: NDArray[np.float64],
         missing: NDArray[np.bool_] | None,
         probabilities: bool = False,
-        corner: tuple[int, int] = (0, 0),
     ) -> Segmentation:
         """Return the segmentation of a window by votes.
 
@@ -291,12 +290,9 @@ class PixelClassifier:
             (Y, X) mask of pixels to be 0; see `Plane.missing`.
         probabilities : bool
             Whether to return probabilities in addition to labels.
-        corner : tuple of int
-            Row and column of the window's first pixel in the plane.
         """
         labels, probable = self.label_values[shares.argmax(axis=-1)], None
-        top, left = (-place % SAMPLED for place in corner)
-        sampled = self._probable(shares[top::SAMPLED, left::SAMPLED])
+        sampled = self._probable(shares[::SAMPLED, ::SAMPLED])
         if probabilities:
             probable = self._probable(shares)
         return Segmentation(labels, probable, self.classes, sampled).without(missing)

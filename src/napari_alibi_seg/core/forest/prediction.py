@@ -174,7 +174,6 @@ class _Votes:
             shares[window.seen_from(around).slices],
             self._channels.missing(window),
             self._probabilities,
-            (window.top, window.left),
         )
 
 
