@@ -40,7 +40,7 @@ from napari_alibi_seg.core.judging.assessment import (
 )
 from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.judging.suggestions import grid_step
-from napari_alibi_seg.core.progress import returned
+from napari_alibi_seg.core.progress import run_to_end
 from scores import class_iou, expected_calibration_error
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Drawing:
 
     def assessed(self, prior: TemperaturePrior) -> Assessment:
         """Assess the forest as the napari dock does."""
-        return returned(assessing(self.strokes, self.seen, self.training.fit, prior))
+        return run_to_end(assessing(self.strokes, self.seen, self.training.fit, prior))
 
 
 class Judge:

@@ -26,7 +26,7 @@ from methods import SHARED, Labels
 from napari_alibi_seg import SegmentationConfig, Segmenter
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.forest.classifier import gather_samples
-from napari_alibi_seg.core.forest.training import train_forest
+from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.planes import Window
@@ -34,6 +34,7 @@ from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.live.advice import advising
 from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
 from napari_alibi_seg.core.live.records import Assessed
+from napari_alibi_seg.core.progress import run_to_end
 from quality import tasks
 from scores import Table, class_iou
 from strokes import only, strokes_of_classes
@@ -83,7 +84,7 @@ class Canvas:
         """Train on scribbles."""
         samples = [gather_samples(self.channels, scribbles)]
         config = replace(self.trained.config, seed=seed)
-        forest = train_forest(config, samples, self.trained.classifier.projection)
+        forest = run_to_end(training_forest(config, samples, self.trained.classifier.projection))
         classifier = replace(self.trained.classifier, forest=forest)
         return Training(classifier, config, {(): scribbles}, samples)
 
@@ -95,7 +96,7 @@ class Canvas:
 
     def score(self, training: Training, scribbles: Labels) -> float:
         """Return the mean IoU over the classes, on the pixels without strokes."""
-        values = self.channels.every(_STEP, Window(0, 0, *self.truth.shape))
+        values = self.channels.subsampled(Window(0, 0, *self.truth.shape), _STEP)
         classes = training.classifier.forest.classes_
         found = classes[votes(training.classifier.forest, values).argmax(axis=-1)]
         truth, painted = (some[::_STEP, ::_STEP] for some in (self.truth, scribbles))

@@ -9,7 +9,7 @@ from napari_alibi_seg.core.forest.boundaries import across_a_step, boundary_pixe
 from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.planes import Depth, Levels, Plane, Window
-from napari_alibi_seg.core.progress import returned
+from napari_alibi_seg.core.progress import run_to_end
 
 SIDE, EDGE, BLUR = 80, 40, 0.8
 
@@ -73,7 +73,7 @@ def test_what_looks_like_a_third_phase_is_not_learnt_as_a_boundary_of_two_others
         made.append(boundary_pixels(channels, values, labels, random))
         return made[-1]
 
-    returned(growing_forest([PixelSamples(values, labels)], 40, 0, vary=noted, bound=bound))
+    run_to_end(growing_forest([PixelSamples(values, labels)], 40, 0, vary=noted, bound=bound))
 
     assert (seen[0] == values[:, 0]).all()
     assert len(set(map(len, seen[1:]))) == 1

@@ -27,7 +27,7 @@ from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.images.planes import Levels, Plane, Window
-from napari_alibi_seg.core.progress import mapped, returned
+from napari_alibi_seg.core.progress import map_steps, run_to_end
 
 TREE = "sklearn.tree._tree.Tree"
 CONFIG = ChannelConfig(components=8, sigmas=(1.0, 2.5))
@@ -44,7 +44,7 @@ def features(extractor, plane):
 
 
 def grown(samples, trees, seed, told=lambda _: None, **options):
-    return returned(mapped(growing_forest(samples, trees, seed, **options), told))
+    return run_to_end(map_steps(growing_forest(samples, trees, seed, **options), told))
 
 
 @pytest.fixture(scope="module")

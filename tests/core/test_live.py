@@ -456,7 +456,7 @@ def test_every_few_pixels_are_those_of_the_block(plane, extractor):
         source = channels.of((), changed, features, space, 8)
         window = Window(3, 5, 40, 61)
         np.testing.assert_allclose(
-            source.every(7, window), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5
+            source.subsampled(window, 7), source.block(window)[::7, ::7], rtol=1e-5, atol=1e-5
         )
 
 

@@ -23,10 +23,11 @@ from napari_alibi_seg.core.errors import (
 )
 from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
-from napari_alibi_seg.core.forest.training import train_forest
+from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.judging.judge import assess
+from napari_alibi_seg.core.progress import run_to_end
 from napari_alibi_seg.core.runs.results import read_scribbles
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 
@@ -296,7 +297,7 @@ def test_strokes_on_several_images_are_learnt_for_others(micrograph, scribbles, 
     forest = Segmenter(QUICK, "cpu").fit([micrograph] * images, [scribbles] * images).forest
     samples = painted_samples(micrograph, scribbles)
     for several in (False, True):
-        theirs = train_forest(QUICK, [samples] * images, None, several=several)
+        theirs = run_to_end(training_forest(QUICK, [samples] * images, None, several))
         equal = np.array_equal(*(f.predict_proba(samples.values) for f in (forest, theirs)))
         assert equal is (several is (images > 1))
 

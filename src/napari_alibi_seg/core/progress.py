@@ -23,7 +23,7 @@ def silent(stage: str, done: int, total: int) -> None:
     """Report no progress."""
 
 
-def mapped(
+def map_steps(
     work: Generator[Step, None, Made], tell: Callable[[Step], Told]
 ) -> Generator[Told, None, Made]:
     """Run work in steps, yielding ``tell(step)`` for each step, and return its result."""
@@ -34,7 +34,7 @@ def mapped(
             return cast("Made", finished.value)
 
 
-def returned(work: Generator[Any, None, Made]) -> Made:
+def run_to_end(work: Generator[Any, None, Made]) -> Made:
     """Run work in steps to its end and return its result."""
     while True:
         try:

@@ -24,9 +24,9 @@ from napari_alibi_seg.core.forest.classifier import (
 )
 from napari_alibi_seg.core.forest.painted_images import painted_images
 from napari_alibi_seg.core.forest.prediction import predictions, strips
-from napari_alibi_seg.core.forest.training import kind_of, train_forest
+from napari_alibi_seg.core.forest.training import kind_of, training_classifier
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
-from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.progress import Progress, map_steps, run_to_end, silent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -156,17 +156,17 @@ class Segmenter:
             gather_samples(PixelChannels(plane, self.config.channels, m, projection), strokes)
             for (plane, strokes), m in zip(painted, maps, strict=True)
         ]
-        several = len(by_image) > 1
-        forest = train_forest(self.config, samples, projection, self.progress, several)
-        return PixelClassifier(
-            forest,
-            ClassInfo.of(forest.classes_, named),
-            self.config.channels,
+        work = training_classifier(
+            self.config,
+            samples,
             projection,
-            self._identity(scale),
-            planes[0].bands,
-            self.config.smoothing,
+            features=self._identity(scale),
+            bands=planes[0].bands,
+            classes=named,
+            several=len(by_image) > 1,
         )
+        trees = self.config.trees
+        return run_to_end(map_steps(work, lambda grown: self.progress("training", grown, trees)))
 
     def apply(
         self, classifier: PixelClassifier, image: Micrograph, probabilities: bool = False

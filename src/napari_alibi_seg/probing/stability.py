@@ -20,7 +20,7 @@ from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.planes import Levels, Plane
 from napari_alibi_seg.core.model.position import tile_cosine
-from napari_alibi_seg.core.progress import returned
+from napari_alibi_seg.core.progress import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,7 +207,7 @@ class _Views:
         rows, columns = np.mgrid[self.shift : last + 1 : _STEP, self.shift : last + 1 : _STEP]
         where = painted > 0
         values = self.original.points(rows[where], columns[where])
-        forest = returned(growing_forest([PixelSamples(values, painted[where])], _TREES, seed))
+        forest = run_to_end(growing_forest([PixelSamples(values, painted[where])], _TREES, seed))
         # Where the pixel (row, column) of the original lies in each view.
         moved = {
             Change.FLIP_LR: (rows, last - columns),

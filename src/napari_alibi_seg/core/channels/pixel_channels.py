@@ -125,6 +125,16 @@ class PixelChannels:
             parts.append(pixel_filters(self._config, self._plane, window))
         return np.concatenate(parts, axis=-1)
 
+    def subsampled(self, window: Window, step: int) -> NDArray[np.float32]:
+        """Return (h, w, F) channels of every `step`-th pixel of a window in rows and columns."""
+        if self._config.sigmas:
+            return self.block(window)[::step, ::step]
+        rows = np.arange(window.top, window.top + window.height, step)
+        columns = np.arange(window.left, window.left + window.width, step)
+        grid = np.meshgrid(rows, columns, indexing="ij")
+        values = self.points(grid[0].ravel(), grid[1].ravel())
+        return values.reshape(len(rows), len(columns), -1)
+
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return (N, F) float32 channels of N pixels, equal to those of `block`."""
         parts = []

@@ -51,6 +51,9 @@ class Channels(Protocol):
     def block(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width, F) channels of a window inside the plane."""
 
+    def subsampled(self, window: Window, step: int) -> NDArray[np.float32]:
+        """Return (h, w, F) channels of every `step`-th pixel of a window in rows and columns."""
+
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return (N, F) channels of N different pixels in row-major order."""
 
@@ -209,7 +212,7 @@ class PixelClassifier:
     Attributes
     ----------
     forest : ExtraTreesClassifier or RandomForestClassifier
-        Fitted on `PixelSamples` (`train_forest`).
+        Fitted on `PixelSamples` (`training_forest`).
     classes : tuple of ClassInfo
         In the order of ``forest.classes_``.
     channels : ChannelConfig

@@ -13,11 +13,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from napari_alibi_seg.core.channels.filters import count_filters, describe_filters
 from napari_alibi_seg.core.channels.kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import Forest
+from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.forest.boundaries import boundary_pixels
-from napari_alibi_seg.core.forest.classifier import require_two_classes
+from napari_alibi_seg.core.forest.classifier import PixelClassifier, require_two_classes
 from napari_alibi_seg.core.forest.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Response
 from napari_alibi_seg.core.forest.voting import votes
-from napari_alibi_seg.core.progress import Progress, mapped, returned, silent
+from napari_alibi_seg.core.progress import map_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.channels.pixel_channels import Projection
     from napari_alibi_seg.core.config import SegmentationConfig
+    from napari_alibi_seg.core.features.extraction import FeatureIdentity
     from napari_alibi_seg.core.forest.boundaries import BoundaryPixels
     from napari_alibi_seg.core.forest.classifier import PixelSamples
 
@@ -41,8 +43,8 @@ _TREES_AT_ONCE = 17
 _GROWN_AT_ONCE = 100_000
 """Pixels times trees per step of the generator: about 0.3 core-seconds."""
 _MISTAKEN = 0.1
-_PATCH = 12.0
-"""Reach of a deep channel, in pixels of the magnified image: about a patch."""
+_DEEP_SIGMA = 12.0
+"""Blur of a deep channel, in pixels of the magnified image: about a patch."""
 # Shares of the trees without deep channels, and of those with classical channels alone, for a
 # classifier of the scribbled image itself and of other images: docs/quality.md.
 _PARTS_WITHIN_IMAGE, _PARTS_BETWEEN_IMAGES = (1 / 4, 1 / 4), (1 / 12, 1 / 4)
@@ -58,13 +60,52 @@ def kind_of(forest: PixelForest) -> Forest:
     return next(kind for kind, made in _KINDS.items() if isinstance(forest, made))
 
 
-def train_forest(
+def training_classifier(
     config: SegmentationConfig,
     samples: Sequence[PixelSamples],
     projection: Projection | None,
-    progress: Progress = silent,
+    *,
+    features: FeatureIdentity | None,
+    bands: int,
+    classes: Sequence[ClassInfo] = (),
     several: bool = False,
-) -> PixelForest:
+) -> Generator[int, None, PixelClassifier]:
+    """Train a classifier, as a generator that can be closed at any step.
+
+    Parameters
+    ----------
+    config, samples, projection, several
+        As for `training_forest`.
+    features : FeatureIdentity or None
+        Identity of the features that were projected; None for pixel filters only.
+    bands : int
+        Number of values per pixel of the planes.
+    classes : sequence of ClassInfo
+        Names and colours of classes; others get default ones.
+
+    Yields
+    ------
+    int
+        Number of trees so far; the generator returns the `PixelClassifier`.
+    """
+    forest = yield from training_forest(config, samples, projection, several)
+    return PixelClassifier(
+        forest=forest,
+        classes=ClassInfo.of(forest.classes_, classes),
+        channels=config.channels,
+        projection=projection,
+        features=features,
+        bands=bands,
+        smoothing=config.smoothing,
+    )
+
+
+def training_forest(
+    config: SegmentationConfig,
+    samples: Sequence[PixelSamples],
+    projection: Projection | None,
+    several: bool = False,
+) -> Generator[int, None, PixelForest]:
     """Fit the forest specified by a configuration; see `growing_forest`.
 
     With pixel filters, extremely randomised trees are trained with data augmentation and synthetic
@@ -80,30 +121,19 @@ def train_forest(
         Labelled pixels of each scribbled plane.
     projection : Projection or None
         Projection of the deep channels; None if there are none.
-    progress : callable
-        Called after every few trees.
     several : bool
         Whether the planes belong to several images.
-    """
-    work = training_forest(config, samples, projection, several)
-    return returned(mapped(work, lambda done: progress("training", done, config.trees)))
 
-
-def training_forest(
-    config: SegmentationConfig,
-    samples: Sequence[PixelSamples],
-    projection: Projection | None,
-    several: bool = False,
-) -> Generator[int, None, PixelForest]:
-    """Train as `train_forest` does, as a generator that can be closed at any step.
-
-    The parameters are the same. Yields the number of trees so far, and returns the forest.
+    Yields
+    ------
+    int
+        Number of trees so far; the generator returns the forest.
     """
     vary, bound, parts = None, None, {}
     deep = 0 if projection is None else len(projection.components)
     if config.channels.sigmas:
         bands = (samples[0].values.shape[1] - deep) // count_filters(config.channels, 1)
-        channels = [ChannelInfo(ChannelKind.DEEP, _PATCH / config.scale)] * deep
+        channels = [ChannelInfo(ChannelKind.DEEP, _DEEP_SIGMA / config.scale)] * deep
         channels += describe_filters(config.channels, bands)
         parts = _parts(channels, _PARTS_BETWEEN_IMAGES if several else _PARTS_WITHIN_IMAGE)
         if config.forest is Forest.EXTRA_TREES:
@@ -189,7 +219,9 @@ def growing_forest(
         values[:, : seen.start] = values[:, seen.stop :] = 0.0  # trees never split on a constant
         others = _KINDS[kind](random_state=seed, warm_start=True)
         grown = len(forest.estimators_)
-        yield from mapped(_grow(others, range(count), values, labels, vary, random), grown.__add__)
+        yield from map_steps(
+            _grow(others, range(count), values, labels, vary, random), grown.__add__
+        )
         forest.estimators_ += others.estimators_
     return forest.set_params(n_estimators=trees, class_weight="balanced", warm_start=False)
 

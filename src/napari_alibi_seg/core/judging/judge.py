@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -13,23 +12,22 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.forest.classifier import PixelSamples, gather_samples
 from napari_alibi_seg.core.forest.strokes import ignored_classes, painted_without, stroke_pieces
-from napari_alibi_seg.core.forest.training import train_forest
+from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
 from napari_alibi_seg.core.judging.assessment import GridPixels, StrokeSamples, assessing
 from napari_alibi_seg.core.judging.suggestions import grid_step
-from napari_alibi_seg.core.progress import returned
+from napari_alibi_seg.core.progress import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.forest.classifier import Channels, PixelClassifier
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Index, Window
+    from napari_alibi_seg.core.images.planes import Index
     from napari_alibi_seg.core.judging.assessment import Assessment, Voter
     from napari_alibi_seg.core.segmentation import Segmenter
 
@@ -72,7 +70,7 @@ class Training:
     def fit(self, samples: PixelSamples) -> Voter:
         """Train a forest with the same settings but 40 trees; return a function of its votes."""
         config = replace(self.config, channels=self.classifier.channels, trees=_TREES)
-        forest = train_forest(config, [samples], self.classifier.projection)
+        forest = run_to_end(training_forest(config, [samples], self.classifier.projection))
 
         def voter(values: NDArray[np.float32]) -> NDArray[np.float32]:
             return votes(forest, values).astype(np.float32)
@@ -81,16 +79,14 @@ class Training:
 
 
 def sampling_grid(
-    channels: Channels, look: Callable[[Window], NDArray[np.float32]]
+    channels: Channels,
 ) -> Generator[None, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Evaluate the channels of a plane on a regular grid of pixels, one block per step.
+    """Evaluate the channels of a plane at every `grid_step`-th pixel, one block per step.
 
     Parameters
     ----------
     channels : Channels
         Channels of the plane.
-    look : callable
-        From a window to the (h, w, F) channels of every `grid_step`-th of its pixels.
 
     Returns
     -------
@@ -102,7 +98,7 @@ def sampling_grid(
         parts = []
         for window in of_a_row:
             yield
-            values, there = look(window), channels.missing(window)
+            values, there = channels.subsampled(window, step), channels.missing(window)
             few = np.zeros(values.shape[:2], bool) if there is None else there[::step, ::step]
             parts.append((values, few))
         rows.append([np.concatenate(some, axis=1) for some in zip(*parts, strict=True)])
@@ -180,16 +176,13 @@ def assess(
     samples = [gather_samples(channels[index], drawn) for index, drawn in painted.items()]
     training = Training(classifier, segmenter.config, painted, samples)
     found = {}
-    for done, (index, known) in enumerate(channels.items(), start=1):
-        look = partial(_every, known, grid_step(known.shape))
-        values, missing = returned(sampling_grid(known, look))
+    for done, (index, of_plane) in enumerate(channels.items(), start=1):
+        values, missing = run_to_end(sampling_grid(of_plane))
         shares = votes(classifier.forest, values).astype(np.float32)
-        assessment = returned(assessing_plane(training, scribbles[index], values, shares, missing))
+        assessment = run_to_end(
+            assessing_plane(training, scribbles[index], values, shares, missing)
+        )
         if assessment is not None:
             found[index] = assessment
         segmenter.progress("assessment", done, len(channels))
     return found
-
-
-def _every(channels: PixelChannels, step: int, window: Window) -> NDArray[np.float32]:
-    return channels.block(window)[::step, ::step]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.judging.judge import assessing_plane, sampling_grid
 from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
 from napari_alibi_seg.core.live.records import Assessed, Working
-from napari_alibi_seg.core.progress import mapped
+from napari_alibi_seg.core.progress import map_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,20 +44,17 @@ def advising(
         The spots as soon as they are known; then spots and assessment, if the plane is scribbled
         and each class has at least two pieces of strokes.
     """
-    step = grid_step(channels.shape)
-
-    def tell(_: float | None) -> Working:
-        return Working()
-
-    values, missing = yield from mapped(
-        sampling_grid(channels, partial(channels.every, step)), tell
-    )
+    values, missing = yield from map_steps(sampling_grid(channels), _working)
     shares = votes(training.classifier.forest, values).astype(np.float32)
-    spots = next_spots(shares, scribbles > 0, step, missing)
+    spots = next_spots(shares, scribbles > 0, grid_step(channels.shape), missing)
     yield Assessed(plane, spots)
     if plane not in training.painted:
         return
     work = assessing_plane(training, scribbles, values, shares, missing)
-    assessment = yield from mapped(work, tell)
+    assessment = yield from map_steps(work, _working)
     if assessment is not None:
         yield Assessed(plane, spots, assessment)
+
+
+def _working(_: object) -> Working:
+    return Working()

@@ -63,16 +63,12 @@ class PlaneChannels:
         assert self.deep is not None
         return self.deep.block(window)
 
-    def every(self, step: int, window: Window) -> NDArray[np.float32]:
-        """Return channels of every `step`-th pixel of a window in rows and columns."""
+    def subsampled(self, window: Window, step: int) -> NDArray[np.float32]:
+        """Return (h, w, F) channels of every `step`-th pixel of a window in rows and columns."""
         if self.filtered is not None:
             return self.block(window)[::step, ::step]
         assert self.deep is not None
-        rows = np.arange(window.top, window.top + window.height, step)
-        columns = np.arange(window.left, window.left + window.width, step)
-        grid = np.meshgrid(rows, columns, indexing="ij")
-        values = self.deep.points(grid[0].ravel(), grid[1].ravel())
-        return values.reshape(len(rows), len(columns), -1)
+        return self.deep.subsampled(window, step)
 
     def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return (N, F) channels of N different pixels in row-major order."""

@@ -17,7 +17,6 @@ import numpy as np
 
 from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.channels.pixel_channels import Projection
-from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import smoothing, voting
 from napari_alibi_seg.core.forest.classifier import (
@@ -30,7 +29,7 @@ from napari_alibi_seg.core.forest.classifier import (
 from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
-from napari_alibi_seg.core.forest.training import training_forest
+from napari_alibi_seg.core.forest.training import training_classifier
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.judging.judge import Training
@@ -44,7 +43,7 @@ from napari_alibi_seg.core.live.blocks import (
 from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
 from napari_alibi_seg.core.live.features import GrowingFeatures
 from napari_alibi_seg.core.live.records import Fitted, PlaneDone, ResultBlock, Working
-from napari_alibi_seg.core.progress import mapped
+from napari_alibi_seg.core.progress import map_steps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Index, Plane, Window
     from napari_alibi_seg.core.live.channels import PlaneChannels
     from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest
+    from napari_alibi_seg.core.live.shrunk import ShrunkChannels
 
 _SIDES = (256, 128, 64)
 _COARSE_TREES = 16
@@ -231,7 +231,7 @@ class LiveEngine:
             return
         channels = self._channels.shrunk(index, config, factor)
         windows = visible_blocks(self._planes[index], visible, _SHRUNK_SIDE * factor)
-        for _ in in_order(partial(channels.every, factor), windows):
+        for _ in in_order(partial(channels.subsampled, step=factor), windows):
             yield Working()
 
     def _train_coarsely(
@@ -318,14 +318,15 @@ class LiveEngine:
         samples: Sequence[PixelSamples],
         projection: Projection | None,
     ) -> Generator[Working, None, PixelClassifier]:
-        work = training_forest(config, samples, projection)
-        forest = yield from mapped(work, lambda _: Working())
-        found = ClassInfo.of(forest.classes_, request.classes)
-        identity = None if projection is None else self._features.identity(request.config)
-        bands = next(iter(self._planes.values())).bands
-        return PixelClassifier(
-            forest, found, config.channels, projection, identity, bands, config.smoothing
+        work = training_classifier(
+            config,
+            samples,
+            projection,
+            features=None if projection is None else self._features.identity(request.config),
+            bands=self._planes[request.planes[0]].bands,
+            classes=request.classes,
         )
+        return (yield from map_steps(work, lambda _: Working()))
 
     def _classify_coarsely(
         self, request: LiveRequest, classifier: PixelClassifier, side: int, factor: int
@@ -334,16 +335,15 @@ class LiveEngine:
         plane, config = self._planes[index], classifier.channels
         step = factor * max(1, coarse_step(request.visible) // factor)
         if factor > 1:
-            shrunk = self._channels.shrunk(index, config, factor)
-            every, side = partial(shrunk.every, step), _SHRUNK_SIDE * factor
+            channels: PlaneChannels | ShrunkChannels = self._channels.shrunk(index, config, factor)
+            side = _SHRUNK_SIDE * factor
         else:
-            channels = self._channels_of(request, index, config, classifier.projection)
-            every = partial(channels.every, step)
-            side = side if channels.filtered else _COARSE_SIDE
+            channels = whole = self._channels_of(request, index, config, classifier.projection)
+            side = side if whole.filtered else _COARSE_SIDE
 
         def every_few(window: Window) -> Segmentation:
-            result = magnified(classifier.classify(every(window)), window, step)
-            return result.without(plane.missing(window))
+            result = classifier.classify(channels.subsampled(window, step))
+            return magnified(result, window, step).without(plane.missing(window))
 
         self._told.pop(index, None)
         self._channels.look_at(index, request.visible)

@@ -75,15 +75,15 @@ class ShrunkChannels:
     shape: tuple[int, int]
     factor: int
 
-    def every(self, step: int, window: Window) -> NDArray[np.float32]:
-        """Return channels of every `step`-th pixel of a window in rows and columns.
+    def subsampled(self, window: Window, step: int) -> NDArray[np.float32]:
+        """Return (h, w, F) channels of every `step`-th pixel of a window in rows and columns.
 
         Parameters
         ----------
-        step : int
-            A multiple of `factor`.
         window : Window
             Its top and left are multiples of `factor`.
+        step : int
+            A multiple of `factor`.
         """
         inside = Window(
             window.top // self.factor,
@@ -91,8 +91,8 @@ class ShrunkChannels:
             -(-window.height // self.factor),
             -(-window.width // self.factor),
         )
-        some = slice(None, None, step // self.factor)
-        return self.small.block(inside)[some, some]
+        stride = step // self.factor
+        return self.small.block(inside)[::stride, ::stride]
 
     def samples(self, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
         """Return samples under (Y, X) scribbles, one per downsampled pixel and class in it."""
