@@ -21,7 +21,8 @@ from napari_alibi_seg.core.live import channels as live_channels
 from napari_alibi_seg.core.live import features as live_features
 from napari_alibi_seg.core.live.blocks import coarse_step, magnified, visible_blocks
 from napari_alibi_seg.core.live.cached_channels import CachedChannels
-from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
+from napari_alibi_seg.core.live.channels import LiveChannels
+from napari_alibi_seg.core.live.downsampled import BlockMeans, coarse_config, downsampling_factor
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import (
     Assessed,
@@ -32,7 +33,6 @@ from napari_alibi_seg.core.live.records import (
     ResultBlock,
     Working,
 )
-from napari_alibi_seg.core.live.shrunk import Shrunk, shrinkage
 from napari_alibi_seg.core.segmentation import segment
 
 DEEP = SegmentationConfig(scale=1, trees=20)
@@ -77,7 +77,7 @@ def test_the_engine_gives_what_segment_gives(
 
 
 def test_final_blocks_have_the_probabilities_that_segment_gives(request_of, micrograph, scribbles):
-    events = LiveEngine("cpu").update(replace(request_of(QUICK), votes=True))
+    events = LiveEngine("cpu").update(replace(request_of(QUICK), probabilities=True))
     shown = [event for event in events if isinstance(event, ResultBlock)]
 
     probable = segment(micrograph, scribbles, QUICK, "cpu").probabilities
@@ -398,7 +398,7 @@ WINDOW = Window(0, 0, 100, 100)
 
 def test_remembered_channels_are_the_channels(plane):
     channels = PixelChannels(plane, ChannelConfig(sigmas=SIGMAS))
-    remembered = CachedChannels(plane, ChannelConfig(sigmas=SIGMAS), limit=1e9, room=8)
+    remembered = CachedChannels(plane, ChannelConfig(sigmas=SIGMAS), limit=1e9, deep_count=8)
     rng = np.random.default_rng(1)
     some, more = (np.sort(rng.choice(plane.data.size, n, replace=False)) for n in (30, 90))
 
@@ -413,7 +413,7 @@ def test_remembered_channels_are_the_channels(plane):
 def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, expected):
     features = extractor.extract(plane, 1)
     config = ChannelConfig(components=8, sigmas=SIGMAS)
-    remembered = CachedChannels(plane, config, limit=1e9, room=expected)
+    remembered = CachedChannels(plane, config, limit=1e9, deep_count=expected)
     for space in (Projection.fit([features], config), Projection.fit([features], CONTRASTLESS)):
         deep = PixelChannels(plane, replace(config, sigmas=()), features, space)
         joined = PixelChannels(plane, config, features, space).block(WINDOW)
@@ -471,31 +471,31 @@ def test_a_coarse_result_looks_at_a_bounded_number_of_pixels(side):
 
 
 @pytest.mark.parametrize("shape", [(70, 90), (64, 96, 3)])
-def test_shrunk_pixels_are_means_of_squares(shape):
+def test_downsampled_pixels_are_means_of_squares(shape):
     data = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
     expected = [
         [data[top : top + 8, left : left + 8].mean(axis=(0, 1)) for left in range(0, shape[1], 8)]
         for top in range(0, shape[0], 8)
     ]
 
-    shrunk = Shrunk(data, 8)
+    means = BlockMeans(data, 8)
 
-    assert shrunk.shape == np.shape(expected)
-    rows, columns = slice(3, shrunk.shape[0]), slice(2, shrunk.shape[1])
-    np.testing.assert_allclose(shrunk[rows, columns], np.array(expected)[rows, columns])
+    assert means.shape == np.shape(expected)
+    rows, columns = slice(3, means.shape[0]), slice(2, means.shape[1])
+    np.testing.assert_allclose(means[rows, columns], np.array(expected)[rows, columns])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint64])
-def test_shrunk_strokes_are_sampled_once_for_each_square_and_class(plane, dtype):
+def test_downsampled_strokes_are_sampled_once_for_each_square_and_class(plane, dtype):
     config = ChannelConfig(sigmas=SIGMAS, flatten=False)
     channels = LiveChannels()
     channels.open({(): plane})
     painted = np.zeros(plane.shape, dtype)
     painted[17:20, 9:30], painted[20, 8:16] = 1, 2
 
-    samples = channels.shrunk((), config, 8).samples(painted)
+    samples = channels.downsampled((), config, 8).samples(painted)
 
-    small = PixelChannels(Plane(Shrunk(plane.data, 8), plane.levels), config)
+    small = PixelChannels(Plane(BlockMeans(plane.data, 8), plane.levels), config)
     expected = small.points(np.array([2, 2, 2, 2]), np.array([1, 2, 3, 1]))
     order = np.argsort(samples.labels, kind="stable")
     np.testing.assert_array_equal(samples.labels[order], [1, 1, 1, 2])
@@ -561,7 +561,7 @@ def test_the_final_result_of_a_large_view_is_that_of_segment(wide):
     np.testing.assert_array_equal(painted_by(events, wide.scribbles.shape), expected.labels)
 
 
-def test_a_large_view_is_shrunk_to_about_a_million_pixels():
+def test_a_large_view_is_downsampled_to_about_a_million_pixels():
     for side in (1500, 3000, 8192, 50_000):
-        factor = shrinkage(Window(0, 0, side, side))
+        factor = downsampling_factor(Window(0, 0, side, side))
         assert 0.4e6 < (side / factor) ** 2 < 2.1e6

@@ -108,7 +108,7 @@ class Controller(QObject):
             *as_core(classes),
             work.loaded,
             predict=self._once or outputs.live.isChecked(),
-            votes=outputs.uncertainty.isChecked() or outputs.probabilities.isChecked(),
+            probabilities=outputs.uncertainty.isChecked() or outputs.probabilities.isChecked(),
             generation=self._generation,
             advise=True,
         )

@@ -47,15 +47,17 @@ class CachedChannels:
         With at least one filter.
     limit : float
         Bytes of blocks to keep; those far from the visible part are evicted first.
-    room : int
+    deep_count : int
         Expected number of deep channels; any other number costs a copy.
     """
 
-    def __init__(self, plane: Plane, config: ChannelConfig, limit: float, room: int = 0) -> None:
+    def __init__(
+        self, plane: Plane, config: ChannelConfig, limit: float, deep_count: int = 0
+    ) -> None:
         self.filters = config.filters
         self._channels = PixelChannels(plane, config)
         self._count = count_filters(config, plane.bands)
-        self.room = room
+        self.deep_count = deep_count
         self._limit = limit
         self._visible = Window(0, 0, *plane.shape)
         self._blocks: dict[Window, _CachedBlock] = {}
@@ -72,7 +74,7 @@ class CachedChannels:
     def most_bytes(self) -> float:
         """Maximum memory of the cached blocks, in bytes."""
         rows, columns = self.shape
-        whole = rows * columns * (self.room + self._count) * np.dtype(np.float32).itemsize
+        whole = rows * columns * (self.deep_count + self._count) * np.dtype(np.float32).itemsize
         return min(whole, self._limit)
 
     @property
@@ -145,9 +147,9 @@ class CachedChannels:
         return values
 
     def _made(self, window: Window) -> _CachedBlock:
-        shape = (window.height, window.width, self.room + self._count)
+        shape = (window.height, window.width, self.deep_count + self._count)
         made = _CachedBlock(np.empty(shape, np.float32), self._channels.guide(window))
-        made.values[..., self.room :] = self._channels.block(window)
+        made.values[..., self.deep_count :] = self._channels.block(window)
         with self._lock:
             self._blocks[window] = made
             self._make_room()

@@ -11,7 +11,7 @@ import numpy as np
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.live.cached_channels import CachedChannels
-from napari_alibi_seg.core.live.shrunk import Shrunk, ShrunkChannels, shrinkage
+from napari_alibi_seg.core.live.downsampled import BlockMeans, DownsampledChannels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 _CACHED_BYTES = 1.2e9
 _PROJECTED_BYTES = 200e6
-_CACHED_PIXELS = 2_000_000
-_SHRUNK_BYTES = 300e6
+_DOWNSAMPLED_BYTES = 300e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,23 +92,29 @@ class _Deep:
 
 
 class LiveChannels:
-    """A cache of the channels of the planes of one image."""
+    """A cache of the channels of the planes of one image.
+
+    Attributes
+    ----------
+    planes : mapping
+        The planes of the image.
+    """
 
     def __init__(self) -> None:
-        self._planes: Mapping[Index, Plane] = {}
+        self.planes: Mapping[Index, Plane] = {}
         self._filtered: dict[Index, CachedChannels] = {}
-        self._shrunk: dict[Index, ShrunkChannels] = {}
+        self._downsampled: dict[Index, DownsampledChannels] = {}
         self._deep: dict[Index, _Deep] = {}
 
     def open(self, planes: Mapping[Index, Plane]) -> None:
         """Switch to the planes of another image and clear the cache."""
-        self._planes = planes
+        self.planes = planes
         self.forget()
 
     def forget(self) -> None:
         """Clear the cache."""
         self._filtered.clear()
-        self._shrunk.clear()
+        self._downsampled.clear()
         self._deep.clear()
 
     def of(
@@ -118,60 +123,61 @@ class LiveChannels:
         config: ChannelConfig,
         features: FeatureMap | None,
         projection: Projection | None,
-        room: int,
+        deep_count: int,
     ) -> PlaneChannels:
         """Return the channels of a plane, with deep ones if features and projection are given."""
         deep = None
         if features is not None and projection is not None:
             deep = self._projected(index, replace(config, sigmas=()), features, projection)
-        return PlaneChannels(deep, self.filtered(index, config, room) if config.sigmas else None)
+        return PlaneChannels(
+            deep, self.filtered(index, config, deep_count) if config.sigmas else None
+        )
 
     def look_at(self, index: Index, visible: Window) -> None:
         """Set the visible window: blocks near it are kept, then those of planes shown recently."""
-        if index in self._deep:
-            self._deep[index] = self._deep.pop(index)  # move to the end
-            self._forget_projected()
         if index in self._filtered:
-            self._filtered[index] = self._filtered.pop(index)
+            self._filtered[index] = self._filtered.pop(index)  # move to the end
             self._filtered[index].look_at(visible)
             _leave_room([*self._filtered.values()], _CACHED_BYTES)
-        if index in self._shrunk:
-            self._shrunk[index] = self._shrunk.pop(index)
-            _leave_room([kept.small for kept in self._shrunk.values()], _SHRUNK_BYTES)
+        if index in self._downsampled:
+            self._downsampled[index] = self._downsampled.pop(index)
+            _leave_room([kept.small for kept in self._downsampled.values()], _DOWNSAMPLED_BYTES)
 
-    def filtered(self, index: Index, config: ChannelConfig, room: int) -> CachedChannels:
+    def filtered(self, index: Index, config: ChannelConfig, deep_count: int) -> CachedChannels:
         """Return the pixel filters of a plane, with room for deep channels beside them."""
         kept = self._filtered.get(index)
-        if kept is None or (kept.filters, kept.room) != (config.filters, room):
-            kept = CachedChannels(self._planes[index], config, _CACHED_BYTES, room)
+        if kept is None or (kept.filters, kept.deep_count) != (config.filters, deep_count):
+            kept = CachedChannels(self.planes[index], config, _CACHED_BYTES, deep_count)
             self._filtered[index] = kept
         return kept
 
-    def shrunk(self, index: Index, config: ChannelConfig, factor: int) -> ShrunkChannels:
+    def downsampled(self, index: Index, config: ChannelConfig, factor: int) -> DownsampledChannels:
         """Return the pixel filters of a plane downsampled by a factor."""
-        kept = self._shrunk.get(index)
+        kept = self._downsampled.get(index)
         if kept is None or kept.factor != factor or kept.small.filters != config.filters:
-            plane = self._planes[index]
-            data = cast("Array", Shrunk(plane.data, factor))
+            plane = self.planes[index]
+            data = cast("Array", BlockMeans(plane.data, factor))
             small = Plane(data, plane.levels, light=plane.light)
-            channels = CachedChannels(small, config, _SHRUNK_BYTES)
-            kept = self._shrunk[index] = ShrunkChannels(channels, plane.shape, factor)
+            channels = CachedChannels(small, config, _DOWNSAMPLED_BYTES)
+            kept = self._downsampled[index] = DownsampledChannels(channels, plane.shape, factor)
         return kept
 
     def _projected(
         self, index: Index, config: ChannelConfig, features: FeatureMap, projection: Projection
     ) -> PixelChannels:
-        kept = self._deep.get(index)
+        kept = self._deep.pop(index, None)
         if kept is None or not kept.made_from(features, projection, config):
-            made = PixelChannels(self._planes[index], config, features, projection)
+            made = PixelChannels(self.planes[index], config, features, projection)
             # A new projection invalidates the deep channels of all planes.
             self._deep = {i: old for i, old in self._deep.items() if old.projection is projection}
-            kept = self._deep[index] = _Deep(ref(features.tokens), projection, config, made)
+            kept = _Deep(ref(features.tokens), projection, config, made)
+            self._make_room(made.bytes)
+        self._deep[index] = kept  # the most recent is last
         return kept.channels
 
-    def _forget_projected(self) -> None:
-        taken = sum(kept.channels.bytes for kept in self._deep.values())
-        for index in [*self._deep][:-1]:
+    def _make_room(self, size: int) -> None:
+        taken = size + sum(kept.channels.bytes for kept in self._deep.values())
+        for index in [*self._deep]:
             if taken > _PROJECTED_BYTES:
                 taken -= self._deep.pop(index).channels.bytes
 
@@ -179,34 +185,8 @@ class LiveChannels:
 def _leave_room(planes: list[CachedChannels], limit: float) -> None:
     """Free blocks of the least recently shown planes to leave room for all of the last plane."""
     *others, shown = planes
-    room = limit - shown.most_bytes
+    free = limit - shown.most_bytes
     for kept in reversed(others):
-        room -= kept.bytes
-        if room < 0:
+        free -= kept.bytes
+        if free < 0:
             kept.forget_blocks()
-
-
-def coarse_config(config: ChannelConfig, visible: Window, deep: bool) -> tuple[ChannelConfig, int]:
-    """Choose channels for a coarse result that are fast enough for interactive use.
-
-    Parameters
-    ----------
-    config : ChannelConfig
-        Channels of the final result.
-    visible : Window
-        The part to classify coarsely.
-    deep : bool
-        Whether features are available.
-
-    Returns
-    -------
-    tuple of ChannelConfig and int
-        Channels and downsampling factor. A small view (up to 2 megapixels) keeps `config`; a large
-        one has deep channels only if available, else classical 2-D filters of a downsampled plane.
-        The factor is 1 except in the last case.
-    """
-    if visible.height * visible.width <= _CACHED_PIXELS or not config.sigmas:
-        return config, 1
-    if deep:
-        return replace(config, sigmas=()), 1
-    return replace(config, sigmas_3d=(), learned=0), shrinkage(visible)

@@ -16,20 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.blockwise import in_order
-from napari_alibi_seg.core.channels.pixel_channels import Projection
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import smoothing, voting
 from napari_alibi_seg.core.forest.classifier import (
     PixelClassifier,
-    PixelSamples,
     Segmentation,
     gather_samples,
-    thinned,
 )
 from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
-from napari_alibi_seg.core.forest.training import training_classifier
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.judging.judge import Training
@@ -40,28 +36,27 @@ from napari_alibi_seg.core.live.blocks import (
     magnified,
     visible_blocks,
 )
-from napari_alibi_seg.core.live.channels import LiveChannels, coarse_config
+from napari_alibi_seg.core.live.channels import LiveChannels
+from napari_alibi_seg.core.live.downsampled import coarse_config
 from napari_alibi_seg.core.live.features import GrowingFeatures
 from napari_alibi_seg.core.live.records import Fitted, PlaneDone, ResultBlock, Working
-from napari_alibi_seg.core.progress import map_steps
+from napari_alibi_seg.core.live.training import CoarseClassifier, LiveTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
+    from napari_alibi_seg.core.channels.pixel_channels import Projection
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.planes import Index, Plane, Window
     from napari_alibi_seg.core.live.channels import PlaneChannels
+    from napari_alibi_seg.core.live.downsampled import DownsampledChannels
     from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest
-    from napari_alibi_seg.core.live.shrunk import ShrunkChannels
 
 _SIDES = (256, 128, 64)
-_COARSE_TREES = 16
-_COARSE_SAMPLES = 6000
 _COARSE_SIDE = 1024
-_SHRUNK_SIDE = 256
+_DOWNSAMPLED_SIDE = 256
 _BLOCKS_FIRST = 256
 """Number of visible blocks classified from the centre outwards, before any others in strips."""
 
@@ -85,16 +80,15 @@ class _Tally:
 class _Trained:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    `done` has the tallies of the blocks it has classified, by plane, and `assessed`
-    the planes already assessed. The coarse one takes planes downsampled by `shrinkage`.
+    `tallies` has one for each block that it has classified, by plane; `assessed` are the planes
+    that were.
     """
 
     request: LiveRequest
     painted: Mapping[Index, NDArray[Any]]
-    coarse: PixelClassifier
-    shrinkage: int
+    coarse: CoarseClassifier
     fine: PixelClassifier
-    done: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
+    tallies: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
     assessed: set[Index] = field(default_factory=set)
 
 
@@ -113,9 +107,9 @@ class LiveEngine:
         self._sides: tuple[int, ...] = _SIDES
         self._planes: dict[Index, Plane] = {}
         self._channels = LiveChannels()
+        self._trainer = LiveTrainer(self._features, self._channels)
         self._trained: _Trained | None = None
-        self._told: dict[Index, Mapping[Index, NDArray[Any]]] = {}
-        self._projected: tuple[object, Projection] | None = None
+        self._final_strokes: dict[Index, Mapping[Index, NDArray[Any]]] = {}
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
         """Compute what is to be shown.
@@ -146,7 +140,7 @@ class LiveEngine:
                 self._channels.forget()
                 self._sides = tuple(one for one in _SIDES if one < side) or _SIDES[-1:]
                 if self._trained is not None:
-                    self._trained.done.clear()  # it holds blocks of another size
+                    self._trained.tallies.clear()  # it holds blocks of another size
         raise AlibiSegError(
             "There is not enough memory for this image, even in small pieces; close other "
             "images or programs, choose scale 1, or crop the image."
@@ -156,19 +150,19 @@ class LiveEngine:
         self._open(request.image)
         painted, amount = look_at_strokes(self._planes, request.scribbles, request.ignored)
         yield amount
-        trainable = request.classifier is not None or len(amount.pixels) > 1
+        applies = request.predict and request.classifier is not None
+        trains = request.predict and not applies and len(amount.pixels) > 1
         deep = request.config.deep
         seen = dict.fromkeys([request.planes[0], *painted])
         if deep:
             yield from self._features.load(request.config.model)
             missing = any(not self._features.ready(request.config, index) for index in seen)
-            told = self._is_told(request.planes[0], painted)
-            trains = request.predict and request.classifier is None and len(amount.pixels) > 1
-            if missing and trains and not told and request.config.channels.sigmas:
+            shown = self._shows_final(request.planes[0], painted)
+            if missing and trains and not shown and request.config.channels.sigmas:
                 yield from self._train_coarsely(request, painted, side, None)
             for index in seen:
                 yield from self._features.compute(request.config, index, request.visible, seen)
-        if not (trainable and request.predict):
+        if not (applies or trains):
             yield from self._warm(request, side)
             return
         yield from self._train(request, painted, side)
@@ -184,37 +178,29 @@ class LiveEngine:
             self._planes = planes_of(image)
             self._features.open(self._planes)
             self._channels.open(self._planes)
-            self._trained = self._projected = None
-            self._told = {}
+            self._trainer.forget()
+            self._trained = None
+            self._final_strokes = {}
             self._image = image
 
-    def _is_told(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
+    def _shows_final(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
         """Return whether the last result sent for a plane is final and from the same strokes."""
-        return index in self._told and same_painted(self._told[index], painted)
-
-    def _channels_of(
-        self,
-        request: LiveRequest,
-        index: Index,
-        config: ChannelConfig,
-        projection: Projection | None,
-    ) -> PlaneChannels:
-        features = None if projection is None else self._features.map(request.config, index)
-        return self._channels.of(index, config, features, projection, _room(request))
+        strokes = self._final_strokes.get(index)
+        return strokes is not None and same_painted(strokes, painted)
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Working]:
         """Project features and filter the visible part in advance of the first stroke."""
         index = request.planes[0]
-        projection = self._projection(request, [index])
+        projection = self._trainer.projection(request, [index])
         if projection is not None:
-            self._channels_of(request, index, request.config.channels, projection)
+            self._trainer.channels(request, index, request.config.channels, projection)
             yield Working()
         if not request.config.channels.sigmas:
             return
         voting.compile_now()
         smoothing.compile_now()
-        yield from self._warm_shrunk(request)
-        kept = self._channels.filtered(index, request.config.channels, _room(request))
+        yield from self._warm_downsampled(request)
+        kept = self._channels.filtered(index, request.config.channels, request.deep_count)
         self._channels.look_at(index, request.visible)
         plane = self._planes[index]
         around = reach(request.visible, request.config.smoothing, plane.shape)
@@ -224,13 +210,13 @@ class LiveEngine:
             kept.block(window)
             yield Working()
 
-    def _warm_shrunk(self, request: LiveRequest) -> Iterator[Working]:
+    def _warm_downsampled(self, request: LiveRequest) -> Iterator[Working]:
         index, visible = request.planes[0], request.visible
         config, factor = coarse_config(request.config.channels, visible, request.config.deep)
         if factor == 1:
             return
-        channels = self._channels.shrunk(index, config, factor)
-        windows = visible_blocks(self._planes[index], visible, _SHRUNK_SIDE * factor)
+        channels = self._channels.downsampled(index, config, factor)
+        windows = visible_blocks(self._planes[index], visible, _DOWNSAMPLED_SIDE * factor)
         for _ in in_order(partial(channels.subsampled, step=factor), windows):
             yield Working()
 
@@ -240,21 +226,11 @@ class LiveEngine:
         painted: Mapping[Index, NDArray[Any]],
         side: int,
         projection: Projection | None,
-    ) -> Generator[LiveEvent, None, tuple[PixelClassifier, int]]:
-        """Yield a coarse result; return its classifier and the downsampling of its planes.
-
-        Without a projection it is one of pixel filters alone.
-        """
-        deep = projection is not None
-        channels, factor = coarse_config(request.config.channels, request.visible, deep)
-        samples = self._samples(request, painted, channels, projection, factor)
-        trees = min(request.config.trees, _COARSE_TREES)
-        config = replace(request.config, channels=channels, trees=trees)
-        coarse = yield from self._fit(
-            request, config, thinned(samples, _COARSE_SAMPLES), projection
-        )
-        yield from self._classify_coarsely(request, coarse, side, factor)
-        return coarse, factor
+    ) -> Generator[LiveEvent, None, CoarseClassifier]:
+        """Yield a coarse result; return its classifier."""
+        coarse = yield from self._trainer.coarse(request, painted, projection)
+        yield from self._classify_coarsely(request, coarse, side)
+        return coarse
 
     def _train(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
@@ -264,88 +240,40 @@ class LiveEngine:
             fine = last.fine.renamed(request.classes)
             self._trained = replace(last, request=request, painted=painted, fine=fine)
             if not _continues(last.request, request):
-                self._trained = replace(self._trained, done={}, assessed=set())
+                self._trained = replace(self._trained, tallies={}, assessed=set())
         elif request.classifier is not None:
             self._require(request)
-            self._trained = _Trained(request, painted, request.classifier, 1, request.classifier)
+            as_it_is = CoarseClassifier(request.classifier, 1)
+            self._trained = _Trained(request, painted, as_it_is, request.classifier)
         else:
-            projection = self._projection(request, painted)
-            coarse, factor = yield from self._train_coarsely(request, painted, side, projection)
-            samples = self._samples(request, painted, request.config.channels, projection)
-            fine = yield from self._fit(request, request.config, samples, projection)
-            self._trained = _Trained(request, painted, coarse, factor, fine)
+            projection = self._trainer.projection(request, painted)
+            coarse = yield from self._train_coarsely(request, painted, side, projection)
+            fine = yield from self._trainer.final(request, painted, projection)
+            self._trained = _Trained(request, painted, coarse, fine)
             yield Fitted(fine, bool(request.image.light))
             return
         yield Fitted(self._trained.fine, bool(request.image.light))
-        if not self._trained.done.get(request.planes[0]):
-            last = self._trained
-            yield from self._classify_coarsely(request, last.coarse, side, last.shrinkage)
+        if not self._trained.tallies.get(request.planes[0]):
+            yield from self._classify_coarsely(request, self._trained.coarse, side)
 
     def _require(self, request: LiveRequest) -> None:
         assert request.classifier is not None
         identity = self._features.identity(request.config) if request.config.deep else None
         request.classifier.require(identity, self._planes[request.planes[0]].bands)
 
-    def _projection(self, request: LiveRequest, painted: Collection[Index]) -> Projection | None:
-        """Return the projection fitted on the given planes, cached for the same set of planes."""
-        if not request.config.deep:
-            return None
-        key = (request.config.deep_channels, tuple(painted))
-        if self._projected is None or self._projected[0] != key:
-            maps = [self._features.map(request.config, index) for index in painted]
-            self._projected = key, Projection.fit(maps, request.config.channels)
-        return self._projected[1]
-
-    def _samples(
-        self,
-        request: LiveRequest,
-        painted: Mapping[Index, NDArray[Any]],
-        channels: ChannelConfig,
-        projection: Projection | None,
-        factor: int = 1,
-    ) -> list[PixelSamples]:
-        return [
-            self._channels.shrunk(index, channels, factor).samples(scribbles)
-            if factor > 1
-            else gather_samples(self._channels_of(request, index, channels, projection), scribbles)
-            for index, scribbles in painted.items()
-        ]
-
-    def _fit(
-        self,
-        request: LiveRequest,
-        config: SegmentationConfig,
-        samples: Sequence[PixelSamples],
-        projection: Projection | None,
-    ) -> Generator[Working, None, PixelClassifier]:
-        work = training_classifier(
-            config,
-            samples,
-            projection,
-            features=None if projection is None else self._features.identity(request.config),
-            bands=self._planes[request.planes[0]].bands,
-            classes=request.classes,
-        )
-        return (yield from map_steps(work, lambda _: Working()))
-
     def _classify_coarsely(
-        self, request: LiveRequest, classifier: PixelClassifier, side: int, factor: int
+        self, request: LiveRequest, coarse: CoarseClassifier, side: int
     ) -> Iterator[ResultBlock]:
         index = request.planes[0]
-        plane, config = self._planes[index], classifier.channels
-        step = factor * max(1, coarse_step(request.visible) // factor)
-        if factor > 1:
-            channels: PlaneChannels | ShrunkChannels = self._channels.shrunk(index, config, factor)
-            side = _SHRUNK_SIDE * factor
-        else:
-            channels = whole = self._channels_of(request, index, config, classifier.projection)
-            side = side if whole.filtered else _COARSE_SIDE
+        plane = self._planes[index]
+        channels, side = self._coarse_channels(request, coarse, side)
+        step = coarse.factor * max(1, coarse_step(request.visible) // coarse.factor)
 
         def every_few(window: Window) -> Segmentation:
-            result = classifier.classify(channels.subsampled(window, step))
+            result = coarse.classifier.classify(channels.subsampled(window, step))
             return magnified(result, window, step).without(plane.missing(window))
 
-        self._told.pop(index, None)
+        self._final_strokes.pop(index, None)
         self._channels.look_at(index, request.visible)
         windows = visible_blocks(plane, request.visible, side)
         for window, result in zip(windows, in_order(every_few, windows), strict=True):
@@ -354,31 +282,47 @@ class LiveEngine:
                 index, window, result.without_painted(painted, request.ignored), False
             )
 
+    def _coarse_channels(
+        self, request: LiveRequest, coarse: CoarseClassifier, side: int
+    ) -> tuple[PlaneChannels | DownsampledChannels, int]:
+        """Return the channels of the displayed plane, and the side of the blocks to classify."""
+        index, config = request.planes[0], coarse.classifier.channels
+        if coarse.factor > 1:
+            small = self._channels.downsampled(index, config, coarse.factor)
+            return small, _DOWNSAMPLED_SIDE * coarse.factor
+        channels = self._channels_for(coarse.classifier, request, index)
+        return channels, side if channels.filtered else _COARSE_SIDE
+
+    def _channels_for(
+        self, classifier: PixelClassifier, request: LiveRequest, index: Index
+    ) -> PlaneChannels:
+        return self._trainer.channels(request, index, classifier.channels, classifier.projection)
+
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
         assert self._trained is not None
         classifier, plane = self._trained.fine, self._planes[index]
-        channels = self._channels_of(request, index, classifier.channels, classifier.projection)
+        channels = self._channels_for(classifier, request, index)
         self._channels.look_at(index, request.visible)
-        done = self._trained.done.setdefault(index, {})
+        tallies = self._trained.tallies.setdefault(index, {})
         seen = visible_blocks(plane, request.visible, side)[:_BLOCKS_FIRST]
         rest = strips(plane.shape, side, len(classifier.classes))
         rest.sort(key=lambda strip: distance(strip[len(strip) // 2], request.visible))
         for some in (seen, *rest):
-            windows = [window for window in some if window not in done]
-            for parts in predictions(classifier, channels, windows, side, request.votes):
+            windows = [window for window in some if window not in tallies]
+            for parts in predictions(classifier, channels, windows, side, request.probabilities):
                 for window, result in parts.items():
                     painted = request.scribbles[index][window.slices]
                     shown = result.without_painted(painted, request.ignored)
                     yield ResultBlock(index, window, shown, True)
-                    done[window] = _Tally.of(shown)
+                    tallies[window] = _Tally.of(shown)
                 yield Working()
         if request.classifier is None:
-            self._told[index] = self._trained.painted
+            self._final_strokes[index] = self._trained.painted
         else:
-            self._told.pop(index, None)
-        yield self._told_of(index, done.values())
+            self._final_strokes.pop(index, None)
+        yield self._plane_done(index, tallies.values())
 
-    def _told_of(self, index: Index, tallies: Collection[_Tally]) -> PlaneDone:
+    def _plane_done(self, index: Index, tallies: Collection[_Tally]) -> PlaneDone:
         assert self._trained is not None
         assert self._image is not None
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
@@ -393,15 +337,15 @@ class LiveEngine:
         assert self._trained is not None
         fine, shown, assessed = self._trained.fine, request.planes[0], self._trained.assessed
         channels = {
-            index: self._channels_of(request, index, fine.channels, fine.projection)
+            index: self._channels_for(fine, request, index)
             for index in (*painted, shown)  # the displayed plane last, to keep its blocks
         }
         trained = request.classifier is None and not request.image.levels.flat
         samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
         training = Training(fine, request.config, painted, samples)
-        told = [index for index in painted if self._is_told(index, painted)] or [*painted][:1]
-        done = told if trained else []
-        for index in dict.fromkeys([shown, *(one for one in done if one not in assessed)]):
+        final = [index for index in painted if self._shows_final(index, painted)] or [*painted][:1]
+        others = [index for index in final if index not in assessed] if trained else []
+        for index in dict.fromkeys([shown, *others]):
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
             yield from advising(index, scribbles, channels[index], training)
             assessed.add(index)
@@ -417,10 +361,5 @@ def _same_training(
     return same_painted(last.painted, painted)
 
 
-def _room(request: LiveRequest) -> int:
-    """Return the number of deep channels that there will be once features are computed."""
-    return request.config.channels.components if request.config.deep else 0
-
-
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:
-    return last.generation == request.generation and last.votes == request.votes
+    return last.generation == request.generation and last.probabilities == request.probabilities

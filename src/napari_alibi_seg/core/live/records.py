@@ -47,7 +47,7 @@ class LiveRequest:
         Classifier to apply; None trains one on the scribbles.
     predict : bool
         Whether to train and classify; False only computes features and visible channels.
-    votes : bool
+    probabilities : bool
         Whether final blocks have probabilities; coarse ones never do.
     generation : int
         Increases with every change of a field other than `planes` and `visible`.
@@ -65,9 +65,14 @@ class LiveRequest:
     ignored: frozenset[int] = frozenset()
     classifier: PixelClassifier | None = None
     predict: bool = True
-    votes: bool = False
+    probabilities: bool = False
     generation: int = 0
     advise: bool = False
+
+    @property
+    def deep_count(self) -> int:
+        """Number of deep channels that there will be once features are computed."""
+        return self.config.channels.components if self.config.deep else 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,138 @@
+"""Training for the live engine: a coarse classifier, to show something soon, and the final one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_alibi_seg.core.channels.pixel_channels import Projection
+from napari_alibi_seg.core.forest.classifier import gather_samples, thinned
+from napari_alibi_seg.core.forest.training import training_classifier
+from napari_alibi_seg.core.live.downsampled import coarse_config
+from napari_alibi_seg.core.live.records import Working
+from napari_alibi_seg.core.progress import map_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier, PixelSamples
+    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
+    from napari_alibi_seg.core.live.features import GrowingFeatures
+    from napari_alibi_seg.core.live.records import LiveRequest
+
+_COARSE_TREES = 16
+_COARSE_SAMPLES = 6000
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseClassifier:
+    """A classifier of planes that are downsampled by a factor; 1 for planes as they are."""
+
+    classifier: PixelClassifier
+    factor: int
+
+
+class LiveTrainer:
+    """Trains on cached channels, and caches the projection of the deep ones.
+
+    Parameters
+    ----------
+    features : GrowingFeatures
+        With complete features of the planes that are to be projected.
+    channels : LiveChannels
+        Channels of the planes of the same image.
+    """
+
+    def __init__(self, features: GrowingFeatures, channels: LiveChannels) -> None:
+        self._features = features
+        self._channels = channels
+        self._projected: tuple[object, Projection] | None = None
+
+    def forget(self) -> None:
+        """Forget the projection, as the image is another."""
+        self._projected = None
+
+    def projection(self, request: LiveRequest, painted: Collection[Index]) -> Projection | None:
+        """Return the projection fitted on the given planes, cached for the same set of planes."""
+        if not request.config.deep:
+            return None
+        key = (request.config.deep_channels, tuple(painted))
+        if self._projected is None or self._projected[0] != key:
+            maps = [self._features.map(request.config, index) for index in painted]
+            self._projected = key, Projection.fit(maps, request.config.channels)
+        return self._projected[1]
+
+    def channels(
+        self,
+        request: LiveRequest,
+        index: Index,
+        config: ChannelConfig,
+        projection: Projection | None,
+    ) -> PlaneChannels:
+        """Return the channels of a plane, with deep ones if there is a projection."""
+        features = None if projection is None else self._features.map(request.config, index)
+        return self._channels.of(index, config, features, projection, request.deep_count)
+
+    def coarse(
+        self,
+        request: LiveRequest,
+        painted: Mapping[Index, NDArray[Any]],
+        projection: Projection | None,
+    ) -> Generator[Working, None, CoarseClassifier]:
+        """Train the coarse classifier; one of pixel filters alone if there is no projection."""
+        deep = projection is not None
+        channels, factor = coarse_config(request.config.channels, request.visible, deep)
+        if factor > 1:
+            samples = [
+                self._channels.downsampled(index, channels, factor).samples(scribbles)
+                for index, scribbles in painted.items()
+            ]
+        else:
+            samples = self._samples(request, painted, channels, projection)
+        trees = min(request.config.trees, _COARSE_TREES)
+        config = replace(request.config, channels=channels, trees=trees)
+        few = thinned(samples, _COARSE_SAMPLES)
+        return CoarseClassifier((yield from self._fit(request, config, few, projection)), factor)
+
+    def final(
+        self,
+        request: LiveRequest,
+        painted: Mapping[Index, NDArray[Any]],
+        projection: Projection | None,
+    ) -> Generator[Working, None, PixelClassifier]:
+        """Train the classifier that `Segmenter.fit` trains on the same scribbles."""
+        samples = self._samples(request, painted, request.config.channels, projection)
+        return (yield from self._fit(request, request.config, samples, projection))
+
+    def _samples(
+        self,
+        request: LiveRequest,
+        painted: Mapping[Index, NDArray[Any]],
+        config: ChannelConfig,
+        projection: Projection | None,
+    ) -> list[PixelSamples]:
+        return [
+            gather_samples(self.channels(request, index, config, projection), scribbles)
+            for index, scribbles in painted.items()
+        ]
+
+    def _fit(
+        self,
+        request: LiveRequest,
+        config: SegmentationConfig,
+        samples: Sequence[PixelSamples],
+        projection: Projection | None,
+    ) -> Generator[Working, None, PixelClassifier]:
+        work = training_classifier(
+            config,
+            samples,
+            projection,
+            features=None if projection is None else self._features.identity(request.config),
+            bands=self._channels.planes[request.planes[0]].bands,
+            classes=request.classes,
+        )
+        return (yield from map_steps(work, lambda _: Working()))
