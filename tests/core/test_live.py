@@ -6,7 +6,7 @@ from weakref import ref
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.channels.filters import count_filters
+from napari_alibi_seg.core.channels.filters import count_filters, pixel_filters
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
@@ -15,7 +15,7 @@ from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import Painted, same_painted
-from napari_alibi_seg.core.images.micrograph import as_micrograph
+from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import Levels, Plane, Window
 from napari_alibi_seg.core.live import channels as live_channels
 from napari_alibi_seg.core.live import features as live_features
@@ -113,20 +113,19 @@ def test_features_of_an_image_that_was_left_are_not_computed_again(request_of, m
 @pytest.mark.parametrize(("room", "last"), [(1.5, 1), (2.5, 2), (9, 3)])
 def test_planes_that_were_looked_at_last_keep_their_blocks(monkeypatch, room, last):
     stack = np.random.default_rng(0).random((3, 40, 50), np.float32)
-    micrograph, painted = as_micrograph(stack, "ZYX"), np.zeros(stack.shape, np.uint8)
-    painted[0, 5, :20], painted[0, 30, :20] = 1, 2
-    more = painted.copy()
-    more[0, 20, 20:40] = 1
-    engine, planes = LiveEngine("cpu"), ((0,), (1,), (2,))
+    channels, planes, window = LiveChannels(), ((0,), (1,), (2,)), Window(0, 0, 40, 50)
+    channels.open(planes_of(as_micrograph(stack, "ZYX")))
     plane_bytes = 40 * 50 * 4 * count_filters(QUICK.channels, 1)
     monkeypatch.setattr(live_channels, "_CACHED_BYTES", room * plane_bytes)
 
-    for scribbles in (painted, more):
-        request = LiveRequest(micrograph, scribbles, QUICK, planes, Window(0, 0, 40, 50))
-        list(engine.update(request))
+    for _ in range(2):
+        for index in planes:
+            of_plane = channels.of(index, QUICK.channels, None, None, 0)
+            channels.look_at(index, window)
+            of_plane.block(window)
 
-        kept = engine._channels._filtered
-        assert [plane for plane in planes if kept[plane].bytes] == [*planes[-last:]]
+        kept = [index for index in planes if channels.filtered(index, QUICK.channels, 0).bytes]
+        assert kept == [*planes[-last:]]
 
 
 def test_coarse_comes_before_fine_and_what_is_visible_before_the_rest():
@@ -542,15 +541,22 @@ def wide():
     return LiveRequest(image, painted, config, ((),), Window(0, 0, *pixels.shape))
 
 
-def test_a_large_view_is_classified_coarsely_without_filtering_all_of_it(wide):
-    engine = LiveEngine("cpu")
+def test_a_large_view_is_classified_coarsely_without_filtering_all_of_it(wide, monkeypatch):
+    seen = []
 
-    coarse = list(takewhile(lambda event: not isinstance(event, Fitted), engine.update(wide)))
+    def noted(config, plane, window):
+        seen.append(window.height * window.width)
+        return pixel_filters(config, plane, window)
+
+    monkeypatch.setattr("napari_alibi_seg.core.channels.pixel_channels.pixel_filters", noted)
+    events = LiveEngine("cpu").update(wide)
+
+    coarse = list(takewhile(lambda event: not isinstance(event, Fitted), events))
 
     labels = painted_by(coarse, wide.scribbles.shape)
     right = np.arange(1510) >= 700
     assert np.mean(labels == 1 + right) > 0.99
-    assert all(not kept._blocks for kept in engine._channels._filtered.values())
+    assert sum(seen) < 0.6 * wide.scribbles.size
 
 
 def test_the_final_result_of_a_large_view_is_that_of_segment(wide):

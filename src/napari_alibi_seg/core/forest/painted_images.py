@@ -75,7 +75,7 @@ def painted_images(
     for pair in pairs:
         _require_fitting(*pair)
     by_image = [_painted_planes(*pair, ignored) for pair in pairs]
-    _require_classes([plane for some in by_image for plane in some], pairs, ignored)
+    _require_enough_classes([plane for some in by_image for plane in some], pairs, ignored)
     return [some for some in by_image if some]
 
 
@@ -98,28 +98,29 @@ def _painted_planes(
         return []
     planes = planes_of(image)
     painted = painted_without(planes, scribbles, ignored)
-    return [(planes[index], strokes) for index, strokes in painted.items()]
+    return [(planes[index], drawn) for index, drawn in painted.items()]
 
 
-def _require_classes(
+def _require_enough_classes(
     painted: Sequence[PaintedPlane],
     pairs: Sequence[tuple[Micrograph, NDArray[Any]]],
     ignored: Collection[int],
 ) -> None:
-    values = [strokes[painted_pixels(strokes)] for _, strokes in painted]
-    found = np.unique(np.concatenate([np.empty(0, np.uint8), *values]))
-    if found.size > _MOST_CLASSES:
+    by_plane = [drawn[painted_pixels(drawn)] for _, drawn in painted]
+    values = np.unique(np.concatenate([np.empty(0, np.uint8), *by_plane]))
+    if values.size > _MOST_CLASSES:
         raise ScribbleError(
-            f"The scribbles hold {found.size} different values, as images and labels of grains do; "
-            f"paint 0 where nothing is and a value for each class, at most {_MOST_CLASSES} of them."
+            f"The scribbles hold {values.size} different values, as images and labels of grains "
+            "do; paint 0 where nothing is and a value for each class, at most "
+            f"{_MOST_CLASSES} of them."
         )
-    if found.size < 2:
-        drawn = {int(value) for _, drawing in pairs for value in np.unique(drawing)}
-        lost = sorted(drawn - {0, *ignored, *found.tolist()})
+    if values.size < 2:
+        drawn = {int(value) for _, scribbles in pairs for value in np.unique(scribbles)}
+        lost = sorted(drawn - {0, *ignored, *values.tolist()})
         if lost:
             raise ScribbleError(
                 f"A segmentation needs two classes, but what is painted of class "
                 f"{first_few(list(map(str, lost)))} {NO_DATA}; paint a stroke in each of two or "
                 "more where there is some."
             )
-    require_two_classes(found, ignored)
+    require_two_classes(values, ignored)

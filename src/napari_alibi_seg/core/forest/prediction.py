@@ -63,18 +63,18 @@ def predictions(
         After every block of votes, the segmentations that these have completed, in about the order
         of `windows`; pixels without data are 0.
     """
-    found = _Votes(classifier, channels, windows, side, probabilities)
+    pending = _Votes(classifier, channels, windows, side, probabilities)
     if budget is None:
-        yield from in_order(found.add, found.wanted)
+        yield from in_order(pending.add, pending.wanted)
         return
     per_pixel = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
     needed = _COPIES * 4 * side**2 * per_pixel
 
     def add(block: Window) -> dict[Window, Segmentation]:
         with budget.taken(needed):
-            return found.add(block)
+            return pending.add(block)
 
-    yield from in_order(add, found.wanted, max(1, int(budget.limit / needed)))
+    yield from in_order(add, pending.wanted, max(1, int(budget.limit / needed)))
 
 
 def strips(shape: tuple[int, int], side: int, classes: int) -> list[list[Window]]:

@@ -139,9 +139,9 @@ def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
     rows = np.arange(len(held_out.truth))
 
     def misfit(log_temperature: float) -> float:
-        told = calibrated(held_out.votes, np.exp(log_temperature))[rows, held_out.truth]
+        probable = calibrated(held_out.votes, np.exp(log_temperature))[rows, held_out.truth]
         surprise = (log_temperature - np.log(prior.typical)) / prior.spread
-        return float(-strokes * (weights * np.log(told)).sum() + surprise**2 / 2)
+        return float(-strokes * (weights * np.log(probable)).sum() + surprise**2 / 2)
 
-    found = minimize_scalar(misfit, bounds=np.log(_RANGE), method="bounded")
-    return float(np.exp(found.x))
+    best = minimize_scalar(misfit, bounds=np.log(_RANGE), method="bounded")
+    return float(np.exp(best.x))

@@ -62,7 +62,7 @@ class _Flattened:
     trees: _Trees
 
 
-_known: WeakKeyDictionary[Any, _Flattened] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[Any, _Flattened] = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -120,11 +120,11 @@ def compile_now() -> None:
 
 def _flattened(forest: PixelForest) -> _Trees:
     with _lock:
-        known = _known.get(forest)
-        if known is None or known.estimators != forest.estimators_:  # it has been fitted again
-            known = _Flattened(list(forest.estimators_), _flatten(forest.estimators_))
-            _known[forest] = known
-        return known.trees
+        flattened = _cache.get(forest)
+        if flattened is None or flattened.estimators != forest.estimators_:  # fitted again
+            flattened = _Flattened(list(forest.estimators_), _flatten(forest.estimators_))
+            _cache[forest] = flattened
+        return flattened.trees
 
 
 def _flatten(estimators: list[Any]) -> _Trees:

@@ -87,10 +87,10 @@ class ClassFraction:
 
     def row(self) -> tuple[object, ...]:
         """Return the values of `COLUMNS`, floats rounded to nine digits; None is an empty field."""
-        told = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
+        measured = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
         side = (None, None) if size is None else (math.sqrt(size.area), size.unit)
-        row = (*told, self.low, self.high, self.accuracy, *side, self.area)
+        row = (*measured, self.low, self.high, self.accuracy, *side, self.area)
         return tuple(float(f"{one:.9g}") if isinstance(one, float) else one for one in row)
 
 
@@ -228,11 +228,11 @@ def least_certain(rows: Iterable[Sequence[str]]) -> tuple[str, float] | None:
     tuple of str and float, or None
         Its name and expected accuracy; None if none is known.
     """
-    told: dict[str, list[float]] = defaultdict(list)
+    accuracies: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row[_ACCURACY]:
-            told[row[0]].append(float(row[_ACCURACY]))
-    means = ((name, sum(some) / len(some)) for name, some in told.items())
+            accuracies[row[0]].append(float(row[_ACCURACY]))
+    means = ((name, sum(some) / len(some)) for name, some in accuracies.items())
     return min(means, key=itemgetter(1), default=None)
 
 
@@ -273,10 +273,10 @@ def interval(
     value: int, fraction: float | None, expected: Expectation | None
 ) -> tuple[float, float] | tuple[None, None]:
     """Return the interval of a class's area fraction, in [0, 1]; (None, None) if unknown."""
-    known = None if expected is None else expected.fractions.get(value)
-    if known is None or fraction is None:
+    estimate = None if expected is None else expected.fractions.get(value)
+    if estimate is None or fraction is None:
         return None, None
-    return min(known.low, fraction), max(known.high, fraction)
+    return min(estimate.low, fraction), max(estimate.high, fraction)
 
 
 def _plane_name(axes: str, index: tuple[int, ...]) -> int | str:

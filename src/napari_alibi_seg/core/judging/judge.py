@@ -175,7 +175,7 @@ def assess(
     channels = {index: segmenter.channels(classifier, planes[index]) for index in painted}
     samples = [gather_samples(channels[index], drawn) for index, drawn in painted.items()]
     training = Training(classifier, segmenter.config, painted, samples)
-    found = {}
+    assessments = {}
     for done, (index, of_plane) in enumerate(channels.items(), start=1):
         values, missing = run_to_end(sampling_grid(of_plane))
         shares = votes(classifier.forest, values).astype(np.float32)
@@ -183,6 +183,6 @@ def assess(
             assessing_plane(training, scribbles[index], values, shares, missing)
         )
         if assessment is not None:
-            found[index] = assessment
+            assessments[index] = assessment
         segmenter.progress("assessment", done, len(channels))
-    return found
+    return assessments

@@ -63,8 +63,8 @@ class MeanFraction:
         """Return the values of `MEAN_COLUMNS`; None is an empty field."""
         low, high = max(self.mean - self.margin, 0.0), min(self.mean + self.margin, 1.0)
         relative = 100 * self.margin / self.mean if self.mean else None
-        told = (self.value, self.name, self.images, self.mean, self.deviation)
-        return (*told, low, high, relative)
+        measured = (self.value, self.name, self.images, self.mean, self.deviation)
+        return (*measured, low, high, relative)
 
 
 def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
@@ -89,11 +89,11 @@ def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
     fractions: dict[tuple[int, str], list[float]] = defaultdict(list)
     for counts in pixels.values():
         total = sum(counts.values())
-        for known, count in counts.items() if total else ():
-            fractions[known].append(count / total)
+        for of_class, count in counts.items() if total else ():
+            fractions[of_class].append(count / total)
     return [
-        MeanFraction(*known, len(some), float(np.mean(some)), float(np.std(some, ddof=1)))
-        for known, some in sorted(fractions.items())
+        MeanFraction(*of_class, len(some), float(np.mean(some)), float(np.std(some, ddof=1)))
+        for of_class, some in sorted(fractions.items())
         if len(some) > 1
     ]
 
