@@ -73,7 +73,8 @@ def require(stage: Stage) -> None:
 
 def _import_for_counting() -> None:
     with _uncollected():
-        import_module("scipy.sparse.csgraph")
+        for slow in ("scipy.sparse.csgraph", "scipy.ndimage", "scipy.optimize"):
+            import_module(slow)
 
 
 def _import_torch() -> None:

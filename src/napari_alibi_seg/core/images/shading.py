@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
-from scipy.optimize import minimize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,6 +147,7 @@ def _gain_elsewhere(
 
 def _fitted(values: Floats, terms: Floats, factor: bool) -> Floats:
     """Return the (5,) coefficients that leave the least entropy."""
+    from scipy.optimize import minimize  # imported late, so that the window opens faster
 
     def cost(coefficients: Floats) -> tuple[float, Floats]:
         even = _without(values, _surface(coefficients, terms), factor)
@@ -164,6 +163,8 @@ def _fitted(values: Floats, terms: Floats, factor: bool) -> Floats:
 
 def _entropy(values: Floats) -> tuple[float, Floats]:
     """Return the entropy of the blurred histogram of values, and its derivative by each value."""
+    from scipy.ndimage import gaussian_filter1d
+
     low, high = _RANGE
     places = np.clip((values - low) / (high - low) * _BINS, 0, _BINS - 1.001)
     bins = places.astype(np.intp)
