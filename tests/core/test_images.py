@@ -17,6 +17,7 @@ from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images import stored, tiff
 from napari_alibi_seg.core.images.micrograph import Micrograph, as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize
+from napari_alibi_seg.core.images.reading import open_stored
 
 DTYPES = ["?", "u1", "<u2", ">u2", "<i4", ">i8", "<f2", ">f4", "<f8"]
 
@@ -541,6 +542,19 @@ def test_a_damaged_zarr_chunk_is_named_when_it_is_read(tmp_path):
 
 
 # Larger than memory
+
+
+def test_a_lack_of_memory_is_no_damage_of_a_file_whose_shape_is_known(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", (2**24, 2**24), "u1", chunks=(64, 64))
+    with pytest.raises(MemoryError):
+        open_stored(tmp_path / "a.h5").data[:, :]
+
+
+def test_a_lack_of_memory_for_a_file_read_whole_is_told(tmp_path):
+    whole = pytest.raises(ImageError, match="needs more memory than is free")
+    with whole, stored.reading(tmp_path / "a.png"):
+        np.empty((2**24, 2**24))
 
 
 def traced_peak(task):

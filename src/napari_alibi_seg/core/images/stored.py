@@ -134,23 +134,33 @@ class Pieces:
 
 
 @contextmanager
-def reading(path: Path, part: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+def reading(path: Path, part: Callable[[], str | None] | None = None) -> Iterator[None]:
     """Convert the errors that readers raise on inaccessible or damaged files to `ImageError`.
 
     Parameters
     ----------
     path : Path
         The file.
-    part : callable
-        Called after an error; describes the damaged part, or returns None.
+    part : callable, optional
+        For a part of an array that was opened; called after an error, describes what is damaged,
+        or returns None.
 
     Raises
     ------
     ImageError
         With advice on what to do about the file.
+    MemoryError
+        If a part of an array does not fit into memory.
     """
     try:
         yield
+    except MemoryError as error:
+        if part:
+            raise
+        raise ImageError(
+            f"{path} needs more memory than is free, or its header is damaged; close other "
+            "programs, or copy the file again."
+        ) from error
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
             raise ImageError(
@@ -158,7 +168,7 @@ def reading(path: Path, part: Callable[[], str | None] = lambda: None) -> Iterat
                 "read it and its folder."
             ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        where = part()
+        where = part() if part else None
         if where is None:
             raise damaged(path, reason) from error
         raise ImageError(
