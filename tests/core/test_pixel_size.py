@@ -4,6 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from napari_alibi_seg.core.errors import ImageError
@@ -76,13 +77,28 @@ def write_png(path):
     Image.fromarray(PIXELS).save(path, dpi=(25400, 25400))
 
 
-@pytest.mark.parametrize(("name", "write"), [("a.tif", write_tiff), ("a.png", write_png)])
+def write_zarr(path):
+    group = zarr.create_group(path, zarr_format=2)
+    group.create_array("0", data=PIXELS)
+    transforms = [{"type": "scale", "scale": [0.5, 0.25]}]
+    group.attrs["multiscales"] = [
+        {
+            "axes": [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"],
+            "datasets": [{"path": "0", "coordinateTransformations": transforms}],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.tif", write_tiff), ("a.png", write_png), ("a.zarr", write_zarr)]
+)
 def test_a_file_is_measured_as_it_is_read_if_it_has_the_shape(tmp_path, name, write):
     write(tmp_path / name)
     size = measured(tmp_path / name, PIXELS.shape)
     assert size is not None
     assert size == read_image(tmp_path / name).pixel_size
     assert measured(tmp_path / name, (10, 10)) is None
+    assert measured(tmp_path / name, PIXELS.shape[::-1]) is None
 
 
 @pytest.mark.parametrize("name", ["none.tif", "folder", "notes.txt", "broken.tif"])

@@ -120,7 +120,8 @@ def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
             from napari_alibi_seg.core.images.zarr_images import open_zarr
 
             stored = open_zarr(path, None)
-            return stored.pixel_size if set(shape) <= set(stored.shape) else None
+            lengths = dict(zip(stored.axes or "", stored.shape, strict=False))
+            return stored.pixel_size if shape == (lengths.get("Y"), lengths.get("X")) else None
     return None
 
 

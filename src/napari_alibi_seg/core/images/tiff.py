@@ -62,9 +62,13 @@ def needs_bigtiff(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 
 def measured_tiff(path: Path, shape: tuple[int, int]) -> PixelSize | None:
-    """Return the pixel size of a TIFF if its first image has these numbers of rows and columns."""
+    """Return the pixel size of a TIFF if its first image has these numbers of rows and columns.
+
+    Its axes may be unknown, but rows come before columns.
+    """
     with tifffile.TiffFile(path) as tiff:
-        return _pixel_size(tiff, 0) if set(shape) <= set(tiff.series[0].shape) else None
+        lengths = iter(tiff.series[0].shape)
+        return _pixel_size(tiff, 0) if all(length in lengths for length in shape) else None
 
 
 def named_axes(path: Path) -> str | None:
