@@ -500,6 +500,16 @@ def test_ome_zarr_is_lazy_and_keeps_names_and_scale(tmp_path, zarr_format, dtype
     assert astuple(micrograph.pixel_size) == ("µm", pytest.approx(0.05), 0.5, 1.0)
 
 
+@pytest.mark.parametrize("names", [{}, {"axes": list("zyx")}], ids=["0.1 and 0.2", "0.3"])
+def test_ome_zarr_of_earlier_versions_is_read_and_may_name_its_axes(tmp_path, names):
+    array = values((3, 20, 35))
+    group = zarr.create_group(tmp_path / "a.zarr", zarr_format=2)
+    group.create_array("0", data=array)
+    group.attrs["multiscales"] = [{"datasets": [{"path": "0"}]} | names]
+    axes = None if names else "ZYX"
+    assert_same(read_image(tmp_path / "a.zarr", axes=axes), array, "ZYX")
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_ome_zarr_channels_need_a_choice(tmp_path, zarr_format):
     array = values((1, 3, 1, 20, 35))

@@ -196,7 +196,7 @@ def read_image(
     pixel_size: PixelSize | None = None,
     region: Region | None = None,
 ) -> Micrograph:
-    """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, BMP, OME-Zarr (0.4, 0.5) or HDF5.
+    """Read a micrograph from TIFF, OME-TIFF, PNG, JPEG, BMP, OME-Zarr (0.1 to 0.5) or HDF5.
 
     The pixel size comes from OME metadata, ImageJ, the header of an FEI or Zeiss microscope, or
     the resolution of a TIFF, PNG or JPEG. A resolution of 5000 dpi or less is ignored: it is a
