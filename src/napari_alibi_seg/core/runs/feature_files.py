@@ -13,7 +13,6 @@ from napari_alibi_seg.core.choices import SCALE
 from napari_alibi_seg.core.devices import inference_dtype
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
-from napari_alibi_seg.core.images.ome_zarr import PLAN_KEY
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, make_planes
@@ -117,7 +116,7 @@ def write_features(
     extractor = FeatureExtractor.load(model, "cpu")  # the device may only exist on workers
     identity = extractor.identity(scale)
 
-    def create(path: Path, plan_key: str) -> None:
+    def create(path: Path) -> None:
         leading = image.label_shape[:-2]
         grid = (*extractor.grid(image.shape_yx, scale), extractor.backbone.channels)
         chunks = (*[1] * len(leading), *grid)
@@ -125,7 +124,6 @@ def write_features(
         array.attrs["axes"] = [*image.label_axes.lower(), "channel"]
         array.attrs["stride"] = extractor.backbone.patch_size / scale
         array.attrs["identity"] = json.loads(json.dumps(asdict(identity)))
-        array.attrs[PLAN_KEY] = plan_key
 
     return make_planes(
         "features",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from napari_alibi_seg.core.errors import DAMAGE, ImageError
-from napari_alibi_seg.core.images.ome_zarr import is_made_here
 from napari_alibi_seg.core.images.stored import is_zarr, reading
 from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS, SCRIBBLES
+from napari_alibi_seg.core.runs.ledger import is_signed
 from napari_alibi_seg.core.runs.results import SOFTWARE
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _is_result(path: Path) -> bool:
     """Return whether a TIFF or Zarr folder was written by this package."""
     try:
         if is_zarr(path):
-            return is_made_here(path)
+            return is_signed(path)
         if path.suffix.lower() not in TIFF_SUFFIXES:
             return False
         with tifffile.TiffFile(path) as tiff:

@@ -2,7 +2,8 @@
 
 The ledger of a result is the folder ``<result>.progress`` beside it. Its plan contains everything
 that determines the result; a run with another plan is rejected. Each finished plane has an entry
-with a digest of its result, so that a plane damaged later is detected and computed again.
+with a digest of its result, so that a plane damaged later is detected and computed again. The
+result itself, a Zarr folder, names its plan, too.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zarr
 
-from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.errors import DAMAGE, OutputError
+from napari_alibi_seg.core.images.stored import is_zarr
 from napari_alibi_seg.core.writing import claimed, replacing
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PLAN, _LOCK, _ENTRIES = "plan.json", "lock", "planes"
+_PLAN_KEY = "napari-alibi-seg plan"
+"""Attribute of a result."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,29 @@ class Ledger:
 
     def _entry(self, plane: int) -> Path:
         return self._entries / f"{plane:07}.json"
+
+
+def sign(result: Path, plan: Plan) -> None:
+    """Name the plan of a result in its attributes."""
+    zarr.open(result, mode="r+").attrs[_PLAN_KEY] = plan.key
+
+
+def require_signed(result: Path, plan: Plan) -> None:
+    """Raise an `OutputError` unless a folder is the result of this plan."""
+    try:
+        signed = is_zarr(result) and zarr.open(result, mode="r").attrs.get(_PLAN_KEY) == plan.key
+    except DAMAGE:
+        signed = False
+    if not signed:
+        raise OutputError(
+            f"{result} was damaged, or replaced by something else, since the run began; choose "
+            "another name, or delete it to begin anew."
+        )
+
+
+def is_signed(folder: Path) -> bool:
+    """Return whether a Zarr folder is the result of a run, be it labels or features."""
+    return _PLAN_KEY in zarr.open(folder, mode="r").attrs
 
 
 def digest(values: NDArray[Any]) -> str:

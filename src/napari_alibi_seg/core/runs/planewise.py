@@ -18,11 +18,17 @@ import numpy as np
 from napari_alibi_seg import __version__
 from napari_alibi_seg.core.blockwise import available_cores
 from napari_alibi_seg.core.errors import DeviceError, ImageError
-from napari_alibi_seg.core.images.ome_zarr import require_made_by
 from napari_alibi_seg.core.images.planes import Depth, Levels, Plane
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.runs.cluster import connected, on_cluster, on_threads
-from napari_alibi_seg.core.runs.ledger import Ledger, Plan, digest, writing
+from napari_alibi_seg.core.runs.ledger import (
+    Ledger,
+    Plan,
+    digest,
+    require_signed,
+    sign,
+    writing,
+)
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -114,7 +120,7 @@ class _LoadedJob:
 def make_planes(
     stage: str,
     job: PlaneJob,
-    create: Callable[[Path, str], None],
+    create: Callable[[Path], None],
     *,
     classifier: str | None = None,
     features: str | None = None,
@@ -135,7 +141,7 @@ def make_planes(
         What to compute. Its output is new, or from a run with the same image, work and version of
         this program.
     create : callable
-        Creates the empty output, from its path and the key of a plan (`require_made_by`).
+        Creates the empty output at a path.
     classifier, features : str, optional
         As in `Plan`; pass the one that the work uses.
     reach : int
@@ -170,11 +176,12 @@ def make_planes(
             raise _mixed()
         plan = Plan(_PROGRAM, _settings(image, reach), precision, digests, classifier, features)
         if job.output.exists() and ledger.agrees(plan):
-            require_made_by(job.output, plan.key)
+            require_signed(job.output, plan)
         else:
             ledger.begin(plan)
             with replacing(job.output) as aside:
-                create(aside, plan.key)
+                create(aside)
+                sign(aside, plan)
         told = progress if cluster is None and len(numbers) == 1 else silent
         todo = [
             (

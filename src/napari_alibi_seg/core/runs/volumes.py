@@ -14,10 +14,10 @@ from napari_alibi_seg.core.errors import ClassifierError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.ome_zarr import create_labels, read_plane, write_plane
 from napari_alibi_seg.core.model.fetch import sha256
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent
+from napari_alibi_seg.core.runs.label_pyramid import create_labels, read_plane, write_plane
 from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, make_planes
 from napari_alibi_seg.core.segmentation import Segmenter
 
@@ -128,8 +128,8 @@ def segment_volume(
     where = None if model is None else absolute_model(model)
     work = LabelWork(classifier, sha256(classifier), where, device)
 
-    def create(path: Path, plan_key: str) -> None:
-        create_labels(path, image, known.label_values.dtype, known.classes, plan_key)
+    def create(path: Path) -> None:
+        create_labels(path, image, known.label_values.dtype, known.classes)
 
     return make_planes(
         "segmentation",
