@@ -1,4 +1,4 @@
-"""Learned pixel filters: a small network that sees some 55 pixels around each pixel.
+"""Learned pixel filters: a small network that sees up to 58 pixels around each pixel.
 
 The network is trained (`napari_alibi_seg.finetune.filters`) to predict the tokens of the
 ALiBi-DINOv2 model from pixels under varied illumination and noise, and to separate the phases of

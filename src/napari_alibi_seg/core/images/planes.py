@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images.shading import Shading
+from napari_alibi_seg.core.images.shading import NORMALISED_RANGE, Shading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,6 @@ _PERCENTILES = (0.1, 99.9)
 _SAMPLED_PIXELS = 4_000_000
 _SAMPLED_PLANES = 16
 _HASHED_ROWS = 512
-_BOUNDS = (-1.0, 2.0)
 _NEAR = 256
 
 
@@ -361,4 +360,4 @@ def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
     low, extent = np.asarray(levels.low), np.subtract(levels.high, levels.low)
     scaled = (raw.astype(np.float64) - low) / np.where(extent > 0, extent, 1.0)
     scaled = np.where(np.isnan(scaled), 0.0, scaled)
-    return np.clip(scaled, *_BOUNDS).astype(np.float32)
+    return np.clip(scaled, *NORMALISED_RANGE).astype(np.float32)

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating]
 
+NORMALISED_RANGE = (-1.0, 2.0)
+"""Normalised values are clipped to it."""
 _CELLS = 40_000
 """About the number of cells, whose pixels are averaged, in a plane."""
 _BINS = 256
-_RANGE = (-1.0, 2.0)
 _BLUR = 2.0
 """Sigma of the Gaussian that blurs the histogram, in bins."""
 _STIFFNESS = 0.3
@@ -165,7 +166,7 @@ def _entropy(values: Floats) -> tuple[float, Floats]:
     """Return the entropy of the blurred histogram of values, and its derivative by each value."""
     from scipy.ndimage import gaussian_filter1d
 
-    low, high = _RANGE
+    low, high = NORMALISED_RANGE
     places = np.clip((values - low) / (high - low) * _BINS, 0, _BINS - 1.001)
     bins = places.astype(np.intp)
     beyond = places - bins
