@@ -40,9 +40,9 @@ def settle_axes(stored: Stored, axes: str | None) -> Stored:
         raise _unnamed(stored)
     data = stored.array(letters)
     data = data[tuple(slice(None) if n in keep else 0 for n in range(len(letters)))]
-    left = [letters[n] for n in keep]
-    order = [left.index(letter) for letter in "TZYXCS" if letter in left]
-    return replace(stored, data=data.transpose(order), axes="".join(left[n] for n in order))
+    remaining = [letters[n] for n in keep]
+    order = [remaining.index(letter) for letter in "TZYXCS" if letter in remaining]
+    return replace(stored, data=data.transpose(order), axes="".join(remaining[n] for n in order))
 
 
 def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[Array, str]:
@@ -96,8 +96,8 @@ def _require_names(stored: Stored, axes: str | None) -> str:
             raise _unnamed(stored)
         return stored.axes or ""
     letters = str(axes).upper()
-    known = set("YX") <= set(letters) <= set("TZYXCS")
-    if not known or len(set(letters)) != len(letters) or len(letters) != len(stored.shape):
+    allowed = set("YX") <= set(letters) <= set("TZYXCS")
+    if not allowed or len(set(letters)) != len(letters) or len(letters) != len(stored.shape):
         raise ImageError(
             f"The axes {axes!r} do not fit {stored.name}, whose shape is {stored.shape}; name "
             f"each dimension once, Y and X among them: {_LETTERS}."

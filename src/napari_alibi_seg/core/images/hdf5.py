@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def open_hdf5(path: Path, dataset: str | None) -> Stored:
     """Open a dataset of a file; its name is optional if there is only one. See `open_stored`."""
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset) and is_image(item.shape, item.dtype.kind):
-            found[name] = item.shape
+            shapes[name] = item.shape
 
     def read(key: Any) -> Any:
         with h5py.File(path) as file:
@@ -27,7 +27,7 @@ def open_hdf5(path: Path, dataset: str | None) -> Stored:
 
     with h5py.File(path) as file:
         file.visititems(note)
-        name = choose(path, found, dataset)
+        name = choose(path, shapes, dataset)
         item = file[name]
         pieces = Pieces(path, item.shape, item.dtype, read, item.chunks)
         return Stored(pieces, _hdf5_axes(item), path=path)

@@ -46,7 +46,9 @@ def placements(scales: dict[str, Any], axes: int) -> list[tuple[str, Placement]]
     axes : int
         Number of axes of the array.
     """
-    told = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())]
+    metadata = [
+        axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", ())
+    ]
     scale, translation = np.ones(axes), np.zeros(axes)
     for holder in (scales["datasets"][0], scales):
         for transform in holder.get("coordinateTransformations", ()):
@@ -55,5 +57,5 @@ def placements(scales: dict[str, Any], axes: int) -> list[tuple[str, Placement]]
             translation = translation + np.asarray(transform.get("translation", 0.0), float)
     return [
         (axis["name"], Placement(float(step), float(start), axis.get("unit")))
-        for axis, step, start in zip(told, scale, translation, strict=bool(told))
+        for axis, step, start in zip(metadata, scale, translation, strict=bool(metadata))
     ]

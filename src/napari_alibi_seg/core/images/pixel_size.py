@@ -50,8 +50,8 @@ class PixelSize:
     def __post_init__(self) -> None:
         """Normalise the unit to its symbol; reject lengths that are not positive and finite."""
         lengths = {"y": self.y, "x": self.x} | ({} if self.z is None else {"z": self.z})
-        known = all(isinstance(one, Real) and _positive(one) for one in lengths.values())
-        if not known or not isinstance(self.unit, str):
+        valid = all(isinstance(length, Real) and _positive(length) for length in lengths.values())
+        if not valid or not isinstance(self.unit, str):
             raise ImageError(
                 f"Pixels cannot be {self.y!r} by {self.x!r} large, in planes {self.z!r} apart, in "
                 f"the unit {self.unit!r}; give positive numbers (z may be None) and a unit like "
@@ -91,17 +91,17 @@ def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
         None if x or y is missing, not a positive number or in pixels, or if the unit of y cannot
         be converted to that of x.
     """
-    known = {}
+    usable = {}
     for axis, (number, name) in lengths.items():
         length, unit = _positive(number), _unit(str(name).strip())
         if length is not None and unit is not None:
-            known[axis] = (length, unit)
-    if not known.keys() >= {"y", "x"}:
+            usable[axis] = (length, unit)
+    if not usable.keys() >= {"y", "x"}:
         return None
-    unit = known["x"][1]
+    unit = usable["x"][1]
     sizes = {
         axis: length if own == unit else length * _METRES[own] / _METRES[unit]
-        for axis, (length, own) in known.items()
+        for axis, (length, own) in usable.items()
         if own == unit or {own, unit} <= _METRES.keys()
     }
     return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"]) if "y" in sizes else None

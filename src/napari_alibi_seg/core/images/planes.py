@@ -245,7 +245,7 @@ def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
 
 
 def _spanned(wanted: Sequence[NDArray[np.intp]]) -> tuple[slice, ...]:
-    return tuple(slice(int(some.min()), int(some.max()) + 1) for some in wanted)
+    return tuple(slice(int(indices.min()), int(indices.max()) + 1) for indices in wanted)
 
 
 def neighbourhoods(
@@ -307,7 +307,7 @@ def estimated_light(planes: Sequence[NDArray[Any]], levels: Levels) -> tuple[Sha
     levels : Levels
         Those of the image.
     """
-    raw = np.stack([one.reshape(*one.shape[:2], -1) for one in planes])
+    raw = np.stack([plane.reshape(*plane.shape[:2], -1) for plane in planes])
     pixels = np.where(np.isnan(raw), np.float32(np.nan), _normalised(raw, levels))
     light = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
     return () if all(band.even for band in light) else light
@@ -330,7 +330,7 @@ def robust_levels(planes: Sequence[NDArray[Any]], *, by_band: bool = False) -> L
     ImageError
         If no sampled pixel is finite, or the range of values overflows.
     """
-    values = np.concatenate([some.reshape(-1, *some.shape[2:]) for some in planes])
+    values = np.concatenate([plane.reshape(-1, *plane.shape[2:]) for plane in planes])
     values = values.astype(np.float64)
     if not by_band:
         return Levels(*_levels(values.ravel()))

@@ -112,11 +112,11 @@ def _cells(pixels: NDArray[np.float32]) -> tuple[Floats, Floats, NDArray[np.bool
     means = whole.reshape(count, shape[0], side, shape[1], side).mean((2, 4), dtype=np.float64)
     step = round(count**0.5)
     values = means[:, ::step, ::step].ravel()
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     rows, columns = (np.arange(0, length, step) for length in shape)
     black = np.add.outer(4 * rows // shape[0], 4 * columns // shape[1]) % 2 == 0
     terms = np.tile(_terms(rows, columns, shape).reshape(5, -1), count)
-    return values[known], terms[:, known], np.tile(black.ravel(), count)[known]
+    return values[finite], terms[:, finite], np.tile(black.ravel(), count)[finite]
 
 
 def _terms(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: Sequence[int]) -> Floats:
@@ -158,8 +158,8 @@ def _fitted(values: Floats, terms: Floats, factor: bool) -> Floats:
         return entropy + penalty, (terms * slopes).sum(1) + 2 * _STIFFNESS * coefficients
 
     bounds = [(-_LARGEST, _LARGEST)] * 5
-    found: Floats = minimize(cost, np.zeros(5), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return found
+    optimum: Floats = minimize(cost, np.zeros(5), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return optimum
 
 
 def _entropy(values: Floats) -> tuple[float, Floats]:

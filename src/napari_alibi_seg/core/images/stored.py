@@ -120,7 +120,7 @@ class Pieces:
             return None
         wanted = [range(length)[part] for length, part in zip(self.shape, parts, strict=True)]
         spans = zip(wanted, self.chunks, strict=True)
-        chunks = [range(min(some) // size, max(some) // size + 1) for some, size in spans]
+        chunks = [range(min(indices) // size, max(indices) // size + 1) for indices, size in spans]
         for chunk in product(*chunks):
             starts = [n * size for n, size in zip(chunk, self.chunks, strict=True)]
             ends = map(sum, zip(starts, self.chunks, strict=True))
@@ -185,7 +185,7 @@ def damaged(path: Path, reason: str) -> ImageError:
     )
 
 
-def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None) -> str:
+def choose(path: Path, shapes: Mapping[str, tuple[int, ...]], dataset: str | None) -> str:
     """Return the name of the requested array, or of the only one there is.
 
     Raises
@@ -195,13 +195,13 @@ def choose(path: Path, found: Mapping[str, tuple[int, ...]], dataset: str | None
     UnsettledError
         If there are several and none is requested, or none has the requested name.
     """
-    if dataset is not None and dataset.strip("/") in found:
+    if dataset is not None and dataset.strip("/") in shapes:
         return dataset.strip("/")
-    if dataset is None and len(found) == 1:
-        return next(iter(found))
-    if not found:
+    if dataset is None and len(shapes) == 1:
+        return next(iter(shapes))
+    if not shapes:
         raise nothing_in(path)
-    held = ", ".join(f"{name} {shape}" for name, shape in found.items())
+    held = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
     trouble = "holds several arrays" if dataset is None else f"holds no {dataset!r}"
     raise UnsettledError(f"{path} {trouble}", f"choose a dataset (--dataset NAME) among: {held}")
 

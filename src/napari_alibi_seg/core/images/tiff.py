@@ -46,8 +46,8 @@ _PRINTED = {"inch": 1.0, "in": 1.0, "cm": 2.54}
 def open_tiff(path: Path, dataset: str | None, indices: bool) -> Stored:
     """Open a TIFF; see `napari_alibi_seg.core.images.reading.open_stored`."""
     with tifffile.TiffFile(path) as tiff:
-        found = {str(number): series.shape for number, series in enumerate(tiff.series)}
-        return _opened(path, tiff, int(choose(path, found, dataset)), indices)
+        shapes = {str(number): series.shape for number, series in enumerate(tiff.series)}
+        return _opened(path, tiff, int(choose(path, shapes, dataset)), indices)
 
 
 def open_tiffs(path: Path) -> list[Stored]:
@@ -170,29 +170,32 @@ def _palette(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> NDArray[Any] |
 
 
 def _pixel_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
-    told = _ome_size(tiff, number) or _imagej_size(tiff) or _vendor_size(tiff)
-    return told or _tagged_size(tiff.series[number].keyframe)
+    size = _ome_size(tiff, number) or _imagej_size(tiff) or _vendor_size(tiff)
+    return size or _tagged_size(tiff.series[number].keyframe)
 
 
 def _ome_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
     if not tiff.ome_metadata:
         return None
     pixels = ElementTree.fromstring(tiff.ome_metadata).findall("{*}Image/{*}Pixels")
-    told = pixels[number].attrib if number < len(pixels) else {}
+    metadata = pixels[number].attrib if number < len(pixels) else {}
     names = {axis: f"PhysicalSize{axis.upper()}" for axis in "zyx"}
     return calibrate(
-        {axis: (told.get(name), told.get(f"{name}Unit", "µm")) for axis, name in names.items()}
+        {
+            axis: (metadata.get(name), metadata.get(f"{name}Unit", "µm"))
+            for axis, name in names.items()
+        }
     )
 
 
 def _imagej_size(tiff: tifffile.TiffFile) -> PixelSize | None:
-    told = tiff.imagej_metadata or {}
-    unit = told.get("unit")
+    metadata = tiff.imagej_metadata or {}
+    unit = metadata.get("unit")
     y, x = _dots(tiff.pages.first)
     per_inch = _PRINTED.get(str(unit))
     if per_inch and not resolution_size(y * per_inch, x * per_inch):
         return None
-    return calibrate({"z": (told.get("spacing"), unit), "y": (1 / y, unit), "x": (1 / x, unit)})
+    return calibrate({"z": (metadata.get("spacing"), unit), "y": (1 / y, unit), "x": (1 / x, unit)})
 
 
 def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
@@ -200,17 +203,17 @@ def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
     fei, zeiss = tiff.fei_metadata or {}, tiff.sem_metadata or {}
     scan = fei.get("EScan", {}) | fei.get("Scan", {})
     y, x = (_decimal(scan.get(name)) * 1e9 for name in ("PixelHeight", "PixelWidth"))
-    told = zeiss.get("ap_image_pixel_size") or zeiss.get("ap_pixel_size") or ()
-    text = " ".join(map(str, told[1:]))
+    entry = zeiss.get("ap_image_pixel_size") or zeiss.get("ap_pixel_size") or ()
+    text = " ".join(map(str, entry[1:]))
     number = text.rstrip(f"{string.ascii_letters}µμÅ ")
     length = _decimal(number), text.removeprefix(number)
     return calibrate({"y": (y, "nm"), "x": (x, "nm")}) or calibrate({"y": length, "x": length})
 
 
-def _decimal(told: object) -> float:
+def _decimal(number: object) -> float:
     """Return a number, also one with a decimal comma; NaN if it is none."""
     try:
-        return float(str(told).replace(",", "."))
+        return float(str(number).replace(",", "."))
     except ValueError:
         return math.nan
 

@@ -55,19 +55,19 @@ def _zarr_axes(array: zarr.Array[Any]) -> str | None:
 
 def _zarr_images(group: zarr.Group) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the images in a group, arrays and multiscale groups, by name."""
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     with warnings.catch_warnings():
         # Other files in the group, such as METADATA.ome.xml, are allowed.
         warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
         members = dict(group.members())
     for name, member in sorted(members.items()):
         if isinstance(member, zarr.Array):
-            found |= {name: member.shape} if is_image(member.shape, member.dtype.kind) else {}
+            shapes |= {name: member.shape} if is_image(member.shape, member.dtype.kind) else {}
         elif scales := multiscales(member):
-            found[name] = _finest(member, scales).shape
+            shapes[name] = _finest(member, scales).shape
         else:
-            found |= {f"{name}/{inner}": shape for inner, shape in _zarr_images(member).items()}
-    return found
+            shapes |= {f"{name}/{inner}": shape for inner, shape in _zarr_images(member).items()}
+    return shapes
 
 
 def _finest(group: zarr.Group, scales: dict[str, Any]) -> zarr.Array[Any]:
