@@ -107,9 +107,9 @@ class Stage:
 
     def name(self, *names: str) -> None:
         """Type the names of the classes."""
-        for shown, name in zip(self.dock.panels.classes._rows, names, strict=False):
-            shown._name.setText(name)
-            shown._name.editingFinished.emit()
+        for shown, name in zip(self.dock.panels.classes.rows, names, strict=False):
+            shown.name.setText(name)
+            shown.name.editingFinished.emit()
 
     def picture(self, name: str) -> None:
         """Save the window, with few colours so that the file is small."""

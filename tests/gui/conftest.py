@@ -104,6 +104,12 @@ class Desk:
         self.qtbot.wait(20)
         self.stroke((58, 60), (58, 100))
 
+    def rename(self, value, name):
+        """Type the name of a class."""
+        [row] = [row for row in self.panels.classes.rows if row.info.value == value]
+        row.name.setText(name)
+        row.name.editingFinished.emit()
+
     def bar(self, value, row, plane=()):
         """Paint a bar as an undoable stroke, without the mouse."""
         where = np.mgrid[row : row + 4, 60:100].reshape(2, -1)

@@ -233,11 +233,10 @@ def exported_table(desk, path):
 def test_the_table_tells_what_the_dock_shows(quick, pixels, tmp_path):
     quick.open(pixels, name="alloy", scale=(4, 5), units=("nm", "nm"))
     quick.panels.classes.add_class()
-    quick.panels.classes._rows[2].ignore.setChecked(True)
+    quick.panels.classes.rows[2].ignore.setChecked(True)
     quick.painted[100:120] = 3
     paint(quick)
-    quick.panels.classes._rows[0]._name.setText("matrix, bright")
-    quick.panels.classes._rows[0]._name.editingFinished.emit()
+    quick.rename(1, "matrix, bright")
     quick.rest()
 
     table = exported_table(quick, tmp_path / "f.csv")
@@ -280,7 +279,7 @@ def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, t
 def test_planes_that_teach_nothing_have_intervals_from_their_votes(quick, pixels, tmp_path):
     quick.open(np.stack([pixels, pixels[::-1], pixels]))
     quick.panels.classes.add_class()
-    quick.panels.classes._rows[2].ignore.setChecked(True)
+    quick.panels.classes.rows[2].ignore.setChecked(True)
     quick.painted[2, 100:110] = 3
     quick.viewer.dims.set_point(0, 0)
     paint(quick, 0)

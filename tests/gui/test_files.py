@@ -55,8 +55,7 @@ def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
     desk.hurry()
     desk.open(pixels)
     desk.two_strokes()
-    desk.panels.classes._rows[0]._name.setText("matrix")
-    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.rename(1, "matrix")
     desk.rest()
     painted = desk.painted.copy()
 
@@ -206,8 +205,7 @@ def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
     painted_desk, tmp_path, pixels
 ):
     desk = painted_desk
-    desk.panels.classes._rows[0]._name.setText("matrix")
-    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.rename(1, "matrix")
     desk.rest()
     desk.dock.exports.save(tmp_path / "c.skops")
     done(desk, "Written")
@@ -350,7 +348,7 @@ def test_a_databar_that_is_ignored_is_left_out_of_every_image_and_told(
     desk, out = painted_desk, tmp_path / "out"
     tifffile.imwrite(tmp_path / "other.tif", pixels[:, :-9])
     desk.panels.classes.add_class()
-    desk.panels.classes._rows[2].ignore.setChecked(True)
+    desk.panels.classes.rows[2].ignore.setChecked(True)
     desk.painted[-20:, 1:] = 3
     desk.controller.ask()
     desk.rest()
@@ -406,8 +404,7 @@ def run_copied_script(desk):
 @pytest.mark.parametrize("run", [run_copied_command, run_copied_script])
 def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch, run):
     desk = painted_desk
-    desk.panels.classes._rows[0]._name.setText("it's the matrix")
-    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.rename(1, "it's the matrix")
     desk.rest()
     desk.dock.exports.export(tmp_path / "shown.tif")
     done(desk, "shown.tif")
@@ -430,7 +427,7 @@ def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
     desk.viewer.open(tmp_path / "alloy.tif", plugin="napari")
     desk.until(lambda: desk.work is not None)
     desk.panels.classes.add_class()
-    desk.panels.classes._rows[2].ignore.setChecked(True)
+    desk.panels.classes.rows[2].ignore.setChecked(True)
     desk.painted[:, 120:] = 3
     desk.painted[0, 18:20, 60:110], desk.painted[0, 58:60, 60:110] = 1, 2
     desk.controller.ask()

@@ -208,7 +208,7 @@ def painted(desk, pixels):
 
 
 def delete(desk, place):
-    desk.panels.classes._rows[place].delete.trigger()
+    desk.panels.classes.rows[place].delete.trigger()
 
 
 def values(desk):
@@ -233,7 +233,7 @@ def test_a_class_goes_with_its_strokes_once_that_is_confirmed(painted):
     assert desk.work.scribbles.layer.selected_label == 1
     desk.key("3")
     assert desk.work.scribbles.layer.selected_label == 3
-    assert [row.key.text() for row in desk.panels.classes._rows] == ["1", "3"]
+    assert [row.key.text() for row in desk.panels.classes.rows] == ["1", "3"]
 
 
 def test_a_class_is_offered_to_be_deleted_as_long_as_it_has_strokes(painted):
@@ -250,8 +250,7 @@ def test_a_class_is_offered_to_be_deleted_as_long_as_it_has_strokes(painted):
 
 def test_undo_brings_a_deleted_class_back_with_its_name(painted):
     desk = painted
-    desk.panels.classes._rows[1]._name.setText("carbide")
-    desk.panels.classes._rows[1]._name.editingFinished.emit()
+    desk.rename(2, "carbide")
     desk.rest()
     before = desk.painted.copy()
     delete(desk, 1)
@@ -325,7 +324,7 @@ def test_the_last_class_stays(desk, pixels):
     desk.open(pixels)
     delete(desk, 0)
     assert values(desk) == [2]
-    assert not desk.panels.classes._rows[0].delete.isEnabled()
+    assert not desk.panels.classes.rows[0].delete.isEnabled()
     assert desk.work.scribbles.layer.selected_label == 2
 
 
@@ -409,7 +408,7 @@ def test_a_class_that_is_learnt_no_more_has_no_share(desk, pixels, act):
     if act == "erase":
         desk.bar(0, 100)
     else:
-        desk.panels.classes._rows[2].ignore.setChecked(True)
+        desk.panels.classes.rows[2].ignore.setChecked(True)
     desk.rest()
 
     result = desk.work.result

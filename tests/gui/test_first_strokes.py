@@ -121,7 +121,7 @@ def test_the_key_of_a_class_is_that_of_its_value_and_of_its_plain_name(desk, pix
     desk.controller.ask()
     desk.rest()
     desk.panels.classes.add_class()
-    rows = desk.panels.classes._rows
+    rows = desk.panels.classes.rows
     assert [row.info.name for row in rows] == [f"class {n}" for n in (1, 2, 7, 12, 3)]
     assert [row.key.text() for row in rows] == ["1", "2", "7", "12", "3"]
     for number in (7, 3):
@@ -136,41 +136,39 @@ def test_the_panel_follows_what_is_chosen_in_naparis_own_controls(desk, pixels):
     layer, panel = desk.work.scribbles.layer, desk.panels.classes
 
     layer.selected_label = 2
-    assert [row.key.isChecked() for row in panel._rows] == [False, True]
+    assert [row.key.isChecked() for row in panel.rows] == [False, True]
     layer.mode = "erase"
     assert panel.eraser.isChecked()
-    assert not any(row.key.isChecked() for row in panel._rows)
+    assert not any(row.key.isChecked() for row in panel.rows)
 
 
 def test_nothing_is_marked_and_counted_without_an_image(desk, pixels):
     panel = desk.panels.classes
 
     def marked():
-        return panel.eraser.isChecked() or any(row.key.isChecked() for row in panel._rows)
+        return panel.eraser.isChecked() or any(row.key.isChecked() for row in panel.rows)
 
     assert not marked()
     panel.eraser.click()
-    panel._rows[1].key.click()
+    panel.rows[1].key.click()
     assert not marked()
 
     desk.hurry()
     desk.open(pixels)
     desk.two_strokes()
-    desk.until(lambda: panel._rows[1]._count.text() != "0 px")
+    desk.until(lambda: panel.rows[1].count.text() != "0 px")
     desk.until(desk.panels.result.spot_button.isEnabled)
     desk.viewer.layers.clear()
     desk.rest()
     assert not marked()
-    assert [row._count.text() for row in panel._rows] == ["0 px", "0 px"]
+    assert [row.count.text() for row in panel.rows] == ["0 px", "0 px"]
     assert not desk.panels.result.spot_button.isEnabled()
     assert desk.panels.result.facts.toolTip() == ""
 
 
 def test_a_long_name_of_a_class_shows_its_beginning(desk):
-    name = desk.panels.classes._rows[0]._name
-    name.setText("small precipitates of the gamma prime phase")
-    name.editingFinished.emit()
-    assert name.cursorPosition() == 0
+    desk.rename(1, "small precipitates of the gamma prime phase")
+    assert desk.panels.classes.rows[0].name.cursorPosition() == 0
 
 
 def test_keys_work_while_the_image_is_selected(desk, pixels):
@@ -273,8 +271,8 @@ def test_nothing_is_cut_off_when_the_font_becomes_larger(segmented_desk, large_f
 
     desk.until(lambda: desk.dock.width() > before, 5000)
     desk.until(lambda: not cut_off(desk), 5000)
-    row = desk.panels.classes._rows[0]
-    assert row._name.font().pointSizeF() == row._count.font().pointSizeF()
+    row = desk.panels.classes.rows[0]
+    assert row.name.font().pointSizeF() == row.count.font().pointSizeF()
     assert desk.panels.image.chip.height() > height
     labels = desk.panels.image.findChildren(QLabel)
     assert len({label.font().pointSizeF() for label in labels}) == 1
@@ -288,8 +286,8 @@ def test_nothing_is_cut_off_where_the_font_is_large_from_the_start(make_desk, la
     desk.panels.classes.show_counts({1: 121, 2: 1_310_720})
 
     desk.until(lambda: not cut_off(desk), 5000)
-    for row in desk.panels.classes._rows:
-        assert row._name.font().pointSizeF() == row._count.font().pointSizeF()
+    for row in desk.panels.classes.rows:
+        assert row.name.font().pointSizeF() == row.count.font().pointSizeF()
     desk.rest()
 
 

@@ -201,8 +201,7 @@ def test_names_without_a_space_widen_nothing(segmented_desk):
     desk, strip, name = segmented_desk, segmented_desk.panels.strip, "x<b>" + 60 * "a"
     controls = desk.viewer.__wrapped__.window._qt_viewer.dockLayerControls
     before = controls.minimumSizeHint().width()
-    desk.panels.classes._rows[0]._name.setText(name)
-    desk.panels.classes._rows[0]._name.editingFinished.emit()
+    desk.rename(1, name)
     desk.panels.result.probabilities.setChecked(True)
     desk.rest()
     assert desk.dock.area.widget().minimumSizeHint().width() < desk.dock.minimumWidth()

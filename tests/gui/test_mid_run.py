@@ -111,8 +111,8 @@ def test_words_are_read_in_the_light_theme_and_in_the_dark_one(segmented_desk):
         desk.panels.result.facts,
         desk.panels.strip._words,
         desk.panels.image.chip._words,
-        desk.panels.classes._rows[0]._count,
-        desk.panels.classes._rows[0]._name,
+        desk.panels.classes.rows[0].count,
+        desk.panels.classes.rows[0].name,
     ]
     grounds = {}
     for theme in ("light", "dark"):

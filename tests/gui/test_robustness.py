@@ -68,7 +68,7 @@ def test_the_old_result_stays_until_a_new_one_replaces_it(segmented_desk):
 
 def test_a_class_that_is_ignored_is_said_not_to_do(segmented_desk):
     desk = segmented_desk
-    desk.panels.classes._rows[1].ignore.setChecked(True)
+    desk.panels.classes.rows[1].ignore.setChecked(True)
     desk.until(lambda: "another class that is not ignored" in desk.panels.result.facts.text())
 
 
@@ -393,13 +393,13 @@ def test_ignored_classes_count_nowhere(segmented_desk):
     desk.rest()
     assert 3 in desk.segmented
 
-    desk.panels.classes._rows[2].ignore.setChecked(True)
+    desk.panels.classes.rows[2].ignore.setChecked(True)
     desk.rest()
 
     assert set(np.unique(desk.segmented)) == {0, 1, 2}
     np.testing.assert_array_equal(desk.segmented == 0, desk.painted == 3)
     assert "class 3" not in desk.panels.result.facts.text()
-    assert desk.panels.classes._rows[2]._count.text() == "ignored"
+    assert desk.panels.classes.rows[2].count.text() == "ignored"
 
 
 def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
@@ -472,10 +472,8 @@ def test_layers_are_called_after_the_image_unless_the_person_has_named_them(segm
     assert names == ["class 1 probability in steel", "class 2 probability in steel"]
 
     desk.work.result.probabilities[1].name = "my map"
-    for value, name in enumerate(("matrix", "precipitates")):
-        row = desk.panels.classes._rows[value]
-        row._name.setText(name)
-        row._name.editingFinished.emit()
+    for value, name in enumerate(("matrix", "precipitates"), start=1):
+        desk.rename(value, name)
     names = [layer.name for layer in desk.work.result.probabilities.values()]
     assert names == ["my map", "precipitates probability in steel"]
     desk.rest()
@@ -490,20 +488,16 @@ def test_layers_of_a_channel_say_so(desk, pixels):
 
 def test_a_name_is_neither_empty_nor_that_of_another_class(segmented_desk):
     desk = segmented_desk
-    rows = desk.panels.classes._rows
     for name in ("", "  ", "class 2"):
-        rows[0]._name.setText(name)
-        rows[0]._name.editingFinished.emit()
+        desk.rename(1, name)
         assert [known.name for known in desk.panels.classes.classes] == ["class 1", "class 2"]
-        assert rows[0]._name.text() == "class 1"
+        assert desk.panels.classes.rows[0].name.text() == "class 1"
 
 
 def test_names_and_colours_reach_the_layers(segmented_desk):
     desk = segmented_desk
-    row = desk.panels.classes._rows[0]
-    row._name.setText("matrix")
-    row._name.editingFinished.emit()
-    row.recolour((10, 200, 30))
+    desk.rename(1, "matrix")
+    desk.panels.classes.rows[0].recolour((10, 200, 30))
     desk.rest()
 
     colour = desk.work.result.labels.colormap.map(1)

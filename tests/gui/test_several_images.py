@@ -68,7 +68,7 @@ def reopen(desk):
 
 def test_each_image_keeps_its_strokes_classes_settings_result_and_session(two):
     desk = two
-    desk.panels.classes._rows[0].recolour((10, 200, 30))
+    desk.panels.classes.rows[0].recolour((10, 200, 30))
     desk.rest()
     before = desk.painted.copy(), desk.segmented.copy(), desk.panels.classes.classes
 
@@ -314,9 +314,8 @@ def test_an_image_beside_another_stays_in_view(two, pixels):
 def test_a_dock_that_is_opened_again_goes_on_with_what_is_there(desk, pixels):
     desk.hurry()
     segmented(desk, pixels, "first")
-    desk.panels.classes._rows[0]._name.setText("matrix")
-    desk.panels.classes._rows[0]._name.editingFinished.emit()
-    desk.panels.classes._rows[1].recolour((10, 200, 30))
+    desk.rename(1, "matrix")
+    desk.panels.classes.rows[1].recolour((10, 200, 30))
     desk.panels.result.opacity.setValue(80)
     desk.rest()
     layers, shown = list(desk.viewer.layers), desk.segmented.copy()

@@ -45,7 +45,7 @@ class ClassPanel(PanelRows):
 
     def __init__(self) -> None:
         super().__init__("Classes")
-        self._rows: list[_Row] = []
+        self.rows: list[ClassRow] = []
         self._chosen: int | None = None
         self._counts: Mapping[int, int] = {}
         self._removed: dict[int, PaintClass] = {}
@@ -69,7 +69,7 @@ class ClassPanel(PanelRows):
     @property
     def classes(self) -> tuple[PaintClass, ...]:
         """The classes, in the order shown."""
-        return tuple(row.info for row in self._rows)
+        return tuple(row.info for row in self.rows)
 
     def show_plain(self) -> None:
         """Show two classes with plain names."""
@@ -81,13 +81,13 @@ class ClassPanel(PanelRows):
         self._list_anew(classes)
 
     def _list_anew(self, classes: Sequence[PaintClass]) -> None:
-        for old in self._rows:
+        for old in self.rows:
             self._column.removeWidget(old)
             old.hide()
             old.deleteLater()
-        self._rows = [self._row(info) for info in classes]
-        for shown in self._rows:
-            shown.delete.setEnabled(len(self._rows) > 1)
+        self.rows = [self._row(info) for info in classes]
+        for shown in self.rows:
+            shown.delete.setEnabled(len(self.rows) > 1)
         self.show_counts(self._counts)
         self.show_chosen(self._chosen)
 
@@ -98,20 +98,20 @@ class ClassPanel(PanelRows):
             if all(value != shown.value for shown in classes):
                 back = self._removed.pop(value, None)
                 classes.append(back or PaintClass.beside(value, classes))
-        if len(classes) > len(self._rows):
+        if len(classes) > len(self.rows):
             self._list_anew(sorted(classes, key=lambda shown: shown.value))
             self.changed.emit()
 
     def show_counts(self, pixels: Mapping[int, int]) -> None:
         """Show how many pixels of each class are painted."""
         self._counts = pixels
-        for shown in self._rows:
+        for shown in self.rows:
             shown.show_count(pixels.get(shown.info.value, 0))
 
     def show_chosen(self, value: int | None) -> None:
         """Mark the chosen class, or the eraser for 0; None marks neither."""
         self._chosen = value
-        for shown in self._rows:
+        for shown in self.rows:
             shown.key.setChecked(shown.info.value == value)
         self.eraser.setChecked(value == ERASED)
 
@@ -141,8 +141,8 @@ class ClassPanel(PanelRows):
         self.chosen.emit(value)
         self.show_chosen(self._chosen)
 
-    def _row(self, info: PaintClass) -> _Row:
-        made = _Row(info, self._is_named)
+    def _row(self, info: PaintClass) -> ClassRow:
+        made = ClassRow(info, self._is_named)
         made.chosen.connect(self._want)
         made.changed.connect(self.changed)
         made.removal_wanted.connect(self.removal_wanted)
@@ -159,7 +159,7 @@ class ClassPanel(PanelRows):
         self._list_anew([info for info in self.classes if info.value != value])
 
 
-class _Row(QWidget):
+class ClassRow(QWidget):
     """One class."""
 
     chosen = Signal(int)
@@ -178,21 +178,22 @@ class _Row(QWidget):
         self._colour = QToolButton()
         self._colour.setToolTip("Change the colour")
         self._colour.clicked.connect(self._recolour)
-        self._name = QLineEdit(info.name)
-        self._name.setCursorPosition(0)  # a long name shows its beginning
-        self._name.setToolTip("Class name; click to change it")
-        self._name.editingFinished.connect(self._rename)
-        self._count = Measured(_WIDE_COUNT)
-        self._count.setText("0 px")
-        self._count.restyled.connect(self._follow_font)
-        self._count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.name = QLineEdit(info.name)
+        self.name.setCursorPosition(0)  # a long name shows its beginning
+        self.name.setToolTip("Class name; click to change it")
+        self.name.editingFinished.connect(self._rename)
+        self.count = Measured(_WIDE_COUNT)
+        self.count.setText("0 px")
+        self.count.restyled.connect(self._follow_font)
+        self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._menu = self._options()
-        row(self, self.key, self._colour, self._name, self._count, self._menu, stretch=2)
+        row(self, self.key, self._colour, self.name, self.count, self._menu, stretch=2)
         self._show()
 
     def show_count(self, pixels: int) -> None:
+        """Show the number of painted pixels, or that they are ignored."""
         words = f"{pixels:,} px".replace(",", " ")
-        self._count.setText("ignored" if self.info.ignored else words)
+        self.count.setText("ignored" if self.info.ignored else words)
 
     def _options(self) -> QToolButton:
         button = QToolButton()
@@ -217,18 +218,19 @@ class _Row(QWidget):
             self.recolour((colour.red(), colour.green(), colour.blue()))
 
     def recolour(self, colour: tuple[int, int, int]) -> None:
+        """Change the colour."""
         self._change(replace(self.info, colour=colour))
 
     def _rename(self) -> None:
-        name = self._name.text().strip()
+        name = self.name.text().strip()
         if name != self.info.name and self._taken(name):
-            below = self._name.mapToGlobal(self._name.rect().bottomLeft())
+            below = self.name.mapToGlobal(self.name.rect().bottomLeft())
             QToolTip.showText(below, f"Another class is already called {name}; choose another.")
         elif name and name != self.info.name:
             self._change(replace(self.info, name=name))
-        self._name.setText(self.info.name)
-        self._name.setCursorPosition(0)
-        self._name.clearFocus()  # so that keys choose classes again
+        self.name.setText(self.info.name)
+        self.name.setCursorPosition(0)
+        self.name.clearFocus()  # so that keys choose classes again
 
     def _ignore(self, ignored: bool) -> None:
         self._change(replace(self.info, ignored=ignored))
@@ -240,15 +242,15 @@ class _Row(QWidget):
 
     def _show(self) -> None:
         self._colour.setIcon(swatch(self.info.colour))
-        font = self._name.font()
+        font = self.name.font()
         font.setStrikeOut(self.info.ignored)
-        self._name.setFont(font)
+        self.name.setFont(font)
 
     def _follow_font(self) -> None:
         """Match the font size of the labels, as napari does not style line edits."""
-        font = self._name.font()
-        font.setPointSizeF(self._count.font().pointSizeF())
-        self._name.setFont(font)
+        font = self.name.font()
+        font.setPointSizeF(self.count.font().pointSizeF())
+        self.name.setFont(font)
 
 
 class _KeyButton(QPushButton):
