@@ -7,14 +7,20 @@ from dataclasses import replace
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 import torch
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, LARGEST_SEED
+from napari_alibi_seg.core.judging.fractions import read_fractions
+from napari_alibi_seg.core.live.records import ResultBlock
+from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.bridge import Bridge, _use_threads
 from napari_alibi_seg.gui.parts import ChipState
+from napari_alibi_seg.gui.projects import RECIPE
+from napari_alibi_seg.gui.sessions import session_path
 
 
 def test_the_result_follows_undo_and_redo(segmented_desk):
@@ -504,6 +510,30 @@ def test_names_and_colours_reach_the_layers(segmented_desk):
     np.testing.assert_allclose(colour[:3], np.array([10, 200, 30]) / 255, atol=0.01)
     assert "matrix" in desk.panels.result.facts.text()
     assert list(desk.work.result.labels.features["class"])[1] == "matrix"
+
+
+def test_a_new_name_reaches_what_is_written_and_the_result_is_not_computed_again(
+    segmented_desk, pixels, tmp_path
+):
+    desk, told = segmented_desk, []
+    tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
+    desk.controller.bridge.told.connect(told.append)
+
+    desk.rename(1, "matrix")
+    desk.rest()
+
+    assert not any(isinstance(event, ResultBlock) for event in told)
+    assert desk.work.scribbles.layer.metadata[RECIPE].classes[0].name == "matrix"
+    session = load_project(session_path(desk.work.source.micrograph))
+    assert session.classes[0].name == "matrix"
+    desk.rename(1, "bright")
+    desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], tmp_path / "out")
+    desk.until(lambda: "Segmented 1 of 1" in desk.panels.strip.words)
+    desk.rest()
+    assert [row[3] for row in read_fractions(tmp_path / "out/fractions.csv")] == [
+        "bright",
+        "class 2",
+    ]
 
 
 class BrokenOrder:

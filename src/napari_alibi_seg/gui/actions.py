@@ -80,12 +80,12 @@ class Actions:
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
         """Segment other images; ask first if that takes long or would replace files."""
-        work = self._controller.work
-        if work is not None and work.fitted is not None:
+        work, classifier = self._controller.work, self._controller.classifier
+        if work is not None and classifier is not None:
             device, footer_rows = self._controller.settings.device, self._footer_rows(work)
             read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
             recognised = all(one.recognises for one in work.assessments.values())
-            go = partial(self._segment_files, work.fitted, device, read, recognised)
+            go = partial(self._segment_files, classifier, device, read, recognised)
             propose = partial(self._propose, work, footer_rows, go)
             self._strip.say("Looking at the images")
             self._background.start(files.survey, paths, folder, read, told=propose)

@@ -35,7 +35,7 @@ class Bridge(QObject):
     """Run orders in a thread and forward their events on the main thread.
 
     A superseded order stops at its next event. Events it still sends are forwarded only if nothing
-    but the view has changed since, so that nothing stale is ever shown.
+    but the view, names and colours has changed since, so that nothing stale is ever shown.
     """
 
     told = Signal(object)

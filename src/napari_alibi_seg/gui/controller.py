@@ -89,7 +89,8 @@ class Controller(QObject):
         Parameters
         ----------
         new : bool
-            Whether anything but the view has changed, so that older results are stale.
+            Whether anything but the view, names and colours has changed, so that older results
+            are stale.
         """
         work = self.work
         if work is None:
@@ -118,6 +119,14 @@ class Controller(QObject):
         work.outdated = self._current = False
         self.pace.begin()
         self.bridge.ask(work.order)
+
+    @property
+    def classifier(self) -> PixelClassifier | None:
+        """The classifier last applied, with the names and colours on the screen."""
+        if self.work is None or self.work.fitted is None:
+            return None
+        classes, _ = as_core(self.panels.classes.classes)
+        return self.work.fitted.renamed(classes)
 
     @property
     def updating(self) -> bool:
@@ -319,16 +328,24 @@ class Controller(QObject):
             self.work.second_offered = True
             self.panels.classes.show_classes(old.classes)
             self.panels.show_config(config)
-            self.change_classes()
+            self.show_classes()
+            self.ask()
         elif self.work is not None:
             self.restorer.tell_of_size(self.work, old.scribbles.layer)
 
-    def change_classes(self) -> None:
-        """Show changed names and colours, and update, as ignored classes may have changed."""
+    def show_classes(self) -> None:
+        """Show names and colours on the layers."""
         if self.work is not None:
             self.work.scribbles.show(self.panels.classes.classes)
             self.work.result.show(self.panels.classes.classes)
-            self.ask()
+
+    def change_classes(self) -> None:
+        """Show changed names and colours; only other ignored classes change the result."""
+        self.show_classes()
+        if self.work is not None:
+            _, ignored = as_core(self.panels.classes.classes)
+            order = self.work.order
+            self.ask(new=order is None or ignored != order.request.ignored)
 
     def _on_touch(self) -> None:
         work = self.work

@@ -80,10 +80,9 @@ class Exports:
 
     def save(self, path: Path) -> None:
         """Save the classifier."""
-        work = self._controller.work
-        if work is not None and work.fitted is not None:
-            classes = [info.to_core() for info in self._controller.panels.classes.classes]
-            self._background.start(files.write_classifier, path, work.fitted.renamed(classes))
+        classifier = self._controller.classifier
+        if classifier is not None:
+            self._background.start(files.write_classifier, path, classifier)
 
     def export(self, path: Path) -> None:
         """Write the segmentation."""
@@ -106,19 +105,18 @@ class Exports:
 
     def export_fractions(self, path: Path) -> None:
         """Write the area fractions of every plane segmented by the current classifier."""
-        work = self._controller.work
-        if work is None or work.fitted is None or work.result.labels is None:
+        work, classifier = self._controller.work, self._controller.classifier
+        if work is None or classifier is None or work.result.labels is None:
             return
         if self._table_refusal(work):
             self._refuse(partial(self._table_refusal, work))
             return
-        classes = [info.to_core() for info in self._controller.panels.classes.classes]
         finished = sorted(work.result.finished)
         labels = {index: work.result.labels.data[index].copy() for index in finished}
-        image, kinds = work.source.measured, work.fitted.renamed(classes).classes
+        image, classes = work.source.measured, classifier.classes
         name = work.source.layer.name if image.path is None else image.path.name
         expected = {index: work.expected(index) for index in finished}
-        self._background.start(files.write_table, path, name, image, labels, kinds, expected)
+        self._background.start(files.write_table, path, name, image, labels, classes, expected)
 
     def export_scribbles(self, path: Path) -> None:
         """Write the scribbles."""

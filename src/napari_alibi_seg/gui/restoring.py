@@ -139,7 +139,7 @@ class Restorer:
         panels.classes.show_classes(list(map(PaintClass.from_core, classifier.classes)))
         panels.show_config(config)
         self._controller.apply(classifier)
-        self._controller.change_classes()
+        self._controller.show_classes()
 
     def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
         """Show a project read from its file.
@@ -203,7 +203,7 @@ class Restorer:
         panels.classes.show_classes(recipe.classes)
         panels.show_config(recipe.config)
         self._controller.change_settings()
-        self._controller.change_classes()
+        self._controller.show_classes()
         self._controller.brush.choose(recipe.classes[0].value)
 
 

@@ -50,7 +50,7 @@ class LiveRequest:
     probabilities : bool
         Whether final blocks have probabilities; coarse ones never do.
     generation : int
-        Increases with every change of a field other than `planes` and `visible`.
+        Increases with every change of a field other than `planes`, `visible` and `classes`.
     advise : bool
         Whether to suggest, at the end, where to paint next, and to assess the displayed plane and
         the other scribbled planes with a final result.
