@@ -309,6 +309,38 @@ def test_channels_used_together_come_back_with_their_project(make_desk, pixels, 
     np.testing.assert_array_equal(desk.segmented, shown)
 
 
+@pytest.mark.parametrize("way", ["dock", "menu"])
+def test_a_project_of_a_time_series_opens_as_one_until_the_person_reads_it_otherwise(
+    make_desk, pixels, tmp_path, way
+):
+    desk, path = make_desk(), tmp_path / "p.alibi"
+    desk.hurry()
+    desk.open(np.stack([pixels, 255 - pixels, pixels[::-1]]), name="series")
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(2))
+    desk.two_strokes()
+    desk.rest()
+    desk.dock.exports.save_project(path)
+    done(desk, "Written")
+    desk.viewer.layers.clear()
+    desk.rest()
+
+    if way == "dock":
+        desk.dock.reuse.open_project(path)
+    else:
+        desk.viewer.open(path, plugin="napari-alibi-seg")
+    desk.until(lambda: desk.segmented is not None)
+    idle(desk)
+
+    assert desk.work.source.reading.axes == "TYX"
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    assert desk.work.source.reading.axes == "ZYX"
+    idle(desk)
+    desk.dock.exports.save_project(tmp_path / "q.alibi")
+    done(desk, "Written")
+    axes = [open_image(load_project(one), one).axes for one in (path, tmp_path / "q.alibi")]
+    assert axes == ["TYX", "ZYX"]
+
+
 @pytest.mark.parametrize("strokes", [0, 1, 2])
 def test_a_colour_image_comes_back_from_napari_s_menus_and_is_saved_there_again(
     make_desk, pixels, tmp_path, strokes

@@ -25,7 +25,7 @@ from napari_alibi_seg.gui.lengths import layer_scale
 from napari_alibi_seg.gui.ownership import is_result, is_scribbles
 from napari_alibi_seg.gui.painting import scribbles_options
 from napari_alibi_seg.gui.records import PaintClass, Recipe, as_core
-from napari_alibi_seg.gui.source import IMAGE_FILE, ImageSource, readings
+from napari_alibi_seg.gui.source import AXES, IMAGE_FILE, ImageSource, readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,8 +103,7 @@ def recipe_of(project: Project) -> Recipe:
     classes = tuple(
         PaintClass.from_core(info, info.value in project.ignored) for info in project.classes
     )
-    axes = "TZYX"[-len(project.strokes.shape) :]
-    return Recipe(classes or _PLAIN, project.config, axes, file=project.image)
+    return Recipe(classes or _PLAIN, project.config, file=project.image)
 
 
 def write_project(
@@ -187,13 +186,14 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
     place: dict[str, Any] = {}
     if image is not None:
         pixels: Any = image.data
-        axes = image.label_axes
-        place = layer_scale(image.pixel_size, axes, image.spacing)
+        recipe = replace(recipe, axes=image.axes)
+        place = layer_scale(image.pixel_size, image.label_axes, image.spacing)
         if image.has_channels:  # in napari the first dimensions have sliders
-            pixels, axes = np.moveaxis(pixels, -1, 0), f"C{axes}"
+            pixels, axes = np.moveaxis(pixels, -1, 0), f"C{image.label_axes}"
             recipe = replace(recipe, axes=axes, channels=tuple(range(image.bands)))
-        scaled = layer_scale(image.pixel_size, axes, image.spacing)
-        known = {"name": name, "rgb": image.colour, "metadata": {IMAGE_FILE: project.image}}
+        scaled = layer_scale(image.pixel_size, recipe.axes.removesuffix("S"), image.spacing)
+        told = {IMAGE_FILE: project.image, AXES: recipe.axes}
+        known = {"name": name, "rgb": image.colour, "metadata": told}
         shown = [(pixels, known | scaled, "image")]
     painted = scribbles_options(name, recipe.classes, {RECIPE: recipe}) | place
     return [(project.strokes.array(), painted, "labels"), *shown]
@@ -235,10 +235,7 @@ def _plain_recipe(layer: Image, scribbles: NDArray[Any]) -> Recipe:
 
 
 def _reading(layer: Image, scribbles: NDArray[Any], axes: str = "") -> Reading:
-    """Return the reading of a layer with the given axes, or else one that fits the strokes.
-
-    Neither a project nor the axes of its recipe record whether the image is in colour.
-    """
+    """Return the reading of a layer with the given axes, or else one that fits the strokes."""
     offered = readings(layer)
     fit = [one for one in offered if _painted_shape(layer, one) == scribbles.shape]
     return next((one for one in offered if one.axes == axes), [*fit, *offered][0])

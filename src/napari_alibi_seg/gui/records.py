@@ -91,7 +91,7 @@ class Recipe:
     config : SegmentationConfig
         Training configuration.
     axes : str
-        How the image layer's dimensions are read.
+        How the image layer's dimensions are read; empty if unknown.
     channels : tuple of int or None
         Channels of the layer in use.
     file : ImageFile or None
@@ -100,7 +100,7 @@ class Recipe:
 
     classes: tuple[PaintClass, ...]
     config: SegmentationConfig
-    axes: str
+    axes: str = ""
     channels: tuple[int, ...] | None = None
     file: ImageFile | None = None
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 IMAGE_FILE = "napari-alibi-seg image"
 """Metadata of image layers from a project: their `ImageFile`."""
+AXES = "napari-alibi-seg axes"
+"""Metadata of image layers from a project: a letter for each dimension of the data."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,13 @@ class Reading:
 
 
 def readings(layer: Image) -> list[Reading]:
-    """Return the ways a layer can be read, its file's first; only one if unambiguous.
+    """Return the ways a layer can be read, that of its project or file first; one if unambiguous.
 
     Raises
     ------
     ImageError
         If it has more dimensions than time, depth, rows and columns.
     """
-    colour = "S" if layer.rgb else ""
     found = {
         2: [Reading("YX", "one plane")],
         3: [
@@ -72,16 +73,20 @@ def readings(layer: Image) -> list[Reading]:
             f"The layer {layer.name!r} has {layer.ndim} dimensions, but at most four (time, depth, "
             "rows, columns) can be segmented; split it first (right-click, Split Stack)."
         )
-    if colour:
-        return [Reading(found[0].axes + colour, found[0].words)]
-    if _channels_of_project(layer):
-        return [one for one in found if one.axes.startswith("C")]
-    if len(found) > 1 and layer.source.path is not None:
-        from napari_alibi_seg.core.images.reading import told_axes
-
-        told = told_axes(Path(layer.source.path))
+    if len(found) > 1:
+        told = _told_axes(layer).removesuffix("S")
         found.sort(key=lambda one: one.axes != told)
-    return found
+    return [Reading(found[0].axes + "S", found[0].words)] if layer.rgb else found
+
+
+def _told_axes(layer: Image) -> str:
+    """Return the axes of a layer that its project or file names; empty if neither does."""
+    path = layer.source.path
+    if AXES in layer.metadata or path is None:
+        return str(layer.metadata.get(AXES, ""))
+    from napari_alibi_seg.core.images.reading import told_axes
+
+    return told_axes(Path(path)) or ""
 
 
 def first_channels(layer: Image, reading: Reading) -> tuple[int, ...] | None:

@@ -217,7 +217,7 @@ def open_image(project: Project, path: Path) -> Micrograph:
 
 
 def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: Path) -> ImageFile:
-    """Return a file that reads as exactly these pixels, writing one beside the project if needed.
+    """Return a file that reads as exactly this image, writing one beside the project if needed.
 
     Parameters
     ----------
@@ -238,7 +238,8 @@ def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: P
     named = [] if known is None else [known, ImageFile(known.path)]
     for file in (*named, copy):
         with suppress(ImageError):
-            if content_hash(file.read()) == content:
+            found = file.read()
+            if found.axes == image.axes and content_hash(found) == content:
                 return file
     _write_image(image, copy.path)
     return copy
