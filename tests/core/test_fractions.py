@@ -74,6 +74,7 @@ def test_votes_count_where_there_are_no_strokes_if_strokes_are_recognised_elsewh
     good, bad = assessment({1: 1.0, 5: 0.9}), assessment({1: 0.5, 5: 0.5})
     voted = Expectation(0.7, {})
     assert expectation((1,), voted) is voted
+    assert expectation((1,), voted, recognised=False) is None
     assert expectation((1,), voted, {(0,): good}) is voted
     assert expectation((0,), voted, {(0,): good}) == EXPECTED
     for told in ({}, {(0,): bad}, {(0,): bad, (2,): good}):

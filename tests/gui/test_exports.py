@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import numpy as np
 import pandas
@@ -11,7 +12,7 @@ from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Window
-from napari_alibi_seg.core.live.records import ResultBlock
+from napari_alibi_seg.core.live.records import PlaneDone, ResultBlock
 from napari_alibi_seg.gui.files import write_maps
 from napari_alibi_seg.gui.records import PaintClass, Settings
 from napari_alibi_seg.gui.scripts import command, quoted_for_windows
@@ -319,6 +320,43 @@ def test_every_painted_plane_has_intervals_whichever_was_looked_at(quick, pixels
     for index, one in known.items():
         told = table["expected_accuracy"][table["plane"] == index[0]]
         assert told.tolist() == pytest.approx([one.accuracy.value] * 2)
+
+
+def test_other_images_have_intervals_if_the_strokes_are_assessed(quick, pixels, tmp_path):
+    tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
+    apply = partial(quick.dock.reuse.apply_to_files, [tmp_path / "other.tif"], tmp_path / "out")
+    early = []
+
+    def apply_early(event):
+        if isinstance(event, PlaneDone):
+            apply()
+            early.append(quick.panels.strip.words)
+
+    quick.open(pixels)
+    quick.controller.bridge.told.connect(apply_early)
+    paint(quick)
+    assert early[0].startswith("The intervals are being estimated")
+    assert quick.panels.strip.words == ""
+    quick.controller.bridge.told.disconnect(apply_early)
+
+    apply()
+    quick.until(lambda: "Segmented 1 of 1" in quick.panels.strip.words)
+    table = pandas.read_csv(tmp_path / "out/fractions.csv")
+    assert (table["fraction_low"] < table["fraction_high"]).all()
+
+
+def test_other_images_have_no_intervals_if_the_strokes_cannot_be_assessed(quick, pixels, tmp_path):
+    tifffile.imwrite(tmp_path / "other.tif", pixels)
+    quick.open(np.full_like(pixels, 7))
+    quick.bar(1, 18)
+    quick.bar(2, 58)
+    quick.until(lambda: bool(quick.work.result.finished))
+    quick.rest()
+
+    quick.dock.reuse.apply_to_files([tmp_path / "other.tif"], tmp_path / "out")
+    quick.until(lambda: "Segmented 1 of 1" in quick.panels.strip.words)
+
+    assert pandas.read_csv(tmp_path / "out/fractions.csv")["fraction_low"].isna().all()
 
 
 def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):

@@ -81,11 +81,13 @@ class Actions:
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
         """Segment other images; ask first if that takes long or would replace files."""
         work, classifier = self._controller.work, self._controller.classifier
-        if work is not None and classifier is not None:
+        if self._controller.estimating:
+            words = "The intervals are being estimated; apply to files when that is done."
+            self._strip.say(words, holds=lambda: self._controller.estimating)
+        elif work is not None and classifier is not None:
             device, footer_rows = self._controller.settings.device, self._footer_rows(work)
             read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
-            recognised = all(one.recognises for one in work.assessments.values())
-            go = partial(self._segment_files, classifier, device, read, recognised)
+            go = partial(self._segment_files, classifier, device, read, work.recognised)
             propose = partial(self._propose, work, footer_rows, go)
             self._strip.say("Looking at the images")
             self._background.start(files.survey, paths, folder, read, told=propose)

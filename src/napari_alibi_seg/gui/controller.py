@@ -136,6 +136,11 @@ class Controller(QObject):
         return self.work.scribbles.pending or (self.bridge.busy and not self._current)
 
     @property
+    def estimating(self) -> bool:
+        """Whether assessments are still to come that intervals depend on."""
+        return self.work is not None and self.bridge.busy and self.work.unassessed
+
+    @property
     def settings(self) -> Settings:
         """The training settings, without deep features while these are stopped."""
         model = CLASSICAL if self._features_stopped else self.panels.image.model

@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core import naming
-from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 from napari_alibi_seg.gui import files, projects
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY
@@ -150,18 +148,9 @@ class Exports:
         if not work.result.finished:
             then = f"{self._remedy()}, then export"
             return f"No plane is segmented with the current strokes yet; {then}."
-        if self._controller.bridge.busy and self._lacks_assessments(work):
+        if self._controller.estimating:
             return "The intervals are being estimated; export when that is done."
         return ""
-
-    def _lacks_assessments(self, work: Workspace) -> bool:
-        """Whether nothing is assessed yet, or not every finished plane with known strokes."""
-        assert work.fitted is not None
-        if work.loaded is None and not work.assessments:
-            return True
-        drawn, values = work.scribbles.data, work.fitted.label_values
-        lacking = [drawn[index] for index in work.result.finished - work.assessments.keys()]
-        return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)
 
     def _remedy(self) -> str:
         """Return what the user should do to get a missing result."""

@@ -7,7 +7,10 @@ from threading import Event
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from napari_alibi_seg.core.judging.expectation import expectation
+import numpy as np
+
+from napari_alibi_seg.core.forest.strokes import painted_pixels
+from napari_alibi_seg.core.judging.expectation import expectation, recognises
 from napari_alibi_seg.gui.ownership import OWNER, follow_name
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.records import PaintClass, Recipe, as_core
@@ -157,6 +160,22 @@ class Workspace:
         """Return what is expected of a finished plane; None if nothing can be said."""
         assessments = self.assessments if self.loaded is None else None
         return expectation(index, self.voted.get(index), assessments)
+
+    @property
+    def recognised(self) -> bool:
+        """Whether the classifier is known, or one from a file believed, to recognise strokes."""
+        return self.loaded is not None or recognises(self.assessments)
+
+    @property
+    def unassessed(self) -> bool:
+        """Whether nothing is assessed yet, or not every finished plane with known strokes."""
+        if self.loaded is not None or self.fitted is None:
+            return False
+        if not self.assessments:
+            return True
+        drawn, values = self.scribbles.data, self.fitted.label_values
+        lacking = [drawn[index] for index in self.result.finished - self.assessments.keys()]
+        return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)
 
     def note(self, painted: Painted) -> None:
         """Note how much is painted; a change, for example by undo, makes results out of date."""

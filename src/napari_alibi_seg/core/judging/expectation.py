@@ -75,8 +75,19 @@ class Expectation:
         return cls(float(np.trace(confusion)), expected_fractions(confusion, values))
 
 
+def recognises(assessments: Mapping[Index, Assessment]) -> bool:
+    """Return whether votes count where nothing is painted: all assessments show recognition.
+
+    Without any, nothing shows that the classes are recognised.
+    """
+    return bool(assessments) and all(one.recognises for one in assessments.values())
+
+
 def expectation(
-    index: Index, voted: Expectation | None, assessments: Mapping[Index, Assessment] | None = None
+    index: Index,
+    voted: Expectation | None,
+    assessments: Mapping[Index, Assessment] | None = None,
+    recognised: bool = True,
 ) -> Expectation | None:
     """Return what is expected of a segmented plane; None if nothing can be said.
 
@@ -87,15 +98,16 @@ def expectation(
     voted : Expectation or None
         What the votes for the plane say.
     assessments : mapping, optional
-        Assessments of the painted planes, if the image was painted. Votes count for the other
-        planes if all of these show that the classes are recognised.
+        Assessments of the painted planes, if the image was painted; the votes for its other
+        planes count as `recognises` says.
+    recognised : bool
+        Whether votes count if the image was not painted.
     """
-    if assessments is None:
-        return voted
-    if index in assessments:
-        return assessments[index].expected
-    recognised = [one.recognises for one in assessments.values()]
-    return voted if recognised and all(recognised) else None
+    if assessments is not None:
+        if index in assessments:
+            return assessments[index].expected
+        recognised = recognises(assessments)
+    return voted if recognised else None
 
 
 def expected_fractions(

@@ -124,8 +124,8 @@ def segment_images(
     read : callable
         Reads an image from its path.
     recognised : bool
-        Whether the classifier is known, or believed, to recognise strokes held out of its training
-        (`Assessment.recognises`); otherwise there are no intervals.
+        Whether the classifier is known (`recognises`), or believed, to recognise strokes held out
+        of its training; otherwise there are no intervals.
 
     Yields
     ------
@@ -149,8 +149,9 @@ def segment_images(
                 )
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            told: dict[Index, Assessment] | None = None if recognised else {}
-            rows = write_segmentation(target, image, dtype, path.name, planes, told)
+            rows = write_segmentation(
+                target, image, dtype, path.name, planes, recognised=recognised
+            )
             _add_to_tables(target.parent, rows)
         except (AlibiSegError, MemoryError) as error:
             failure = str(error) or "out of memory"
@@ -186,6 +187,7 @@ def write_segmentation(
     name: str,
     planes: Iterable[tuple[Index, Segmentation]],
     assessments: Mapping[Index, Assessment] | None = None,
+    recognised: bool = True,
 ) -> list[ClassFraction]:
     """Write the labels of an image plane by plane, and measure their area fractions.
 
@@ -197,8 +199,8 @@ def write_segmentation(
         Name of the image in the table.
     planes : iterable of tuple
         Index and segmentation of every plane, in order.
-    assessments : mapping, optional
-        Assessments of the painted planes if the image was painted, for the intervals.
+    assessments, recognised
+        As for `expectation`, which decides on the intervals.
 
     Returns
     -------
@@ -210,6 +212,7 @@ def write_segmentation(
         for index, result in planes:
             write(index, result.labels)
             voted = Expectation.of(result.confusion, result.classes)
-            expected = None if image.levels.flat else expectation(index, voted, assessments)
+            told = expectation(index, voted, assessments, recognised)
+            expected = None if image.levels.flat else told
             rows += class_fractions(name, image, index, result.labels, result.classes, expected)
     return rows
