@@ -1,8 +1,11 @@
 """What belongs to one image stays with it: strokes, sessions, results, messages."""
 
+import shutil
+
 import numpy as np
 import pytest
 from napari.layers import Labels
+from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication
 
 from napari_alibi_seg.core.runs.project_files import load_project
@@ -107,12 +110,29 @@ def test_a_stroke_is_kept_though_another_image_is_chosen_at_once(two):
 
 def test_a_stroke_is_kept_though_the_dock_is_closed_at_once(two):
     desk = two
+    desk.rest()
     paint(desk, 2, (100, 104), (20, 60))
     path, painted = session_path(desk.work.source.micrograph), desk.painted.copy()
 
     desk.dock.release()
 
     np.testing.assert_array_equal(load_project(path).strokes.array(), painted)
+    assert not desk.controller.bridge.busy
+
+
+def test_a_stroke_that_cannot_be_kept_is_told_of_when_the_dock_is_closed(two):
+    desk = two
+    desk.rest()
+    paint(desk, 2, (100, 104), (20, 60))
+    folder = session_path(desk.work.source.micrograph).parent
+    shutil.rmtree(folder)
+    folder.write_text("a file in the way")
+
+    desk.dock.release()
+
+    told = [record.message for record in notification_manager.records]
+    assert any("not kept for the next time" in message for message in told)
+    assert not desk.controller.bridge.busy
 
 
 def test_an_offer_belongs_to_its_image(two, pixels):

@@ -294,14 +294,19 @@ class Controller(QObject):
         self.ask()
 
     def _close(self) -> None:
+        """Leave the image, and keep its strokes while the next one is worked on."""
+        order = self._unkept()
+        self._leave()
+        if order is not None:
+            self.bridge.keep(order)
+
+    def _leave(self) -> None:
         self.mark.remove()
         self.bridge.stop()
         self.stack.leave()
         self._once = False
         if self.work is not None:
             self.panels.strip.put_away()
-            if self.work.unkept:
-                self.bridge.keep(self._last_order())
         self.workspaces.close()
         self.display.show_no_image()
 
@@ -317,9 +322,10 @@ class Controller(QObject):
     def _offer_3d(self, image: Micrograph) -> None:
         self.panels.training.offer_3d(image.anisotropy if "Z" in image.axes else None)
 
-    def _last_order(self) -> Order:
-        """Return an order that saves the session of the image being left."""
-        assert self.work is not None
+    def _unkept(self) -> Order | None:
+        """Return an order that saves what the session file lacks; None if it lacks nothing."""
+        if self.work is None or not self.work.unkept:
+            return None
         return self.work.last_order(self.panels.classes.classes, self.settings.config)
 
     def _reread(self) -> None:
@@ -448,11 +454,11 @@ class Controller(QObject):
     def release(self) -> None:
         """Stop everything, and let go of the viewer."""
         self.watch.release()
-        if self.work is not None and self.work.unkept:
-            problem = keep_session(self._last_order())
-            if isinstance(problem, SessionProblem):
-                show_warning(problem.words)  # the strip is about to be deleted
-        self._close()
+        order = self._unkept()
+        problem = None if order is None else keep_session(order)
+        if isinstance(problem, SessionProblem):
+            show_warning(problem.words)  # the strip is about to be deleted
+        self._leave()
         self.workspaces.release()
         self.bridge.forget()
         self.mark.deleteLater()  # otherwise it stays on the canvas
