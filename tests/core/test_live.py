@@ -116,7 +116,7 @@ def test_planes_that_were_looked_at_last_keep_their_blocks(monkeypatch, room, la
     channels, planes, window = LiveChannels(), ((0,), (1,), (2,)), Window(0, 0, 40, 50)
     channels.open(planes_of(as_micrograph(stack, "ZYX")))
     plane_bytes = 40 * 50 * 4 * count_filters(QUICK.channels, 1)
-    monkeypatch.setattr(live_channels, "_CACHED_BYTES", room * plane_bytes)
+    monkeypatch.setattr(live_channels, "CACHED_BYTES", room * plane_bytes)
 
     for _ in range(2):
         for index in planes:
@@ -190,10 +190,10 @@ def test_settings_of_the_forest_leave_the_projection(request_of, fits):
 
 
 def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(monkeypatch):
-    monkeypatch.setattr(live_features, "_LIMIT", 1)
+    monkeypatch.setattr(live_features, "FEATURE_BYTES", 1)
     monkeypatch.setattr(live_features, "_CACHED_BYTES", 1)
-    monkeypatch.setattr(live_channels, "_PROJECTED_BYTES", 1)
-    monkeypatch.setattr(live_channels, "_CACHED_BYTES", 1)
+    monkeypatch.setattr(live_channels, "PROJECTED_BYTES", 1)
+    monkeypatch.setattr(live_channels, "CACHED_BYTES", 1)
     made = []
     init = PixelChannels.__init__
 
@@ -442,7 +442,7 @@ def test_what_a_view_is_classified_coarsely_by_is_kept_for_the_next_stroke(size)
     windows = visible_blocks(plane, around, 256)
 
     kept = 4 * count * sum(window.height * window.width for window in windows)
-    assert kept <= live_channels._CACHED_BYTES
+    assert kept <= live_channels.CACHED_BYTES
 
 
 def test_every_few_pixels_are_those_of_the_block(plane, extractor):

@@ -9,6 +9,12 @@ from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.features.tiling import usual_tiles
 from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.live.limits import (
+    CACHED_BYTES,
+    DOWNSAMPLED_BYTES,
+    FEATURE_BYTES,
+    PROJECTED_BYTES,
+)
 from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady, ResultBlock
 from napari_alibi_seg.gui.pace import FEATURES_MB, LONG_S, Pace
 from napari_alibi_seg.gui.stack import StackRun
@@ -53,9 +59,12 @@ def test_an_estimate_goes_by_the_scale_that_was_chosen(measured):
     assert estimate(2).megabytes - estimate(1).megabytes == pytest.approx((4 - 1) * 10 * 10)
 
 
-def test_the_memory_of_features_has_the_engines_limit(measured):
+def test_the_memory_of_features_and_channels_has_the_engines_limits(measured):
     known = measured.estimate(3e9, 3e9, 3000, 1)
-    assert known.megabytes == pytest.approx(FEATURES_MB + 1000 + 3000 + 1.8)
+    assert known.megabytes == pytest.approx(FEATURES_MB + FEATURE_BYTES / 1e6 + 3000 + 1.8)
+    large = measured.estimate(3e9, 3e9, 3e9, None)
+    channels = CACHED_BYTES + PROJECTED_BYTES + DOWNSAMPLED_BYTES
+    assert large.megabytes == pytest.approx(3000 + channels / 1e6)
 
 
 def test_a_long_run_is_guessed_to_be_long_before_anything_is_measured():
@@ -74,16 +83,6 @@ def test_an_estimate_is_told_in_minutes_and_gigabytes(measured):
     told = estimate_words("10 planes", measured.estimate(3e5, 3e9, 3000, 1))
     assert told.startswith("10 planes will take about 22 min and 4.2 GB of memory")
     assert "a guess" not in told
-
-
-@pytest.fixture
-def stacked(desk, pixels):
-    desk.hurry()
-    desk.open(np.stack([pixels, pixels[:, ::-1], pixels[::-1]]), name="alloy")
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-    return desk
 
 
 def test_a_short_stack_is_segmented_without_a_question_and_its_end_is_told(stacked):

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.features.tiling import TILE_S, usual_tiles
+from napari_alibi_seg.core.live.limits import (
+    CACHED_BYTES,
+    DOWNSAMPLED_BYTES,
+    FEATURE_BYTES,
+    PROJECTED_BYTES,
+)
 from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady, ResultBlock
 
 if TYPE_CHECKING:
@@ -18,9 +24,9 @@ LONG_S = 60
 """Runs at least this long are confirmed before they start."""
 FEATURES_MB = 200
 """Memory of the default model and one tile while features are computed."""
-_FEATURE_LIMIT_MB = 1000  # the engine keeps no more
 _PIXEL_S = 2e-6  # rough time to classify a pixel, until one is measured
-_CHANNEL_MB, _CHANNEL_LIMIT_MB = 600e-6, 2200  # per classified pixel, and in total
+_CHANNEL_MB = 600e-6  # per classified pixel
+_CHANNEL_LIMIT_MB = (CACHED_BYTES + PROJECTED_BYTES + DOWNSAMPLED_BYTES) / 1e6
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class Pace:
         if scale is not None:
             seconds += self._features_seconds(shown, scale) * pixels / shown
             kept = self._kept_mb(scale) * largest / shown
-            megabytes += FEATURES_MB + min(kept, _FEATURE_LIMIT_MB)
+            megabytes += FEATURES_MB + min(kept, FEATURE_BYTES / 1e6)
         return RunEstimate(seconds, megabytes, measured)
 
     def _features_seconds(self, shown: int, scale: int) -> float:

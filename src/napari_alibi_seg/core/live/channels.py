@@ -12,6 +12,7 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.live.cached_channels import CachedChannels
 from napari_alibi_seg.core.live.downsampled import BlockMeans, DownsampledChannels
+from napari_alibi_seg.core.live.limits import CACHED_BYTES, DOWNSAMPLED_BYTES, PROJECTED_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features.extraction import FeatureMap
     from napari_alibi_seg.core.images.planes import Index, Window
     from napari_alibi_seg.core.images.stored import Array
-
-_CACHED_BYTES = 1.2e9
-_PROJECTED_BYTES = 200e6
-_DOWNSAMPLED_BYTES = 300e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,16 +135,16 @@ class LiveChannels:
         if index in self._filtered:
             self._filtered[index] = self._filtered.pop(index)  # move to the end
             self._filtered[index].look_at(visible)
-            _leave_room([*self._filtered.values()], _CACHED_BYTES)
+            _leave_room([*self._filtered.values()], CACHED_BYTES)
         if index in self._downsampled:
             self._downsampled[index] = self._downsampled.pop(index)
-            _leave_room([kept.small for kept in self._downsampled.values()], _DOWNSAMPLED_BYTES)
+            _leave_room([kept.small for kept in self._downsampled.values()], DOWNSAMPLED_BYTES)
 
     def filtered(self, index: Index, config: ChannelConfig, deep_count: int) -> CachedChannels:
         """Return the pixel filters of a plane, with room for deep channels beside them."""
         kept = self._filtered.get(index)
         if kept is None or (kept.filters, kept.deep_count) != (config.filters, deep_count):
-            kept = CachedChannels(self.planes[index], config, _CACHED_BYTES, deep_count)
+            kept = CachedChannels(self.planes[index], config, CACHED_BYTES, deep_count)
             self._filtered[index] = kept
         return kept
 
@@ -158,7 +155,7 @@ class LiveChannels:
             plane = self.planes[index]
             data = cast("Array", BlockMeans(plane.data, factor))
             small = Plane(data, plane.levels, light=plane.light)
-            channels = CachedChannels(small, config, _DOWNSAMPLED_BYTES)
+            channels = CachedChannels(small, config, DOWNSAMPLED_BYTES)
             kept = self._downsampled[index] = DownsampledChannels(channels, plane.shape, factor)
         return kept
 
@@ -178,7 +175,7 @@ class LiveChannels:
     def _make_room(self, size: int) -> None:
         taken = size + sum(kept.channels.bytes for kept in self._deep.values())
         for index in [*self._deep]:
-            if taken > _PROJECTED_BYTES:
+            if taken > PROJECTED_BYTES:
                 taken -= self._deep.pop(index).channels.bytes
 
 

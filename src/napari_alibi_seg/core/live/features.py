@@ -13,6 +13,7 @@ from napari_alibi_seg.core.devices import usable_devices
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.features.tiling import TILE_S, add_tile
+from napari_alibi_seg.core.live.limits import FEATURE_BYTES
 from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features.tiling import Tile
     from napari_alibi_seg.core.images.planes import Index, Plane, Window
 
-_LIMIT = 1e9
 _CACHED_BYTES = 5e8
 _HASHED_PIXELS = 100e6
 
@@ -169,7 +169,7 @@ class GrowingFeatures:
     def _make_room(self, size: int, needed: Collection[_Key]) -> None:
         taken = size + sum(kept.values.nbytes for kept in self._tokens.values())
         for key in [key for key in self._tokens if key not in needed]:
-            if taken > _LIMIT:
+            if taken > FEATURE_BYTES:
                 taken -= self._tokens.pop(key).values.nbytes
 
     def _key(self, config: SegmentationConfig, index: Index) -> _Key:
