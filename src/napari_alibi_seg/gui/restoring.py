@@ -125,7 +125,7 @@ class Restorer:
         if work is None:
             return
         try:
-            classifier.require(classifier.features, work.source.micrograph.bands)
+            classifier.require_bands(work.source.micrograph.bands)
         except AlibiSegError as error:
             self._strip.say(str(error), warn=True)
             return

@@ -251,9 +251,19 @@ class PixelClassifier:
         Raises
         ------
         ClassifierError
-            As from `require_features`, or if the number of bands is another.
+            As from `require_features` and `require_bands`.
         """
         self.require_features(features)
+        self.require_bands(bands)
+
+    def require_bands(self, bands: int) -> None:
+        """Reject planes of a number of bands that the forest was not trained on.
+
+        Raises
+        ------
+        ClassifierError
+            If the number is another.
+        """
         if self.bands != bands:
             ways = {1: "one channel as grey", 3: "three channels, or grey as 0,0,0,"}
             way = ways.get(self.bands, f"{self.bands} channels")
