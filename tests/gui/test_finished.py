@@ -248,6 +248,22 @@ def test_a_class_is_offered_to_be_deleted_as_long_as_it_has_strokes(painted):
     assert values(desk) == [1, 2, 3]
 
 
+def test_a_value_that_is_no_class_is_refused_until_it_is_deleted_like_one(painted):
+    desk, own = painted, painted.painted.astype(np.int32)
+    own[110, 20:40] = -3
+    desk.controller.choose_scribbles(desk.viewer.add_labels(own))
+    desk.until(lambda: "negative value -3" in desk.panels.strip.words)
+    desk.rest()
+
+    delete(desk, values(desk).index(-3))
+    assert "20 pixels" in desk.panels.strip.words
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    assert desk.panels.strip.words == ""
+    assert set(np.unique(desk.segmented)) == {1, 2, 3}
+
+
 def test_undo_brings_a_deleted_class_back_with_its_name(painted):
     desk = painted
     desk.rename(2, "carbide")
