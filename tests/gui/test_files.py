@@ -88,9 +88,7 @@ def test_an_image_that_is_left_tells_if_its_strokes_cannot_be_kept(painted_desk,
     folder = session_path(desk.work.source.micrograph).parent
     shutil.rmtree(folder)
     folder.write_text("a file in the way")
-    desk.painted[100:104, 20:60] = 1
-    desk.work.scribbles.layer.refresh()
-    desk.controller._on_touch()
+    desk.bar(1, 100)
     other = desk.viewer.add_image(pixels[::-1].copy(), name="other")
     desk.controller.choose_image(other)
     desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
@@ -104,7 +102,6 @@ def test_strokes_of_a_class_that_cannot_be_are_told_of_and_the_next_image_is_wor
     painted = np.zeros(pixels.shape, np.int32)
     painted[20, 20:60] = 70_000
     desk.work.scribbles.layer.data = painted
-    desk.controller._on_touch()
     desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
 
     desk.controller.choose_image(desk.viewer.add_image(255 - pixels, name="other"))
