@@ -8,11 +8,13 @@ import PIL.Image
 import pytest
 import tifffile
 from napari.layers import Image
+from qtpy.QtCore import QProcess
 from qtpy.QtWidgets import QDialog, QLabel
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.gui.bias import STOCK_MODEL, finding, table
+from napari_alibi_seg.gui.bias import STOCK_MODEL
+from napari_alibi_seg.gui.bias_tables import finding, table
 
 STAND_IN = """
 import shutil, sys
@@ -23,9 +25,14 @@ shutil.copytree(Path(__file__).with_name("report"), sys.argv[sys.argv.index("--o
 
 
 @pytest.fixture
-def report(make_napari_viewer_proxy, qtbot, pixels):
+def viewer(make_napari_viewer_proxy, pixels):
     viewer = make_napari_viewer_proxy(show=True)
     viewer.add_image(pixels, name="alloy")
+    return viewer
+
+
+@pytest.fixture
+def report(viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Positional bias")
     yield widget
     widget.release()
@@ -67,19 +74,19 @@ def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
 def test_a_probing_that_breaks_off_is_told_whatever_its_exit_code(report, qtbot, monkeypatch):
     monkeypatch.setenv("PYTHONUTF8", "neither")  # Python then leaves with 1 before it begins
     report.button.click()
-    qtbot.waitUntil(lambda: report._process is None, timeout=120_000)
+    qtbot.waitUntil(lambda: not report.process.running, timeout=120_000)
     assert report.strip.words.startswith("The report could not be made: ")
     assert not report.table.isVisible()
 
 
 def test_a_probing_that_is_stopped_is_told_apart_from_one_that_the_system_ends(report, qtbot):
     report.button.click()
-    report._process.kill()
+    report.findChild(QProcess).kill()
     qtbot.waitUntil(lambda: "the system stopped it" in report.strip.words, timeout=120_000)
     assert report.button.text() == "Make the report"
 
     report.button.click()
-    folder = report._report.parent
+    folder = report.process.report.parent
     report.button.click()
     assert report.strip.words == "Stopped; nothing was kept."
     assert not folder.exists()
@@ -110,8 +117,8 @@ def test_a_python_that_does_not_start_is_told(report, qtbot, monkeypatch):
     assert report.button.text() == "Make the report"
 
 
-def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(report, probe):
-    probe(report._viewer.layers["alloy"], {STOCK_MODEL: "It could not be fetched."})
+def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(viewer, report, probe):
+    probe(viewer.layers["alloy"], {STOCK_MODEL: "It could not be fetched."})
     assert report.strip.words.endswith(f"Without {STOCK_MODEL}: It could not be fetched.")
     assert DEFAULT_MODEL in report.table.text()
 
@@ -131,18 +138,16 @@ def test_the_stock_model_is_only_preset_where_it_need_not_be_fetched(
     widget.release()
 
 
-def test_the_plane_on_the_screen_is_probed(report, pixels):
-    viewer = report._viewer
+def test_the_plane_on_the_screen_is_probed(viewer, report, pixels):
     layer = viewer.add_image(np.stack([pixels, pixels[::-1], pixels]), name="stack")
     viewer.dims.set_point(0, 1)
     report.start(layer, ["classical"])
     assert "plane 1" in report.strip.words
-    probed = tifffile.imread(report._report.with_name("image.tif"))
+    probed = tifffile.imread(report.process.report.with_name("image.tif"))
     np.testing.assert_array_equal(probed, pixels[::-1])
 
 
-def test_a_report_names_what_it_is_of_whatever_is_chosen_after_it(report, probe, pixels):
-    viewer = report._viewer
+def test_a_report_names_what_it_is_of_whatever_is_chosen_after_it(viewer, report, probe, pixels):
     layer = viewer.add_image(np.stack([pixels, pixels]), name="stack")
     viewer.dims.set_point(0, 1)
     probe(layer, {})
@@ -153,11 +158,11 @@ def test_a_report_names_what_it_is_of_whatever_is_chosen_after_it(report, probe,
     assert "plane 1 of stack" in report.table.text()
 
 
-def test_what_is_lacking_is_told_until_it_is_there(report, pixels):
-    report._viewer.layers.clear()
+def test_what_is_lacking_is_told_until_it_is_there(viewer, report, pixels):
+    viewer.layers.clear()
     report.button.click()
     assert report.strip.words.startswith("Open an image")
-    report._viewer.add_image(pixels)
+    viewer.add_image(pixels)
     assert report.strip.words == ""
 
 
@@ -174,8 +179,8 @@ def test_a_model_that_is_left_empty_is_none(report):
     assert report.strip.words == "Choose a model first."
 
 
-def test_the_enlarged_figure_fits_the_screen(report, probe, qtbot):
-    probe(report._viewer.layers["alloy"], {})
+def test_the_enlarged_figure_fits_the_screen(viewer, report, probe, qtbot):
+    probe(viewer.layers["alloy"], {})
     report.figure.click()
     dialog = report.findChild(QDialog)
     qtbot.waitUntil(dialog.isVisible)
@@ -188,7 +193,7 @@ def test_the_enlarged_figure_fits_the_screen(report, probe, qtbot):
 
 def test_the_process_ends_with_the_widget(report, qtbot):
     report.button.click()
-    process, folder = report._process, report._report.parent
+    process, folder = report.findChild(QProcess), report.process.report.parent
     qtbot.waitUntil(lambda: process.processId() > 0)
     assert folder.is_dir()
 
@@ -208,7 +213,7 @@ def test_an_image_of_channels_is_probed_by_its_first(make_napari_viewer_proxy, p
     widget.start(layer, ["classical"])
 
     assert "takes a minute" in widget.strip.words
-    probed = tifffile.imread(widget._report.with_name("image.tif"))
+    probed = tifffile.imread(widget.process.report.with_name("image.tif"))
     np.testing.assert_array_equal(probed, pixels)
     widget.release()
 

@@ -1,7 +1,6 @@
 import shlex
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,7 +312,7 @@ def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in
 
     assert "channel 1" in report.strip.words
     np.testing.assert_array_equal(
-        tifffile.imread(Path(report._folder.name, "image.tif")), pixels[::-1]
+        tifffile.imread(report.process.report.with_name("image.tif")), pixels[::-1]
     )
     report.release()
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from contextlib import suppress
-from html import escape
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
-from qtpy.QtCore import QEvent, QProcess, Qt, QUrl
+from qtpy.QtCore import QEvent, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
@@ -26,12 +20,14 @@ from qtpy.QtWidgets import (
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.model.fetch import stock_is_cached
+from napari_alibi_seg.gui.bias_process import ReportProcess
+from napari_alibi_seg.gui.bias_tables import report_text
 from napari_alibi_seg.gui.ownership import image_layers
 from napari_alibi_seg.gui.parts import LayerCombo, PanelRows, Strip, narrow, scrolled, side_by_side
 from napari_alibi_seg.gui.source import ImageSource, channel_words, readings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import napari.viewer
     from napari.layers import Image
@@ -41,21 +37,9 @@ if TYPE_CHECKING:
 
 _STOCK = "vit_small_patch14_dinov2.lvd142m"
 STOCK_MODEL = f"timm:{_STOCK}"
-_KILL_MS = 2000
+_MAKE = "Make the report"
 _MOST_OF_SCREEN = 0.9
-_WIDTH, _BAR = 300, 200
-_COLOURS = ("#0072b2", "#e69f00")
-_FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
-    "authors_r2": ("features predict position, R²", float),
-    "flip_disagreement": ("pixels that change class, flipped", float),
-    "shift_disagreement": ("pixels that change class, shifted", float),
-    "tile_cosine": ("tile against whole, 1 - cosine", lambda cosine: 1 - cosine),
-}
-_MEANING = (
-    "<p>Shorter bars are better. R² is 1 if features reveal where on the image a patch lies; on "
-    "a single image, smoothness alone reaches 0.5. A small shift hardly affects even a model that "
-    "relies on position.</p>"
-)
+_WIDTH = 300
 
 
 class _ModelCombo(QComboBox):
@@ -93,14 +77,15 @@ class BiasReport(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._process: QProcess | None = None
-        self._folder: TemporaryDirectory[str] | None = None
+        self.process = ReportProcess(self)
+        self.process.made.connect(self._show)
+        self.process.failed.connect(self._tell_of_failure)
         self._chosen: tuple[Image, Reading, tuple[int, ...] | None] | None = None
         self._probed = ""
         beside = STOCK_MODEL if stock_is_cached(_STOCK) else ""
         self.layers = LayerCombo()
         self.first, self.second = _ModelCombo(DEFAULT_MODEL), _ModelCombo(beside)
-        self.button = QPushButton("Make the report")
+        self.button = QPushButton(_MAKE)
         self.button.clicked.connect(self._toggle)
         self.full = QPushButton("Full report")
         self.full.setToolTip("Open it in the browser")
@@ -134,26 +119,14 @@ class BiasReport(QWidget):
         """Probe models on a layer in a separate process."""
         self._discard()
         try:
-            self._folder = TemporaryDirectory(
-                prefix="napari-alibi-seg-", ignore_cleanup_errors=True
-            )
-            image = self._report.with_name("image.tif")
             source = self._read(layer)
             index = source.index(self._viewer.dims)
-            colour = "rgb" if source.micrograph.colour else "minisblack"
-            tifffile.imwrite(image, np.asarray(source.micrograph.plane(index)), photometric=colour)
+            plane = np.asarray(source.micrograph.plane(index))
+            self.process.start(plane, source.micrograph.colour, models)
         except (AlibiSegError, OSError) as error:
             self._discard()
             self.strip.say(str(error), warn=True)
             return
-        words = ["-m", "napari_alibi_seg.probing", str(image), "--output", str(self._report)]
-        for model in models:
-            words += ["--model", model]
-        self._process = QProcess(self)
-        self._process.setProcessChannelMode(QProcess.ProcessChannelMode.MergedChannels)
-        self._process.finished.connect(self._finish)
-        self._process.errorOccurred.connect(self._tell_of_error)
-        self._process.start(sys.executable, words)
         self.button.setText("Stop")
         self._probed = _place(layer.name, index, source.channels)
         self.strip.say(
@@ -174,7 +147,7 @@ class BiasReport(QWidget):
                 emitter.disconnect(self._offer)
         self.layers.clear()
         self._chosen = None
-        self._stop()
+        self.process.stop()
         self._discard()
 
     def changeEvent(self, event: QEvent | None) -> None:
@@ -185,16 +158,15 @@ class BiasReport(QWidget):
 
     def _discard(self) -> None:
         """Hide and delete the last report."""
+        self.process.discard()
         for shown in (self.table, self.figure, self.full):
             shown.hide()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
 
     def _toggle(self) -> None:
-        if self._process is not None:
-            self._stop()
+        if self.process.running:
+            self.process.stop()
             self._discard()
+            self.button.setText(_MAKE)
             self.strip.say("Stopped; nothing was kept.")
         elif self.layers.currentIndex() < 0:
             words = "Open an image first (File, Open)."
@@ -204,53 +176,14 @@ class BiasReport(QWidget):
         else:
             self.start(self.layers.currentData(), self.models)
 
-    def _stop(self) -> None:
-        if self._process is not None:
-            self._process.finished.disconnect(self._finish)
-            self._process.kill()
-            self._process.waitForFinished(_KILL_MS)
-            self._let_go()
-
-    def _finish(self, code: int, status: QProcess.ExitStatus) -> None:
-        assert self._process is not None
-        said = self._process.readAll().data().decode(errors="replace").strip()
-        self._let_go()
-        if status is not QProcess.ExitStatus.NormalExit:
-            why = "the system stopped it, perhaps because memory ran out; try again."
-        elif self._summary.is_file():
-            self._show()
-            return
-        else:
-            last = said.splitlines()[-1] if said else f"exit code {code}"
-            why = last.removeprefix("napari-alibi-seg: error: ")
+    def _tell_of_failure(self, why: str) -> None:
+        self.button.setText(_MAKE)
         self.strip.say(f"The report could not be made: {why}", warn=True)
 
-    def _tell_of_error(self, error: QProcess.ProcessError) -> None:
-        """Say why the process did not start; `_finish` reports all later errors."""
-        if self._process is not None and error is QProcess.ProcessError.FailedToStart:
-            why = self._process.errorString()
-            self._let_go()
-            self.strip.say(f"The report could not be made: {why}", warn=True)
-
-    def _let_go(self) -> None:
-        assert self._process is not None
-        self._process.deleteLater()
-        self._process = None
-        self.button.setText("Make the report")
-
-    @property
-    def _report(self) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name, "report")
-
-    @property
-    def _summary(self) -> Path:
-        return self._report / "summary.json"
-
     def _show(self) -> None:
-        summary = json.loads(self._summary.read_text(encoding="utf-8"))
-        told = f"<p>{escape(self._probed)}</p>{finding(summary)}{table(summary)}{_MEANING}"
-        self.table.setText(told)
+        self.button.setText(_MAKE)
+        summary = self.process.summary()
+        self.table.setText(report_text(self._probed, summary))
         for shown in (self.table, self.figure, self.full):
             shown.show()
         left_out = [f"Without {name}: {why}" for name, why in summary["failed"].items()]
@@ -263,7 +196,7 @@ class BiasReport(QWidget):
         screen = self.screen()
         assert screen is not None
         widest = round(_MOST_OF_SCREEN * screen.availableSize().width())
-        pixmap = QPixmap(str(self._report / "position.png"))
+        pixmap = QPixmap(str(self.process.report / "position.png"))
         picture = QLabel()
         picture.setPixmap(_of_width(pixmap, min(pixmap.width(), widest)))
         dialog = QDialog(self)
@@ -273,8 +206,8 @@ class BiasReport(QWidget):
         dialog.show()
 
     def _open(self) -> None:
-        pages = sorted(self._report.rglob("*.html"))
-        shown = pages[0] if pages else self._report
+        pages = sorted(self.process.report.rglob("*.html"))
+        shown = pages[0] if pages else self.process.report
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(shown)))
 
     def _offer(self) -> None:
@@ -311,36 +244,6 @@ class BiasReport(QWidget):
         self._discard()
 
 
-def finding(summary: dict[str, Any]) -> str:
-    """Return the models, their colours and what a flip of the image changes, in rich text."""
-    told = ["<b>Pixels that change class if flipped:</b>"]
-    for model, colour in zip(summary["models"].values(), _COLOURS, strict=False):
-        share = model.get("flip_disagreement")
-        known = "-" if share is None else f"{100 * share:.0f} %"
-        told.append(f"<font color='{colour}'>■</font> {escape(model['label'])}: {known}")
-    return f"<p>{'<br>'.join(told)}</p>"
-
-
-def table(summary: dict[str, Any]) -> str:
-    """Return the measured values as bars in the colours of the models, in rich text.
-
-    Parameters
-    ----------
-    summary : dict
-        The contents of ``summary.json`` for one image.
-    """
-    models = [*zip(summary["models"].values(), _COLOURS, strict=False)]
-    rows = []
-    for key, (words, harm) in _FIGURES.items():
-        found = [(model.get(key), colour) for model, colour in models]
-        if any(value is not None for value, _ in found):
-            rows.append(f"<tr><td colspan='2'>{words}</td></tr>")
-            for value, colour in found:
-                shown = value if value is None else harm(value)
-                rows.append(f"<tr><td>{_bar(shown, colour)}</td><td>{_number(shown)}</td></tr>")
-    return f"<table cellpadding='2'>{''.join(rows)}</table>"
-
-
 def _place(name: str, index: Index, channels: tuple[int, ...] | None) -> str:
     """Name the plane, channel and image that are probed."""
     parts = [f"plane {', '.join(map(str, index))}"] if index else []
@@ -348,16 +251,5 @@ def _place(name: str, index: Index, channels: tuple[int, ...] | None) -> str:
     return " of ".join([*parts, name])
 
 
-def _bar(value: float | None, colour: str) -> str:
-    width = round(_BAR * min(max(value or 0.0, 0.0), 1.0))
-    filled = f"<td width='{width}' bgcolor='{colour}'>&nbsp;</td>" if width else ""
-    rest = f"<td width='{_BAR - width}'>&nbsp;</td>" if width < _BAR else ""
-    return f"<table cellspacing='0' cellpadding='0'><tr>{filled}{rest}</tr></table>"
-
-
 def _of_width(pixmap: QPixmap, width: int) -> QPixmap:
     return pixmap.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
