@@ -31,7 +31,7 @@ from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior, calibrated
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.assessment import (
     Assessment,
     GridPixels,

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from methods import OURS, SHARED, methods
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from quality import Task, labelled, tasks
 from scores import score
 

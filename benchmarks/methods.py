@@ -20,7 +20,7 @@ from napari_alibi_seg.core.choices import DEFAULT_MODEL, Forest
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 
 Labels: TypeAlias = NDArray[np.integer[Any]]

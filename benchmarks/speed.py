@@ -34,7 +34,7 @@ from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALE
 from napari_alibi_seg.core.features.tiling import TILE
 from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import Fitted, LiveRequest, PlaneDone, ResultBlock
 from napari_alibi_seg.core.model.backbone import Backbone

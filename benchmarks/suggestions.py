@@ -29,7 +29,7 @@ from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.live.advice import advising
 from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels

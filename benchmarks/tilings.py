@@ -23,7 +23,7 @@ from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureM
 from napari_alibi_seg.core.features.tiling import TILE
 from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.segmentation import BLOCK
 

@@ -27,9 +27,10 @@ from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import OutputError, thread_shortage
 from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
+from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph
 from napari_alibi_seg.core.images.pixel_size import PixelSize
-from napari_alibi_seg.core.images.planes import Levels, Plane
+from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.judging.fractions import class_fractions
 from napari_alibi_seg.core.runs.project import Project, Strokes, content_hash

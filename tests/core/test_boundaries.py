@@ -8,7 +8,9 @@ from napari_alibi_seg.core.choices import SIGMAS
 from napari_alibi_seg.core.forest.boundaries import across_a_step, boundary_pixels
 from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
-from napari_alibi_seg.core.images.planes import Depth, Levels, Plane, Window
+from napari_alibi_seg.core.images.levels import Levels
+from napari_alibi_seg.core.images.planes import Depth, Plane
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.progress import run_to_end
 
 SIDE, EDGE, BLUR = 80, 40, 0.8

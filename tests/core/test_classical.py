@@ -8,7 +8,9 @@ from napari_alibi_seg.core.channels.classical import (
 )
 from napari_alibi_seg.core.choices import SIGMAS
 from napari_alibi_seg.core.forest.variation import Response
-from napari_alibi_seg.core.images.planes import Levels, Plane, Window
+from napari_alibi_seg.core.images.levels import Levels
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.windows import Window
 
 
 @pytest.fixture

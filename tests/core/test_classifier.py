@@ -26,7 +26,9 @@ from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_
 from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
-from napari_alibi_seg.core.images.planes import Levels, Plane, Window
+from napari_alibi_seg.core.images.levels import Levels
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.progress import map_steps, run_to_end
 
 TREE = "sklearn.tree._tree.Tree"

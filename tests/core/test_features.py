@@ -9,8 +9,9 @@ from napari_alibi_seg.core.devices import memory_shortage_told
 from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
+from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import read_image
-from napari_alibi_seg.core.images.planes import Levels, Plane
+from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 
 PATCH = 14

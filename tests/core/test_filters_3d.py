@@ -14,8 +14,10 @@ from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.forest.variation import Response
+from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
-from napari_alibi_seg.core.images.planes import Depth, Levels, Plane, Window
+from napari_alibi_seg.core.images.planes import Depth, Plane
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import LiveRequest, ResultBlock
 from napari_alibi_seg.core.segmentation import Segmenter, segment

@@ -6,7 +6,7 @@ import pytest
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images.micrograph import as_micrograph
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.judge import assess
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import Assessed, LiveRequest

@@ -16,7 +16,9 @@ from napari_alibi_seg.core.channels.learned_filters import learned_channels
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import CLASSICAL, LEARNED_FILTERS
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.images.planes import Levels, Plane, Window
+from napari_alibi_seg.core.images.levels import Levels
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.windows import Window
 
 SHARED = Path(__file__).parents[3] / "shared"
 

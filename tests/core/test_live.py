@@ -15,8 +15,10 @@ from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.forest.strokes import Painted, same_painted
+from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
-from napari_alibi_seg.core.images.planes import Levels, Plane, Window
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live import channels as live_channels
 from napari_alibi_seg.core.live import features as live_features
 from napari_alibi_seg.core.live.blocks import coarse_step, magnified, visible_blocks

@@ -13,7 +13,7 @@ from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import LiveRequest, PlaneDone, ResultBlock
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.config import SegmentationConfig
 
 WHOLE = Window(0, 0, 500, 500)

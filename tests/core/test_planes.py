@@ -5,15 +5,11 @@ import pytest
 from skimage.io import imread
 
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images.levels import Levels, robust_levels
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
-from napari_alibi_seg.core.images.planes import (
-    Levels,
-    Plane,
-    Window,
-    estimated_light,
-    mirrored,
-    robust_levels,
-)
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.shading import estimated_light
+from napari_alibi_seg.core.images.windows import Window, mirrored
 
 SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
 MICROGRAPHS = ["nanocomposite.png", "sandstone.png", "steel.png", "superalloy.png"]

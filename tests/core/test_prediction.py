@@ -12,7 +12,7 @@ from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 CONFIG = SegmentationConfig("classical", channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=7)
 

@@ -25,7 +25,7 @@ from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.judge import assess
 from napari_alibi_seg.core.progress import run_to_end
 from napari_alibi_seg.core.runs.results import read_scribbles

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, grey_dilation, uniform_filter
 
 from napari_alibi_seg.core.forest.smoothing import reach, smoothed
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_alibi_seg.core.features.upsampling import upsampled_block, upsampled_points
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 
 @pytest.fixture

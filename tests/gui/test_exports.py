@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live.records import PlaneDone, ResultBlock
 from napari_alibi_seg.gui.files import write_maps
 from napari_alibi_seg.gui.records import PaintClass, Settings

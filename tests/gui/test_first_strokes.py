@@ -343,7 +343,7 @@ from napari.settings import get_settings
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.live.records import LiveRequest
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.gui import torch_import
 from napari_alibi_seg.gui.bridge import _Run, _serve
 from napari_alibi_seg.gui.records import Order
@@ -376,7 +376,7 @@ from napari.settings import get_settings
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.live.records import LiveRequest
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.gui import torch_import
 from napari_alibi_seg.gui.bridge import _Run, _serve
 from napari_alibi_seg.gui.records import Order

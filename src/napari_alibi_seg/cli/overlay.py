@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

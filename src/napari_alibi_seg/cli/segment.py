@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.cli.options import Commands
     from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.fractions import ClassFraction
     from napari_alibi_seg.core.runs.results import WritePlane

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Condition
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

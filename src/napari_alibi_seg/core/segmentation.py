@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Window
 
 BLOCK = 512
 """Side of the blocks in which pixels are classified, a multiple of `SAMPLED`; affects memory use,

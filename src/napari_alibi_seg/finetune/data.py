@@ -15,7 +15,8 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import read_pictures
-from napari_alibi_seg.core.images.planes import Plane, Window
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.runs.finding import passed_over
 from napari_alibi_seg.finetune.options import ConfigError
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.levels import Levels
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Levels
     from napari_alibi_seg.finetune.config import FinetuneConfig
 
 LOG = logging.getLogger(__name__)

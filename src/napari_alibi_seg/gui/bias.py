@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.gui.source import Reading
 
 _STOCK = "vit_small_patch14_dinov2.lvd142m"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_alibi_seg.core.images.pixel_size import PixelSize
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot
     from napari_alibi_seg.core.live.records import LiveEvent

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.fractions import ClassFraction
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.live.records import ResultBlock
     from napari_alibi_seg.gui.source import ImageSource
 

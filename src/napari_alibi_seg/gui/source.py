@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph, settle
-from napari_alibi_seg.core.images.planes import Window
 from napari_alibi_seg.core.images.stored import Stored, as_array
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.gui.lengths import layer_pixel_size, layer_scale, layer_spacing
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_alibi_seg.core.images.pixel_size import PixelSize
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
 
 IMAGE_FILE = "napari-alibi-seg image"
 """Metadata of image layers from a project: their `ImageFile`."""

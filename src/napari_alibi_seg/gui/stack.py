@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_alibi_seg.core.config import SegmentationConfig
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.live.records import PlaneDone
     from napari_alibi_seg.gui.pace import Pace
     from napari_alibi_seg.gui.parts import Strip

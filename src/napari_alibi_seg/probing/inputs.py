@@ -12,8 +12,10 @@ from torch.nn.functional import interpolate
 
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.features.extraction import usual_layer
+from napari_alibi_seg.core.images.levels import robust_levels, sampled_planes
 from napari_alibi_seg.core.images.micrograph import read_pictures
-from napari_alibi_seg.core.images.planes import Plane, Window, robust_levels, sampled_planes
+from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.model.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
 from napari_alibi_seg.core.runs.finding import images_of

@@ -18,7 +18,8 @@ from napari_alibi_seg.core.devices import inference_precision
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
 from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
-from napari_alibi_seg.core.images.planes import Levels, Plane
+from napari_alibi_seg.core.images.levels import Levels
+from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.model.position import tile_cosine
 from napari_alibi_seg.core.progress import run_to_end
 

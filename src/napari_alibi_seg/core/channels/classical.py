@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Window
 
 SOBEL = 8.0
 """Response of the structure tensor's Sobel filters to a slope of 1 per pixel."""

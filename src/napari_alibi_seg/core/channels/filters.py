@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.config import ChannelConfig
-    from napari_alibi_seg.core.images.planes import Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Window
 
 _LEARNED_SIGMA = 4.0
 """Approximate reach of learned channels, in pixels, for synthetic boundaries."""

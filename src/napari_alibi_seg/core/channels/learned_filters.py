@@ -21,7 +21,7 @@ from torch.nn.functional import avg_pool2d, gelu, interpolate
 
 from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
 from napari_alibi_seg.core.devices import memory_shortage_told
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from napari_alibi_seg.core.channels.filters import count_filters, pixel_filters
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.features.upsampling import upsampled_block, upsampled_points
-from napari_alibi_seg.core.images.planes import neighbourhoods
+from napari_alibi_seg.core.images.windows import neighbourhoods
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.features.extraction import FeatureMap
-    from napari_alibi_seg.core.images.planes import Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Window
 
 _FITTED_TOKENS = 20_000
 _CHANNELS_AT_ONCE = 32

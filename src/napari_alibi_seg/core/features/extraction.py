@@ -20,7 +20,8 @@ from napari_alibi_seg.core.devices import (
     memory_shortage_told,
 )
 from napari_alibi_seg.core.features.tiling import HALO, TILE, Tile, add_tile, tiles
-from napari_alibi_seg.core.images.planes import Plane, Window, as_colours
+from napari_alibi_seg.core.images.planes import Plane, as_colours
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.model.debiasing import load_model
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent

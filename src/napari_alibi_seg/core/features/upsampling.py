@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Window
+    from napari_alibi_seg.core.images.windows import Window
 
 
 def upsampled_block(

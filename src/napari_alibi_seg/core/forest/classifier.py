@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features.extraction import FeatureIdentity
     from napari_alibi_seg.core.forest.training import PixelForest
     from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior
-    from napari_alibi_seg.core.images.planes import Window
+    from napari_alibi_seg.core.images.windows import Window
 
 SAMPLED = 4
 """Step between the rows, and the columns, of `Segmentation.sampled`."""

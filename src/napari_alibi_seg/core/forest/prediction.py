@@ -16,7 +16,7 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
 from napari_alibi_seg.core.forest.smoothing import reach, smoothed
 from napari_alibi_seg.core.forest.voting import votes
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

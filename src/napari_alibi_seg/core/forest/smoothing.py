@@ -20,7 +20,7 @@ from napari_alibi_seg.core.forest.machine_code import compiled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Window
+    from napari_alibi_seg.core.images.windows import Window
 
 _EPSILON = 1e-5
 _WIDER = 4

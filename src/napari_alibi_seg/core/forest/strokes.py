@@ -12,14 +12,15 @@ import numpy as np
 
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import ScribbleError
-from napari_alibi_seg.core.images.planes import Window, neighbourhoods
+from napari_alibi_seg.core.images.windows import Window, neighbourhoods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.images.planes import Index, Plane
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Index
 
 _NEARLY_ALL = 0.9
 

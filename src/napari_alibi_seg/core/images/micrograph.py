@@ -15,24 +15,20 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError, UnsettledError
 from napari_alibi_seg.core.images.axes import settle_axes, settle_channels
+from napari_alibi_seg.core.images.levels import robust_levels, sampled_planes
 from napari_alibi_seg.core.images.pixel_size import PixelSize
-from napari_alibi_seg.core.images.planes import (
-    Depth,
-    Plane,
-    Window,
-    estimated_light,
-    robust_levels,
-    sampled_planes,
-)
+from napari_alibi_seg.core.images.planes import Depth, Plane
+from napari_alibi_seg.core.images.shading import estimated_light
 from napari_alibi_seg.core.images.stored import Stored, as_array
+from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.levels import Levels
     from napari_alibi_seg.core.images.ome_zarr import Placement
-    from napari_alibi_seg.core.images.planes import Levels
     from napari_alibi_seg.core.images.shading import Shading
     from napari_alibi_seg.core.images.stored import Array
 

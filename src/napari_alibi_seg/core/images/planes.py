@@ -6,80 +6,24 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import ImageError
-from napari_alibi_seg.core.images.shading import NORMALISED_RANGE, Shading
+from napari_alibi_seg.core.images.levels import normalised
+from napari_alibi_seg.core.images.windows import mirrored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.levels import Levels
+    from napari_alibi_seg.core.images.shading import Shading
     from napari_alibi_seg.core.images.stored import Array
+    from napari_alibi_seg.core.images.windows import Window
 
-Index: TypeAlias = tuple[int, ...]
-"""Index of a plane in its image, as in `Micrograph.plane_indices`."""
-
-_PERCENTILES = (0.1, 99.9)
-_SAMPLED_PIXELS = 4_000_000
-_SAMPLED_PLANES = 16
 _HASHED_ROWS = 512
-_NEAR = 256
-
-
-@dataclass(frozen=True)
-class Levels:
-    """The raw values that are normalised to 0 and 1: one for all bands, or one for each."""
-
-    low: float | tuple[float, ...]
-    high: float | tuple[float, ...]
-
-    @property
-    def flat(self) -> bool:
-        """Whether the image is constant, so that no phases can be distinguished."""
-        return self.low == self.high
-
-
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of pixels of a plane; it may extend beyond the border."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Slices that index the window in an array of the plane's shape."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
-
-    def grown(self, margin: int) -> Window:
-        """Return the window enlarged by `margin` pixels on every side."""
-        return Window(
-            self.top - margin,
-            self.left - margin,
-            self.height + 2 * margin,
-            self.width + 2 * margin,
-        )
-
-    def within(self, shape: tuple[int, int]) -> Window:
-        """Return the part of the window inside a plane of the given shape."""
-        return self.overlap(Window(0, 0, *shape))
-
-    def overlap(self, other: Window) -> Window:
-        """Return the intersection with another window; its size is not positive if disjoint."""
-        top, left = max(self.top, other.top), max(self.left, other.left)
-        bottom = min(self.top + self.height, other.top + other.height)
-        right = min(self.left + self.width, other.left + other.width)
-        return Window(top, left, bottom - top, right - left)
-
-    def seen_from(self, larger: Window) -> Window:
-        """Return the window in the coordinates of a window that contains it."""
-        return Window(self.top - larger.top, self.left - larger.left, self.height, self.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +138,10 @@ class Plane:
     ) -> NDArray[np.float32]:
         rows, columns = (wanted - wanted.min() for wanted in within)
         pixels = raw[np.ix_(rows, columns)].reshape(len(rows), len(columns), -1)
-        normalised = _normalised(pixels, self.levels)
+        values = normalised(pixels, self.levels)
         for band, light in enumerate(self.light if self.corrected else ()):
-            normalised[..., band] = light.corrected(normalised[..., band], *within, self.shape)
-        return normalised
+            values[..., band] = light.corrected(values[..., band], *within, self.shape)
+        return values
 
     def missing(self, window: Window) -> NDArray[np.bool_] | None:
         """Return the mask of pixels, in a window inside the plane, that must not be segmented.
@@ -231,45 +175,8 @@ class Plane:
         return digest.hexdigest()
 
 
-def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
-    """Return the (length,) indices ``start, start + 1, ...`` reflected into ``[0, size)``.
-
-    Examples
-    --------
-    >>> mirrored(-2, 6, 3).tolist()
-    [2, 1, 0, 1, 2, 1]
-    """
-    period = max(2 * (size - 1), 1)
-    folded = np.arange(start, start + length) % period
-    return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, dtype=np.intp)
-
-
 def _spanned(wanted: Sequence[NDArray[np.intp]]) -> tuple[slice, ...]:
     return tuple(slice(int(indices.min()), int(indices.max()) + 1) for indices in wanted)
-
-
-def neighbourhoods(
-    rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> Iterator[tuple[NDArray[np.intp], Window]]:
-    """Group pixels by the 256 x 256 block they lie in.
-
-    Parameters
-    ----------
-    rows, columns : ndarray
-        (N,) coordinates of the pixels.
-
-    Yields
-    ------
-    tuple of ndarray and Window
-        (n,) indices into `rows` of the pixels of a group, and their bounding box.
-    """
-    across = columns.max(initial=0) // _NEAR + 1
-    block = rows // _NEAR * across + columns // _NEAR
-    order = np.argsort(block, kind="stable")
-    for here in np.split(order, np.flatnonzero(np.diff(block[order])) + 1) if len(rows) else ():
-        top, left = int(rows[here].min()), int(columns[here].min())
-        height, width = int(np.ptp(rows[here])) + 1, int(np.ptp(columns[here])) + 1
-        yield here, Window(top, left, height, width)
 
 
 def as_colours(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -281,83 +188,3 @@ def as_colours(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         (Y, X, 3) if there are three bands, which are taken as red, green and blue; else (Y, X, 1).
     """
     return pixels if pixels.shape[2] in (1, 3) else pixels.mean(axis=2, keepdims=True)
-
-
-def sampled_planes(planes: Sequence[Array]) -> list[NDArray[Any]]:
-    """Return about 4 million values of an image at most, on a regular grid in at most 16 planes.
-
-    Parameters
-    ----------
-    planes : sequence of array
-        The planes of the image, each (Y, X) or (Y, X, bands).
-    """
-    chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
-    pixels = sum(math.prod(planes[i].shape) for i in chosen)
-    step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
-    return [np.asarray(planes[i][::step, ::step]) for i in chosen]
-
-
-def estimated_light(planes: Sequence[NDArray[Any]], levels: Levels) -> tuple[Shading, ...]:
-    """Return the illumination of each band, which all planes share; empty if it is even.
-
-    Parameters
-    ----------
-    planes : sequence of ndarray
-        From `sampled_planes`.
-    levels : Levels
-        Those of the image.
-    """
-    raw = np.stack([plane.reshape(*plane.shape[:2], -1) for plane in planes])
-    pixels = np.where(np.isnan(raw), np.float32(np.nan), _normalised(raw, levels))
-    light = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
-    return () if all(band.even for band in light) else light
-
-
-def robust_levels(planes: Sequence[NDArray[Any]], *, by_band: bool = False) -> Levels:
-    """Return the 0.1 and 99.9 percentiles of the finite pixels of an image.
-
-    If they coincide, minimum and maximum are used; a constant image is normalised to 0.
-
-    Parameters
-    ----------
-    planes : sequence of ndarray
-        From `sampled_planes`.
-    by_band : bool
-        Give each band its own levels, as for channels of different meaning.
-
-    Raises
-    ------
-    ImageError
-        If no sampled pixel is finite, or the range of values overflows.
-    """
-    values = np.concatenate([plane.reshape(-1, *plane.shape[2:]) for plane in planes])
-    values = values.astype(np.float64)
-    if not by_band:
-        return Levels(*_levels(values.ravel()))
-    low, high = zip(*map(_levels, values.reshape(-1, values.shape[-1]).T), strict=True)
-    return Levels(low, high)
-
-
-def _levels(values: NDArray[np.float64]) -> tuple[float, float]:
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        raise ImageError(
-            "The image has no finite pixel (all are NaN or infinite); use another one."
-        )
-    if values.max() / 2 - values.min() / 2 > np.finfo(np.float64).max / 2:
-        raise ImageError(
-            f"The values of the image go from {values.min():g} to {values.max():g}, which is too "
-            "far apart to compute with; rescale them."
-        )
-    low, high = np.percentile(values, _PERCENTILES)
-    if low == high:
-        low, high = values.min(), values.max()
-    return float(low), float(high)
-
-
-def _normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
-    # Subtract in double precision: float32 would lose large integers and offsets.
-    low, extent = np.asarray(levels.low), np.subtract(levels.high, levels.low)
-    scaled = (raw.astype(np.float64) - low) / np.where(extent > 0, extent, 1.0)
-    scaled = np.where(np.isnan(scaled), 0.0, scaled)
-    return np.clip(scaled, *NORMALISED_RANGE).astype(np.float32)

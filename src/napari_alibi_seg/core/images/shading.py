@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_alibi_seg.core.images.levels import NORMALISED_RANGE, normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.levels import Levels
+
     Floats = NDArray[np.floating]
 
-NORMALISED_RANGE = (-1.0, 2.0)
-"""Normalised values are clipped to it."""
 _CELLS = 40_000
 """About the number of cells, whose pixels are averaged, in a plane."""
 _BINS = 256
@@ -93,6 +95,22 @@ class Shading:
         """Return (rows, columns) pixels of a plane of a shape as they are in even light."""
         added = _surface(self.coefficients, _terms(rows, columns, shape))
         return _without(pixels, added, self.factor).astype(np.float32)
+
+
+def estimated_light(planes: Sequence[NDArray[Any]], levels: Levels) -> tuple[Shading, ...]:
+    """Return the illumination of each band, which all planes share; empty if it is even.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray
+        From `sampled_planes`.
+    levels : Levels
+        Those of the image.
+    """
+    raw = np.stack([plane.reshape(*plane.shape[:2], -1) for plane in planes])
+    pixels = np.where(np.isnan(raw), np.float32(np.nan), normalised(raw, levels))
+    light = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
+    return () if all(band.even for band in light) else light
 
 
 def _without(values: Floats, added: Floats, factor: bool) -> Floats:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
 
 _WRONG_PIXELS = 1.2

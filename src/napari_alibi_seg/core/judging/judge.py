@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.forest.classifier import Channels, PixelClassifier
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment, Voter
     from napari_alibi_seg.core.segmentation import Segmenter
 

@@ -13,7 +13,8 @@ from napari_alibi_seg.core.blockwise import blocks
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.classifier import Segmentation
-    from napari_alibi_seg.core.images.planes import Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Window
 
 _STEP = 4
 _COARSE_PIXELS = 150_000

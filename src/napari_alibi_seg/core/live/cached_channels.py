@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_alibi_seg.core.channels.filters import count_filters
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live.blocks import distance
 
 if TYPE_CHECKING:

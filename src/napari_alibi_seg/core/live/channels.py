@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channels.pixel_channels import Projection
     from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.features.extraction import FeatureMap
-    from napari_alibi_seg.core.images.planes import Index, Window
     from napari_alibi_seg.core.images.stored import Array
+    from napari_alibi_seg.core.images.windows import Index, Window
 
 
 @dataclass(frozen=True, eq=False)

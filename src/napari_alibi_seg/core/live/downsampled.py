@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_alibi_seg.core.forest.classifier import PixelSamples
 from napari_alibi_seg.core.forest.strokes import painted_pixels
-from napari_alibi_seg.core.images.planes import Window
+from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

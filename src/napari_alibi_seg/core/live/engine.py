@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.channels.pixel_channels import Projection
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Index, Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.live.channels import PlaneChannels
     from napari_alibi_seg.core.live.downsampled import DownsampledChannels
     from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest

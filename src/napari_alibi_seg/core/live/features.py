@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.features.extraction import FeatureIdentity
     from napari_alibi_seg.core.features.tiling import Tile
-    from napari_alibi_seg.core.images.planes import Index, Plane, Window
+    from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.images.windows import Index, Window
 
 _CACHED_BYTES = 5e8
 _HASHED_PIXELS = 100e6

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Index, Window
+    from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot

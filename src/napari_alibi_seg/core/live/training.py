@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
     from napari_alibi_seg.core.forest.classifier import PixelClassifier, PixelSamples
-    from napari_alibi_seg.core.images.planes import Index
+    from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
     from napari_alibi_seg.core.live.features import GrowingFeatures
     from napari_alibi_seg.core.live.records import LiveRequest

@@ -18,7 +18,7 @@ import numpy as np
 from napari_alibi_seg import __version__
 from napari_alibi_seg.core.blockwise import available_cores
 from napari_alibi_seg.core.errors import DeviceError, ImageError
-from napari_alibi_seg.core.images.planes import Depth, Levels, Plane
+from napari_alibi_seg.core.images.planes import Depth, Plane
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.runs.cluster import connected, on_cluster, on_threads
 from napari_alibi_seg.core.runs.ledger import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.levels import Levels
     from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
     from napari_alibi_seg.core.images.shading import Shading
     from napari_alibi_seg.core.images.stored import Array
