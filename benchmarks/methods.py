@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from torch import Tensor, nn
 
 from napari_alibi_seg import ChannelConfig, Micrograph, SegmentationConfig, Segmenter
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
-from napari_alibi_seg.core.choices import DEFAULT_MODEL, Forest
+from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.images.micrograph import planes_of
@@ -27,27 +27,27 @@ Labels: TypeAlias = NDArray[np.integer[Any]]
 Trained: TypeAlias = Callable[[Micrograph], Labels]
 Train: TypeAlias = Callable[[Sequence[Micrograph], Sequence[Labels], int], Trained]
 """Trains from images, the scribbles on each, and a seed."""
+Plain: TypeAlias = RandomForestClassifier | HistGradientBoostingClassifier
 
 SHARED = Path(__file__).parents[2] / "shared"
 STOCK = f"timm:vit_small_patch14_dinov2:{SHARED / 'weights/dinov2_vits14.safetensors'}"
 FIVE_SIZES = ChannelConfig(sigmas=(0.7, 1.4, 2.8, 5.6, 11.2), flatten=False)
-CLASSICAL_FILTERS = ChannelConfig(learned=0)
+FOUR_SIZES = ChannelConfig(learned=0)
 OURS = "default"
 
 
 def methods(models: Mapping[str, str]) -> dict[str, Train]:
     """Return the methods by name, with two for each additional model (name to checkpoint)."""
-    weka = SegmentationConfig("classical", channels=FIVE_SIZES, forest=Forest.RANDOM, smoothing=0)
     found: dict[str, Train] = {
-        "random forest": forest(weka),
+        "random forest": partial(plain, RandomForestClassifier, FIVE_SIZES),
         "classical": forest(SegmentationConfig("classical")),
-        "boosted trees": boosted,
+        "boosted trees": partial(plain, HistGradientBoostingClassifier, FOUR_SIZES),
     }
     cache = FeatureCache(memory_limit=4e9)
     for name, model in {"stock DINOv2": STOCK, "ALiBi-DINOv2": DEFAULT_MODEL, **models}.items():
         alone = SegmentationConfig(model, channels=ChannelConfig(sigmas=()))
         found[name] = forest(alone, cache)
-        beside = SegmentationConfig(model, channels=CLASSICAL_FILTERS)
+        beside = SegmentationConfig(model, channels=FOUR_SIZES)
         found[f"{name} + classical"] = forest(beside, cache)
     found[OURS] = forest(SegmentationConfig(), cache)
     if find_spec("napari_convpaint"):
@@ -68,26 +68,35 @@ def forest(config: SegmentationConfig, cache: FeatureCache | None = None) -> Tra
     return train
 
 
-def boosted(images: Sequence[Micrograph], scribbles: Sequence[Labels], seed: int) -> Trained:
-    """Train gradient boosting on the classical channels; otherwise scikit-learn's defaults."""
-    samples = [gather_samples(*pair) for pair in zip(map(channels, images), scribbles, strict=True)]
-    model = HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
+def plain(
+    kind: type[Plain],
+    filters: ChannelConfig,
+    images: Sequence[Micrograph],
+    scribbles: Sequence[Labels],
+    seed: int,
+) -> Trained:
+    """Train scikit-learn's classifier, with its defaults, on filters at all painted pixels."""
+    samples = [
+        gather_samples(channels(image, filters), drawn)
+        for image, drawn in zip(images, scribbles, strict=True)
+    ]
+    model = kind(class_weight="balanced", random_state=seed)
     model.fit(
         np.concatenate([some.values for some in samples]),
         np.concatenate([some.labels for some in samples]),
     )
-    return partial(by_rows, model)
+    return partial(by_rows, model, filters)
 
 
-def channels(image: Micrograph) -> PixelChannels:
-    """Return the classical channels of a single-plane image."""
+def channels(image: Micrograph, filters: ChannelConfig) -> PixelChannels:
+    """Return the filter channels of a single-plane image."""
     [plane] = planes_of(image).values()
-    return PixelChannels(plane, CLASSICAL_FILTERS)
+    return PixelChannels(plane, filters)
 
 
-def by_rows(model: HistGradientBoostingClassifier, image: Micrograph, rows: int = 128) -> Labels:
+def by_rows(model: Plain, filters: ChannelConfig, image: Micrograph, rows: int = 128) -> Labels:
     """Label an image `rows` rows at a time, to limit the memory for the channels."""
-    source = channels(image)
+    source = channels(image, filters)
     height, width = source.shape
     parts = []
     for top in range(0, height, rows):

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_alibi_seg.core.choices import LARGEST_CLASS
 from napari_alibi_seg.core.errors import ScribbleError
+from napari_alibi_seg.core.forest.stroke_margins import in_margin
 from napari_alibi_seg.core.images.windows import Window, neighbourhoods
 
 if TYPE_CHECKING:
@@ -86,14 +87,15 @@ def ignored_classes(ignored: object) -> frozenset[int]:
     return frozenset(map(int, ignored))
 
 
-def painted_without(
+def training_scribbles(
     planes: Mapping[Index, Plane],
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> dict[Index, NDArray[Any]]:
-    """Copy the scribbled planes, without ignored classes and pixels where the image has no data.
+    """Copy the scribbled pixels that train, plane by plane.
 
-    They are copied because the user may go on painting meanwhile.
+    These are not ignored, the image has data there, and they are not in the margin of a wide stroke
+    (`in_margin`). They are copied because the user may go on painting meanwhile.
 
     Parameters
     ----------
@@ -110,7 +112,7 @@ def painted_without(
         (Y, X) scribbles by plane.
     """
     copies = _copies(planes, scribbles, ignored)
-    return {index: kept for index, _, kept in copies if kept.any()}
+    return {index: _without_margins(kept) for index, _, kept in copies if kept.any()}
 
 
 def look_at_strokes(
@@ -118,7 +120,7 @@ def look_at_strokes(
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> tuple[dict[Index, NDArray[Any]], Painted]:
-    """Copy the scribbled (Y, X) planes as `painted_without` does, and count what is painted."""
+    """Copy the scribbled pixels that train, as `training_scribbles` does; count all on data."""
     painted, values = {}, set()
     for index, drawn, kept in _copies(planes, scribbles, ignored):
         if kept is not drawn:
@@ -126,7 +128,8 @@ def look_at_strokes(
         if kept.any():
             painted[index] = kept
     amount = amount_painted(painted)
-    return painted, replace(amount, lost=frozenset(values - amount.pixels.keys()))
+    training = {index: _without_margins(plane) for index, plane in painted.items()}
+    return training, replace(amount, lost=frozenset(values - amount.pixels.keys()))
 
 
 def _copies(
@@ -159,6 +162,14 @@ def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.in
         return scribbles
     kept = scribbles.copy()
     kept[rows[missing], columns[missing]] = 0
+    return kept
+
+
+def _without_margins(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    rows, columns = painted_pixels(scribbles)
+    margin = in_margin(rows, columns, scribbles)
+    kept = scribbles.copy()
+    kept[rows[margin], columns[margin]] = 0
     return kept
 
 
