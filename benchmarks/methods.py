@@ -18,7 +18,6 @@ from napari_alibi_seg import ChannelConfig, Micrograph, SegmentationConfig, Segm
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features.cache import FeatureCache
-from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.model.checkpoints import load_backbone
@@ -76,15 +75,13 @@ def plain(
     seed: int,
 ) -> Trained:
     """Train scikit-learn's classifier, with its defaults, on filters at all painted pixels."""
-    samples = [
-        gather_samples(channels(image, filters), drawn)
-        for image, drawn in zip(images, scribbles, strict=True)
-    ]
+    values, labels = [], []
+    for image, drawn in zip(images, scribbles, strict=True):
+        painted = np.nonzero(drawn)
+        values.append(channels(image, filters).points(*painted))
+        labels.append(drawn[painted])
     model = kind(class_weight="balanced", random_state=seed)
-    model.fit(
-        np.concatenate([some.values for some in samples]),
-        np.concatenate([some.labels for some in samples]),
-    )
+    model.fit(np.concatenate(values), np.concatenate(labels))
     return partial(by_rows, model, filters)
 
 

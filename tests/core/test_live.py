@@ -71,6 +71,7 @@ def test_the_engine_gives_what_segment_gives(
     request_of, micrograph_pixels, scribbles, config, brightest
 ):
     image = as_micrograph(micrograph_pixels * np.linspace(1, brightest, scribbles.shape[1]))
+    scribbles[66:78, 20:60] = 3  # a wide stroke, whose margins do not train
     events = LiveEngine("cpu").update(request_of(config, image=image))
 
     expected = segment(image, scribbles, config, "cpu")

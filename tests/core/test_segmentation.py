@@ -23,6 +23,7 @@ from napari_alibi_seg.core.errors import (
 )
 from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.forest.strokes import training_pixels
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.windows import Window
@@ -53,6 +54,16 @@ def test_dark_precipitates_are_told_from_bright_matrix(
     labels = segmented(micrograph, scribbles, config, cache=cache)[()].labels
     assert np.mean(labels[micrograph_pixels < 50] == 3) > 0.9
     assert np.mean(labels[micrograph_pixels > 120] == 1) > 0.9
+
+
+def test_margins_of_wide_strokes_do_not_train(micrograph):
+    wide, inner = np.zeros((2, *micrograph.shape_yx), np.uint8)
+    wide[10:22, 10:60], wide[100:112, 80:140] = 1, 3
+    pixels = training_pixels(wide)
+    inner[pixels] = wide[pixels]
+    assert np.count_nonzero(inner) == 8 * (46 + 56)
+    results = [segmented(micrograph, drawn, QUICK)[()].probabilities for drawn in (wide, inner)]
+    np.testing.assert_array_equal(*results)
 
 
 def test_the_block_size_changes_nothing(micrograph, scribbles, cache, monkeypatch):

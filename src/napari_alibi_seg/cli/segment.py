@@ -168,8 +168,8 @@ def _why_unknown(image: Micrograph, told: Mapping[Index, Assessment]) -> str:
 def _tell_strokes(
     path: Path, image: Micrograph, drawn: NDArray[Any], ignored: Collection[int]
 ) -> None:
-    from napari_alibi_seg.core.forest.strokes import look_at_strokes
+    from napari_alibi_seg.core.forest.strokes import amount_painted, painted_without
     from napari_alibi_seg.core.images.micrograph import planes_of
 
-    _, painted = look_at_strokes(planes_of(image), drawn, ignored)
+    painted = amount_painted(painted_without(planes_of(image), drawn, ignored))
     tell(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")

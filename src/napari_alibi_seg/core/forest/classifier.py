@@ -10,7 +10,7 @@ import numpy as np
 from napari_alibi_seg.core.choices import CLASSICAL, SCALE
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
-from napari_alibi_seg.core.forest.strokes import painted_pixels, require_classes
+from napari_alibi_seg.core.forest.strokes import require_classes, training_pixels
 from napari_alibi_seg.core.forest.vote_calibration import (
     CLASSICAL_PRIOR,
     DEEP_PRIOR,
@@ -157,7 +157,7 @@ class Segmentation:
 
 
 def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
-    """Evaluate the channels at every scribbled pixel.
+    """Evaluate the channels at the scribbled pixels that train (`training_pixels`).
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> P
             f"The scribbles have shape {scribbles.shape} but the image plane has {channels.shape}; "
             "paint on a layer of the image's own size."
         )
-    rows, columns = painted_pixels(scribbles)
+    rows, columns = training_pixels(scribbles)
     return PixelSamples(channels.points(rows, columns), scribbles[rows, columns])
 
 

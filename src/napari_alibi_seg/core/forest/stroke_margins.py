@@ -9,19 +9,20 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MARGIN = 2
-_MIDDLE = 5
-"""Depth of the middle of a stroke that has a margin; 1 is its edge."""
+_MARGIN, _MIDDLE = 2, 5
+"""Depth up to which pixels are margin if the stroke's middle is this deep; an edge has depth 1."""
+_REACH = 2 * (_MIDDLE - 1)  # from the middle of a wide part into its corners
 _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def in_margin(
     rows: NDArray[np.intp], columns: NDArray[np.intp], scribbles: NDArray[np.integer[Any]]
 ) -> NDArray[np.bool_]:
-    """Return which scribbled pixels lie in the margins, 2 pixels wide, of wide strokes.
+    """Return which scribbled pixels lie in the margins of wide strokes.
 
-    Strokes and parts of strokes less than 9 pixels wide have none, nor has the border of the plane.
-    The numbers are chosen in docs/quality.md.
+    A part of a stroke is wide if it is 9 pixels wide or more (where it is oblique, 6), and all is
+    margin that lies less than 3 pixels from the edge and within 8 pixels of the middle of such a
+    part. The border of the plane is no edge. The numbers are chosen in docs/quality.md.
 
     Parameters
     ----------
@@ -36,12 +37,12 @@ def in_margin(
         (N,) bool.
     """
     beside = _neighbours(rows, columns, scribbles)
-    inside, depth = np.ones(len(rows), bool), np.zeros(len(rows), np.intp)
+    deep, depth = np.ones(len(rows), bool), np.zeros(len(rows), np.intp)
     for _ in range(_MIDDLE):
-        depth += inside
-        inside &= np.append(inside, (False, True))[beside].all(axis=0)
+        depth += deep
+        deep &= np.append(deep, (False, True))[beside].all(axis=0)
     wide = depth == _MIDDLE
-    for _ in range(2 * (_MIDDLE - 1)):  # as far as into a corner
+    for _ in range(_REACH if wide.any() else 0):
         wide |= np.append(wide, (False, False))[beside].any(axis=0)
     margin: NDArray[np.bool_] = wide & (depth <= _MARGIN)
     return margin

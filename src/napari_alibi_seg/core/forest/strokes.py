@@ -54,6 +54,15 @@ def painted_pixels(
     return rows[row], columns
 
 
+def training_pixels(
+    scribbles: NDArray[np.integer[Any]],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return `painted_pixels` without those `in_margin`, which do not train."""
+    rows, columns = painted_pixels(scribbles)
+    inner = ~in_margin(rows, columns, scribbles)
+    return rows[inner], columns[inner]
+
+
 def count_footer_rows(scribbles: NDArray[np.integer[Any]], ignored: Collection[int]) -> int:
     """Return the number of ignored rows at the bottom of a (Y, X) plane, such as a databar.
 
@@ -87,15 +96,14 @@ def ignored_classes(ignored: object) -> frozenset[int]:
     return frozenset(map(int, ignored))
 
 
-def training_scribbles(
+def painted_without(
     planes: Mapping[Index, Plane],
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> dict[Index, NDArray[Any]]:
-    """Copy the scribbled pixels that train, plane by plane.
+    """Copy the scribbled planes, without ignored classes and pixels where the image has no data.
 
-    These are not ignored, the image has data there, and they are not in the margin of a wide stroke
-    (`in_margin`). They are copied because the user may go on painting meanwhile.
+    They are copied because the user may go on painting meanwhile.
 
     Parameters
     ----------
@@ -112,7 +120,7 @@ def training_scribbles(
         (Y, X) scribbles by plane.
     """
     copies = _copies(planes, scribbles, ignored)
-    return {index: _without_margins(kept) for index, _, kept in copies if kept.any()}
+    return {index: kept for index, _, kept in copies if kept.any()}
 
 
 def look_at_strokes(
@@ -120,7 +128,7 @@ def look_at_strokes(
     scribbles: NDArray[np.integer[Any]],
     ignored: Collection[int] = (),
 ) -> tuple[dict[Index, NDArray[Any]], Painted]:
-    """Copy the scribbled pixels that train, as `training_scribbles` does; count all on data."""
+    """Copy the scribbled (Y, X) planes as `painted_without` does, and count what is painted."""
     painted, values = {}, set()
     for index, drawn, kept in _copies(planes, scribbles, ignored):
         if kept is not drawn:
@@ -128,8 +136,7 @@ def look_at_strokes(
         if kept.any():
             painted[index] = kept
     amount = amount_painted(painted)
-    training = {index: _without_margins(plane) for index, plane in painted.items()}
-    return training, replace(amount, lost=frozenset(values - amount.pixels.keys()))
+    return painted, replace(amount, lost=frozenset(values - amount.pixels.keys()))
 
 
 def _copies(
@@ -162,14 +169,6 @@ def _on_data(plane: Plane, scribbles: NDArray[np.integer[Any]]) -> NDArray[np.in
         return scribbles
     kept = scribbles.copy()
     kept[rows[missing], columns[missing]] = 0
-    return kept
-
-
-def _without_margins(scribbles: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    rows, columns = painted_pixels(scribbles)
-    margin = in_margin(rows, columns, scribbles)
-    kept = scribbles.copy()
-    kept[rows[margin], columns[margin]] = 0
     return kept
 
 
@@ -209,8 +208,8 @@ def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int3
     Returns
     -------
     list of ndarray
-        For each plane, the piece number of its scribbled pixels in row-major order; numbers are
-        unique over all planes.
+        For each plane, the piece number of its `training_pixels`; numbers are unique over all
+        planes.
     """
     pieces: list[NDArray[np.int32]] = []
     strokes = 0
@@ -225,7 +224,8 @@ def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int3
         strokes += 1
         for numbers, scribbles in zip(pieces, painted.values(), strict=True):
             _halve(numbers, scribbles, value, strokes)
-    return pieces
+    margins = (in_margin(*painted_pixels(scribbles), scribbles) for scribbles in painted.values())
+    return [numbers[~margin] for numbers, margin in zip(pieces, margins, strict=True)]
 
 
 def _halve(

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.forest.classifier import PixelSamples, gather_samples
-from napari_alibi_seg.core.forest.strokes import ignored_classes, stroke_pieces, training_scribbles
+from napari_alibi_seg.core.forest.strokes import ignored_classes, painted_without, stroke_pieces
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
@@ -171,7 +171,7 @@ def assess(
         return {}
     scribbles, ignored = np.ma.filled(scribbles, 0), ignored_classes(ignored)
     planes = planes_of(image)
-    painted = training_scribbles(planes, scribbles, ignored)
+    painted = painted_without(planes, scribbles, ignored)
     channels = {index: segmenter.channels(classifier, planes[index]) for index in painted}
     samples = [gather_samples(channels[index], drawn) for index, drawn in painted.items()]
     training = Training(classifier, segmenter.config, painted, samples)

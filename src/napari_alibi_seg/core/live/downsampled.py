@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.forest.classifier import PixelSamples
-from napari_alibi_seg.core.forest.strokes import painted_pixels
+from napari_alibi_seg.core.forest.strokes import training_pixels
 from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class DownsampledChannels:
 
     def samples(self, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
         """Return samples under (Y, X) scribbles, one per downsampled pixel and class in it."""
-        rows, columns = painted_pixels(scribbles)
+        rows, columns = training_pixels(scribbles)
         across = -(-self.shape[1] // self.factor)
         flat = rows // self.factor * across + columns // self.factor
         painted = scribbles[rows, columns].astype(np.intp)

@@ -337,18 +337,19 @@ class LiveEngine:
         """Assess the displayed plane, then the other scribbled planes with a final result."""
         assert self._trained is not None
         fine, shown, assessed = self._trained.fine, request.planes[0], self._trained.assessed
-        channels = {
-            index: self._channels_for(fine, request, index)
-            for index in (*painted, shown)  # the displayed plane last, to keep its blocks
-        }
         trained = request.classifier is None and not request.image.levels.flat
-        samples = [gather_samples(channels[i], p) for i, p in painted.items()] if trained else []
+        samples = [
+            gather_samples(self._channels_for(fine, request, index), scribbles)
+            for index, scribbles in painted.items()
+            if trained
+        ]
         training = Training(fine, request.config, painted, samples)
         final = [index for index in painted if self._shows_final(index, painted)] or [*painted][:1]
         others = [index for index in final if index not in assessed] if trained else []
         for index in dict.fromkeys([shown, *others]):
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
-            yield from advising(index, scribbles, channels[index], training)
+            channels = self._channels_for(fine, request, index)
+            yield from advising(index, scribbles, channels, training)
             assessed.add(index)
 
 
