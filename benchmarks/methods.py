@@ -30,7 +30,7 @@ Plain: TypeAlias = RandomForestClassifier | HistGradientBoostingClassifier
 
 SHARED = Path(__file__).parents[2] / "shared"
 STOCK = f"timm:vit_small_patch14_dinov2:{SHARED / 'weights/dinov2_vits14.safetensors'}"
-FIVE_SIZES = ChannelConfig(sigmas=(0.7, 1.4, 2.8, 5.6, 11.2), flatten=False)
+FIVE_SIZES = ChannelConfig(sigmas=(0.7, 1.4, 2.8, 5.6, 11.2), learned=0, flatten=False)
 FOUR_SIZES = ChannelConfig(learned=0)
 OURS = "default"
 
