@@ -67,7 +67,7 @@ def training_classifier(
     *,
     features: FeatureIdentity | None,
     bands: int,
-    classes: Sequence[ClassInfo] = (),
+    classes: Sequence[ClassInfo],
     several: bool = False,
 ) -> Generator[int, None, PixelClassifier]:
     """Train a classifier, as a generator that can be closed at any step.

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.channels.pixel_channels import Projection
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.live.channels import PlaneChannels
     from napari_alibi_seg.core.live.downsampled import DownsampledChannels
@@ -81,8 +80,8 @@ class _Tally:
 class _Trained:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    `tallies` has one for each block that it has classified, by plane; `assessed` are the planes
-    that were.
+    `tallies` has one for each block it has classified, by plane; `assessed` has the planes whose
+    assessment is complete.
     """
 
     request: LiveRequest
@@ -106,7 +105,6 @@ class LiveEngine:
         self._features = GrowingFeatures(device)
         self._image: Micrograph | None = None
         self._sides: tuple[int, ...] = _SIDES
-        self._planes: dict[Index, Plane] = {}
         self._channels = LiveChannels()
         self._trainer = LiveTrainer(self._features, self._channels)
         self._trained: _Trained | None = None
@@ -149,7 +147,7 @@ class LiveEngine:
 
     def _update(self, request: LiveRequest, side: int) -> Iterator[LiveEvent]:
         self._open(request.image)
-        painted, amount = look_at_strokes(self._planes, request.scribbles, request.ignored)
+        painted, amount = look_at_strokes(self._channels.planes, request.scribbles, request.ignored)
         yield amount
         applies = request.predict and request.classifier is not None
         trains = request.predict and not applies and len(amount.pixels) > 1
@@ -176,9 +174,9 @@ class LiveEngine:
 
     def _open(self, image: Micrograph) -> None:
         if image is not self._image:
-            self._planes = planes_of(image)
-            self._features.open(self._planes)
-            self._channels.open(self._planes)
+            planes = planes_of(image)
+            self._features.open(planes)
+            self._channels.open(planes)
             self._trainer.forget()
             self._trained = None
             self._final_strokes = {}
@@ -203,7 +201,7 @@ class LiveEngine:
         yield from self._warm_downsampled(request)
         kept = self._channels.filtered(index, request.config.channels, request.deep_count)
         self._channels.look_at(index, request.visible)
-        plane = self._planes[index]
+        plane = self._channels.planes[index]
         around = reach(request.visible, request.config.smoothing, plane.shape)
         for window in visible_blocks(plane, around, side):
             if kept.full:
@@ -217,7 +215,7 @@ class LiveEngine:
         if factor == 1:
             return
         channels = self._channels.downsampled(index, config, factor)
-        windows = visible_blocks(self._planes[index], visible, _DOWNSAMPLED_SIDE * factor)
+        windows = visible_blocks(self._channels.planes[index], visible, _DOWNSAMPLED_SIDE * factor)
         for _ in in_order(partial(channels.subsampled, step=factor), windows):
             yield Working()
 
@@ -260,13 +258,13 @@ class LiveEngine:
     def _require(self, request: LiveRequest) -> None:
         assert request.classifier is not None
         identity = self._features.identity(request.config) if request.config.deep else None
-        request.classifier.require(identity, self._planes[request.planes[0]].bands)
+        request.classifier.require(identity, self._channels.planes[request.planes[0]].bands)
 
     def _classify_coarsely(
         self, request: LiveRequest, coarse: CoarseClassifier, side: int
     ) -> Iterator[ResultBlock]:
         index = request.planes[0]
-        plane = self._planes[index]
+        plane = self._channels.planes[index]
         channels, side = self._coarse_channels(request, coarse, side)
         step = coarse.factor * max(1, coarse_step(request.visible) // coarse.factor)
 
@@ -301,7 +299,7 @@ class LiveEngine:
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
         assert self._trained is not None
-        classifier, plane = self._trained.fine, self._planes[index]
+        classifier, plane = self._trained.fine, self._channels.planes[index]
         channels = self._channels_for(classifier, request, index)
         self._channels.look_at(index, request.visible)
         tallies = self._trained.tallies.setdefault(index, {})
