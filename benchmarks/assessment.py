@@ -26,7 +26,7 @@ from methods import SHARED
 from napari_alibi_seg import Micrograph, SegmentationConfig, Segmenter, read_image, read_scribbles
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features.cache import FeatureCache
-from napari_alibi_seg.core.forest.classifier import PixelClassifier, gather_samples
+from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior, calibrated
 from napari_alibi_seg.core.forest.voting import votes
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from methods import Labels
     from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
 
 SPREAD = 0.2
 _TEMPERATURES = (0.2, 5.0)

@@ -135,7 +135,7 @@ class Ear:
     def __init__(self, dock: Any) -> None:
         self.controller = dock.controller
         self.heard: list[tuple[float, object]] = []
-        self.controller.bridge.told.connect(
+        self.controller.bridge.reported.connect(
             lambda event: self.heard.append((time.monotonic(), event))
         )
 
@@ -238,7 +238,7 @@ def napari_alone(viewer: Viewer, pixels: np.ndarray, profile: bool) -> Clock:
 
 def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ear:
     """Open the dock, and wait until it is ready to follow strokes."""
-    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.core.live.records import ModelReady
 
     _, dock = viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
@@ -250,7 +250,7 @@ def until_ready(viewer: Viewer, clock: Clock, options: argparse.Namespace) -> Ea
         dock.panels.image.choose_model(options.model)
         ear.controller.change_settings()
     deep = ear.controller.settings.config.model != "classical"
-    ear.waited(ModelReady if deep else Painted)
+    ear.waited(ModelReady if deep else ScribbleCounts)
     clock.tell("loading torch and the model")
     if options.features == "repeated":
         repeat_first_tile()

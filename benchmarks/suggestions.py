@@ -25,7 +25,7 @@ from comparison import print_table
 from methods import SHARED, Labels
 from napari_alibi_seg import SegmentationConfig, Segmenter
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.core.forest.classifier import gather_samples
+from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of

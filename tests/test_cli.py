@@ -25,15 +25,15 @@ from napari_alibi_seg.cli.overlay import overlay_picture
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.errors import OutputError, thread_shortage
-from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
+from napari_alibi_seg.core.forest.result import Segmentation
 from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.judging.fractions import class_fractions
-from napari_alibi_seg.core.runs.project import Project, Strokes, content_hash
+from napari_alibi_seg.core.runs.project import Project, SparseScribbles, content_hash
 from napari_alibi_seg.core.runs.project_files import save_project
 
 SAMPLES = Path(__file__).parents[1] / "src/napari_alibi_seg/samples"
@@ -1139,7 +1139,7 @@ def test_options_that_mean_nothing_to_a_project_are_wrong_usage(capsys, option):
 def test_a_project_whose_model_has_gone_asks_for_it_and_takes_it(folder, capsys):
     file = ImageFile(folder / "image.png")
     image = file.read()
-    strokes = Strokes.of(image, imread(folder / "scribbles.png"))
+    strokes = SparseScribbles.of(image, imread(folder / "scribbles.png"))
     config = SegmentationConfig(str(folder / "gone.safetensors"), scale=1, trees=5)
     project = Project(strokes, (), frozenset(), config, file, content_hash(image))
     save_project(project, folder / "p.alibi")

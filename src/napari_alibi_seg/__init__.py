@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.errors import AlibiSegError as AlibiSegError
     from napari_alibi_seg.core.features.extraction import FeatureExtractor as FeatureExtractor
     from napari_alibi_seg.core.forest.classifier import PixelClassifier as PixelClassifier
-    from napari_alibi_seg.core.forest.classifier import Segmentation as Segmentation
     from napari_alibi_seg.core.forest.classifier_files import load_classifier as load_classifier
     from napari_alibi_seg.core.forest.classifier_files import save_classifier as save_classifier
+    from napari_alibi_seg.core.forest.result import Segmentation as Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph as Micrograph
     from napari_alibi_seg.core.images.micrograph import as_micrograph as as_micrograph
     from napari_alibi_seg.core.images.micrograph import read_image as read_image
@@ -47,7 +47,7 @@ _HOMES = {
     "PixelClassifier": "forest.classifier",
     "PixelSize": "images.pixel_size",
     "Project": "runs.project",
-    "Segmentation": "forest.classifier",
+    "Segmentation": "forest.result",
     "SegmentationConfig": "config",
     "Segmenter": "segmentation",
     "add_fractions": "judging.fractions",

@@ -2,13 +2,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from napari_alibi_seg.core.forest.classifier import PixelSamples
-from napari_alibi_seg.core.forest.strokes import (
-    amount_painted,
-    painted_pixels,
-    stroke_numbers,
-    stroke_pieces,
-)
+from napari_alibi_seg.core.forest.samples import PixelSamples
+from napari_alibi_seg.core.forest.scribbles import count_scribbles
+from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers, stroke_pieces
 from napari_alibi_seg.core.forest.vote_calibration import (
     DEEP_PRIOR,
     HeldOut,
@@ -122,7 +118,7 @@ def test_strokes_are_the_connected_pieces_of_each_class(dtype):
 
         np.testing.assert_array_equal(stroke_numbers(scribbles), expected[scribbles > 0])
         np.testing.assert_array_equal(np.stack(painted_pixels(scribbles)), np.nonzero(scribbles))
-        told = amount_painted({(): scribbles})
+        told = count_scribbles({(): scribbles})
         assert told.strokes == strokes
         assert sum(told.pixels.values()) == np.count_nonzero(scribbles)
 

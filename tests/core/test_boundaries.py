@@ -6,7 +6,7 @@ from napari_alibi_seg.core.channels.classical import classical_channels, describ
 from napari_alibi_seg.core.channels.kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import SIGMAS
 from napari_alibi_seg.core.forest.boundaries import across_a_step, boundary_pixels
-from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.samples import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.planes import Depth, Plane

@@ -15,15 +15,11 @@ from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
-from napari_alibi_seg.core.forest.classifier import (
-    PixelClassifier,
-    PixelSamples,
-    Segmentation,
-    gather_samples,
-    thinned,
-)
+from napari_alibi_seg.core.forest.classifier import PixelClassifier
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.forest.prediction import predictions
+from napari_alibi_seg.core.forest.result import Segmentation
+from napari_alibi_seg.core.forest.samples import PixelSamples, gather_samples, thinned
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.images.levels import Levels

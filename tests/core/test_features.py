@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_alibi_seg.core.devices import memory_shortage_told
+from napari_alibi_seg.core.devices import memory_shortage_explained
 from napari_alibi_seg.core.errors import DeviceError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
@@ -189,7 +189,7 @@ def test_memory_for_not_even_one_tile_is_explained(plane):
 
 
 def test_a_lack_of_memory_on_the_cpu_is_a_memory_error():
-    with pytest.raises(MemoryError), memory_shortage_told(torch.device("cpu")):
+    with pytest.raises(MemoryError), memory_shortage_explained(torch.device("cpu")):
         torch.empty(2**60)
 
 

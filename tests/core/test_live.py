@@ -11,10 +11,10 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Project
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.forest.classifier import Segmentation
 from napari_alibi_seg.core.forest.prediction import predictions
+from napari_alibi_seg.core.forest.result import Segmentation
+from napari_alibi_seg.core.forest.scribbles import ScribbleCounts, same_scribbles
 from napari_alibi_seg.core.forest.smoothing import reach
-from napari_alibi_seg.core.forest.strokes import Painted, same_painted
 from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import Plane
@@ -356,7 +356,7 @@ def test_strokes_are_counted_by_class_and_plane(micrograph_pixels):
 
     told = next(LiveEngine("cpu").update(LiveRequest(image, painted, QUICK, ((0,),), window)))
 
-    assert told == Painted({1: 8, 2: 4}, 3)
+    assert told == ScribbleCounts({1: 8, 2: 4}, 3)
 
 
 def test_painted_planes_are_the_same_if_they_hold_the_same():
@@ -367,9 +367,9 @@ def test_painted_planes_are_the_same_if_they_hold_the_same():
     other[2, 3] = 2
     more[0, 0] = 1
 
-    assert same_painted(one, {(): one[()].copy()})
-    assert not any(same_painted(one, {(): unlike}) for unlike in (moved, other, more))
-    assert not same_painted(one, {(0,): one[()]})
+    assert same_scribbles(one, {(): one[()].copy()})
+    assert not any(same_scribbles(one, {(): unlike}) for unlike in (moved, other, more))
+    assert not same_scribbles(one, {(0,): one[()]})
 
 
 def test_a_loaded_classifiers_result_is_never_preceded_by_one_of_the_strokes(request_of, scribbles):

@@ -10,7 +10,7 @@ from PIL import Image
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate
-from napari_alibi_seg.core.images.reading import measured
+from napari_alibi_seg.core.images.reading import stored_pixel_size
 
 PIXELS = np.zeros((20, 35), np.uint8)
 
@@ -94,15 +94,15 @@ def write_zarr(path):
 )
 def test_a_file_is_measured_as_it_is_read_if_it_has_the_shape(tmp_path, name, write):
     write(tmp_path / name)
-    size = measured(tmp_path / name, PIXELS.shape)
+    size = stored_pixel_size(tmp_path / name, PIXELS.shape)
     assert size is not None
     assert size == read_image(tmp_path / name).pixel_size
-    assert measured(tmp_path / name, (10, 10)) is None
-    assert measured(tmp_path / name, PIXELS.shape[::-1]) is None
+    assert stored_pixel_size(tmp_path / name, (10, 10)) is None
+    assert stored_pixel_size(tmp_path / name, PIXELS.shape[::-1]) is None
 
 
 @pytest.mark.parametrize("name", ["none.tif", "folder", "notes.txt", "broken.tif"])
 def test_what_is_no_image_has_no_pixel_size(tmp_path, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "broken.tif").write_bytes(b"II*\x00 no more")
-    assert measured(tmp_path / name, (20, 35)) is None
+    assert stored_pixel_size(tmp_path / name, (20, 35)) is None

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph, re
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.runs.project import (
     Project,
-    Strokes,
+    SparseScribbles,
     content_hash,
     keep_image,
     open_image,
@@ -41,7 +41,7 @@ def project_on(folder):
     def made(scribbles, ignored=frozenset()):
         file = ImageFile(folder / "images/alloy.tif")
         image = file.read()
-        strokes = Strokes.of(image, scribbles)
+        strokes = SparseScribbles.of(image, scribbles)
         return Project(strokes, CLASSES, ignored, CONFIG, file, content_hash(image))
 
     return made
@@ -53,7 +53,7 @@ def test_a_project_comes_back_as_it_was_saved(folder, project_on, scribbles):
 
     loaded = load_project(str(folder / "projects/p.alibi"))
 
-    np.testing.assert_array_equal(loaded.strokes.array(), scribbles)
+    np.testing.assert_array_equal(loaded.scribbles.array(), scribbles)
     assert (loaded.classes, loaded.ignored, loaded.config) == (CLASSES, {7}, CONFIG)
     assert (loaded.image, loaded.content) == (saved.image, saved.content)
 
@@ -141,18 +141,18 @@ def test_strokes_on_many_planes_and_large_class_numbers_are_kept(micrograph_pixe
     scribbles = np.zeros(image.label_shape, np.int32)
     scribbles[0, 5, 5:9], scribbles[2, 149, 169] = 1, 300
 
-    np.testing.assert_array_equal(Strokes.of(image, scribbles).array(), scribbles)
+    np.testing.assert_array_equal(SparseScribbles.of(image, scribbles).array(), scribbles)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, ">u2", np.int64, np.uint64])
 def test_a_project_keeps_scribbles_of_any_type(micrograph, scribbles, tmp_path, dtype):
     drawn = scribbles.astype(dtype)
     drawn[0, :5] = min(2**16 - 1, np.iinfo(drawn.dtype).max)
-    project = Project(Strokes.of(micrograph, drawn), CLASSES, frozenset(), CONFIG)
+    project = Project(SparseScribbles.of(micrograph, drawn), CLASSES, frozenset(), CONFIG)
 
     save_project(project, tmp_path / "p.alibi")
 
-    np.testing.assert_array_equal(load_project(tmp_path / "p.alibi").strokes.array(), drawn)
+    np.testing.assert_array_equal(load_project(tmp_path / "p.alibi").scribbles.array(), drawn)
 
 
 @pytest.mark.parametrize("value", [-1, 2**16])
@@ -160,14 +160,14 @@ def test_values_that_are_no_classes_are_refused(micrograph, scribbles, value):
     drawn = scribbles.astype(np.int64)
     drawn[0, 0] = value
     with pytest.raises(ScribbleError, match=str(value)):
-        Strokes.of(micrograph, drawn)
+        SparseScribbles.of(micrograph, drawn)
 
 
 def test_strokes_are_gathered_while_the_person_paints_on(painting_on):
     image = as_micrograph(np.ones((600, 600), np.uint8))
     with painting_on(np.zeros((600, 600), np.uint8)) as scribbles:
         for _ in range(100):
-            strokes = Strokes.of(image, scribbles)
+            strokes = SparseScribbles.of(image, scribbles)
             assert len(strokes.positions) == len(strokes.values)
             assert strokes.values.min(initial=1) == 1
 
@@ -292,7 +292,7 @@ def test_a_project_damaged_anywhere_is_refused_or_still_whole(folder, project_on
         path.write_bytes(spoilt)
         with suppress(ProjectError):
             loaded = load_project(path)
-            np.testing.assert_array_equal(loaded.strokes.array(), scribbles)
+            np.testing.assert_array_equal(loaded.scribbles.array(), scribbles)
             assert (loaded.classes, loaded.config) == (CLASSES, CONFIG)
 
 

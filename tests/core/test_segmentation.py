@@ -21,8 +21,8 @@ from napari_alibi_seg.core.errors import (
     ImageError,
     ScribbleError,
 )
-from napari_alibi_seg.core.forest.classifier import gather_samples
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
+from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.strokes import training_pixels
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from napari_alibi_seg.core.forest.strokes import Painted
+from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 from napari_alibi_seg.core.judging.assessment import Assessment, CurvePoint
 from napari_alibi_seg.core.judging.expectation import Estimate
-from napari_alibi_seg.gui.records import Shown
+from napari_alibi_seg.gui.records import ResultState
 from napari_alibi_seg.gui.words import ACCURACY, facts, facts_tip
 
 
@@ -147,8 +147,8 @@ def said():
     def words(recalls, unsettled):
         certain = Estimate(0.9, 0.8, 0.95)
         assessment = Assessment(certain, {}, recalls, (), unsettled, 1.0)
-        painted = Painted({1: 9, 2: 9}, 4)
-        return facts([], painted, None, assessment, None, Shown.FINAL, loaded=False)
+        painted = ScribbleCounts({1: 9, 2: 9}, 4)
+        return facts([], painted, None, assessment, None, ResultState.FINAL, loaded=False)
 
     return words
 

@@ -8,7 +8,7 @@ import tifffile
 from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog
 
-from napari_alibi_seg.core.forest.classifier import Segmentation
+from napari_alibi_seg.core.forest.result import Segmentation
 from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.windows import Window
@@ -333,11 +333,11 @@ def test_other_images_have_intervals_if_the_strokes_are_assessed(quick, pixels, 
             early.append(quick.panels.strip.words)
 
     quick.open(pixels)
-    quick.controller.bridge.told.connect(apply_early)
+    quick.controller.bridge.reported.connect(apply_early)
     paint(quick)
     assert early[0].startswith("The intervals are being estimated")
     assert quick.panels.strip.words == ""
-    quick.controller.bridge.told.disconnect(apply_early)
+    quick.controller.bridge.reported.disconnect(apply_early)
 
     apply()
     quick.until(lambda: "Segmented 1 of 1" in quick.panels.strip.words)

@@ -122,8 +122,8 @@ def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):
     desk.rest()
 
     kept = load_project(path.with_suffix(".1.alibi"))
-    np.testing.assert_array_equal(kept.strokes.positions, first.strokes.positions)
-    assert len(load_project(path).strokes.values) != len(first.strokes.values)
+    np.testing.assert_array_equal(kept.scribbles.positions, first.scribbles.positions)
+    assert len(load_project(path).scribbles.values) != len(first.scribbles.values)
 
 
 def test_a_damaged_session_is_set_aside_and_painting_goes_on(painted_desk):
@@ -135,7 +135,7 @@ def test_a_damaged_session_is_set_aside_and_painting_goes_on(painted_desk):
     desk.rest()
 
     assert desk.panels.strip.words == ""
-    np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
+    np.testing.assert_array_equal(load_project(path).scribbles.array(), desk.painted)
     assert path.with_suffix(".1.alibi").read_bytes() == b"PK\x03\x04 and nothing more"
 
 

@@ -116,7 +116,7 @@ def test_a_coarse_result_is_not_exported(desk, pixels, tmp_path):
             desk.panels.result.live.setChecked(False)
             desk.controller.bridge.stop()
 
-    desk.controller.bridge.told.connect(stop)
+    desk.controller.bridge.reported.connect(stop)
     desk.until(lambda: bool(seen))
     desk.rest()
 
@@ -179,7 +179,7 @@ def test_preliminary_ends_when_the_features_fail(waiting):
 def test_preliminary_ends_with_the_final_result_and_does_not_come_back(desk, pixels):
     desk.open(np.stack([pixels, 255 - pixels]), name="alloy")
     said = []
-    desk.controller.bridge.told.connect(lambda event: said.append((event, preliminary(desk))))
+    desk.controller.bridge.reported.connect(lambda event: said.append((event, preliminary(desk))))
     desk.bar(1, 18, (0,))
     desk.bar(2, 58, (0,))
     desk.viewer.dims.set_current_step(0, 0)
@@ -358,7 +358,7 @@ def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk
             seen.append((desk.segmented == before).all())
             seen.append("previous settings" in desk.panels.result.facts.text())
 
-    desk.controller.bridge.told.connect(look)
+    desk.controller.bridge.reported.connect(look)
     desk.panels.training.scale.setCurrentText("2")
     desk.controller.change_settings()
     desk.rest()

@@ -7,7 +7,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.features.tiling import usual_tiles
-from napari_alibi_seg.core.forest.classifier import Segmentation
+from napari_alibi_seg.core.forest.result import Segmentation
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live.limits import (
     CACHED_BYTES,

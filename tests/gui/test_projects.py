@@ -153,7 +153,7 @@ def test_a_project_opens_at_the_pixel_size_of_its_image_and_results_keep_it(
 
 def test_opening_on_the_open_image_keeps_what_is_painted_there(saved, tmp_path):
     desk = saved()
-    project = load_project(tmp_path / "p.alibi").strokes.array()
+    project = load_project(tmp_path / "p.alibi").scribbles.array()
     desk.key("1")
     desk.stroke((100, 20), (100, 60))
     desk.rest()
@@ -188,7 +188,7 @@ def test_a_missing_image_is_told_and_the_strokes_can_be_taken_over(saved, tmp_pa
     assert not desk.painted.any()
     desk.panels.strip.buttons[0].click()
     desk.rest()
-    np.testing.assert_array_equal(desk.painted, project.strokes.array())
+    np.testing.assert_array_equal(desk.painted, project.scribbles.array())
 
 
 def test_a_changed_image_is_told_by_window_and_command(saved, tmp_path, pixels, capsys):
@@ -280,7 +280,7 @@ def test_an_image_of_channels_is_saved_by_its_first_with_strokes_of_any_layer(
 
     project = load_project(tmp_path / "p.alibi")
     np.testing.assert_array_equal(open_image(project, tmp_path / "p.alibi").data, grey)
-    np.testing.assert_array_equal(project.strokes.array(), painted)
+    np.testing.assert_array_equal(project.scribbles.array(), painted)
 
 
 def test_channels_used_together_come_back_with_their_project(make_desk, pixels, tmp_path):
@@ -362,5 +362,5 @@ def test_a_colour_image_comes_back_from_napari_s_menus_and_is_saved_there_again(
     assert [one.value for one in desk.panels.classes.classes[:strokes]] == [1, 2][:strokes]
     np.testing.assert_array_equal(desk.painted, painted)
     again = load_project(tmp_path / "q.alibi")
-    np.testing.assert_array_equal(again.strokes.array(), painted)
+    np.testing.assert_array_equal(again.scribbles.array(), painted)
     assert open_image(again, tmp_path / "q.alibi").colour

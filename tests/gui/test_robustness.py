@@ -517,7 +517,7 @@ def test_a_new_name_reaches_what_is_written_and_the_result_is_not_computed_again
 ):
     desk, told = segmented_desk, []
     tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
-    desk.controller.bridge.told.connect(told.append)
+    desk.controller.bridge.reported.connect(told.append)
 
     desk.rename(1, "matrix")
     desk.rest()
@@ -584,7 +584,7 @@ def test_what_is_stale_never_arrives(segmented_desk, qtbot):
     desk.controller.ask()
     desk.controller.bridge.ask = ask
     bridge, told = Bridge(desk.controller), []
-    bridge.told.connect(told.append)
+    bridge.reported.connect(told.append)
 
     request = replace(orders[0].request, generation=7)
     bridge.ask(replace(orders[0], request=request))

@@ -48,7 +48,7 @@ def sessions(desk):
     found = {}
     for work in desk.controller.workspaces._all:
         path = session_path(work.source.micrograph)
-        painted = load_project(path).strokes.array() if path.exists() else None
+        painted = load_project(path).scribbles.array() if path.exists() else None
         found[work.source.layer.name] = painted
     return found
 
@@ -116,7 +116,7 @@ def test_a_stroke_is_kept_though_the_dock_is_closed_at_once(two):
 
     desk.dock.release()
 
-    np.testing.assert_array_equal(load_project(path).strokes.array(), painted)
+    np.testing.assert_array_equal(load_project(path).scribbles.array(), painted)
     assert not desk.controller.bridge.busy
 
 
@@ -353,7 +353,7 @@ def test_a_dock_that_is_opened_again_goes_on_with_what_is_there(desk, pixels):
     assert desk.panels.classes.classes == classes
     assert desk.panels.result.opacity.value() == 80
     assert desk.panels.training.trees.value() == 10
-    np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
+    np.testing.assert_array_equal(load_project(path).scribbles.array(), desk.painted)
     assert list(path.parent.iterdir()) == [path]  # the same session goes on
 
 
@@ -422,11 +422,11 @@ def test_sessions_that_are_declined_or_damaged_are_numbered(two, pixels):
             desk.panels.strip.buttons[1].click()
         paint(desk, 1, (18, 22), (60, 60 + 10 * number))
         desk.rest()
-        np.testing.assert_array_equal(load_project(path).strokes.array(), desk.painted)
+        np.testing.assert_array_equal(load_project(path).scribbles.array(), desk.painted)
 
     assert path.with_suffix(".1.alibi").read_bytes() == first
     assert path.with_suffix(".2.alibi").read_bytes() == b"no session"
-    assert load_project(path.with_suffix(".3.alibi")).strokes.values.size == 4 * 20
+    assert load_project(path.with_suffix(".3.alibi")).scribbles.values.size == 4 * 20
 
 
 def test_a_session_that_cannot_be_kept_is_told_and_the_result_follows(desk, pixels, tmp_path):

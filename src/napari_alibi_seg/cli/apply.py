@@ -93,8 +93,8 @@ def apply(options: argparse.Namespace) -> int:
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
         if options.images:
             options.misuse("a project names its own image; save its classifier for others")
-        told = (options.axes, options.dataset, options.channels, options.pixel_size)
-        if any((*told, options.region, options.spacing, options.cluster)):
+        reading = (options.axes, options.dataset, options.channels, options.pixel_size)
+        if any((*reading, options.region, options.spacing, options.cluster)):
             options.misuse("a project knows how its image is read, and is segmented here")
         if options.skip_existing:
             options.misuse("--skip-existing is for images; a project has one")
@@ -169,8 +169,8 @@ def _tell_fractions(folder: Path, made: set[str]) -> None:
     if means:
         tell(f"their means, with 95 % confidence: {folder / MEANS}")
     for mean in means:
-        told = f"{100 * mean.mean:.2f} ± {100 * mean.margin:.2f} %"
-        tell(f"  {mean.name}: {told} ({mean.images} images)")
+        interval = f"{100 * mean.mean:.2f} ± {100 * mean.margin:.2f} %"
+        tell(f"  {mean.name}: {interval} ({mean.images} images)")
 
 
 def _apply_to_volume(options: argparse.Namespace) -> int:
@@ -218,10 +218,12 @@ def _apply_project(options: argparse.Namespace) -> int:
     with Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
         classifier = _fitted(project, segmenter, image, options.model)
-        told = assess(segmenter, classifier, image, project.strokes.array(), project.ignored)
+        assessments = assess(
+            segmenter, classifier, image, project.scribbles.array(), project.ignored
+        )
         planes = project.segment(segmenter, classifier, image)
-        dtype = project.strokes.values.dtype
-        rows = write_segmentation(target, image, dtype, name, planes, told)
+        dtype = project.scribbles.values.dtype
+        rows = write_segmentation(target, image, dtype, name, planes, assessments)
     write_fractions(table, rows)
     tell(f"segmentation: {target}\nfractions: {table}")
     return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.forest.classifier import Segmentation
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.judging.fractions import ClassFraction
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.cli.options import Commands
-    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
@@ -104,19 +105,19 @@ def segment(options: argparse.Namespace) -> int:
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")
         strokes = drawn, options.ignore
-        told = assess(segmenter, classifier, image, *strokes) if options.fractions else {}
+        assessments = assess(segmenter, classifier, image, *strokes) if options.fractions else {}
         found = segmenter.apply(classifier, image, options.probabilities is not None)
         planes = (
             (index, one.without_painted(drawn[index], options.ignore)) for index, one in found
         )
-        rows = _write(options, image, classifier, planes, told)
+        rows = _write(options, image, classifier, planes, assessments)
     if image.light and classifier.channels.flatten:
         tell("light: uneven, corrected for the filters (--no-flatten leaves it as it is)")
     if options.fractions:
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)
         if all(row.accuracy is None for row in rows):
-            say(f"the fractions have no intervals, because {_why_unknown(image, told)}.")
+            say(f"the fractions have no intervals, because {_why_unknown(image, assessments)}.")
     return 0
 
 
@@ -125,7 +126,7 @@ def _write(
     image: Micrograph,
     classifier: PixelClassifier,
     planes: Iterator[tuple[Index, Segmentation]],
-    told: Mapping[Index, Assessment],
+    assessments: Mapping[Index, Assessment],
 ) -> list[ClassFraction]:
     """Write the labels and, if requested, the probabilities; return the area fractions."""
     import numpy as np
@@ -140,7 +141,7 @@ def _write(
             writer = stack_writer(probabilities, image, np.float32, len(names), names)
             planes = _passing(planes, stack.enter_context(writer))
         dtype = classifier.label_values.dtype
-        rows = write_segmentation(labels, image, dtype, options.image.name, planes, told)
+        rows = write_segmentation(labels, image, dtype, options.image.name, planes, assessments)
     tell(f"segmentation: {labels}")
     if probabilities:
         tell(f"probabilities: {probabilities}")
@@ -157,10 +158,10 @@ def _passing(
         yield index, result
 
 
-def _why_unknown(image: Micrograph, told: Mapping[Index, Assessment]) -> str:
+def _why_unknown(image: Micrograph, assessments: Mapping[Index, Assessment]) -> str:
     if image.levels.flat:
         return "the image is constant"
-    if told:
+    if assessments:
         return "strokes left out of training are not recognised; paint more of each class"
     return "too few pixels are painted to leave some out of training; paint more of each class"
 
@@ -168,8 +169,8 @@ def _why_unknown(image: Micrograph, told: Mapping[Index, Assessment]) -> str:
 def _tell_strokes(
     path: Path, image: Micrograph, drawn: NDArray[Any], ignored: Collection[int]
 ) -> None:
-    from napari_alibi_seg.core.forest.strokes import amount_painted, painted_without
+    from napari_alibi_seg.core.forest.scribbles import count_scribbles, training_scribbles
     from napari_alibi_seg.core.images.micrograph import planes_of
 
-    painted = amount_painted(painted_without(planes_of(image), drawn, ignored))
-    tell(f"fractions: {path} ({painted.strokes} strokes in {len(painted.pixels)} classes)")
+    counts = count_scribbles(training_scribbles(planes_of(image), drawn, ignored))
+    tell(f"fractions: {path} ({counts.strokes} strokes in {len(counts.pixels)} classes)")

@@ -59,7 +59,7 @@ def usable_devices() -> tuple[str, ...]:
 
 
 @contextmanager
-def memory_shortage_told(device: torch.device) -> Iterator[None]:
+def memory_shortage_explained(device: torch.device) -> Iterator[None]:
     """Convert torch's out-of-memory errors, which are of type RuntimeError.
 
     Raises

@@ -16,14 +16,11 @@ from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ModelError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureIdentity, FeatureMap
-from napari_alibi_seg.core.forest.classifier import (
-    SAMPLED,
-    PixelClassifier,
-    Segmentation,
-    gather_samples,
-)
+from napari_alibi_seg.core.forest.classifier import PixelClassifier
 from napari_alibi_seg.core.forest.painted_images import painted_images
 from napari_alibi_seg.core.forest.prediction import predictions, strips
+from napari_alibi_seg.core.forest.result import SAMPLED, Segmentation
+from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.training import kind_of, training_classifier
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
 from napari_alibi_seg.core.progress import Progress, map_steps, run_to_end, silent

@@ -63,7 +63,7 @@ def make_card(
         "crops": state.crops,
         "complete": state.step == config.steps,
     }
-    earlier = _told_before(Path(config.init))
+    earlier = _earlier_training(Path(config.init))
     return card_of(config, made, corpus, training, scores, earlier=earlier)
 
 
@@ -97,7 +97,7 @@ def card_of(
         "licence": config.licence,
         "sources": corpus.sources,
         **made,
-        "data": _told_of(corpus),
+        "data": _data_section(corpus),
         "training": training,
         "figures": {} if scores is None else asdict(scores),
         "config": json.loads(config.to_json()),
@@ -122,12 +122,12 @@ def _markdown(card: dict[str, Any]) -> str:
         if isinstance(rows, dict):
             parts += [f"## {title.capitalize()}", "", "| | |", "|---|---|"]
             parts += [f"| {key} | {_cell(value)} |" for key, value in rows.items()] + [""]
-    told = card["sources"].splitlines() or ["not told; see --sources"]
-    parts += ["## Sources of the images", "", *(f"> {line}".rstrip() for line in told), ""]
+    lines = card["sources"].splitlines() or ["not told; see --sources"]
+    parts += ["## Sources of the images", "", *(f"> {line}".rstrip() for line in lines), ""]
     return "\n".join(parts)
 
 
-def _told_of(corpus: Corpus) -> dict[str, Any]:
+def _data_section(corpus: Corpus) -> dict[str, Any]:
     """Return the number of pictures by split and folder, their digest and the skipped files."""
     pictures = corpus.training + corpus.validation
     folders = Counter(
@@ -142,7 +142,7 @@ def _told_of(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _told_before(student: Path) -> dict[str, Any]:
+def _earlier_training(student: Path) -> dict[str, Any]:
     """Return training, config and ancestry from the card beside a student; {} if unreadable."""
     if not student.is_file():
         return {}

@@ -198,7 +198,7 @@ def read_corpus(
     ConfigError
         If the text file given as `config.sources` cannot be read.
     """
-    corpus = Corpus([], [], {}, _told(config.sources), config.memory)
+    corpus = Corpus([], [], {}, _sources_text(config.sources), config.memory)
 
     def look(file: tuple[Path, str]) -> list[Picture] | ImageError:
         try:
@@ -224,7 +224,7 @@ def read_corpus(
     return corpus
 
 
-def _told(file: str) -> str:
+def _sources_text(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8") if file else ""
     except (OSError, UnicodeDecodeError) as error:

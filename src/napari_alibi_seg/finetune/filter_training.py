@@ -78,10 +78,10 @@ class Learner(nn.Module):
             (B, h, w, K) true tokens.
         """
         stands_for = images.shape[-1] // tokens.shape[-2]  # px
-        foretold: Tensor = self.head(avg_pool2d(self._mixtures(images), stands_for))
-        return foretold.permute(0, 2, 3, 1) - tokens  # (B, K, h, w) -> (B, h, w, K)
+        predicted: Tensor = self.head(avg_pool2d(self._mixtures(images), stands_for))
+        return predicted.permute(0, 2, 3, 1) - tokens  # (B, K, h, w) -> (B, h, w, K)
 
-    def told(self, shown: Episodes) -> EpisodeScores:
+    def score(self, shown: Episodes) -> EpisodeScores:
         """Return how well the channels classify the pixels of episodes."""
         features = self._mixtures(shown.images.float() / 255)
         return score(features, shown, self.log_penalty.exp(), self.log_sharpness.exp())
@@ -227,7 +227,7 @@ class FilterTrainer:
             group["lr"] = learning_rate(config, state.step)
         images, tokens = seen_views(self.views, config, state.step, device)
         error = (state.learner.residual(images, tokens) ** 2).mean()
-        scores = state.learner.told(shown.to(device))
+        scores = state.learner.score(shown.to(device))
         loss = error + scores.cross_entropy.mean()
         state.optimiser.zero_grad()
         loss.backward()

@@ -57,11 +57,11 @@ class FilterValidation:
     def score(self, learner: Learner) -> FilterScores:
         """Return the figures of a learner."""
         device = learner.log_penalty.device
-        told = [learner.told(shown.to(device)) for shown in self._episodes]
+        scored = [learner.score(shown.to(device)) for shown in self._episodes]
         return FilterScores(
             token_r2=self._token_r2(learner, device),
-            cross_entropy=float(torch.cat([scores.cross_entropy for scores in told]).mean()),
-            balanced_accuracy=float(torch.cat([scores.accuracy for scores in told]).mean()),
+            cross_entropy=float(torch.cat([scores.cross_entropy for scores in scored]).mean()),
+            balanced_accuracy=float(torch.cat([scores.accuracy for scores in scored]).mean()),
         )
 
     def _token_r2(self, learner: Learner, device: torch.device) -> float:

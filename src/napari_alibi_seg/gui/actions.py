@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
-from napari_alibi_seg.core.forest.strokes import count_footer_rows
+from napari_alibi_seg.core.forest.scribbles import count_footer_rows
 from napari_alibi_seg.core.naming import FILE_SUFFIXES
 from napari_alibi_seg.gui import files, projects, scripts
 from napari_alibi_seg.gui.exports import CLASSIFIERS, PROJECTS
@@ -68,14 +68,14 @@ class Actions:
         """Open a project with its image, or on the open image if it is the same."""
         work = self._controller.work
         current = None if work is None else work.source.micrograph
-        told = partial(self._controller.restorer.show_project, work)
+        show = partial(self._controller.restorer.show_project, work)
         self._strip.say(f"Opening {path.name}")
-        self._background.start(projects.read_project, path, current, told=told)
+        self._background.start(projects.read_project, path, current, receive=show)
 
     def load(self, path: Path) -> None:
         """Load a classifier, and use it instead of training until something is painted."""
         self._background.start(
-            files.read_classifier, path, told=self._controller.restorer.use_classifier
+            files.read_classifier, path, receive=self._controller.restorer.use_classifier
         )
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
@@ -90,7 +90,7 @@ class Actions:
             go = partial(self._segment_files, classifier, device, read, work.recognised)
             propose = partial(self._propose, work, footer_rows, go)
             self._strip.say("Looking at the images")
-            self._background.start(files.survey, paths, folder, read, told=propose)
+            self._background.start(files.survey, paths, folder, read, receive=propose)
 
     def _footer_rows(self, work: Workspace) -> int:
         """Count the ignored rows at the foot of the plane on the screen."""
@@ -123,13 +123,13 @@ class Actions:
         scale = None if features is None else features.scale
         pace = self._controller.pace
         known = pace.estimate(found.pixels, found.largest, rows * columns, scale)
-        told = [footer_words(footer_rows)] if footer_rows else []
+        words = [footer_words(footer_rows)] if footer_rows else []
         if found.existing:
-            told.append(replaced_words(found.existing))
+            words.append(replaced_words(found.existing))
         if known.seconds >= LONG_S:
-            told.insert(0, estimate_words(counted(len(found.targets), "image"), known))
-        if told:
-            self._strip.say(" ".join(told), ("Replace" if found.existing else "Start", go))
+            words.insert(0, estimate_words(counted(len(found.targets), "image"), known))
+        if words:
+            self._strip.say(" ".join(words), ("Replace" if found.existing else "Start", go))
         else:
             self._background.then(go)
 

@@ -35,7 +35,7 @@ class Background(QObject):
         super().__init__(parent)
         self._strip = strip
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
-        self._told: Callable[[Any], None] | None = None
+        self._receive: Callable[[Any], None] | None = None
         self._next: Callable[[], None] | None = None
 
     @property
@@ -47,7 +47,7 @@ class Background(QObject):
         self,
         work: Callable[..., Any],
         *arguments: object,
-        told: Callable[[Any], None] | None = None,
+        receive: Callable[[Any], None] | None = None,
         long: bool = False,
     ) -> None:
         """Start an action, unless another one is still running.
@@ -58,7 +58,7 @@ class Background(QObject):
             Takes the arguments and returns a generator.
         *arguments
             Arguments of `work`.
-        told : callable, optional
+        receive : callable, optional
             Receives what is yielded; without it, that is text for the strip.
         long : bool
             Whether the user can stop it and is notified at the end.
@@ -70,7 +70,7 @@ class Background(QObject):
         self._worker = create_worker(
             _finishing, work, *arguments, _start_thread=False, _ignore_errors=True
         )
-        self._told = told or partial(self._tell, long)
+        self._receive = receive or partial(self._tell, long)
         self._worker.yielded.connect(self._hear)
         self._worker.errored.connect(self._fail)
         self._worker.finished.connect(self._finish)
@@ -84,13 +84,13 @@ class Background(QObject):
 
     def release(self) -> None:
         """Stop the running action, and ignore anything it still yields."""
-        self._told = self._next = None
+        self._receive = self._next = None
         if self._worker is not None:
             self._worker.quit()
 
     def _hear(self, news: Any) -> None:
-        if self._told is not None:
-            self._told(news)
+        if self._receive is not None:
+            self._receive(news)
 
     def _tell(self, long: bool, words: str) -> None:
         stop = [("Stop", self.release)] if long else []

@@ -30,12 +30,12 @@ def report_text(place: str, summary: dict[str, Any]) -> str:
 
 def finding(summary: dict[str, Any]) -> str:
     """Return the models, their colours and what a flip of the image changes, in rich text."""
-    told = ["<b>Pixels that change class if flipped:</b>"]
+    lines = ["<b>Pixels that change class if flipped:</b>"]
     for model, colour in zip(summary["models"].values(), _COLOURS, strict=False):
         share = model.get("flip_disagreement")
         known = "-" if share is None else f"{100 * share:.0f} %"
-        told.append(f"<font color='{colour}'>■</font> {escape(model['label'])}: {known}")
-    return f"<p>{'<br>'.join(told)}</p>"
+        lines.append(f"<font color='{colour}'>■</font> {escape(model['label'])}: {known}")
+    return f"<p>{'<br>'.join(lines)}</p>"
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
 from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
-from napari_alibi_seg.core.forest.strokes import look_at_strokes
+from napari_alibi_seg.core.forest.scribbles import training_scribbles_and_counts
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.gui.records import SessionProblem
 from napari_alibi_seg.gui.sessions import keep_session
@@ -38,9 +38,9 @@ class Bridge(QObject):
     but the view, names and colours has changed since, so that nothing stale is ever shown.
     """
 
-    told = Signal(object)
+    reported = Signal(object)
     failed = Signal(str)
-    unkept = Signal(str)
+    keeping_failed = Signal(str)
     """The strokes on an image that was left could not be kept; with the reason."""
 
     def __init__(self, parent: QObject) -> None:
@@ -107,14 +107,16 @@ class Bridge(QObject):
         worker.finished.connect(self._finish)
         worker.start()
 
-    def _hand_on(self, told: tuple[int | None, LiveEvent | SessionFound | SessionProblem]) -> None:
-        generation, event = told
+    def _hand_on(
+        self, report: tuple[int | None, LiveEvent | SessionFound | SessionProblem]
+    ) -> None:
+        generation, event = report
         if generation is None:
             assert isinstance(event, SessionProblem)
-            self.unkept.emit(event.words)
+            self.keeping_failed.emit(event.words)
         elif generation == self._generation:
             self._spare_collector()
-            self.told.emit(event)
+            self.reported.emit(event)
 
     def _spare_collector(self) -> None:
         """Exclude all objects that exist now from garbage collection, which would block the window.
@@ -167,8 +169,8 @@ def _serve(
                 if run.stopped.is_set():
                     return
             planes = planes_of(request.image)
-            _, painted = look_at_strokes(planes, request.scribbles, request.ignored)
-            yield request.generation, painted
+            _, counts = training_scribbles_and_counts(planes, request.scribbles, request.ignored)
+            yield request.generation, counts
         found = keep_session(order)
         if found is not None:
             yield request.generation, found

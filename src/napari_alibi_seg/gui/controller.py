@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.core.forest.strokes import Painted
+from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 from napari_alibi_seg.core.live.records import Fitted, LiveRequest, ModelReady, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
@@ -399,7 +399,7 @@ class Controller(QObject):
             self.stack.hear(event, self.panels.classes.classes)
         if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
             self.notices.recover()
-        if isinstance(event, Painted):
+        if isinstance(event, ScribbleCounts):
             if not event.pixels:
                 self._take_up(work)
                 self.panels.strip.review()
@@ -425,9 +425,9 @@ class Controller(QObject):
         self.watch.layers_changed.connect(self.follow_layers)
         self.watch.plane_changed.connect(look)
         self.watch.region_changed.connect(self._look_elsewhere)
-        self.bridge.told.connect(self.hear)
+        self.bridge.reported.connect(self.hear)
         self.bridge.failed.connect(self.fail)
-        self.bridge.unkept.connect(partial(self.panels.strip.say, warn=True))
+        self.bridge.keeping_failed.connect(partial(self.panels.strip.say, warn=True))
         self.workspaces.image_wanted.connect(self.choose_image)
         self.workspaces.pixels_changed.connect(self._reread)
         self.workspaces.image_placed.connect(self._measure)

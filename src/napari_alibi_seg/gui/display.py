@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.forest.strokes import Painted
+from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 from napari_alibi_seg.core.live.records import (
     Assessed,
     FeatureProgress,
@@ -20,7 +20,7 @@ from napari_alibi_seg.core.live.records import (
 )
 from napari_alibi_seg.core.model.names import MODELS
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.records import Shown
+from napari_alibi_seg.gui.records import ResultState
 from napari_alibi_seg.gui.samples import ATTRIBUTION
 from napari_alibi_seg.gui.words import WELCOME, facts, facts_tip, features_words
 
@@ -54,7 +54,7 @@ class Display:
     def __init__(self, panels: Panels, keys: Keys) -> None:
         self._panels = panels
         self._keys = keys
-        self._painted = Painted({}, 0)
+        self._counts = ScribbleCounts({}, 0)
         self._done: PlaneDone | None = None
         self._size: PixelSize | None = None
         self._advice: Assessed | None = None
@@ -62,7 +62,7 @@ class Display:
         self._spots: Iterator[Spot] = iter(())
         self._device = ""
         self._coarse = False
-        self._told = Shown.FINAL
+        self._state = ResultState.FINAL
         self._loaded = False
         self._began: float | None = None
 
@@ -80,8 +80,8 @@ class Display:
 
     def show_work(self, work: Workspace) -> None:
         """Show that work on an image has begun."""
-        self._painted, self._done, self._began = Painted({}, 0), None, None
-        self._coarse, self._told, self._loaded = False, Shown.FINAL, False
+        self._counts, self._done, self._began = ScribbleCounts({}, 0), None, None
+        self._coarse, self._state, self._loaded = False, ResultState.FINAL, False
         self._advise(None)
         self._panels.classes.show_counts({})
         self._panels.training.tell_light(uneven=False)
@@ -97,9 +97,9 @@ class Display:
 
     def end_preliminary(self) -> bool:
         """End the wait for features; return whether a preliminary result is shown."""
-        before, self._told = self._told, Shown.FINAL
+        before, self._state = self._state, ResultState.FINAL
         self._show_facts()
-        return before is Shown.PRELIMINARY
+        return before is ResultState.PRELIMINARY
 
     def hear(self, event: LiveEvent, work: Workspace, shown: Index, stopped: bool) -> None:
         """Show an event.
@@ -116,8 +116,8 @@ class Display:
             Whether the user has stopped the features.
         """
         match event:
-            case Painted():
-                self._on_painted(event, work, stopped)
+            case ScribbleCounts():
+                self._on_counts(event, work, stopped)
             case ModelReady():
                 self._on_model(event)
             case FeatureProgress():
@@ -137,7 +137,7 @@ class Display:
                 if event.plane == shown:
                     self._done, self._size = event, work.source.measured.pixel_size
                     self._expected = work.expected(event.plane)
-                    self._coarse, self._told = False, Shown.FINAL
+                    self._coarse, self._state = False, ResultState.FINAL
                     self._show_facts()
             case Assessed():
                 if event.assessment is not None:
@@ -149,7 +149,7 @@ class Display:
 
     def forget_result(self) -> None:
         """Clear the numbers of a removed result."""
-        self._done, self._told = None, Shown.FINAL
+        self._done, self._state = None, ResultState.FINAL
         self._advise(None)
         self._show_facts()
 
@@ -166,16 +166,16 @@ class Display:
             return ""
         if not (self._trainable or self._loaded):
             return "Paint a stroke in each of two classes first: the next spot needs a result."
-        if self._shown is Shown.WAITING:
+        if self._shown_state is ResultState.WAITING:
             return "Press Update once first: the next spot needs a result of the current strokes."
         if self._advice is None:
             return "The next spot comes with the result, which is still being computed."
         return "No spot on this plane would teach more than any other."
 
-    def _on_painted(self, event: Painted, work: Workspace, stopped: bool) -> None:
-        self._painted, self._coarse, self._loaded = event, False, work.loaded is not None
-        if self._told is Shown.OUTLIVED:
-            self._told = Shown.FINAL
+    def _on_counts(self, event: ScribbleCounts, work: Workspace, stopped: bool) -> None:
+        self._counts, self._coarse, self._loaded = event, False, work.loaded is not None
+        if self._state is ResultState.OUTLIVED:
+            self._state = ResultState.FINAL
         work.note(event)
         if self._paused and self._old(work):
             self._done = None
@@ -205,8 +205,8 @@ class Display:
 
     def _tell_of_waiting(self, work: Workspace) -> None:
         """Say what kind of result is shown while features are computed."""
-        if self._told is not Shown.PRELIMINARY and (self._coarse or self._old(work)):
-            self._told = Shown.PRELIMINARY if self._coarse else Shown.OUTLIVED
+        if self._state is not ResultState.PRELIMINARY and (self._coarse or self._old(work)):
+            self._state = ResultState.PRELIMINARY if self._coarse else ResultState.OUTLIVED
             self._show_facts()
 
     def _tell_of_long_features(self, event: FeatureProgress, work: Workspace, shown: Index) -> None:
@@ -234,16 +234,16 @@ class Display:
         return not self._panels.result.live.isChecked()
 
     @property
-    def _shown(self) -> Shown:
-        waiting = self._paused and self._done is None and self._told is Shown.FINAL
-        return Shown.WAITING if waiting else self._told
+    def _shown_state(self) -> ResultState:
+        waiting = self._paused and self._done is None and self._state is ResultState.FINAL
+        return ResultState.WAITING if waiting else self._state
 
     def _old(self, work: Workspace) -> bool:
         return self._done is not None and self._done.plane not in work.result.finished
 
     @property
     def _trainable(self) -> bool:
-        return len(self._painted.pixels) > 1
+        return len(self._counts.pixels) > 1
 
     def _enable(self, work: Workspace) -> None:
         self._panels.reuse.enable(
@@ -256,18 +256,18 @@ class Display:
     def _show_facts(self) -> None:
         classes = self._panels.classes.classes
         assessment = None if self._advice is None else self._advice.assessment
-        shown = self._shown
+        state = self._shown_state
         words = facts(
             classes,
-            self._painted,
+            self._counts,
             self._done,
             assessment,
             self._expected,
-            shown,
+            state,
             loaded=self._loaded,
             size=self._size,
         )
         self._panels.result.facts.setText(words)
         tip = facts_tip(classes, self._done, assessment, self._expected, self._size)
-        told = (self._trainable or self._loaded) and shown is not Shown.PRELIMINARY
-        self._panels.result.facts.setToolTip(tip if told else "")
+        current = (self._trainable or self._loaded) and state is not ResultState.PRELIMINARY
+        self._panels.result.facts.setToolTip(tip if current else "")

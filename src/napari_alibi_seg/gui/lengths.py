@@ -49,8 +49,8 @@ def layer_pixel_size(layer: Image, axes: str) -> PixelSize | None:
     axes : str
         A letter for each of its dimensions, colour samples last if it has any.
     """
-    told = zip(axes.removesuffix("S").lower(), layer.scale, layer.units, strict=True)
-    return calibrate({axis: (abs(scale), str(unit)) for axis, scale, unit in told if axis in "zyx"})
+    sizes = zip(axes.removesuffix("S").lower(), layer.scale, layer.units, strict=True)
+    return calibrate({axis: (abs(size), str(unit)) for axis, size, unit in sizes if axis in "zyx"})
 
 
 def layer_spacing(layer: Image, axes: str) -> float | None:

@@ -10,7 +10,7 @@ from napari_alibi_seg.gui.words import lost_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.gui.parts import Strip
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.workspace import Workspace
@@ -58,10 +58,10 @@ class Notices:
             self._strip.say(words, holds=lambda: why() == words)
 
     def tell_of_lost(
-        self, work: Workspace, painted: Painted, classes: Sequence[PaintClass]
+        self, work: Workspace, counts: ScribbleCounts, classes: Sequence[PaintClass]
     ) -> None:
         """Say once which classes are painted only where there is nothing to learn from."""
-        lost, before = painted.lost, work.told_lost
+        lost, before = counts.lost, work.told_lost
         if lost and self._strip.asks:
             return
         work.told_lost = lost
@@ -72,4 +72,4 @@ class Notices:
 
 
 def _is_lost(work: Workspace, lost: frozenset[int]) -> bool:
-    return work.painted is not None and work.painted.lost == lost
+    return work.counts is not None and work.counts.lost == lost

@@ -112,12 +112,12 @@ class Pace:
 
     def _features_seconds(self, shown: int, scale: int) -> float:
         """Return the seconds for the features of a plane like the one on the screen."""
-        told = self._progress
-        known = told is not None and told.scale == scale
-        tiles = told.total if told and known else usual_tiles(shown, scale)
+        progress = self._progress
+        known = progress is not None and progress.scale == scale
+        tiles = progress.total if progress and known else usual_tiles(shown, scale)
         return tiles * (self._tile_seconds / self._tiles if self._tiles else TILE_S[self._device])
 
     def _kept_mb(self, scale: int) -> float:
         """Return the memory for the features of a plane like the one on the screen."""
-        told = self._progress
-        return 0.0 if told is None else told.megabytes * (scale / told.scale) ** 2
+        progress = self._progress
+        return 0.0 if progress is None else progress.megabytes * (scale / progress.scale) ** 2

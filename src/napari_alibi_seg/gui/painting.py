@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.runs.project import Strokes
+    from napari_alibi_seg.core.runs.project import SparseScribbles
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.source import ImageSource
 
@@ -99,12 +99,12 @@ class Scribbles(QObject):
         self.layer.data_setitem(np.nonzero(self.data == value), 0)
         self._touch()
 
-    def restore(self, strokes: Strokes) -> None:
+    def restore(self, scribbles: SparseScribbles) -> None:
         """Paint the pixels of an earlier session, but not over present strokes."""
-        if strokes.values.max(initial=0) > np.iinfo(self.data.dtype).max:
-            self.layer.data = self.data.astype(strokes.values.dtype)
-        blank = self.data[tuple(strokes.positions.T)] == 0
-        self.layer.data[tuple(strokes.positions[blank].T)] = strokes.values[blank]
+        if scribbles.values.max(initial=0) > np.iinfo(self.data.dtype).max:
+            self.layer.data = self.data.astype(scribbles.values.dtype)
+        blank = self.data[tuple(scribbles.positions.T)] == 0
+        self.layer.data[tuple(scribbles.positions[blank].T)] = scribbles.values[blank]
         self.layer.refresh()
         self._touch()
 

@@ -15,7 +15,7 @@ from napari_alibi_seg.core.errors import ProjectError
 from napari_alibi_seg.core.runs.project import (
     PROJECT_SUFFIX,
     Project,
-    Strokes,
+    SparseScribbles,
     content_hash,
     keep_image,
     open_image,
@@ -81,8 +81,8 @@ def project_of(
     classes, ignored, config
         As in `Project`.
     """
-    strokes, size = Strokes.of(image, scribbles), image.pixel_size
-    return Project(strokes, classes, ignored, config, pixel_size=size, spacing=image.spacing)
+    painted, size = SparseScribbles.of(image, scribbles), image.pixel_size
+    return Project(painted, classes, ignored, config, pixel_size=size, spacing=image.spacing)
 
 
 def recipe_of(project: Project) -> Recipe:
@@ -145,7 +145,7 @@ def read_project(path: Path, current: Micrograph | None) -> Iterator[OpenedProje
         If it, or its image, cannot be used and no image of its size is open.
     """
     project = load_project(path)
-    fits = current is not None and current.label_shape == project.strokes.shape
+    fits = current is not None and current.label_shape == project.scribbles.shape
     if current is not None and fits and content_hash(current) == project.content:
         yield OpenedProject(project)
         return
@@ -153,8 +153,8 @@ def read_project(path: Path, current: Micrograph | None) -> Iterator[OpenedProje
         image = open_image(project, path)
     except ProjectError as error:
         if current is not None and not fits:
-            told = f"{error} {misfit(project.strokes.shape, current)}"
-            raise ProjectError(told) from error
+            words = f"{error} {misfit(project.scribbles.shape, current)}"
+            raise ProjectError(words) from error
         if not fits:
             raise
         yield OpenedProject(project, problem=str(error))
@@ -192,11 +192,11 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
             pixels, axes = np.moveaxis(pixels, -1, 0), f"C{image.label_axes}"
             recipe = replace(recipe, axes=axes, channels=tuple(range(image.bands)))
         scaled = layer_scale(image.pixel_size, recipe.axes.removesuffix("S"), image.spacing)
-        told = {IMAGE_FILE: project.image, AXES: recipe.axes}
-        known = {"name": name, "rgb": image.colour, "metadata": told}
+        metadata = {IMAGE_FILE: project.image, AXES: recipe.axes}
+        known = {"name": name, "rgb": image.colour, "metadata": metadata}
         shown = [(pixels, known | scaled, "image")]
     painted = scribbles_options(name, recipe.classes, {RECIPE: recipe}) | place
-    return [(project.strokes.array(), painted, "labels"), *shown]
+    return [(project.scribbles.array(), painted, "labels"), *shown]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:

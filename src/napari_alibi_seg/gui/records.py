@@ -47,7 +47,7 @@ def as_core(classes: Sequence[PaintClass]) -> tuple[tuple[ClassInfo, ...], froze
     return tuple(info.to_core() for info in classes), ignored
 
 
-class Shown(Enum):
+class ResultState(Enum):
     """How the result on the screen relates to the strokes.
 
     ``FINAL`` is their result, or about to be; ``PRELIMINARY`` still lacks deep features;

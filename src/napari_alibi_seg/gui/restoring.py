@@ -52,7 +52,7 @@ class Restorer:
         if isinstance(found, SessionProblem):
             self._strip.say(found.words, warn=True)
             return
-        painted = counted(len(found.project.strokes.values), "pixel")
+        painted = counted(len(found.project.scribbles.values), "pixel")
         self._strip.say(
             f"You painted {painted} on this image before ({found.saved}).",
             ("Restore", partial(self.restore, work, found)),
@@ -61,11 +61,11 @@ class Restorer:
 
     def restore(self, work: Workspace, found: SessionFound) -> None:
         """Paint the strokes of a session file on its image."""
-        strokes = found.project.strokes
+        scribbles = found.project.scribbles
         if work is not self._controller.work:
             return
-        if not _fits(strokes.shape, work.source):
-            self._strip.say(misfit(strokes.shape, work.source.micrograph), warn=True)
+        if not _fits(scribbles.shape, work.source):
+            self._strip.say(misfit(scribbles.shape, work.source.micrograph), warn=True)
             return
         try:
             recipe = recipe_of(found.project)
@@ -76,7 +76,7 @@ class Restorer:
         if not work.touched:
             work.owner = found.project.owner
         self._adopt(recipe)
-        work.scribbles.restore(strokes)
+        work.scribbles.restore(scribbles)
 
     def _decline(self, work: Workspace, found: SessionFound) -> None:
         if work.touched:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.live.records import ResultBlock
     from napari_alibi_seg.gui.source import ImageSource
@@ -108,10 +109,10 @@ class ResultLayers(QObject):
         """Return names and maps of a kind; for probabilities one per class of the forest."""
         if kind == UNCERTAINTY:
             return [] if self.uncertainty is None else [(kind, self.uncertainty.data)]
-        called = {info.value: info.name for info in self._classes}
-        told = sorted(self._forest_values & self.probabilities.keys())
+        names = {info.value: info.name for info in self._classes}
         return [
-            (called.get(value, f"class {value}"), self.probabilities[value].data) for value in told
+            (names.get(value, f"class {value}"), self.probabilities[value].data)
+            for value in sorted(self._forest_values & self.probabilities.keys())
         ]
 
     def expect(self, classifier: PixelClassifier) -> bool:
@@ -213,11 +214,11 @@ class ResultLayers(QObject):
     def _place_probabilities(self, result: Segmentation, where: tuple[object, ...]) -> None:
         assert result.probabilities is not None
         values = [info.value for info in result.classes]
-        told = dict(zip(values, result.probabilities, strict=True))  # (Y, X) each
-        for value in told:
+        maps = dict(zip(values, result.probabilities, strict=True))  # (Y, X) each
+        for value in maps:
             self._probability_layer(value)
         for value, layer in self.probabilities.items():
-            layer.data[where] = told.get(value, 0)
+            layer.data[where] = maps.get(value, 0)
             self._mark(layer)
         self._mix()
         self._cover(True)

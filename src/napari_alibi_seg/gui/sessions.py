@@ -63,7 +63,7 @@ def _keep(order: Order) -> SessionFound | SessionProblem | None:
     project = project_of(asked.image, asked.scribbles, asked.classes, asked.ignored, asked.config)
     project = replace(project, owner=order.owner)
     earlier = _earlier(path)
-    painted = len(project.strokes.values)
+    painted = len(project.scribbles.values)
     if painted and order.touched:
         if isinstance(earlier, SessionProblem) or (earlier and earlier.owner != project.owner):
             set_aside(path)

@@ -11,7 +11,7 @@ from napari_alibi_seg.gui.painting import colormap
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.forest.classifier import Segmentation
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.stored import Array
 
 

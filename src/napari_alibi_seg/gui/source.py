@@ -74,19 +74,19 @@ def readings(layer: Image) -> list[Reading]:
             "rows, columns) can be segmented; split it first (right-click, Split Stack)."
         )
     if len(found) > 1:
-        told = _told_axes(layer).removesuffix("S")
-        found.sort(key=lambda one: one.axes != told)
+        named = _named_axes(layer).removesuffix("S")
+        found.sort(key=lambda one: one.axes != named)
     return [Reading(found[0].axes + "S", found[0].words)] if layer.rgb else found
 
 
-def _told_axes(layer: Image) -> str:
+def _named_axes(layer: Image) -> str:
     """Return the axes of a layer that its project or file names; empty if neither does."""
     path = layer.source.path
     if AXES in layer.metadata or path is None:
         return str(layer.metadata.get(AXES, ""))
-    from napari_alibi_seg.core.images.reading import told_axes
+    from napari_alibi_seg.core.images.reading import stored_axes
 
-    return told_axes(Path(path)) or ""
+    return stored_axes(Path(path)) or ""
 
 
 def first_channels(layer: Image, reading: Reading) -> tuple[int, ...] | None:
@@ -166,7 +166,7 @@ class ImageSource:
         micrograph = settle(stored, reading.axes, channels)
         if file is not None and layer.rgb and not micrograph.colour:
             file = replace(file, channels=(0,))
-        size = layer_pixel_size(layer, reading.axes) or _told_size(micrograph)
+        size = layer_pixel_size(layer, reading.axes) or _stored_pixel_size(micrograph)
         spacing = layer_spacing(layer, reading.axes)
         measured = replace(micrograph, pixel_size=size, spacing=spacing)
         return cls(layer, reading, channels, measured, layer.data, file)
@@ -282,8 +282,8 @@ def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> Image
     return ImageFile(Path(path).absolute(), axes, channels=channels)
 
 
-def _told_size(image: Micrograph) -> PixelSize | None:
+def _stored_pixel_size(image: Micrograph) -> PixelSize | None:
     """Return the pixel size from the image's file, which napari's own reader ignores."""
-    from napari_alibi_seg.core.images.reading import measured
+    from napari_alibi_seg.core.images.reading import stored_pixel_size
 
-    return None if image.path is None else measured(image.path, image.shape_yx)
+    return None if image.path is None else stored_pixel_size(image.path, image.shape_yx)

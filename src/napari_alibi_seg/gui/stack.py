@@ -87,13 +87,13 @@ class StackRun(QObject):
         self._done[event.plane] = event.pixels
         done, total = len(self._done), len(self.planes)
         if done < total:
-            told = f"Segmented {done} of {total} planes."
-            self._strip.say(told, ("Stop", self.stop), holds=self._goes_on)
+            words = f"Segmented {done} of {total} planes."
+            self._strip.say(words, ("Stop", self.stop), holds=self._goes_on)
             return
         self.planes = ()
         shares = shares_words(sum(map(Counter, self._done.values()), Counter()), classes)
-        told = f"All {total} planes are segmented. Overall: {shares}."
-        self._strip.say(told, holds=self._is_whole)
+        words = f"All {total} planes are segmented. Overall: {shares}."
+        self._strip.say(words, holds=self._is_whole)
         show_info(f"All {total} planes of {self._name} are segmented.")
 
     def _is_possible(self, work: Workspace) -> bool:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from napari_alibi_seg.core.errors import NO_DATA
 from napari_alibi_seg.core.judging.fractions import interval
 from napari_alibi_seg.core.naming import first_few, listed
-from napari_alibi_seg.gui.records import Shown
+from napari_alibi_seg.gui.records import ResultState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.core.images.pixel_size import PixelSize
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.expectation import Expectation
@@ -34,9 +34,9 @@ _JOINT = re.compile(r"(?<=\S{12})([/\\_:.-])(?=\S)")
 _CELL, _LINE = 12, 24  # characters
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 _NOT_FINAL = {
-    Shown.PRELIMINARY: "Preliminary, from pixel filters, until the features are ready.",
-    Shown.OUTLIVED: "Still with the previous settings until the features are ready.",
-    Shown.WAITING: "Press Update once for a current result.",
+    ResultState.PRELIMINARY: "Preliminary, from pixel filters, until the features are ready.",
+    ResultState.OUTLIVED: "Still with the previous settings until the features are ready.",
+    ResultState.WAITING: "Press Update once for a current result.",
 }
 
 
@@ -134,11 +134,11 @@ WELCOME = "Open an image, or one of the samples: File, Open Sample."
 
 def facts(
     classes: Sequence[PaintClass],
-    painted: Painted,
+    counts: ScribbleCounts,
     done: PlaneDone | None,
     assessment: Assessment | None,
     expected: Expectation | None,
-    shown: Shown,
+    state: ResultState,
     *,
     loaded: bool,
     size: PixelSize | None = None,
@@ -147,24 +147,24 @@ def facts(
 
     Parameters
     ----------
-    classes, painted, done, assessment, expected, shown
+    classes, counts, done, assessment, expected, state
         The present state.
     loaded : bool
         Whether a classifier from a file is applied.
     size : PixelSize, optional
         Pixel size of the image, if known.
     """
-    kinds = len(painted.pixels)
+    kinds = len(counts.pixels)
     if kinds < 2 and not loaded:
         what = "a stroke in another class" if kinds else "a stroke in each of two classes"
         if any(info.ignored for info in classes):
             what += " that is not ignored" if kinds else " that are not ignored"
         then = "a result follows automatically" if done is None else "what you see is an old result"
         return f"Paint {what}; {then}."
-    strokes = f"{kinds} classes · {counted(painted.strokes, 'stroke')}"
+    strokes = f"{kinds} classes · {counted(counts.strokes, 'stroke')}"
     words = "From the loaded classifier" if loaded else strokes
-    if shown is not Shown.FINAL:
-        return f"{words}<br><i>{_NOT_FINAL[shown]}</i>"
+    if state is not ResultState.FINAL:
+        return f"{words}<br><i>{_NOT_FINAL[state]}</i>"
     if done is not None:
         words += " · this plane" if done.plane else ""
         words += f" · {_pixel_words(size)}" if size is not None else ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
-    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.expectation import Expectation
@@ -55,7 +55,7 @@ class Workspace:
         The classifier last applied.
     fitted_with : SegmentationConfig or None
         Settings when it was applied.
-    painted : Painted or None
+    counts : ScribbleCounts or None
         How much is painted, as last reported by the engine.
     assessments : dict
         Assessment of each plane that has one.
@@ -86,7 +86,7 @@ class Workspace:
     put_aside: PixelClassifier | None = None
     fitted: PixelClassifier | None = None
     fitted_with: SegmentationConfig | None = None
-    painted: Painted | None = None
+    counts: ScribbleCounts | None = None
     assessments: dict[Index, Assessment] = field(default_factory=dict)
     voted: dict[Index, Expectation] = field(default_factory=dict)
     told_lost: frozenset[int] = frozenset()
@@ -177,11 +177,11 @@ class Workspace:
         lacking = [drawn[index] for index in self.result.finished - self.assessments.keys()]
         return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)
 
-    def note(self, painted: Painted) -> None:
+    def note(self, counts: ScribbleCounts) -> None:
         """Note how much is painted; a change, for example by undo, makes results out of date."""
-        if self.painted not in (None, painted):
+        if self.counts not in (None, counts):
             self.result.outdate()
-        self.painted = painted
+        self.counts = counts
 
     def forget_classifier(self) -> None:
         """Drop the classifier, as the strokes give none; the old result stays on the screen."""

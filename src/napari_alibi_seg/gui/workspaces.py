@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
-    from napari_alibi_seg.core.forest.strokes import Painted
+    from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.records import PaintClass
@@ -291,13 +291,13 @@ class Workspaces(QObject):
             f"Delete {info.name!r} and the {counted(painted, 'pixel')} painted in it? "
             "Ctrl-Z brings both back.",
             ("Delete", partial(self._remove_class, work, value, painted=True)),
-            holds=partial(self._is_painted, work, info, work.painted),
+            holds=partial(self._is_painted, work, info, work.counts),
         )
 
-    def _is_painted(self, work: Workspace, info: PaintClass, told: Painted | None) -> bool:
+    def _is_painted(self, work: Workspace, info: PaintClass, before: ScribbleCounts | None) -> bool:
         """Whether a class is unchanged and, by any newer report, still has strokes."""
-        now, there = work.painted, info in self._panels.classes.classes
-        if info.ignored or now is None or now == told:  # no newer report on its strokes
+        now, there = work.counts, info in self._panels.classes.classes
+        if info.ignored or now is None or now == before:  # no newer report on its strokes
             return there
         return there and info.value in {*now.pixels, *now.lost}
 

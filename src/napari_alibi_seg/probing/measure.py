@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 from napari_alibi_seg.core.devices import (
     choose_device,
     inference_precision,
-    memory_shortage_told,
+    memory_shortage_explained,
 )
 from napari_alibi_seg.core.model.channel_position import ChannelMoments, left_out_channel_r2
 from napari_alibi_seg.core.model.position import (
@@ -90,7 +90,7 @@ class Measurement:
     def add_stability(self, name: str, square: Square) -> None:
         """Test how tiling, flipping and shifting affect one image."""
         config = self.config
-        with memory_shortage_told(self._device):
+        with memory_shortage_explained(self._device):
             cosines = tile_cosines(self.model.backbone, square, config.tile_grid, self._device)
         segmented = resegment(self.model, square, config.grid, config.device, config.seed)
         self._stability.append(Stability(name, cosines, segmented))
@@ -112,7 +112,7 @@ class Measurement:
     @torch.inference_mode()
     def _layers(self, square: Square) -> list[FloatArray]:
         image = square.view(self.config.grid * self.model.backbone.patch_size).to(self._device)
-        with memory_shortage_told(self._device), inference_precision(self._device):
+        with memory_shortage_explained(self._device), inference_precision(self._device):
             layers = self.model.backbone.layers(image)
         return [layer[0].float().cpu().numpy() for layer in layers]
 

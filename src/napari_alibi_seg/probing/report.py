@@ -123,7 +123,7 @@ def write_report(probing: Probing, figures: Mapping[str, Figure], folder: Path) 
         table=_overview(probing.models),
         ramps=_ramp_table(probing.models),
         figures="\n".join(
-            _figure(figures[name], *told) for name, told in captions.items() if name in figures
+            _figure(figures[name], *words) for name, words in captions.items() if name in figures
         ),
         method=_method(probing),
         failed=_failures(probing.failed),

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Project
 from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.devices import inference_precision
 from napari_alibi_seg.core.features.extraction import FeatureExtractor
-from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.samples import PixelSamples
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.planes import Plane

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, gelu, interpolate
 
 from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
-from napari_alibi_seg.core.devices import memory_shortage_told
+from napari_alibi_seg.core.devices import memory_shortage_explained
 from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def learned_channels(plane: Plane, window: Window) -> NDArray[np.float32]:
 def _filtered(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Filter (Y, X, bands) to (Y, X, bands * LEARNED_CHANNELS), cropped by the margin."""
     images = torch.from_numpy(pixels).permute(2, 0, 1)[:, None]  # (bands, 1, Y, X)
-    with _ONE_AT_A_TIME, torch.inference_mode(), memory_shortage_told(images.device):
+    with _ONE_AT_A_TIME, torch.inference_mode(), memory_shortage_explained(images.device):
         made = _network()(images.contiguous())[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
     filtered: NDArray[np.float32] = made.flatten(0, 1).permute(1, 2, 0).numpy()
     return filtered

@@ -17,7 +17,7 @@ from napari_alibi_seg.core.choices import DEFAULT_MODEL, SCALES
 from napari_alibi_seg.core.devices import (
     choose_device,
     inference_precision,
-    memory_shortage_told,
+    memory_shortage_explained,
 )
 from napari_alibi_seg.core.features.tiling import HALO, TILE, Tile, add_tile, tiles
 from napari_alibi_seg.core.images.planes import Plane, as_colours
@@ -145,7 +145,7 @@ class FeatureExtractor:
                 "halo or a larger tile."
             )
         self.device = choose_device(device)
-        with memory_shortage_told(self.device):
+        with memory_shortage_explained(self.device):
             self.backbone = backbone.to(self.device)
         self._identity = identity
         self._tile = tile
@@ -267,7 +267,7 @@ class FeatureExtractor:
         return pixels[:, top : top + side, left : left + side].expand(3, -1, -1)
 
     def _tokens(self, images: Tensor) -> Tensor:
-        with memory_shortage_told(self.device):
+        with memory_shortage_explained(self.device):
             tokens = self._tokens_at_once(images)
         if tokens is None:
             return torch.cat([self._tokens(half) for half in images.tensor_split(2)])

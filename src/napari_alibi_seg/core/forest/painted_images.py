@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.errors import NO_DATA, ImageError, ScribbleError
-from napari_alibi_seg.core.forest.classifier import require_two_classes
-from napari_alibi_seg.core.forest.strokes import ignored_classes, painted_pixels, painted_without
+from napari_alibi_seg.core.forest.scribbles import (
+    ignored_classes,
+    require_two_classes,
+    training_scribbles,
+)
+from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.naming import first_few
 
@@ -97,7 +101,7 @@ def _painted_planes(
     if not scribbles.any():  # an unpainted image may be all NaN, which has no levels
         return []
     planes = planes_of(image)
-    painted = painted_without(planes, scribbles, ignored)
+    painted = training_scribbles(planes, scribbles, ignored)
     return [(planes[index], drawn) for index, drawn in painted.items()]
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.forest.classifier import Channels, PixelClassifier, Segmentation
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.result import Segmentation
+    from napari_alibi_seg.core.forest.samples import Channels
 
 _KEPT_BYTES, _MOST_ACROSS = 200e6, 16
 # Memory per block, in copies: channels, their concatenation and temporaries of the filters; votes

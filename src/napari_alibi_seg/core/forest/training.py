@@ -15,7 +15,8 @@ from napari_alibi_seg.core.channels.kinds import ChannelInfo, ChannelKind
 from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.forest.boundaries import boundary_pixels
-from napari_alibi_seg.core.forest.classifier import PixelClassifier, require_two_classes
+from napari_alibi_seg.core.forest.classifier import PixelClassifier
+from napari_alibi_seg.core.forest.scribbles import require_two_classes
 from napari_alibi_seg.core.forest.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Response
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.progress import map_steps
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.features.extraction import FeatureIdentity
     from napari_alibi_seg.core.forest.boundaries import BoundaryPixels
-    from napari_alibi_seg.core.forest.classifier import PixelSamples
+    from napari_alibi_seg.core.forest.samples import PixelSamples
 
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"

@@ -21,10 +21,10 @@ from napari_alibi_seg.core.images.pixel_size import resolution_size
 from napari_alibi_seg.core.images.stored import Stored, reading
 from napari_alibi_seg.core.images.tiff import (
     TIFF_SUFFIXES,
-    measured_tiff,
     named_axes,
     open_tiff,
     open_tiffs,
+    tiff_pixel_size,
 )
 from napari_alibi_seg.core.naming import FILE_SUFFIXES
 
@@ -91,7 +91,7 @@ def open_every(path: Path) -> list[Stored]:
         return open_tiffs(path)
 
 
-def told_axes(path: Path) -> str | None:
+def stored_axes(path: Path) -> str | None:
     """Return the axes named in a TIFF, without reading pixels; None for any other file."""
     if path.suffix.lower() in TIFF_SUFFIXES:
         with suppress(ImageError), reading(path):
@@ -99,7 +99,7 @@ def told_axes(path: Path) -> str | None:
     return None
 
 
-def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
+def stored_pixel_size(path: Path, shape: tuple[int, int]) -> PixelSize | None:
     """Return the pixel size stored in a file, without reading pixels; None if there is none.
 
     Parameters
@@ -112,7 +112,7 @@ def measured(path: Path, shape: tuple[int, int]) -> PixelSize | None:
     suffix = path.suffix.lower()
     with suppress(ImageError), reading(path):
         if suffix in TIFF_SUFFIXES:
-            return measured_tiff(path, shape)
+            return tiff_pixel_size(path, shape)
         if suffix in _PICTURE_SUFFIXES:
             with Image.open(path, formats=_PICTURE_FORMATS) as picture:
                 return _printed_size(picture) if picture.size == shape[::-1] else None

@@ -61,7 +61,7 @@ def needs_bigtiff(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     return math.prod(shape) * dtype.itemsize > _CLASSIC_BYTES
 
 
-def measured_tiff(path: Path, shape: tuple[int, int]) -> PixelSize | None:
+def tiff_pixel_size(path: Path, shape: tuple[int, int]) -> PixelSize | None:
     """Return the pixel size of a TIFF if its first image has these numbers of rows and columns.
 
     Its axes may be unknown, but rows come before columns.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.samples import PixelSamples
 from napari_alibi_seg.core.forest.vote_calibration import (
     HeldOut,
     calibrated,

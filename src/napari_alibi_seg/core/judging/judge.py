@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.blockwise import blocks
-from napari_alibi_seg.core.forest.classifier import PixelSamples, gather_samples
-from napari_alibi_seg.core.forest.strokes import ignored_classes, painted_without, stroke_pieces
+from napari_alibi_seg.core.forest.samples import PixelSamples, gather_samples
+from napari_alibi_seg.core.forest.scribbles import ignored_classes, training_scribbles
+from napari_alibi_seg.core.forest.strokes import stroke_pieces
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.config import SegmentationConfig
-    from napari_alibi_seg.core.forest.classifier import Channels, PixelClassifier
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.samples import Channels
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment, Voter
@@ -171,7 +173,7 @@ def assess(
         return {}
     scribbles, ignored = np.ma.filled(scribbles, 0), ignored_classes(ignored)
     planes = planes_of(image)
-    painted = painted_without(planes, scribbles, ignored)
+    painted = training_scribbles(planes, scribbles, ignored)
     channels = {index: segmenter.channels(classifier, planes[index]) for index in painted}
     samples = [gather_samples(channels[index], drawn) for index, drawn in painted.items()]
     training = Training(classifier, segmenter.config, painted, samples)

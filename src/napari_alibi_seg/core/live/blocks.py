@@ -12,7 +12,7 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import blocks
 
 if TYPE_CHECKING:
-    from napari_alibi_seg.core.forest.classifier import Segmentation
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.images.windows import Window
 

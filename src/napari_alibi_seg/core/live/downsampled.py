@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.forest.classifier import PixelSamples
+from napari_alibi_seg.core.forest.samples import PixelSamples
 from napari_alibi_seg.core.forest.strokes import training_pixels
 from napari_alibi_seg.core.images.windows import Window
 

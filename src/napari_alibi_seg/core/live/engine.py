@@ -18,14 +18,10 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import smoothing, voting
-from napari_alibi_seg.core.forest.classifier import (
-    PixelClassifier,
-    Segmentation,
-    gather_samples,
-)
 from napari_alibi_seg.core.forest.prediction import predictions, strips
+from napari_alibi_seg.core.forest.samples import gather_samples
+from napari_alibi_seg.core.forest.scribbles import same_scribbles, training_scribbles_and_counts
 from napari_alibi_seg.core.forest.smoothing import reach
-from napari_alibi_seg.core.forest.strokes import look_at_strokes, same_painted
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.judging.judge import Training
@@ -48,6 +44,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.channels.pixel_channels import Projection
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.live.channels import PlaneChannels
@@ -147,10 +145,12 @@ class LiveEngine:
 
     def _update(self, request: LiveRequest, side: int) -> Iterator[LiveEvent]:
         self._open(request.image)
-        painted, amount = look_at_strokes(self._channels.planes, request.scribbles, request.ignored)
-        yield amount
+        painted, counts = training_scribbles_and_counts(
+            self._channels.planes, request.scribbles, request.ignored
+        )
+        yield counts
         applies = request.predict and request.classifier is not None
-        trains = request.predict and not applies and len(amount.pixels) > 1
+        trains = request.predict and not applies and len(counts.pixels) > 1
         deep = request.config.deep
         seen = dict.fromkeys([request.planes[0], *painted])
         if deep:
@@ -185,7 +185,7 @@ class LiveEngine:
     def _shows_final(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
         """Return whether the last result sent for a plane is final and from the same strokes."""
         strokes = self._final_strokes.get(index)
-        return strokes is not None and same_painted(strokes, painted)
+        return strokes is not None and same_scribbles(strokes, painted)
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Working]:
         """Project features and filter the visible part in advance of the first stroke."""
@@ -358,7 +358,7 @@ def _same_training(
         return False
     if last.request.classifier is not None or request.classifier is not None:
         return last.request.classifier is request.classifier
-    return same_painted(last.painted, painted)
+    return same_scribbles(last.painted, painted)
 
 
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_alibi_seg.core.forest.strokes import Painted
+from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.config import SegmentationConfig
-    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.judging.assessment import Assessment
@@ -199,5 +200,12 @@ class Assessed:
 
 
 LiveEvent: TypeAlias = (
-    Painted | ModelReady | FeatureProgress | Working | Fitted | ResultBlock | PlaneDone | Assessed
+    ScribbleCounts
+    | ModelReady
+    | FeatureProgress
+    | Working
+    | Fitted
+    | ResultBlock
+    | PlaneDone
+    | Assessed
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.channels.pixel_channels import Projection
-from napari_alibi_seg.core.forest.classifier import gather_samples, thinned
+from napari_alibi_seg.core.forest.samples import gather_samples, thinned
 from napari_alibi_seg.core.forest.training import training_classifier
 from napari_alibi_seg.core.live.downsampled import coarse_config
 from napari_alibi_seg.core.live.records import Working
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-    from napari_alibi_seg.core.forest.classifier import PixelClassifier, PixelSamples
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.samples import PixelSamples
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
     from napari_alibi_seg.core.live.features import GrowingFeatures

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from napari_alibi_seg.core.classes import ClassInfo
-    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
@@ -93,11 +94,11 @@ def label_targets(
 
 def unfinished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
     """Return the items of `label_targets` whose labels or fractions are not in the folder yet."""
-    told = {row[0] for row in read_fractions(folder / TABLE)}
+    in_table = {row[0] for row in read_fractions(folder / TABLE)}
     return {
         image: labels
         for image, labels in targets.items()
-        if not (os.path.exists(labels) and name_in_table(image.name) in told)
+        if not (os.path.exists(labels) and name_in_table(image.name) in in_table)
     }
 
 
@@ -165,10 +166,11 @@ def _require_same_classes(targets: Mapping[Path, Path], classes: Sequence[ClassI
     for table in {target.parent / TABLE for target in targets.values()}:
         theirs = {(row[value], row[name]) for row in read_fractions(table) if row[0] not in again}
         if theirs and theirs != ours:
-            told, found = (", ".join(map("=".join, sorted(some))) for some in (theirs, ours))
+            before, now = (", ".join(map("=".join, sorted(some))) for some in (theirs, ours))
             raise OutputError(
-                f"{table} holds fractions of other images in the classes {told}, and those of the "
-                f"classifier are {found}; choose another folder, or segment all of its images anew."
+                f"{table} holds fractions of other images in the classes {before}, and those of "
+                f"the classifier are {now}; choose another folder, or segment all of its images "
+                "anew."
             )
 
 
@@ -212,7 +214,7 @@ def write_segmentation(
         for index, result in planes:
             write(index, result.labels)
             voted = Expectation.of(result.confusion, result.classes)
-            told = expectation(index, voted, assessments, recognised)
-            expected = None if image.levels.flat else told
+            expected = expectation(index, voted, assessments, recognised)
+            expected = None if image.levels.flat else expected
             rows += class_fractions(name, image, index, result.labels, result.classes, expected)
     return rows

@@ -26,7 +26,7 @@ _LOOK, _LOOK_FOR_WORKERS = 0.05, 1.0
 def on_threads(
     work: Callable[..., T],
     arguments: Sequence[tuple[Any, ...]],
-    told: Callable[[int], None],
+    report: Callable[[int], None],
     threads: int,
 ) -> list[T]:
     """Call a function for each tuple of arguments, on threads of this process.
@@ -37,7 +37,7 @@ def on_threads(
         The function of a task; tasks are independent.
     arguments : sequence of tuple
         Positional arguments of each task.
-    told : callable
+    report : callable
         Called with the number of finished tasks after each.
     threads : int
         Maximum number of tasks at once.
@@ -50,7 +50,7 @@ def on_threads(
     results = []
     for result in in_order(lambda some: work(*some), arguments, threads):
         results.append(result)
-        told(len(results))
+        report(len(results))
     return results
 
 
@@ -108,7 +108,7 @@ def _require_address(address: str) -> None:
 def on_cluster(
     work: Callable[..., T],
     arguments: Sequence[tuple[Any, ...]],
-    told: Callable[[int], None],
+    report: Callable[[int], None],
     client: Client,
     waiting: Callable[[str, int, int], None],
 ) -> list[T]:
@@ -116,7 +116,7 @@ def on_cluster(
 
     Parameters
     ----------
-    work, arguments, told
+    work, arguments, report
         As for `on_threads`.
     client : Client
         From `connected`.
@@ -135,7 +135,7 @@ def on_cluster(
     try:
         for future in _as_completed(futures, client, waiting):
             results[future.key] = future.result()
-            told(len(results))
+            report(len(results))
         return [results[future.key] for future in futures]
     except KilledWorker as error:
         raise DeviceError(

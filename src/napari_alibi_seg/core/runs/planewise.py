@@ -183,14 +183,14 @@ def make_planes(
             with replacing(job.output) as aside:
                 create(aside)
                 sign(aside, plan)
-        told = progress if cluster is None and len(numbers) == 1 else silent
+        report = progress if cluster is None and len(numbers) == 1 else silent
         todo = [
             (
                 job,
                 number,
                 {near: digests[near] for near in _around(image, number, reach)},
                 precision,
-                told,
+                report,
             )
             for number in numbers
         ]
@@ -330,16 +330,18 @@ def _planes_at_once(image: Micrograph, reach: int) -> int:
 def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[Run]:
     """Yield a function that runs the tasks of a stage on threads, or on a cluster if given."""
 
-    def told(stage: str, total: int) -> Callable[[int], None]:
+    def reporting(stage: str, total: int) -> Callable[[int], None]:
         return lambda done: progress(stage, done, total)
 
     if cluster is None:
         try:
-            yield lambda stage, work, todo: on_threads(work, todo, told(stage, len(todo)), threads)
+            yield lambda stage, work, todo: on_threads(
+                work, todo, reporting(stage, len(todo)), threads
+            )
         finally:
             load_job.cache_clear()
     else:
         with connected(cluster) as client:
             yield lambda stage, work, todo: on_cluster(
-                work, todo, told(stage, len(todo)), client, progress
+                work, todo, reporting(stage, len(todo)), client, progress
             )

@@ -15,7 +15,8 @@ import numpy as np
 import tifffile
 
 from napari_alibi_seg.core.errors import ImageError, ProjectError
-from napari_alibi_seg.core.forest.strokes import painted_pixels, require_classes
+from napari_alibi_seg.core.forest.scribbles import require_classes
+from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.images.micrograph import ImageFile
 from napari_alibi_seg.core.images.tiff import needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.config import SegmentationConfig
-    from napari_alibi_seg.core.forest.classifier import PixelClassifier, Segmentation
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.pixel_size import PixelSize
     from napari_alibi_seg.core.segmentation import Segmenter
@@ -37,7 +39,7 @@ PROJECT_SUFFIX = ".alibi"
 
 
 @dataclass(frozen=True, eq=False)
-class Strokes:
+class SparseScribbles:
     """The scribbled pixels of an image, stored sparsely.
 
     Attributes
@@ -55,7 +57,7 @@ class Strokes:
     values: NDArray[np.unsignedinteger[Any]]
 
     @classmethod
-    def of(cls, image: Micrograph, scribbles: NDArray[np.integer[Any]]) -> Strokes:
+    def of(cls, image: Micrograph, scribbles: NDArray[np.integer[Any]]) -> SparseScribbles:
         """Collect the scribbled pixels of an array of the image's ``label_shape``.
 
         Every plane is copied first, because the user may go on painting meanwhile.
@@ -89,7 +91,7 @@ class Project:
 
     Attributes
     ----------
-    strokes : Strokes
+    scribbles : SparseScribbles
         The scribbles on all planes.
     classes : tuple of ClassInfo
         Names and colours, in the user's order.
@@ -111,7 +113,7 @@ class Project:
         Slice spacing when saved, in pixels; None derives it from the pixel size.
     """
 
-    strokes: Strokes
+    scribbles: SparseScribbles
     classes: tuple[ClassInfo, ...]
     ignored: frozenset[int]
     config: SegmentationConfig
@@ -139,7 +141,7 @@ class Project:
         AlibiSegError
             As from `Segmenter.fit`.
         """
-        classifier = segmenter.fit(image, self.strokes.array(), self.classes, self.ignored)
+        classifier = segmenter.fit(image, self.scribbles.array(), self.classes, self.ignored)
         features = classifier.features
         if self.features and (features is None or features.key != self.features):
             raise ProjectError(
@@ -167,7 +169,7 @@ class Project:
         tuple
             Index of a plane and its segmentation, which is 0 where an ignored class is painted.
         """
-        painted = self.strokes.array()
+        painted = self.scribbles.array()
         for index, result in segmenter.apply(classifier, image):
             yield index, result.without_painted(painted[index], self.ignored)
 
@@ -205,7 +207,7 @@ def open_image(project: Project, path: Path) -> Micrograph:
             "open it in napari from where it is now and then open the project again."
         )
     image = project.image.read()
-    same_shape = image.label_shape == project.strokes.shape
+    same_shape = image.label_shape == project.scribbles.shape
     if not same_shape or content_hash(image) != project.content:
         raise ProjectError(
             f"The image {project.image.path} has changed since the project {path} was saved; put "

@@ -21,7 +21,7 @@ from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError
 from napari_alibi_seg.core.headers import versions, with_tuples
 from napari_alibi_seg.core.images.micrograph import ImageFile
 from napari_alibi_seg.core.images.pixel_size import calibrate
-from napari_alibi_seg.core.runs.project import Project, Strokes
+from napari_alibi_seg.core.runs.project import Project, SparseScribbles
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def save_project(project: Project, path: str | Path) -> None:
         If the file cannot be written.
     """
     path = Path(path)
-    arrays = {"positions": project.strokes.positions, "values": project.strokes.values}
+    arrays = {"positions": project.scribbles.positions, "values": project.scribbles.values}
     with (
         replacing(path) as aside,
         zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -81,9 +81,11 @@ def load_project(path: str | Path) -> Project:
             positions, values = (_array(archive, name) for name in ("positions", "values"))
         if header["format"] != _FORMAT:
             raise ValueError(f"expected {_FORMAT!r}, found {header['format']!r}")
-        strokes = Strokes(tuple(int(length) for length in header["shape"]), positions, values)
-        _require_inside(strokes)
-        return _project(header, strokes, path)
+        scribbles = SparseScribbles(
+            tuple(int(length) for length in header["shape"]), positions, values
+        )
+        _require_inside(scribbles)
+        return _project(header, scribbles, path)
     except (*DAMAGE, AlibiSegError) as error:
         raise ProjectError(
             f"{path} is no project of napari-alibi-seg or is damaged ({error}); use another copy "
@@ -97,13 +99,13 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return array
 
 
-def _require_inside(strokes: Strokes) -> None:
-    positions, values = strokes.positions, strokes.values
+def _require_inside(scribbles: SparseScribbles) -> None:
+    positions, values = scribbles.positions, scribbles.values
     if positions.dtype.kind != "i" or values.dtype not in (np.uint8, np.uint16):
         raise ValueError("the painted pixels are of another type")
-    if positions.shape != (len(values), len(strokes.shape)) or values.min(initial=1) < 1:
+    if positions.shape != (len(values), len(scribbles.shape)) or values.min(initial=1) < 1:
         raise ValueError("positions and classes do not belong together")
-    if positions.min(initial=0) < 0 or np.any(positions >= strokes.shape):
+    if positions.min(initial=0) < 0 or np.any(positions >= scribbles.shape):
         raise ValueError("a painted pixel lies outside the image")
 
 
@@ -111,9 +113,9 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
     image = project.image
     return {
         "format": _FORMAT,
-        "image": image and _told(image, path),
+        "image": image and _image_fields(image, path),
         "content": project.content,
-        "shape": project.strokes.shape,
+        "shape": project.scribbles.shape,
         "classes": [asdict(info) for info in project.classes],
         "ignored": sorted(project.ignored),
         "config": asdict(project.config),
@@ -125,11 +127,11 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
     }
 
 
-def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
+def _project(header: dict[str, Any], scribbles: SparseScribbles, path: Path) -> Project:
     image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
     config = {**header["config"], "channels": ChannelConfig.saved(header["config"]["channels"])}
     return Project(
-        strokes=strokes,
+        scribbles=scribbles,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
         config=SegmentationConfig(**config),
@@ -142,7 +144,7 @@ def _project(header: dict[str, Any], strokes: Strokes, path: Path) -> Project:
     )
 
 
-def _told(image: ImageFile, path: Path) -> dict[str, Any]:
+def _image_fields(image: ImageFile, path: Path) -> dict[str, Any]:
     options = {name: value for name, value in asdict(image).items() if value is not None}
     return options | {"path": _relative(image.path, path)}
 

@@ -243,15 +243,15 @@ def _ome_xml(
     """Return OME-XML without the UUID that tifffile would generate for each file."""
     lengths = dict(zip(micrograph.label_axes, micrograph.label_shape, strict=True))
     lengths["C"] = channels or 1
-    told = {f"Size{axis}": str(lengths.get(axis, 1)) for axis in "XYCZT"}
-    told |= {"DimensionOrder": "XYCZT", "Type": _OME_TYPES[dtype.name], "ID": "Pixels:0"}
+    attributes = {f"Size{axis}": str(lengths.get(axis, 1)) for axis in "XYCZT"}
+    attributes |= {"DimensionOrder": "XYCZT", "Type": _OME_TYPES[dtype.name], "ID": "Pixels:0"}
     root = ElementTree.Element("OME", xmlns=_OME, Creator=SOFTWARE)
     image = ElementTree.SubElement(root, "Image", ID="Image:0")
-    pixels = ElementTree.SubElement(image, "Pixels", told | _physical_sizes(micrograph))
+    pixels = ElementTree.SubElement(image, "Pixels", attributes | _physical_sizes(micrograph))
     for channel in range(lengths["C"]):
         called = {"Name": names[channel]} if names else {}
-        told = {"ID": f"Channel:0:{channel}", **called, "SamplesPerPixel": "1"}
-        ElementTree.SubElement(pixels, "Channel", told)
+        attributes = {"ID": f"Channel:0:{channel}", **called, "SamplesPerPixel": "1"}
+        ElementTree.SubElement(pixels, "Channel", attributes)
     planes = len(micrograph.plane_indices()) * lengths["C"]
     ElementTree.SubElement(pixels, "TiffData", IFD="0", PlaneCount=str(planes))
     xml: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -262,7 +262,7 @@ def _physical_sizes(micrograph: Micrograph) -> dict[str, str]:
     size = micrograph.pixel_size
     if size is None:
         return {}
-    told = {"X": size.x, "Y": size.y} | ({"Z": size.z} if size.z is not None else {})
-    return {f"PhysicalSize{axis}": repr(float(length)) for axis, length in told.items()} | {
-        f"PhysicalSize{axis}Unit": size.unit for axis in told
+    sizes = {"X": size.x, "Y": size.y} | ({"Z": size.z} if size.z is not None else {})
+    return {f"PhysicalSize{axis}": repr(float(length)) for axis, length in sizes.items()} | {
+        f"PhysicalSize{axis}Unit": size.unit for axis in sizes
     }
