@@ -170,6 +170,23 @@ def test_phases_that_fill_a_side_are_not_taken_for_light():
         assert plane_of(pixels).light == ()
 
 
+@pytest.mark.parametrize("greys", [(60, 100, 115, 150, 200), tuple(range(60, 220, 20))])
+def test_layers_of_rising_grey_are_not_taken_for_light(greys):
+    rows, columns = np.mgrid[:300, :300]
+    layer = ((columns + 8 * np.sin(rows / 25)) * len(greys) / 300).astype(int)
+    noise = np.random.default_rng(0).normal(0, 5, rows.shape)
+    pixels = np.array(greys)[layer.clip(0, len(greys) - 1)] + noise
+    assert plane_of(pixels).light == ()
+
+
+@pytest.mark.parametrize("shape", [(1, 60), (4, 4), (20, 20), (40, 60)])
+def test_chance_in_a_few_pixels_is_not_taken_for_light(shape):
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        phases = np.where(random.random(shape) > 0.5, 100, 150)
+        assert plane_of(phases + random.normal(0, 5, shape)).light == ()
+
+
 def test_a_window_of_a_flattened_plane_is_a_part_of_it_and_all_planes_share_the_light():
     pixels, _ = shaded((60, 90), 0)
     volume = np.stack([pixels, pixels, pixels])

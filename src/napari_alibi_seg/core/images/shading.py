@@ -31,6 +31,10 @@ _DECIMALS = 2
 """Of the coefficients; the optimum found differs by 1e-4 with the rounding of the machine."""
 _LEAST_GAIN = 0.07
 """Gain on pixels that were not fitted, in nats, below which the light is taken to be even."""
+_FEWEST_CELLS = 1000
+"""Below this number of cells the light is taken to be even, as chance then gains as much."""
+_APART = 20
+"""Neighbouring places are this part of the plane's shorter side apart."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Shading:
         is taken for its inverse. A phase that fills one side of the image, or a databar, is a peak
         by itself and stays. After Likar et al., J. Microsc. 197 (2000) 285, with a quadratic
         factor or summand, whichever is better on parts of the plane that it was not fitted to.
+        Layers of rising grey can look alike in the histogram; but they are flat in themselves, so
+        a correction must also make neighbouring places more alike.
 
         Parameters
         ----------
@@ -67,18 +73,25 @@ class Shading:
         Returns
         -------
         Shading
-            Even if a correction would hardly sharpen the histogram of those parts.
+            Even if a correction would hardly sharpen the histogram of those parts, or would rather
+            tilt what is flat.
         """
-        values, terms, chequered = _cells(pixels)
+        cells, surfaces, black = _cells(pixels)
+        finite = np.isfinite(cells)
+        values, chequered = cells[finite], np.broadcast_to(black, cells.shape)[finite]
+        terms = np.stack([np.broadcast_to(term, cells.shape)[finite] for term in surfaces])
         even = cls((0.0,) * 5, factor=False)
-        if chequered.all() or not chequered.any():
+        if min(np.count_nonzero(chequered), np.count_nonzero(~chequered)) < _FEWEST_CELLS / 2:
             return even
         gain, factor = max(
             (_gain_elsewhere(values, terms, factor, chequered), factor) for factor in (False, True)
         )
         if gain < _LEAST_GAIN:
             return even
-        return cls(tuple(_fitted(values, terms, factor).round(_DECIMALS).tolist()), factor)
+        coefficients = _fitted(values, terms, factor).round(_DECIMALS)
+        surface = _surface(coefficients, surfaces)
+        before, after = _slopes(cells, _without(cells, surface, factor), surface)
+        return cls(tuple(coefficients.tolist()), factor) if abs(after) < abs(before) else even
 
     @property
     def even(self) -> bool:
@@ -118,10 +131,10 @@ def _without(values: Floats, added: Floats, factor: bool) -> Floats:
 
 
 def _cells(pixels: NDArray[np.float32]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return (M,) means of cells, their (5, M) terms, and whether they lie in black squares.
+    """Return (N, h, w) means of cells, their (5, h, w) terms, and which lie in black squares.
 
     The squares are those of a chequerboard of 4 x 4. There are as many cells of many planes as of
-    one, and none without data.
+    one; those without data are NaN.
     """
     count, *size = pixels.shape
     side = max(1, min(*size, round((size[0] * size[1] / _CELLS) ** 0.5)))
@@ -129,12 +142,9 @@ def _cells(pixels: NDArray[np.float32]) -> tuple[Floats, Floats, NDArray[np.bool
     whole = pixels[:, : shape[0] * side, : shape[1] * side]
     means = whole.reshape(count, shape[0], side, shape[1], side).mean((2, 4), dtype=np.float64)
     step = round(count**0.5)
-    values = means[:, ::step, ::step].ravel()
-    finite = np.isfinite(values)
     rows, columns = (np.arange(0, length, step) for length in shape)
     black = np.add.outer(4 * rows // shape[0], 4 * columns // shape[1]) % 2 == 0
-    terms = np.tile(_terms(rows, columns, shape).reshape(5, -1), count)
-    return values[finite], terms[:, finite], np.tile(black.ravel(), count)[finite]
+    return means[:, ::step, ::step], _terms(rows, columns, shape), black
 
 
 def _terms(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: Sequence[int]) -> Floats:
@@ -149,6 +159,35 @@ def _surface(coefficients: Iterable[float], terms: Floats) -> Floats:
     weighted = [weight * term for weight, term in zip(coefficients, terms, strict=True)]
     surface: Floats = np.sum(weighted, axis=0)
     return surface
+
+
+def _slopes(values: Floats, corrected: Floats, surface: Floats) -> tuple[float, float]:
+    """Return how much (N, h, w) values, and corrected ones, rise where a surface rises by 1.
+
+    Each is the median ratio of the differences between neighbours, weighted by those of the (h, w)
+    surface. Neighbours of equal value are left out, as the range of the image may end there.
+    """
+    apart = max(1, min(surface.shape) // _APART)
+    differences = []
+    for axis in (-2, -1):
+        rises = [_rises(each, axis, apart) for each in (values, corrected)]
+        expected = np.broadcast_to(_rises(surface, axis, apart), rises[0].shape)
+        known = np.isfinite(rises[0]) & (rises[0] != 0) & (expected != 0)
+        differences.append(np.stack([*rises, expected])[:, known])
+    *both, expected = np.concatenate(differences, axis=1)
+    before, after = (_weighted_median(rises / expected, abs(expected)) for rises in both)
+    return before, after
+
+
+def _rises(values: Floats, axis: int, apart: int) -> Floats:
+    ahead = np.moveaxis(values, axis, -1)
+    return np.moveaxis(ahead[..., apart:] - ahead[..., :-apart], -1, axis)
+
+
+def _weighted_median(values: Floats, weights: Floats) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)]) if len(values) else 0.0
 
 
 def _gain_elsewhere(
