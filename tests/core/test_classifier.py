@@ -375,6 +375,7 @@ def test_a_path_may_be_a_plain_string(classifier, tmp_path):
         ({"sigmas_3d": (1e9,)}, "up to 1000 pixels"),
         ({"sigmas": (float("nan"),)}, "sigmas above 0"),
         ({"contrast": -1}, "contrast of 0 or more"),
+        ({"contrast": float("inf")}, "contrast of 0 or more"),
     ],
 )
 def test_channels_that_cannot_be_are_refused_at_once(settings, said):

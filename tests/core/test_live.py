@@ -10,7 +10,7 @@ from napari_alibi_seg.core.channels.filters import count_filters, pixel_filters
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.core.errors import AlibiSegError, ScribbleError
 from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.result import Segmentation
 from napari_alibi_seg.core.forest.scribbles import ScribbleCounts, same_scribbles
@@ -194,7 +194,7 @@ def test_settings_of_the_forest_leave_the_projection(request_of, fits):
 
 def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(monkeypatch):
     monkeypatch.setattr(live_features, "FEATURE_BYTES", 1)
-    monkeypatch.setattr(live_features, "_CACHED_BYTES", 1)
+    monkeypatch.setattr(live_features, "EARLIER_FEATURE_BYTES", 1)
     monkeypatch.setattr(live_channels, "PROJECTED_BYTES", 1)
     monkeypatch.setattr(live_channels, "CACHED_BYTES", 1)
     made = []
@@ -422,6 +422,17 @@ def test_deep_channels_are_remembered_until_there_are_others(plane, extractor, e
         for _ in range(2):
             np.testing.assert_array_equal(remembered.block(WINDOW, deep), joined)
         np.testing.assert_array_equal(remembered.block(WINDOW), joined[..., 8:])
+    superseded = ref(deep)
+    del deep
+    assert superseded() is None
+
+
+def test_the_engine_refuses_as_many_classes_as_the_segmenter_does():
+    image = as_micrograph(np.random.default_rng(0).random((70, 80)))
+    painted = np.repeat(np.arange(70, dtype=np.uint8), 80).reshape(70, 80)
+    request = LiveRequest(image, painted, QUICK, ((),), Window(0, 0, 70, 80))
+    with pytest.raises(ScribbleError, match="at most 64"):
+        list(LiveEngine("cpu").update(request))
 
 
 def test_blocks_near_what_is_looked_at_are_remembered(plane):

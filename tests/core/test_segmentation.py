@@ -483,6 +483,10 @@ def test_what_is_no_class_is_refused(value):
         ClassInfo.default(value)
 
 
+def test_any_value_has_a_default_colour_until_it_is_refused():
+    assert len({ClassInfo.default(value).colour for value in (-9, 1, 2, 9, 300)}) == 5
+
+
 def test_a_forest_may_be_chosen_by_its_plain_name():
     assert SegmentationConfig(forest="random").forest is Forest.RANDOM
 

@@ -66,6 +66,19 @@ def test_what_margins_separate_is_still_one_stroke_to_leave_out():
     assert len(np.unique(pieces[labels == 1])) == 2  # halves of the only stroke of its class
 
 
+def test_of_a_plane_painted_all_over_some_pixels_of_every_class_train():
+    scribbles = np.ones((900, 800), np.uint8)
+    scribbles[:, 400:] = 2
+    scribbles[200:203, 100:140] = 3
+    labels = scribbles[training_pixels(scribbles)]
+    values, counts = np.unique(labels, return_counts=True)
+    assert values.tolist() == [1, 2, 3]
+    assert counts[2] == 120
+    assert 30_000 < counts[:2].min() < counts[:2].max() < 35_000
+    [pieces] = stroke_pieces({(): scribbles})
+    assert len(pieces) == len(labels)
+
+
 def test_every_stroke_keeps_pixels():
     rng = np.random.default_rng(0)
     for side in range(1, 12):

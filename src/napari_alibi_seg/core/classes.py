@@ -107,7 +107,7 @@ class ClassInfo:
 
 
 def _colour(value: int) -> Colour:
-    if value <= len(_PALETTE):
+    if 1 <= value <= len(_PALETTE):
         return _PALETTE[value - 1]
     hue = value * 0.618034 % 1  # golden ratio: successive hues never come close
     red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 0.9))

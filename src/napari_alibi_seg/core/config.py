@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -77,7 +78,9 @@ class ChannelConfig:
             )
         try:
             sigmas = (*self.sigmas, *self.sigmas_3d)
-            usable = all(0 < one <= _LARGEST_SIGMA for one in sigmas) and self.contrast >= 0
+            usable = all(0 < one <= _LARGEST_SIGMA for one in sigmas) and (
+                0 <= self.contrast < math.inf
+            )
         except TypeError:
             usable = False
         if not usable:

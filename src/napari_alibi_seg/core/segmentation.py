@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.images.windows import Window
 
-BLOCK = 512
+BLOCK = 256
 """Side of the blocks in which pixels are classified, a multiple of `SAMPLED`; affects memory use,
 not the result."""
 _BLOCKS = Budget(1e9)  # shared by all planes that are classified at once

@@ -26,7 +26,7 @@ _LARGE_BYTES = 15e6
 
 @dataclass
 class FeatureCache:
-    """A cache of feature maps, keyed by plane content and feature identity.
+    """A cache of feature maps by plane content and feature identity, for one thread at a time.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ import numpy as np
 from napari_alibi_seg.core.errors import NO_DATA, ImageError, ScribbleError
 from napari_alibi_seg.core.forest.scribbles import (
     ignored_classes,
-    require_two_classes,
+    require_class_count,
     training_scribbles,
 )
 from napari_alibi_seg.core.forest.strokes import painted_pixels
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane
 
     PaintedPlane: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
-
-_MOST_CLASSES = 64
 
 
 def painted_images(
@@ -112,12 +110,6 @@ def _require_enough_classes(
 ) -> None:
     by_plane = [drawn[painted_pixels(drawn)] for _, drawn in painted]
     values = np.unique(np.concatenate([np.empty(0, np.uint8), *by_plane]))
-    if values.size > _MOST_CLASSES:
-        raise ScribbleError(
-            f"The scribbles hold {values.size} different values, as images and labels of grains "
-            "do; paint 0 where nothing is and a value for each class, at most "
-            f"{_MOST_CLASSES} of them."
-        )
     if values.size < 2:
         drawn = {int(value) for _, scribbles in pairs for value in np.unique(scribbles)}
         lost = sorted(drawn - {0, *ignored, *values.tolist()})
@@ -127,4 +119,4 @@ def _require_enough_classes(
                 f"{first_few(list(map(str, lost)))} {NO_DATA}; paint a stroke in each of two or "
                 "more where there is some."
             )
-    require_two_classes(values, ignored)
+    require_class_count(values, ignored)

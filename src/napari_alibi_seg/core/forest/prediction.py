@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.forest.samples import Channels
 
-_KEPT_BYTES, _MOST_ACROSS = 200e6, 16
+_KEPT_BYTES, _MOST_ACROSS = 200e6, 32
 # Memory per block, in copies: channels, their concatenation and temporaries of the filters; votes
 # in double precision, smoothed votes and temporaries.
 _COPIES = 3

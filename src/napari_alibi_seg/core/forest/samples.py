@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_alibi_seg.core.errors import ScribbleError
-from napari_alibi_seg.core.forest.strokes import training_pixels
+from napari_alibi_seg.core.forest.strokes import class_steps, every_nth, training_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,16 +68,12 @@ def thinned(samples: Sequence[PixelSamples], most: int) -> list[PixelSamples]:
         Approximate maximum of pixels in all, shared evenly among the classes; each plane keeps at
         least one pixel of every class in it.
     """
-    classes, counts = np.unique(
-        np.concatenate([some.labels for some in samples]), return_counts=True
-    )
-    every = -(-counts * len(classes) // most)
-    few = []
-    for some in samples:
-        kept = [np.flatnonzero(some.labels == c)[::n] for c, n in zip(classes, every, strict=True)]
-        chosen = np.sort(np.concatenate(kept))
-        few.append(PixelSamples(some.values[chosen], some.labels[chosen]))
-    return few
+    steps = class_steps(np.concatenate([each.labels for each in samples]), most)
+    chosen = [every_nth(each.labels, steps) for each in samples]
+    return [
+        PixelSamples(each.values[few], each.labels[few])
+        for each, few in zip(samples, chosen, strict=True)
+    ]
 
 
 def gather_samples(channels: Channels, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.images.windows import Index
 
+_MOST_CLASSES = 64
 _NEARLY_ALL = 0.9
 
 
@@ -68,8 +69,8 @@ def require_classes(values: NDArray[np.integer[Any]]) -> None:
         )
 
 
-def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[int] = ()) -> None:
-    """Raise a `ScribbleError` unless at least two classes are painted.
+def require_class_count(painted: NDArray[np.integer[Any]], ignored: Collection[int] = ()) -> None:
+    """Raise a `ScribbleError` unless 2 to 64 classes are painted.
 
     Parameters
     ----------
@@ -81,10 +82,16 @@ def require_two_classes(painted: NDArray[np.integer[Any]], ignored: Collection[i
     Raises
     ------
     ScribbleError
-        If a value is not a valid class, or fewer than two classes are painted.
+        If a value is not a valid class, or the number of classes is another.
     """
     values = np.unique(painted[painted != 0])
     require_classes(values)
+    if values.size > _MOST_CLASSES:
+        raise ScribbleError(
+            f"The scribbles hold {values.size} different values, as images and labels of grains "
+            "do; paint 0 where nothing is and a value for each class, at most "
+            f"{_MOST_CLASSES} of them."
+        )
     if values.size < 2:
         found = f"only class {values[0]} is painted" if values.size else "nothing is painted yet"
         found += " that is not ignored" if ignored else ""

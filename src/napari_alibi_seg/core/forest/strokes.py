@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.images.windows import Index
 
+_MOST_PIXELS = 100_000
+
 
 def painted_pixels(
     scribbles: NDArray[np.integer[Any]],
@@ -29,10 +31,40 @@ def painted_pixels(
 def training_pixels(
     scribbles: NDArray[np.integer[Any]],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return `painted_pixels` without those `in_margin`, which do not train."""
+    """Return those of the `painted_pixels` that train.
+
+    Pixels `in_margin` do not, nor do all of a plane of which much is painted, such as one with
+    ground truth everywhere: of more than 100,000, every n-th of each class is taken.
+    """
     rows, columns = painted_pixels(scribbles)
-    inner = ~in_margin(rows, columns, scribbles)
-    return rows[inner], columns[inner]
+    chosen = _training(rows, columns, scribbles)
+    return rows[chosen], columns[chosen]
+
+
+def _training(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], scribbles: NDArray[np.integer[Any]]
+) -> NDArray[np.intp]:
+    inner = np.flatnonzero(~in_margin(rows, columns, scribbles))
+    if len(inner) <= _MOST_PIXELS:
+        return inner
+    labels = scribbles[rows[inner], columns[inner]]
+    return inner[every_nth(labels, class_steps(labels, _MOST_PIXELS))]
+
+
+def class_steps(labels: NDArray[np.integer[Any]], most: int) -> dict[int, int]:
+    """Return for each class a step n, so that every n-th pixels of all are about `most`.
+
+    The classes share that number evenly.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    steps = -(-counts * len(classes) // most)
+    return dict(zip(classes.tolist(), steps.tolist(), strict=True))
+
+
+def every_nth(labels: NDArray[np.integer[Any]], steps: Mapping[int, int]) -> NDArray[np.intp]:
+    """Return the positions of every n-th label of each class, from the first, ascending."""
+    chosen = [np.flatnonzero(labels == value)[::step] for value, step in steps.items()]
+    return np.sort(np.concatenate(chosen))
 
 
 def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int32]]:
@@ -64,8 +96,10 @@ def stroke_pieces(painted: Mapping[Index, NDArray[Any]]) -> list[NDArray[np.int3
         strokes += 1
         for numbers, scribbles in zip(pieces, painted.values(), strict=True):
             _halve(numbers, scribbles, value, strokes)
-    margins = (in_margin(*painted_pixels(scribbles), scribbles) for scribbles in painted.values())
-    return [numbers[~margin] for numbers, margin in zip(pieces, margins, strict=True)]
+    return [
+        numbers[_training(*painted_pixels(scribbles), scribbles)]
+        for numbers, scribbles in zip(pieces, painted.values(), strict=True)
+    ]
 
 
 def _halve(

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.forest.boundaries import boundary_pixels
 from napari_alibi_seg.core.forest.classifier import PixelClassifier
-from napari_alibi_seg.core.forest.scribbles import require_two_classes
+from napari_alibi_seg.core.forest.scribbles import require_class_count
 from napari_alibi_seg.core.forest.variation import BETWEEN_IMAGES, WITHIN_IMAGE, Response
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.progress import map_steps
@@ -204,7 +204,7 @@ def growing_forest(
     """
     values = np.concatenate([some.values for some in samples])
     labels = np.concatenate([some.labels for some in samples])
-    require_two_classes(labels)
+    require_class_count(labels)
     random = np.random.default_rng(seed)
     forest = _KINDS[kind](random_state=seed, warm_start=True)
     counts = {seen: count for seen, share in parts.items() if (count := int(share * trees))}

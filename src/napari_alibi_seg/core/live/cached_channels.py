@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 class _CachedBlock:
     """Channels (height, width, D + F), deep before filters, and (height, width) grey values.
 
-    The deep ones are only valid if computed from `deep`.
+    The deep ones are only valid if computed from what `deep` refers to.
     """
 
     values: NDArray[np.float32]
     guide: NDArray[np.float32]
-    deep: PixelChannels | None = None
+    deep: ReferenceType[PixelChannels] | None = None
 
 
 class CachedChannels:
@@ -111,13 +112,13 @@ class CachedChannels:
         deep_count = kept.values.shape[-1] - self._count
         if deep is None:
             return kept.values[..., deep_count:]
-        if kept.deep is not deep:
+        if kept.deep is None or kept.deep() is not deep:
             made = deep.block(window)
             if made.shape[-1] == deep_count:
                 kept.values[..., :deep_count] = made
             else:
                 kept.values = np.concatenate([made, kept.values[..., deep_count:]], axis=-1)
-            kept.deep = deep
+            kept.deep = ref(deep)
         return kept.values
 
     def guide(self, window: Window) -> NDArray[np.float32]:

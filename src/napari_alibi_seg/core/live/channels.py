@@ -156,7 +156,7 @@ class LiveChannels:
             data = cast("Array", BlockMeans(plane.data, factor))
             small = Plane(data, plane.levels, light=plane.light)
             channels = CachedChannels(small, config, DOWNSAMPLED_BYTES)
-            kept = self._downsampled[index] = DownsampledChannels(channels, plane.shape, factor)
+            kept = self._downsampled[index] = DownsampledChannels(channels, factor)
         return kept
 
     def _projected(

@@ -93,14 +93,11 @@ class DownsampledChannels:
     ----------
     small : CachedChannels
         Channels of a plane of `BlockMeans` pixels.
-    shape : tuple of int
-        Rows and columns of the original plane.
     factor : int
         Downsampling factor.
     """
 
     small: CachedChannels
-    shape: tuple[int, int]
     factor: int
 
     def subsampled(self, window: Window, step: int) -> NDArray[np.float32]:
@@ -125,7 +122,7 @@ class DownsampledChannels:
     def samples(self, scribbles: NDArray[np.integer[Any]]) -> PixelSamples:
         """Return samples under (Y, X) scribbles, one per downsampled pixel and class in it."""
         rows, columns = training_pixels(scribbles)
-        across = -(-self.shape[1] // self.factor)
+        across = self.small.shape[1]
         flat = rows // self.factor * across + columns // self.factor
         painted = scribbles[rows, columns].astype(np.intp)
         places, classes = np.unique(np.stack([flat, painted]), axis=1)

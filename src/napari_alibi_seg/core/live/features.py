@@ -13,7 +13,7 @@ from napari_alibi_seg.core.devices import usable_devices
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureMap
 from napari_alibi_seg.core.features.tiling import TILE_S, add_tile
-from napari_alibi_seg.core.live.limits import FEATURE_BYTES
+from napari_alibi_seg.core.live.limits import EARLIER_FEATURE_BYTES, FEATURE_BYTES
 from napari_alibi_seg.core.live.records import FeatureProgress, ModelReady
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.images.windows import Index, Window
 
-_CACHED_BYTES = 5e8
 _HASHED_PIXELS = 100e6
 
 _Key: TypeAlias = "tuple[str, int, Index]"
@@ -69,7 +68,7 @@ class GrowingFeatures:
         self._planes: Mapping[Index, Plane] = {}
         self._extractors: dict[str, FeatureExtractor] = {}
         self._tokens: dict[_Key, _Tokens] = {}
-        self._cache = FeatureCache(_CACHED_BYTES)
+        self._cache = FeatureCache(EARLIER_FEATURE_BYTES)
         self._tile_s: float | None = None
 
     def open(self, planes: Mapping[Index, Plane]) -> None:

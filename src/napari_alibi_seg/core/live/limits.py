@@ -2,6 +2,8 @@
 
 FEATURE_BYTES = 1e9
 """Of feature maps."""
+EARLIER_FEATURE_BYTES = 500e6
+"""Of feature maps of earlier images."""
 CACHED_BYTES = 1.2e9
 """Of blocks of channels."""
 PROJECTED_BYTES = 200e6
