@@ -32,7 +32,7 @@ from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.judging.expectation import Expectation
-from napari_alibi_seg.core.judging.fractions import class_fractions
+from napari_alibi_seg.core.judging.fractions import add_fractions, class_fractions
 from napari_alibi_seg.core.runs.project import Project, SparseScribbles, content_hash
 from napari_alibi_seg.core.runs.project_files import save_project
 
@@ -380,12 +380,39 @@ def test_a_batch_that_was_left_is_completed_and_corrected_labels_stay(folder, cl
     table = pandas.read_csv(results / "fractions.csv")
     assert table["image"].unique().tolist() == ["a.png", "b.png", "c.png"]
 
-    kept = table[table["image"] != "c.png"]  # as if killed between the labels and their fractions
+    kept = table[table["image"] != "c.png"]  # as if c_labels.tif came from elsewhere
     kept.to_csv(results / "fractions.csv", index=False)
     assert apply(*every) == 7
     told = capsys.readouterr().err
     assert "c_labels.tif; the table lacks its fractions, so move it away" in told
     assert "--replace" not in told
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"), [(OutputError("the table is open"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_a_batch_is_completed_after_its_table_could_not_be_written(
+    folder, classifier, monkeypatch, trouble, code
+):
+    batch, results = folder / "batch", folder / "results"
+    batch.mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(folder / "image.png", batch / name)
+    command = ["apply", str(classifier), str(batch), "--output", str(results)]
+
+    def broken(path, rows):
+        if rows[0].image == "b.png":
+            raise trouble
+        add_fractions(path, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_alibi_seg.core.runs.batch.add_fractions", broken)
+        assert main(command) == code
+    assert sorted(path.name for path in results.iterdir()) == ["a_labels.tif", "fractions.csv"]
+    assert main([*command, "--skip-existing"]) == 0
+    assert (results / "b_labels.tif").exists()
+    table = pandas.read_csv(results / "fractions.csv")
+    assert table["image"].unique().tolist() == ["a.png", "b.png"]
 
 
 def test_images_of_a_batch_may_follow_options_and_their_fractions_have_means(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,8 @@ def segment_images(
     """Segment images one after the other; a failure, as of a constant image, stops no others.
 
     As soon as an image is done, its fractions are added to the table beside its labels, and the
-    table of means over all images is updated, so that an interruption does not lose them.
+    table of means over all images is updated, so that an interruption does not lose them. Its
+    labels appear last, and not at all if the tables cannot be written.
 
     Parameters
     ----------
@@ -150,10 +152,11 @@ def segment_images(
                 )
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            rows = write_segmentation(
+            with _segmentation_file(
                 target, image, dtype, path.name, planes, recognised=recognised
-            )
-            _add_to_tables(target.parent, rows)
+            ) as rows:
+                # Labels without fractions would be taken for labels that the user put there.
+                _add_to_tables(target.parent, rows)
         except (AlibiSegError, MemoryError) as error:
             failure = str(error) or "out of memory"
         yield Outcome(path, target, failure)
@@ -209,6 +212,21 @@ def write_segmentation(
     list of ClassFraction
         Fractions of all classes in all planes.
     """
+    with _segmentation_file(path, image, dtype, name, planes, assessments, recognised) as rows:
+        return rows
+
+
+@contextmanager
+def _segmentation_file(
+    path: Path,
+    image: Micrograph,
+    dtype: DTypeLike,
+    name: str,
+    planes: Iterable[tuple[Index, Segmentation]],
+    assessments: Mapping[Index, Assessment] | None = None,
+    recognised: bool = True,
+) -> Iterator[list[ClassFraction]]:
+    """Do as `write_segmentation`, but let the file appear only when the context is left."""
     rows: list[ClassFraction] = []
     with stack_writer(path, image, dtype) as write:
         for index, result in planes:
@@ -217,4 +235,4 @@ def write_segmentation(
             expected = expectation(index, voted, assessments, recognised)
             expected = None if image.levels.flat else expected
             rows += class_fractions(name, image, index, result.labels, result.classes, expected)
-    return rows
+        yield rows
