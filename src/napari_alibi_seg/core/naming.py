@@ -113,5 +113,5 @@ def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
     same = next(path for path in images if names[path.name.casefold()] > 1)
     raise OutputError(
         f"Two images have the same name, {same.name}, and would be written to one file; "
-        "apply to one folder at a time."
+        "segment each folder by itself, into an output folder (--output) of its own."
     )
