@@ -229,6 +229,25 @@ def test_why_fractions_have_no_intervals_is_told(folder, capsys):
     assert "too few pixels are painted" in told()
 
 
+def test_a_constant_image_is_told_and_teaches_nothing(folder, classifier, capsys):
+    flat, output = str(folder / "flat.png"), folder / "c2.skops"
+    imsave(flat, np.full((100, 120), 7, np.uint8), check_contrast=False)
+    said = "flat.png is constant, so no phases can be distinguished"
+    assert segment(folder, *FAST, image="flat.png") == 0
+    assert said in capsys.readouterr().err
+
+    pairs = [str(folder / name) for name in ("image.png", "scribbles.png", "scribbles.png")]
+    painted = ["--painted", *pairs[:2], "--painted", flat, pairs[2]]
+    assert main(["train", *FAST, *painted, "--output", str(output)]) == 3
+    assert said in capsys.readouterr().err
+    assert not output.exists()
+
+    volume = folder / "labels.ome.zarr"
+    assert main(["apply", str(classifier), flat, "--output", str(volume)]) == 3
+    assert said in capsys.readouterr().err
+    assert not volume.exists()
+
+
 def test_classes_are_named_and_pixels_measured_from_the_command_line(folder):
     path, saved = folder / "f.csv", folder / "c.skops"
     told = ("--names", "1=matrix, 3=gamma prime", "--pixel-size", "0.25um")

@@ -35,7 +35,7 @@ PLAIN = replace(CONFIG, grey=0.0, brightness=0.0, contrast=0.0, noise=0.0)
 
 @pytest.fixture
 def mixed(tmp_path: Path, texture: Texture) -> Path:
-    """One file of each kind that is read, in folders, and five that are not."""
+    """One file of each kind that is read, in folders, and six that are not."""
     deeper = tmp_path / "a" / "b"
     deeper.mkdir(parents=True)
     Image.fromarray(texture(0)).save(tmp_path / "grey.png")
@@ -54,6 +54,7 @@ def mixed(tmp_path: Path, texture: Texture) -> Path:
     Image.fromarray(texture(3, (20, 90))).save(tmp_path / "narrow.png")
     tifffile.imwrite(tmp_path / "many.tif", np.stack([pages, pages]), photometric="minisblack")
     tifffile.imwrite(tmp_path / "blank.tif", np.full((64, 64), np.nan, np.float32))
+    Image.fromarray(np.full((64, 64), 7, np.uint8)).save(tmp_path / "constant.png")
     return tmp_path
 
 
@@ -76,6 +77,7 @@ def test_every_kind_is_read_and_the_rest_is_skipped_by_name(mixed: Path) -> None
         ("written.tif", 1, ()),
     ]
     unread = {"truncated.png", "notes.txt", "narrow.png", "many.tif", "blank.tif"}
+    unread.add("constant.png")
     assert set(corpus.skipped) == unread
     assert not any("--" in reason for reason in corpus.skipped.values())
 

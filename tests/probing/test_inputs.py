@@ -80,6 +80,12 @@ def test_what_cannot_be_used_is_told_without_options_that_there_are_not(tmp_path
     assert "--" not in str(refused.value)
 
 
+def test_a_constant_image_shows_nothing_of_a_model(tmp_path):
+    constant = save(tmp_path / "constant.png", np.full((60, 100), 7, np.uint8))
+    with pytest.raises(ImageError, match=r"constant\.png is constant"):
+        read_square(constant)
+
+
 def test_a_view_covers_any_side_in_three_channels(tmp_path, gradient):
     view = read_square(save(tmp_path / "a.png", gradient.astype(np.uint8))).view(84)
     assert view.shape == (1, 3, 84, 84)

@@ -83,6 +83,7 @@ def add_to(commands: Commands) -> None:
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.forest.classifier_files import save_classifier
+    from napari_alibi_seg.core.images.levels import CONSTANT
     from napari_alibi_seg.core.judging.fractions import write_fractions
     from napari_alibi_seg.core.judging.judge import assess
     from napari_alibi_seg.core.runs.results import require_tiff_name
@@ -97,6 +98,8 @@ def segment(options: argparse.Namespace) -> int:
     require_free([options.image, options.scribbles], [*tiffs, *more])
     image = read(options.image, options)
     drawn = read_drawn(options.scribbles, image, options)
+    if image.levels.flat:
+        say(f"{options.image} {CONSTANT}.")
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(image, drawn, options.names, options.ignore)

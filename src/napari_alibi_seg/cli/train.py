@@ -57,6 +57,8 @@ def train(options: argparse.Namespace) -> int:
     require_no_image_names([options.output])
     require_free([path for pair in options.painted for path in pair], [options.output])
     images = [read(path, options) for path, _ in options.painted]
+    for (path, _), image in zip(options.painted, images, strict=True):
+        image.levels.require_contrast(str(path))
     drawings = [
         read_drawn(path, image, options)
         for (_, path), image in zip(options.painted, images, strict=True)

@@ -100,13 +100,13 @@ class Corpus:
     def look_into(self, path: Path, name: str) -> list[Picture]:
         """Return all planes of a file as pictures; thread-safe.
 
-        Images with a side below 32 px are left out.
+        Images with a side below 32 px, and constant ones, are left out.
 
         Raises
         ------
         ImageError
             If the file is not an image, is damaged, has no finite pixel, or has only images that
-            are too small.
+            are too small or constant.
         """
         micrographs = read_pictures(path)
         shortest = max(min(micrograph.shape_yx) for micrograph in micrographs)
@@ -115,10 +115,17 @@ class Corpus:
                 f"{path} is {shortest} px at its shortest; training needs {_SMALLEST_SIDE} px or "
                 "more, so leave it out."
             )
-        return [
-            picture
+        large = {
+            number: micrograph
             for number, micrograph in enumerate(micrographs)
             if min(micrograph.shape_yx) >= _SMALLEST_SIDE
+        }
+        if all(micrograph.levels.flat for micrograph in large.values()):
+            next(iter(large.values())).levels.require_contrast(str(path))
+        return [
+            picture
+            for number, micrograph in large.items()
+            if not micrograph.levels.flat
             for picture in self._planes(micrograph, path, name, number)
         ]
 

@@ -148,7 +148,7 @@ def read_square(path: Path) -> Square:
     Raises
     ------
     ImageError
-        If the file cannot be read.
+        If the file cannot be read, or that plane is constant.
     """
     images = read_pictures(path)
     largest = max(image.shape_yx for image in images)  # others are thumbnails or labels
@@ -160,7 +160,9 @@ def read_square(path: Path) -> Square:
     ]
     image, index = stack[len(stack) // 2]
     data = image.plane(index)
-    plane = Plane(data, robust_levels(sampled_planes([data])))
+    levels = robust_levels(sampled_planes([data]))
+    levels.require_contrast(f"{path} (its middle plane)" if len(stack) > 1 else str(path))
+    plane = Plane(data, levels)
     rows, columns = plane.shape
     side = min(rows, columns, LARGEST_SQUARE)
     window = Window((rows - side) // 2, (columns - side) // 2, side, side)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NORMALISED_RANGE = (-1.0, 2.0)
 """Normalised values are clipped to it."""
+CONSTANT = "is constant, so no phases can be distinguished"
+"""Part of messages about images of a single value."""
 _PERCENTILES = (0.1, 99.9)
 _SAMPLED_PIXELS = 4_000_000
 _SAMPLED_PLANES = 16
@@ -35,6 +37,11 @@ class Levels:
     def flat(self) -> bool:
         """Whether the image is constant, so that no phases can be distinguished."""
         return self.low == self.high
+
+    def require_contrast(self, name: str) -> None:
+        """Raise an `ImageError` if the image, to be named so in its message, is constant."""
+        if self.flat:
+            raise ImageError(f"{name} {CONSTANT}; use another one.")
 
 
 def sampled_planes(planes: Sequence[Array]) -> list[NDArray[Any]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.errors import AlibiSegError, ImageError, OutputError
+from napari_alibi_seg.core.errors import AlibiSegError, OutputError
 from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.judging.expectation import Expectation, expectation
 from napari_alibi_seg.core.judging.fractions import (
@@ -146,10 +146,7 @@ def segment_images(
         failure = ""
         try:
             image = read(path)
-            if image.levels.flat:
-                raise ImageError(
-                    "The image is constant, so no phases can be distinguished; use another one."
-                )
+            image.levels.require_contrast("The image")
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
             with _segmentation_file(

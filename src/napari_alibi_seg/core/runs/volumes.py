@@ -119,9 +119,11 @@ def segment_volume(
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     cluster, progress
-        As for `make_planes`, as are the return value and the errors.
+        As for `make_planes`, as are the return value and the errors. A constant image is an
+        `ImageError`, too.
     """
     image = source.read()
+    image.levels.require_contrast(str(source.path))
     first = next(iter(planes_of(image).values()))
     known = load_classifier(classifier)
     known.channels.require(first)
