@@ -1193,3 +1193,18 @@ def test_a_project_whose_model_has_gone_asks_for_it_and_takes_it(folder, capsys)
     assert "if it lies elsewhere now, say where with --model" in capsys.readouterr().err
     assert main(["apply", str(folder / "p.alibi"), "--model", DEFAULT_MODEL]) == 0
     assert set(np.unique(tifffile.imread(folder / "p_labels.tif"))) == {1, 3}
+
+
+@pytest.mark.parametrize(
+    ("saved", "other"), [("classical", DEFAULT_MODEL), (DEFAULT_MODEL, "classical")]
+)
+def test_a_project_is_segmented_with_no_other_model_than_its_own(folder, capsys, saved, other):
+    file = ImageFile(folder / "image.png")
+    image = file.read()
+    strokes = SparseScribbles.of(image, imread(folder / "scribbles.png"))
+    config = SegmentationConfig(saved, scale=1, trees=5)
+    project = Project(strokes, (), frozenset(), config, file, content_hash(image))
+    save_project(project, folder / "p.alibi")
+    assert main(["apply", str(folder / "p.alibi"), "--model", other]) == 9
+    assert f"painted with the model {saved}" in capsys.readouterr().err
+    assert not (folder / "p_labels.tif").exists()

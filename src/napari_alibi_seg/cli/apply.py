@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,13 +207,13 @@ def _apply_project(options: argparse.Namespace) -> int:
 
     path = options.recipe
     project = load_project(path)
+    config = project.config_with(options.model)
     image = open_image(project, path)
     name = path.name if image.path is None else image.path.name
     folder = options.output or path.parent
     target, table = (folder / f"{path.stem}{ending}" for ending in (LABELS, FRACTIONS))
     require_free([path, *filter(None, [image.path])], [target, table])
     require_new([target, table], options.replace)
-    config = replace(project.config, model=options.model or project.config.model)
     with Bars() as bars:
         segmenter = Segmenter(config, options.device, progress=bars)
         classifier = _fitted(project, segmenter, image, options.model)

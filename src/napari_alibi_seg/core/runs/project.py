@@ -124,6 +124,28 @@ class Project:
     pixel_size: PixelSize | None = None
     spacing: float | None = None
 
+    def config_with(self, model: str | None) -> SegmentationConfig:
+        """Return the training settings, with the name or path where the model is found now.
+
+        Parameters
+        ----------
+        model : str or None
+            The same model by another name or path; None if it has not moved.
+
+        Raises
+        ------
+        ProjectError
+            If deep features would be added to a project without them, or taken away.
+        """
+        config = replace(self.config, model=model or self.config.model)
+        if config.deep != self.config.deep:
+            raise ProjectError(
+                f"The project was painted with the model {self.config.model}, and {model} is "
+                "another one; --model only says where the same model is now, so leave it out, or "
+                "open the project in napari and choose the model there."
+            )
+        return config
+
     def fit(self, segmenter: Segmenter, image: Micrograph) -> PixelClassifier:
         """Train a classifier, with the same result as in napari.
 
