@@ -617,6 +617,31 @@ def test_apply_replaces_nothing_unless_told_to(folder, classifier, capsys):
     assert set(np.unique(tifffile.imread(folder / "r/image_labels.tif"))) == {1, 3}
 
 
+def test_what_fails_to_be_replaced_is_not_counted_with_results_of_the_new_classifier(
+    folder, classifier, capsys
+):
+    batch, results = folder / "batch", folder / "results"
+    batch.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(folder / "image.png", batch / name)
+    command = ["apply", str(classifier), str(batch), "--output", str(results)]
+    assert main(command) == 0
+    labels = (results / "b_labels.tif").read_bytes()
+    (batch / "b.png").write_text("no image")
+    capsys.readouterr()
+    assert main([*command, "--replace"]) == 1
+    said = capsys.readouterr().err
+    assert "taken out of fractions.csv; its earlier labels b_labels.tif were left" in said
+    assert (results / "b_labels.tif").read_bytes() == labels
+    table = pandas.read_csv(results / "fractions.csv")
+    assert table["image"].unique().tolist() == ["a.png", "c.png"]
+    assert set(pandas.read_csv(results / "fractions_mean.csv")["images"]) == {2}
+
+    (batch / "c.png").write_text("no image")
+    assert main([*command, "--replace"]) == 1
+    assert pandas.read_csv(results / "fractions_mean.csv").empty
+
+
 def test_apply_passes_over_results_of_any_name_scribbles_and_hidden_files(folder, classifier):
     batch = folder / "batch"
     batch.mkdir()

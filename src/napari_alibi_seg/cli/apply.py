@@ -130,7 +130,9 @@ def _apply_to_images(options: argparse.Namespace) -> int:
         tell(f"{every - len(targets)} of {every} images were done before")
     require_new([*targets.values()], options.replace, advice)
     kept = "finished images were kept"
-    if not options.replace:
+    if options.replace:
+        kept += ", and others have their earlier results until the command is repeated"
+    else:
         kept += "; go on by the same command with --skip-existing"
     failed: list[Path] = []
     with kept_if_interrupted(kept), Bars() as bars:

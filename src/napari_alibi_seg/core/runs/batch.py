@@ -18,6 +18,7 @@ from napari_alibi_seg.core.judging.fractions import (
     name_in_table,
     read_fractions,
     read_rows,
+    write_rows,
 )
 from napari_alibi_seg.core.judging.mean_fractions import (
     MEAN_COLUMNS,
@@ -114,7 +115,8 @@ def segment_images(
 
     As soon as an image is done, its fractions are added to the table beside its labels, and the
     table of means over all images is updated, so that an interruption does not lose them. Its
-    labels appear last, and not at all if the tables cannot be written.
+    labels appear last, and not at all if the tables cannot be written. An image that fails is taken
+    out of the tables, so that results of an earlier classifier are not counted with the new ones.
 
     Parameters
     ----------
@@ -155,7 +157,7 @@ def segment_images(
                 # Labels without fractions would be taken for labels that the user put there.
                 _add_to_tables(target.parent, rows)
         except (AlibiSegError, MemoryError) as error:
-            failure = str(error) or "out of memory"
+            failure = f"{str(error) or 'Out of memory.'}{_without_fractions(path, target)}"
         yield Outcome(path, target, failure)
 
 
@@ -177,9 +179,38 @@ def _require_same_classes(targets: Mapping[Path, Path], classes: Sequence[ClassI
 def _add_to_tables(folder: Path, rows: Sequence[ClassFraction]) -> None:
     with locked(folder / TABLE):
         add_fractions(folder / TABLE, rows)
-        means = mean_fractions(read_fractions(folder / TABLE))
-        if means:
-            write_mean_fractions(folder / MEANS, means)
+        _update_means(folder)
+
+
+def _update_means(folder: Path) -> None:
+    means = mean_fractions(read_fractions(folder / TABLE))
+    if means or os.path.exists(folder / MEANS):
+        write_mean_fractions(folder / MEANS, means)
+
+
+def _without_fractions(image: Path, labels: Path) -> str:
+    """Take an image that failed out of the tables, where it may be of another classifier.
+
+    Returns
+    -------
+    str
+        A sentence for the failure, with a leading space; empty if it was in no table.
+    """
+    table, name = labels.parent / TABLE, name_in_table(image.name)
+    if not os.path.exists(table):
+        return ""
+    try:
+        with locked(table):
+            rows = read_fractions(table)
+            others = [row for row in rows if row[0] != name]
+            if len(others) == len(rows):
+                return ""
+            write_rows(table, COLUMNS, others)
+            _update_means(table.parent)
+    except OutputError as error:
+        return f" Its fractions of an earlier run are still counted, because {error}"
+    left = f"; its earlier labels {labels.name} were left as they are"
+    return f" Its fractions were taken out of {table.name}{left if os.path.exists(labels) else ''}."
 
 
 def write_segmentation(
