@@ -31,6 +31,7 @@ from napari_alibi_seg.finetune import session
 from napari_alibi_seg.finetune.__main__ import COMMAND
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.logs import RunLog
+from napari_alibi_seg.finetune.session import stop_wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,7 +226,29 @@ def test_student_comes_nearer_to_its_target(
     assert [row["step"] for row in rows(run / "validation.csv")] == ["30", "60"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_lost_connection_is_ignored_after_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_wish() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_resumed_run_that_is_interrupted_early_is_not_said_to_have_no_steps(
+    uninterrupted: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_alibi_seg.finetune.session.read_corpus", interrupted)
+    assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 130
+    said = "interrupted before this command took a step; go on with --output"
+    assert said in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_stops_after_a_step_and_keeps_it(
     number: signal.Signals, arguments: list[str], tmp_path: Path, rows: Rows
 ) -> None:

@@ -93,7 +93,7 @@ class Command(Generic[Config]):
             outcome = self.train(config, output, resume)
         except KeyboardInterrupt:
             kept = _way_on(output, self.record.KEPT) or "; nothing was begun"
-            say(f"interrupted before a step was taken{kept}.")
+            say(f"interrupted before this command took a step{kept}.")
             return INTERRUPTED
         if outcome is None:
             return 0

@@ -339,13 +339,21 @@ def _prepare(output: Path, teacher: Imitated, crops: Crops, begun: bool) -> None
         make_table(teacher, crops, crops.config).save(path)
 
 
+def _stopping_signals() -> list[signal.Signals]:
+    """Return Ctrl-C, that of batch systems, and that of a lost connection unless it is ignored."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Windows has no SIGHUP; nohup ignores it.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
 @contextmanager
 def stop_wish() -> Iterator[Event]:
-    """Provide an event that SIGINT and SIGTERM set, for stopping after the current step."""
+    """Provide an event that SIGINT, SIGTERM and SIGHUP set, to stop after the current step."""
     stop = Event()
     before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda *_: stop.set()) for number in _stopping_signals()
     }
     try:
         yield stop
