@@ -351,6 +351,23 @@ def test_apply_reports_a_bad_file_finishes_the_rest_and_returns_1(folder, classi
     assert "Traceback" not in said
 
 
+def test_images_that_store_white_as_0_are_told_once_each(folder, classifier, capsys):
+    pixels = imread(folder / "image.png")
+    for name, stored in (("white.tif", "miniswhite"), ("black.tif", "minisblack")):
+        tifffile.imwrite(folder / name, pixels, photometric=stored)
+    images = [str(folder / name) for name in ("white.tif", "black.tif", "image.png")]
+    capsys.readouterr()
+    assert main(["apply", str(classifier), *images, "--output", str(folder / "r")]) == 0
+    said = capsys.readouterr().err
+    assert said.count("white is stored as 0") == 1
+    assert f"in {images[0]} white is stored as 0" in said
+    stored, usual = (folder / f"r/{name}_labels.tif" for name in ("white", "black"))
+    assert np.array_equal(tifffile.imread(stored), tifffile.imread(usual))
+    volume = ["--output", str(folder / "labels.ome.zarr")]
+    assert main(["apply", str(classifier), images[0], *volume]) == 0
+    assert capsys.readouterr().err.count("white is stored as 0") == 1
+
+
 def test_images_that_failed_are_done_again_and_added_to_the_table(folder, classifier, capsys):
     results = folder / "results"
 

@@ -25,9 +25,19 @@ REPLACE = "add --replace to write over results that are there"
 
 
 def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
-    """Return an image with the options to read it with: `add_image_options` and spacing."""
-    from napari_alibi_seg.core.images.micrograph import ImageFile
+    """Return an image with the options to read it with: `add_image_options` and spacing.
 
+    Warns if white is 0 in the file.
+    """
+    from napari_alibi_seg.core.images.micrograph import ImageFile
+    from napari_alibi_seg.core.images.reading import stores_white_as_zero
+
+    if stores_white_as_zero(path, options.dataset):
+        say(
+            f"in {path} white is stored as 0, and its values are used as they are stored, so that "
+            "what looks bright counts as dark; if other images are stored the usual way, with "
+            "black as 0, save this one anew like them before you use them together."
+        )
     spacing = vars(options).get("spacing")
     return ImageFile(path, options.axes, options.dataset, options.channels, spacing)
 

@@ -25,6 +25,7 @@ from napari_alibi_seg.core.images.tiff import (
     open_tiff,
     open_tiffs,
     tiff_pixel_size,
+    white_is_zero,
 )
 from napari_alibi_seg.core.naming import FILE_SUFFIXES
 
@@ -97,6 +98,22 @@ def stored_axes(path: Path) -> str | None:
         with suppress(ImageError), reading(path):
             return named_axes(path)
     return None
+
+
+def stores_white_as_zero(path: Path, dataset: str | None = None) -> bool:
+    """Return whether a file says that its lowest value is white, which `open_stored` leaves so.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+    dataset : str, optional
+        As for `open_stored`.
+    """
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with suppress(ImageError), reading(path):
+            return white_is_zero(path, dataset)
+    return False
 
 
 def stored_pixel_size(path: Path, shape: tuple[int, int]) -> PixelSize | None:

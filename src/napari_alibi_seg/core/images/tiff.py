@@ -71,6 +71,13 @@ def tiff_pixel_size(path: Path, shape: tuple[int, int]) -> PixelSize | None:
         return _pixel_size(tiff, 0) if all(length in lengths for length in shape) else None
 
 
+def white_is_zero(path: Path, dataset: str | None) -> bool:
+    """Return whether an image of a TIFF is grey with white stored as 0."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.series[int(dataset or 0)].keyframe
+        return bool(page.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
+
+
 def named_axes(path: Path) -> str | None:
     """Return the axes named in the first image of a TIFF; None if they are not known."""
     with tifffile.TiffFile(path) as tiff:
