@@ -911,12 +911,22 @@ def test_a_file_where_the_folder_of_results_should_be_is_told(folder, classifier
         assert "a file lies where a folder is needed" in capsys.readouterr().err
 
 
-def test_a_file_name_for_the_folder_of_results_is_wrong_usage(folder, classifier, capsys):
-    output = folder / "labels.tif"
+@pytest.mark.parametrize("name", ["labels.tif", "fractions.csv", "c2.skops", "p.alibi"])
+def test_a_file_name_for_the_folder_of_results_is_wrong_usage(folder, classifier, capsys, name):
+    output = folder / name
     with pytest.raises(SystemExit) as caught:
         main(["apply", str(classifier), str(folder / "image.png"), "--output", str(output)])
     assert caught.value.code == 2
-    assert "labels.tif looks like a file; name a folder" in capsys.readouterr().err
+    assert f"{name} looks like a file; name a folder" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_project_is_written_to_a_folder_and_to_no_zarr(folder, capsys):
+    output = folder / "labels.ome.zarr"
+    with pytest.raises(SystemExit) as caught:
+        main(["apply", str(folder / "p.alibi"), "--output", str(output)])
+    assert caught.value.code == 2
+    assert "are written as TIFF; name a folder" in capsys.readouterr().err
     assert not output.exists()
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.segmentation import Segmenter
 
 _NAMED = 20
+_OF_FILES = (*FILE_SUFFIXES, ".csv", ".skops")
 _NOT_FOR_ZARR = {
     "replace": "is finished; delete it to begin anew",
     "skip_existing": "is finished; delete it to begin anew",
@@ -84,7 +85,8 @@ def apply(options: argparse.Namespace) -> int:
     from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 
     output = options.output
-    if output and output.suffix.lower() in FILE_SUFFIXES and not os.path.exists(output):
+    files = (*_OF_FILES, PROJECT_SUFFIX)
+    if output and output.suffix.lower() in files and not os.path.exists(output):
         options.misuse(
             f"--output is a folder, for labels and tables, but {output.name} looks like a file; "
             "name a folder, or an .ome.zarr for one volume"
@@ -95,6 +97,8 @@ def apply(options: argparse.Namespace) -> int:
         reading = (options.axes, options.dataset, options.channels, options.pixel_size)
         if any((*reading, options.region, options.spacing, options.cluster)):
             options.misuse("a project knows how its image is read, and is segmented here")
+        if output and output.suffix.lower() == ".zarr":
+            options.misuse("the labels of a project are written as TIFF; name a folder as --output")
         if options.skip_existing:
             options.misuse("--skip-existing is for images; a project has one")
         return _apply_project(options)
