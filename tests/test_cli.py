@@ -894,6 +894,24 @@ def test_progress_is_shown_to_nobody_where_standard_error_is_closed(folder, monk
     assert (folder / "out.tif").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [("apply", "volumes.segment_volume"), ("features", "feature_files.write_features")],
+)
+def test_an_interrupted_run_plane_by_plane_tells_how_to_go_on(
+    folder, classifier, monkeypatch, capsys, command, work
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"napari_alibi_seg.core.runs.{work}", interrupted)
+    recipe = [str(classifier)] if command == "apply" else []
+    output = ["--output", str(folder / "o.zarr")]
+    assert main([command, *recipe, str(folder / "image.png"), *output]) == 130
+    said = capsys.readouterr().err
+    assert "interrupted; finished planes were kept; go on by the same command." in said
+
+
 def test_a_name_that_does_not_do_for_features_is_told_before_the_work(folder, capsys):
     (folder / "notes.txt").write_text("mine")
     arguments = ["features", str(folder / "image.png"), "--model", "no such model"]

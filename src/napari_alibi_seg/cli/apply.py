@@ -19,7 +19,7 @@ from napari_alibi_seg.cli.options import (
 )
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.naming import FILE_SUFFIXES, FRACTIONS, LABELS, MEANS, TABLE, listed
-from napari_alibi_seg.core.terminal import Bars, kept_if_interrupted, say, tell
+from napari_alibi_seg.core.terminal import PLANES_KEPT, Bars, kept_if_interrupted, say, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -187,7 +187,7 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
     classifier = options.recipe.resolve()
     require_free([image.path, classifier], [options.output])
     output = options.output.resolve()
-    with Bars() as bars:
+    with kept_if_interrupted(PLANES_KEPT), Bars() as bars:
         made, planes = segment_volume(
             image,
             classifier,

@@ -14,7 +14,7 @@ from napari_alibi_seg.cli.options import (
 )
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.terminal import Bars, tell
+from napari_alibi_seg.core.terminal import PLANES_KEPT, Bars, kept_if_interrupted, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +50,7 @@ def features(options: argparse.Namespace) -> int:
         raise OutputError(f"{options.output} is a file; choose another name for the folder.")
     if options.output.suffix.lower() != ".zarr":
         raise OutputError(f"{options.output} is no name for a Zarr; let it end in .zarr.")
-    with Bars() as bars:
+    with kept_if_interrupted(PLANES_KEPT), Bars() as bars:
         made, planes = write_features(
             image_file(options.image.resolve(), options),
             options.output.resolve(),

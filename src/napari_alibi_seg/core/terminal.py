@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code of an interrupted command."""
 
+PLANES_KEPT = "finished planes were kept; go on by the same command"
+"""For `kept_if_interrupted`, of a run plane by plane."""
+
 _DELAY = 2.0
 _SHORT_MEMORY = ("out of memory", "DefaultCPUAllocator")  # torch raises a RuntimeError
 
