@@ -948,6 +948,23 @@ def test_a_project_is_written_to_a_folder_and_to_no_zarr(folder, capsys):
     assert not output.exists()
 
 
+def test_advice_on_short_memory_names_only_options_that_help(
+    folder, classifier, monkeypatch, capsys
+):
+    def too_large(_):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile, "read", too_large)
+    ways = "close other programs, or cut the image into smaller ones."
+    assert segment(folder, "--scale", "2") == 8
+    assert f"too little memory; use --scale 1, or {ways}" in capsys.readouterr().err
+    assert segment(folder) == 8
+    assert f"too little memory; {ways}" in capsys.readouterr().err
+    command = ["apply", str(classifier), str(folder / "image.png")]
+    assert main([*command, "--output", str(folder / "o.zarr")]) == 8
+    assert f"too little memory; {ways}" in capsys.readouterr().err
+
+
 def test_filters_alone_are_no_features(folder, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["features", str(folder / "image.png"), "--output", "f.zarr", "--model", "classical"])

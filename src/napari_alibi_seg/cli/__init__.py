@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg import __version__
 from napari_alibi_seg.cli import apply, demo, features, models, segment, train
+from napari_alibi_seg.core.choices import SCALE
 from napari_alibi_seg.core.terminal import run_command
 
 if TYPE_CHECKING:
@@ -18,13 +19,21 @@ if TYPE_CHECKING:
 
 _ABOUT = "Turn a few scribbles on a micrograph into a segmentation."
 _EXIT_CODES = (__doc__ or "").partition("\n\n")[2]
-_ADVICE = "use --scale 1, or a part of the image"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parsed(arguments)
-    return run_command(lambda: int(options.run(options)), _ADVICE, options.verbose)
+    return run_command(lambda: int(options.run(options)), _memory_advice(options), options.verbose)
+
+
+def _memory_advice(options: argparse.Namespace) -> str:
+    """Return what a user of these options can do if memory is short."""
+    given = vars(options)
+    ways = [f"use --scale {SCALE}"] if given.get("scale", SCALE) > SCALE else []
+    ways += ["close other programs"]
+    ways += ["cut the image into smaller ones"] if "axes" in given else []
+    return ", or ".join(ways)
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
