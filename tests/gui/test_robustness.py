@@ -11,6 +11,7 @@ import tifffile
 import torch
 from napari.layers import Labels
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, LARGEST_SEED
@@ -625,6 +626,7 @@ def test_a_lack_of_memory_is_told_nothing_is_lost_and_work_goes_on(desk, pixels)
 
 
 CLOSING = """
+import sys
 import napari, numpy as np
 from qtpy.QtCore import QTimer
 
@@ -638,7 +640,12 @@ def close_mid_run():
         dock.controller.work.scribbles.layer.paint((20, 20), 1)
         dock.controller.work.scribbles.layer.paint((90, 90), 2)
         print("running" if dock.controller.bridge.busy else "idle")
-        viewer.window._qt_window.close()  # as the person does
+        if "leave" in sys.argv:
+            dock.controller.choose_image(viewer.add_image(np.eye(90)))
+        if "quit" in sys.argv:
+            viewer.window._qt_window.close(quit_app=True)
+        else:
+            viewer.window._qt_window.close()  # as the person does
 
 timer = QTimer()
 timer.timeout.connect(close_mid_run)
@@ -648,9 +655,10 @@ print("closed")
 """
 
 
-def test_closing_the_viewer_mid_run_ends_the_process(tmp_path):
+@pytest.mark.parametrize("way", ["close", "quit", "leave"])
+def test_closing_the_viewer_mid_run_ends_the_process_and_keeps_the_last_stroke(tmp_path, way):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CLOSING],
+        [sys.executable, "-W", "ignore", "-c", CLOSING, way],
         env={**os.environ, "NAPARI_ALIBI_SEG_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -660,3 +668,12 @@ def test_closing_the_viewer_mid_run_ends_the_process(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["running", "closed"]
     assert "Traceback" not in done.stderr
+    [session] = tmp_path.glob("sessions/*.alibi")
+    assert set(load_project(session).scribbles.values) == {1, 2}
+
+
+def test_a_window_that_may_yet_refuse_to_close_goes_on(segmented_desk):
+    desk = segmented_desk
+    window = desk.viewer.__wrapped__.window._qt_window
+    desk.dock.eventFilter(window, QCloseEvent())
+    assert desk.work is not None

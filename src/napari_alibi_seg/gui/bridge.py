@@ -57,6 +57,12 @@ class Bridge(QObject):
         """Whether an order is running or waiting."""
         return self._running is not None
 
+    @property
+    def unsaved(self) -> list[Order]:
+        """Orders of images that were left whose sessions are still to be saved."""
+        saving = [] if self._running is None else self._running.left
+        return [order for order in (*saving, *self._left) if not order.kept.is_set()]
+
     def ask(self, order: Order) -> None:
         """Run an order once the running one has stopped; it replaces a waiting one."""
         self._generation = order.request.generation

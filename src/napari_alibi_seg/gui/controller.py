@@ -328,6 +328,14 @@ class Controller(QObject):
             return None
         return self.work.last_order(self.panels.classes.classes, self.settings.config)
 
+    def _save_sessions(self) -> None:
+        """Save what session files lack at once, as the process may be about to end."""
+        order = self._unkept()
+        last = [] if order is None else [order]
+        for found in map(keep_session, [*self.bridge.unsaved, *last]):
+            if isinstance(found, SessionProblem):
+                show_warning(found.words)  # the strip is about to be deleted
+
     def _reread(self) -> None:
         """Use the new pixels of the image; scribbles stay if they still fit."""
         old, config = self.work, self.panels.settings.config
@@ -454,10 +462,7 @@ class Controller(QObject):
     def release(self) -> None:
         """Stop everything, and let go of the viewer."""
         self.watch.release()
-        order = self._unkept()
-        problem = None if order is None else keep_session(order)
-        if isinstance(problem, SessionProblem):
-            show_warning(problem.words)  # the strip is about to be deleted
+        self._save_sessions()
         self._leave()
         self.workspaces.release()
         self.bridge.forget()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari.settings import get_plugin_settings, get_settings
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QMainWindow, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.gui.actions import Actions
@@ -77,7 +77,7 @@ class SegmentationDock(QWidget):
         self.exports = Exports(self.controller, self.background, self)
         self.reuse = Actions(self.controller, self.background, self)
         self._wire()
-        self._released = False
+        self._released = self._window_closes = False
         self._styled, self._laid_out = _timer(self, 0), _timer(self, _LAID_OUT_MS)
         self._styled.timeout.connect(self._fit_width)
         self._styled.timeout.connect(self._laid_out.start)
@@ -106,8 +106,24 @@ class SegmentationDock(QWidget):
         self.release()
         super().closeEvent(event)
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Release everything when the main window, which may refuse to close, hides as it closes.
+
+        Its docks get no close event of their own.
+        """
+        if event and isinstance(watched, QMainWindow):
+            minimised = event.spontaneous()
+            if event.type() == QEvent.Type.Close:
+                self._window_closes = True
+            elif event.type() == QEvent.Type.Hide and self._window_closes and not minimised:
+                self.release()
+        return super().eventFilter(watched, event)
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Make room for the content, and keep the image in view beside it."""
+        window = _main_window(self)
+        if window is not None:
+            window.installEventFilter(self)
         self._fit_width()
         super().showEvent(event)
         self._keep_whole()
@@ -199,6 +215,14 @@ def _preferred_settings() -> Settings:
         return Settings()
     config = SegmentationConfig(preferred.model, trees=preferred.trees)
     return Settings(config, preferred.device, preferred.threads)
+
+
+def _main_window(widget: QWidget) -> QMainWindow | None:
+    """Return the window that a widget belongs to, even if its dock floats."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QMainWindow):
+        parent = parent.parentWidget()
+    return parent
 
 
 def _timer(owner: QObject, milliseconds: int) -> QTimer:
