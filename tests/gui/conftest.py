@@ -62,7 +62,7 @@ class Desk:
 
     def hurry(self):
         """Do with pixel filters and few trees, where the result itself is not the question."""
-        config = replace(self.controller.settings.config, model=CLASSICAL, trees=10)
+        config = replace(self.controller.effective_settings.config, model=CLASSICAL, trees=10)
         self.panels.training.show_config(config)
         self.panels.image.choose_model(CLASSICAL)
 

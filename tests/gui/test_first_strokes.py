@@ -72,7 +72,9 @@ def test_the_window_shows_what_the_command_line_computes(desk, pixels):
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
 
-    expected = segment(as_micrograph(pixels), desk.painted, desk.controller.settings.config, "cpu")
+    expected = segment(
+        as_micrograph(pixels), desk.painted, desk.controller.effective_settings.config, "cpu"
+    )
 
     np.testing.assert_array_equal(desk.segmented, expected.labels)
 
@@ -90,7 +92,7 @@ def test_what_runs_is_stopped_as_soon_as_a_stroke_begins(segmented_desk, pixels)
     assert run.stopped.is_set()
     mouse.mouse_release(pos=where, modifiers=(), button=1)
     desk.rest()
-    settings = desk.controller.settings.config
+    settings = desk.controller.effective_settings.config
     expected = segment(as_micrograph(pixels), desk.painted, settings, "cpu")
     np.testing.assert_array_equal(desk.segmented, expected.labels)
 
@@ -355,7 +357,7 @@ painted[5, :9], painted[9, :9] = 1, 2
 image = as_micrograph(np.random.default_rng(0).random((30, 30), np.float32))
 config = SegmentationConfig("classical", trees=10)
 request = LiveRequest(image, painted, config, ((),), Window(0, 0, 30, 30))
-order = Order(request, touched=True)
+order = Order(request, config, touched=True)
 told = _serve({}, _Run(order, []))
 _, counted = next(told)
 assert counted.pixels == {1: 9, 2: 9} and counted.strokes == 2, counted
@@ -385,7 +387,8 @@ allowed = threading.Event()
 torch_import._load_libraries = allowed.wait
 image = as_micrograph(np.random.default_rng(0).random((30, 30), np.float32))
 blank, config = np.zeros((30, 30), np.uint8), SegmentationConfig()
-order = Order(LiveRequest(image, blank, config, ((),), Window(0, 0, 30, 30)))
+request = LiveRequest(image, blank, config, ((),), Window(0, 0, 30, 30))
+order = Order(request, config)
 run = _Run(order, [])
 served = _serve({}, run)
 next(served)

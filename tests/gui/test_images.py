@@ -117,7 +117,7 @@ def test_channels_can_be_used_together(quick_desk, pixels):
     assert desk.work.fitted.bands == 2
     assert desk.segmented.shape == pixels.shape
     assert desk.panels.image.channels.currentText() == "all channels together"
-    assert "--channels 0,1" in command(desk.work.source, desk.controller.settings, ())
+    assert "--channels 0,1" in command(desk.work.source, desk.controller.effective_settings, ())
 
 
 @pytest.mark.parametrize(

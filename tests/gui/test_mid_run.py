@@ -63,7 +63,7 @@ def test_another_model_is_taken_while_the_features_of_the_last_are_computed(desk
     assert (chip.state, chip.words) == (ChipState.READY, "None needed")
     assert "Preliminary" not in desk.panels.result.facts.text()
     assert "%" in desk.panels.result.facts.text()
-    config = desk.controller.settings.config
+    config = desk.controller.effective_settings.config
     assert config.model == CLASSICAL
     expected = segment(as_micrograph(large), desk.painted, config, "cpu")
     np.testing.assert_array_equal(desk.segmented, expected.labels)

@@ -59,16 +59,16 @@ def test_filters_through_the_planes_are_offered_for_volumes_only(desk, pixels, s
     desk.open(stack)
     assert training.filters_3d.isVisibleTo(training)
     training.filters_3d.setChecked(True)
-    assert desk.controller.settings.config.channels.sigmas_3d
+    assert desk.controller.effective_settings.config.channels.sigmas_3d
     flat = desk.open(pixels)
     desk.controller.workspaces.go_to(flat)
     assert not training.filters_3d.isVisibleTo(training)
-    assert not desk.controller.settings.config.channels.sigmas_3d
+    assert not desk.controller.effective_settings.config.channels.sigmas_3d
     desk.controller.workspaces.go_to(desk.viewer.layers[0])
-    assert desk.controller.settings.config.channels.sigmas_3d
+    assert desk.controller.effective_settings.config.channels.sigmas_3d
     desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
     assert desk.panels.image.readings.currentData().axes == "CYX"
-    assert not desk.controller.settings.config.channels.sigmas_3d
+    assert not desk.controller.effective_settings.config.channels.sigmas_3d
 
 
 def test_the_window_shows_what_segment_gives_by_the_scale_of_the_layer(desk, stack):
@@ -132,5 +132,5 @@ def test_a_project_brings_the_distance_between_planes_back(desk, stack, tmp_path
     finish(desk)
 
     assert desk.work.source.layer.scale.tolist() == [2.5, 1, 1]
-    assert desk.controller.settings.config.channels.sigmas_3d
+    assert desk.controller.effective_settings.config.channels.sigmas_3d
     np.testing.assert_array_equal(desk.segmented, shown)

@@ -65,6 +65,30 @@ def test_apply_gives_bit_for_bit_what_the_window_shows(saved, tmp_path, quick):
     assert bool(load_project(tmp_path / "p.alibi").features) is not quick
 
 
+@pytest.mark.parametrize("way", ["dock", "menu"])
+def test_a_project_saved_while_the_features_are_stopped_gives_what_is_shown(
+    desk, pixels, tmp_path, way
+):
+    tifffile.imwrite(tmp_path / "alloy.tif", pixels)
+    desk.viewer.open(tmp_path / "alloy.tif", plugin="napari")
+    desk.until(lambda: desk.work is not None)
+    desk.rest()
+    desk.controller.toggle_features()
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    if way == "dock":
+        desk.dock.exports.save_project(tmp_path / "p.alibi")
+        done(desk, "Written")
+    else:
+        desk.viewer.layers.selection = {desk.work.source.layer, desk.work.scribbles.layer}
+        desk.viewer.layers.save(str(tmp_path / "p.alibi"), selected=True)
+
+    assert main(["apply", str(tmp_path / "p.alibi"), "--output", str(tmp_path / "out")]) == 0
+
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out/p_labels.tif"), desk.segmented)
+
+
 def test_the_table_of_a_project_of_a_stack_is_that_of_the_window(make_desk, pixels, tmp_path):
     desk = make_desk()
     desk.hurry()

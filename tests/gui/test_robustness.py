@@ -295,7 +295,7 @@ def test_every_seed_can_be_set(desk, pixels):
     desk.bar(1, 18)
     desk.bar(2, 58)
     desk.rest()
-    assert desk.controller.settings.config.seed == LARGEST_SEED
+    assert desk.controller.effective_settings.config.seed == LARGEST_SEED
     assert desk.segmented is not None
     assert desk.panels.strip.words == ""
 
@@ -341,6 +341,30 @@ def test_stopped_features_leave_the_pixel_filters(desk, pixels):
     desk.until(lambda: desk.panels.image.chip.state is ChipState.READY)
     desk.rest()
     assert desk.work.fitted.features is not None
+
+
+@pytest.mark.parametrize("stop", ["stopped", "not available"])
+def test_the_chosen_model_is_kept_while_its_features_are_stopped(desk, pixels, stop):
+    desk.open(pixels)
+    desk.rest()
+    if stop == "stopped":
+        desk.controller.toggle_features()
+    else:
+        desk.panels.image.chip.show_state(ChipState.WORKING, "")
+        desk.controller.fail("no connection")
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    assert desk.work.fitted.features is None
+
+    path = session_path(desk.work.source.micrograph)
+    assert load_project(path).config.model == DEFAULT_MODEL
+    assert desk.work.scribbles.layer.metadata[RECIPE].config.model == DEFAULT_MODEL
+    desk.bar(1, 100)
+    desk.viewer.window.remove_dock_widget(desk.dock.parent())
+    desk.until(lambda: not desk.controller.bridge.busy)
+    assert load_project(path).config.model == DEFAULT_MODEL
 
 
 def test_without_live_only_the_button_updates(desk, pixels):

@@ -85,7 +85,10 @@ class Actions:
             words = "The intervals are being estimated; apply to files when that is done."
             self._strip.say(words, holds=lambda: self._controller.estimating)
         elif work is not None and classifier is not None:
-            device, footer_rows = self._controller.settings.device, self._footer_rows(work)
+            device, footer_rows = (
+                self._controller.effective_settings.device,
+                self._footer_rows(work),
+            )
             read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
             go = partial(self._segment_files, classifier, device, read, work.recognised)
             propose = partial(self._propose, work, footer_rows, go)
@@ -138,7 +141,7 @@ class Actions:
         work = self._controller.work
         if work is not None:
             classes = self._controller.panels.classes.classes
-            text = scripts.command(work.source, self._controller.settings, classes)
+            text = scripts.command(work.source, self._controller.effective_settings, classes)
             self._copy(text, "command")
 
     def copy_script(self) -> None:
@@ -146,7 +149,7 @@ class Actions:
         work = self._controller.work
         if work is not None:
             classes = self._controller.panels.classes.classes
-            text = scripts.script(work.source, self._controller.settings, classes)
+            text = scripts.script(work.source, self._controller.effective_settings, classes)
             self._copy(text, "script")
 
     def open_bias_report(self) -> None:

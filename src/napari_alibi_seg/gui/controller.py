@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,10 @@ class Controller(QObject):
         if work is None:
             return
         self._generation += new
-        classes, settings, outputs = self.panels.classes.classes, self.settings, self.panels.result
-        work.scribbles.layer.metadata[RECIPE] = work.recipe(classes, settings.config)
+        classes, outputs = self.panels.classes.classes, self.panels.result
+        settings, chosen = self.effective_settings, self.panels.settings.config
+        recipe = replace(work.recipe(classes, chosen), applied=settings.config)
+        work.scribbles.layer.metadata[RECIPE] = recipe
         work.measure(settings.config)
         shown = work.source.index(self.viewer.dims)
         request = LiveRequest(
@@ -114,7 +117,12 @@ class Controller(QObject):
             advise=True,
         )
         work.order = Order(
-            request, settings.device, settings.threads, touched=work.touched, owner=work.owner
+            request,
+            chosen,
+            settings.device,
+            settings.threads,
+            touched=work.touched,
+            owner=work.owner,
         )
         work.outdated = self._current = False
         self.pace.begin()
@@ -141,7 +149,7 @@ class Controller(QObject):
         return self.work is not None and self.bridge.busy and self.work.unassessed
 
     @property
-    def settings(self) -> Settings:
+    def effective_settings(self) -> Settings:
         """The training settings, without deep features while these are stopped."""
         model = CLASSICAL if self._features_stopped else self.panels.image.model
         return self.panels.training.settings(model)
@@ -154,7 +162,7 @@ class Controller(QObject):
     def apply_to_stack(self) -> None:
         """Predict every plane, the one on the screen first; ask first if that takes long."""
         if self.work is not None:
-            self.stack.propose(self.work, self.settings.config)
+            self.stack.propose(self.work, self.effective_settings.config)
 
     def change_outputs(self) -> None:
         """Show or hide the maps as ticked."""
@@ -316,7 +324,7 @@ class Controller(QObject):
         if work is not None:
             self._offer_3d(work.source.measured)
             self.panels.strip.review()
-            if work.measure(self.settings.config):
+            if work.measure(self.effective_settings.config):
                 self.ask()
 
     def _offer_3d(self, image: Micrograph) -> None:
@@ -326,7 +334,7 @@ class Controller(QObject):
         """Return an order that saves what the session file lacks; None if it lacks nothing."""
         if self.work is None or not self.work.unkept:
             return None
-        return self.work.last_order(self.panels.classes.classes, self.settings.config)
+        return self.work.last_order(self.panels.classes.classes, self.panels.settings.config)
 
     def _save_sessions(self) -> None:
         """Save what session files lack at once, as the process may be about to end."""
@@ -399,7 +407,7 @@ class Controller(QObject):
             return
         self.pace.hear(event)
         if isinstance(event, Fitted):
-            work.fitted_with = self.settings.config
+            work.fitted_with = self.effective_settings.config
         shown = work.source.index(self.viewer.dims)
         self.display.hear(event, work, shown, self._features_stopped)
         if isinstance(event, PlaneDone):

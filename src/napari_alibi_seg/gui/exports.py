@@ -64,7 +64,7 @@ class Exports:
 
     def save_project(self, path: Path) -> None:
         """Save the strokes with the names and settings on the screen."""
-        work, config = self._controller.work, self._controller.settings.config
+        work, config = self._controller.work, self._controller.effective_settings.config
         if work is not None:
             if path.suffix != PROJECT_SUFFIX:
                 path = path.with_name(path.name + PROJECT_SUFFIX)

@@ -221,6 +221,7 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
         raise ProjectError("Select one image and the layer painted on it, then save the project.")
     layer, scribbles = images[0], labels[0].data
     recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
+    recipe = replace(recipe, config=recipe.applied or recipe.config)
     source = ImageSource.of(layer, _reading(layer, scribbles, recipe.axes), recipe.channels)
     *_, said = write_project(Path(path), source.measured, scribbles, recipe)
     show_info(said)

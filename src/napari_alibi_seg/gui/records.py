@@ -96,6 +96,8 @@ class Recipe:
         Channels of the layer in use.
     file : ImageFile or None
         Where the layer came from.
+    applied : SegmentationConfig or None
+        The configuration of what is shown, as in `Order.request`; None if unknown.
     """
 
     classes: tuple[PaintClass, ...]
@@ -103,6 +105,7 @@ class Recipe:
     axes: str = ""
     channels: tuple[int, ...] | None = None
     file: ImageFile | None = None
+    applied: SegmentationConfig | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,8 @@ class Order:
     ----------
     request : LiveRequest
         What should be on the screen.
+    config : SegmentationConfig
+        As the user chose it; that of the request has no deep features while these are stopped.
     device, threads
         As in `Settings`.
     touched : bool
@@ -124,6 +129,7 @@ class Order:
     """
 
     request: LiveRequest
+    config: SegmentationConfig
     device: str = "auto"
     threads: int = 0
     touched: bool = False

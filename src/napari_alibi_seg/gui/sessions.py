@@ -60,7 +60,7 @@ def keep_session(order: Order) -> SessionFound | SessionProblem | None:
 def _keep(order: Order) -> SessionFound | SessionProblem | None:
     asked = order.request
     path = session_path(asked.image)
-    project = project_of(asked.image, asked.scribbles, asked.classes, asked.ignored, asked.config)
+    project = project_of(asked.image, asked.scribbles, asked.classes, asked.ignored, order.config)
     project = replace(project, owner=order.owner)
     earlier = _earlier(path)
     painted = len(project.scribbles.values)

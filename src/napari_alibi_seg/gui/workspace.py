@@ -131,13 +131,13 @@ class Workspace:
         painted = replace(
             self.order.request,
             scribbles=self.scribbles.data,
-            config=config,
             classes=known,
             ignored=ignored,
         )
         self.order = replace(
             self.order,
             request=painted,
+            config=config,
             touched=True,  # also where the last stroke came after the last order
             owner=self.owner,
             kept=Event(),
