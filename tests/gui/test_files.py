@@ -160,6 +160,26 @@ def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels)
     assert not buttons["python"].isEnabled()  # strokes do not give this result
 
 
+def test_an_ignored_class_stays_when_a_classifier_is_loaded(painted_desk, tmp_path):
+    desk = painted_desk
+    desk.panels.classes.add_class()
+    desk.rename(3, "databar")
+    desk.panels.classes.rows[2].ignore.setChecked(True)
+    desk.bar(3, 120)
+    desk.rest()
+    classes, before = desk.panels.classes.classes, desk.segmented.copy()
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+
+    assert desk.panels.classes.classes == classes
+    assert classes[2].ignored
+    np.testing.assert_array_equal(desk.segmented, before)
+
+
 def test_a_stroke_puts_a_loaded_classifier_aside_and_undo_or_the_strip_brings_it_back(
     painted_desk, tmp_path, pixels
 ):

@@ -18,6 +18,8 @@ from napari_alibi_seg.gui.words import counted
 from napari_alibi_seg.gui.workspaces import is_blank
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.gui.controller import Controller
     from napari_alibi_seg.gui.projects import OpenedProject
@@ -136,7 +138,7 @@ class Restorer:
             channels=classifier.channels,
             smoothing=classifier.smoothing,
         )
-        panels.classes.show_classes(list(map(PaintClass.from_core, classifier.classes)))
+        panels.classes.show_classes(_joined(classifier, panels.classes.classes))
         panels.show_config(config)
         self._controller.apply(classifier)
         self._controller.show_classes()
@@ -205,6 +207,14 @@ class Restorer:
         self._controller.change_settings()
         self._controller.show_classes()
         self._controller.brush.choose(recipe.classes[0].value)
+
+
+def _joined(classifier: PixelClassifier, classes: Sequence[PaintClass]) -> list[PaintClass]:
+    """Return the classes of a classifier with those of the window that it lacks."""
+    own = list(map(PaintClass.from_core, classifier.classes))
+    values = {info.value for info in own}
+    others = [info for info in classes if info.value not in values]
+    return sorted([*own, *others], key=lambda info: info.value)
 
 
 def _lies_on(layer: Labels, source: ImageSource) -> bool:
