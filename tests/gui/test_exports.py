@@ -226,6 +226,24 @@ def test_without_live_it_is_told_how_a_map_and_a_table_come(quick, pixels, tmp_p
     assert panels.strip.words.endswith("press Update once, then export.")
 
 
+@pytest.mark.parametrize("button", ["fractions", "export", "map"])
+def test_nothing_is_asked_where_the_result_that_was_removed_is_to_be_exported(
+    quick, pixels, tmp_path, monkeypatch, button
+):
+    monkeypatch.setattr(QFileDialog, "exec", lambda dialog: pytest.fail("asked"))
+    quick.open(pixels)
+    paint(quick)
+    quick.panels.result.live.setChecked(False)
+    quick.panels.result.uncertainty.setChecked(True)
+    quick.rest()
+    quick.viewer.layers.remove(quick.work.result.labels)
+    quick.rest()
+
+    quick.panels.reuse.buttons[button].click()
+
+    assert quick.panels.strip.words.endswith("press Update once, then export.")
+
+
 def exported_table(desk, path):
     written(desk, desk.dock.exports.export_fractions, path)
     return pandas.read_csv(path)

@@ -8,6 +8,7 @@ import tifffile
 import zarr
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_alibi_seg import load_classifier
 from napari_alibi_seg.cli import _parser, main
 from napari_alibi_seg.cli.options import training_config
 from napari_alibi_seg.core.choices import CLASSICAL, COMPONENT_COUNTS, DEFAULT_MODEL, TREE_COUNTS
@@ -178,6 +179,74 @@ def test_an_ignored_class_stays_when_a_classifier_is_loaded(painted_desk, tmp_pa
     assert desk.panels.classes.classes == classes
     assert classes[2].ignored
     np.testing.assert_array_equal(desk.segmented, before)
+
+
+def test_an_outdated_classifier_is_neither_saved_nor_applied(painted_desk, tmp_path, pixels):
+    desk, target = painted_desk, tmp_path / "c.skops"
+    strip, apply = desk.panels.strip, desk.dock.reuse.apply_to_files
+    tifffile.imwrite(tmp_path / "other.tif", pixels)
+    desk.panels.classes.add_class()
+    desk.bar(3, 100)
+    desk.dock.exports.save(target)
+    assert strip.words == "The classifier is being updated; save it when that is done."
+    apply([tmp_path / "other.tif"], tmp_path / "out")
+    assert strip.words == "The classifier is being updated; apply it to files when that is done."
+    desk.rest()
+    assert strip.words == ""
+
+    desk.panels.result.live.setChecked(False)
+    desk.rest()
+    desk.bar(3, 110)
+    desk.rest()
+    desk.dock.exports.save(target)
+    assert strip.words.endswith("press Update once, then save it.")
+    apply([tmp_path / "other.tif"], tmp_path / "out")
+    assert strip.words.endswith("press Update once, then apply it to files.")
+    assert not desk.dock.background.busy
+
+    desk.panels.result.update_button.click()
+    desk.rest()
+    assert strip.words == ""
+    desk.dock.exports.save(target)
+    done(desk, "Written")
+    assert [info.value for info in load_classifier(target).classes] == [1, 2, 3]
+
+
+def test_a_loaded_classifier_is_saved_and_applied_whatever_is_painted(
+    painted_desk, tmp_path, pixels
+):
+    desk = painted_desk
+    tifffile.imwrite(tmp_path / "other.tif", pixels)
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.panels.result.live.setChecked(False)
+    desk.panels.classes.add_class()
+    desk.bar(3, 100)
+    desk.rest()
+
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.dock.exports.save(tmp_path / "again.skops")
+    done(desk, "Written")
+    desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], tmp_path / "out")
+    done(desk, "Segmented 1 of 1")
+    assert [info.value for info in load_classifier(tmp_path / "again.skops").classes] == [1, 2]
+
+
+def test_a_question_about_files_goes_when_its_classifier_is_outdated(
+    painted_desk, tmp_path, pixels
+):
+    desk, out = painted_desk, tmp_path / "out"
+    out.mkdir()
+    tifffile.imwrite(tmp_path / "other.tif", pixels)
+    (out / "other_labels.tif").write_text("corrected by hand")
+    desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
+    done(desk, "would be replaced")
+
+    desk.bar(1, 100)
+
+    assert desk.panels.strip.words == ""
+    desk.rest()
 
 
 def test_a_stroke_puts_a_loaded_classifier_aside_and_undo_or_the_strip_brings_it_back(

@@ -1,3 +1,5 @@
+from threading import Event
+
 import numpy as np
 import pandas
 import pytest
@@ -9,6 +11,7 @@ from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.runs.project import content_hash, open_image
 from napari_alibi_seg.core.runs.project_files import load_project
+from napari_alibi_seg.gui import projects
 from napari_alibi_seg.gui.projects import write_layers
 
 
@@ -87,6 +90,30 @@ def test_a_project_saved_while_the_features_are_stopped_gives_what_is_shown(
     assert main(["apply", str(tmp_path / "p.alibi"), "--output", str(tmp_path / "out")]) == 0
 
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out/p_labels.tif"), desk.segmented)
+
+
+def test_what_is_painted_while_a_project_is_saved_is_not_in_it(
+    segmented_desk, tmp_path, monkeypatch
+):
+    desk, painted = segmented_desk, Event()
+    path = tmp_path / "p.alibi"
+
+    def content_hash_later(image):
+        assert painted.wait(60)
+        return content_hash(image)
+
+    monkeypatch.setattr(projects, "content_hash", content_hash_later)
+    before = desk.painted.copy()
+    desk.dock.exports.save_project(path)
+    desk.panels.classes.add_class()
+    desk.bar(3, 100)
+    painted.set()
+    done(desk, "Written")
+
+    project = load_project(path)
+    np.testing.assert_array_equal(project.scribbles.array(), before)
+    assert [info.value for info in project.classes] == [1, 2]
+    desk.rest()
 
 
 def test_the_table_of_a_project_of_a_stack_is_that_of_the_window(make_desk, pixels, tmp_path):

@@ -15,6 +15,7 @@ from napari_alibi_seg.gui import files, projects, scripts
 from napari_alibi_seg.gui.exports import CLASSIFIERS, PROJECTS
 from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.records import as_core
+from napari_alibi_seg.gui.refusals import Refusals
 from napari_alibi_seg.gui.words import counted, estimate_words, footer_words, replaced_words
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Actions:
         self._controller = controller
         self._strip = controller.panels.strip
         self._background = background
+        self._refusals = Refusals(controller)
         self._window = window
 
     def wire(self, panel: ReusePanel) -> None:
@@ -80,20 +82,18 @@ class Actions:
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
         """Segment other images; ask first if that takes long or would replace files."""
-        work, classifier = self._controller.work, self._controller.classifier
-        if self._controller.estimating:
-            words = "The intervals are being estimated; apply to files when that is done."
-            self._strip.say(words, holds=lambda: self._controller.estimating)
-        elif work is not None and classifier is not None:
-            device, footer_rows = (
-                self._controller.effective_settings.device,
-                self._footer_rows(work),
-            )
-            read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
-            go = partial(self._segment_files, classifier, device, read, work.recognised)
-            propose = partial(self._propose, work, footer_rows, go)
-            self._strip.say("Looking at the images")
-            self._background.start(files.survey, paths, folder, read, receive=propose)
+        survey = partial(self._survey_files, paths, folder)
+        self._refusals.guard(self._refusals.files, survey)
+
+    def _survey_files(self, paths: Sequence[Path], folder: Path, work: Workspace) -> None:
+        classifier, footer_rows = self._controller.classifier, self._footer_rows(work)
+        assert classifier is not None
+        device = self._controller.effective_settings.device
+        read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
+        go = partial(self._segment_files, classifier, device, read, work.recognised)
+        propose = partial(self._propose, work, footer_rows, go)
+        self._strip.say("Looking at the images")
+        self._background.start(files.survey, paths, folder, read, receive=propose)
 
     def _footer_rows(self, work: Workspace) -> int:
         """Count the ignored rows at the foot of the plane on the screen."""
@@ -132,7 +132,8 @@ class Actions:
         if known.seconds >= LONG_S:
             words.insert(0, estimate_words(counted(len(found.targets), "image"), known))
         if words:
-            self._strip.say(" ".join(words), ("Replace" if found.existing else "Start", go))
+            answer = "Replace" if found.existing else "Start", go
+            self._strip.say(" ".join(words), answer, holds=lambda: work.classifier_current)
         else:
             self._background.then(go)
 
@@ -182,10 +183,16 @@ class Actions:
             self.load(Path(path))
 
     def _ask_files(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self._window, "Images to segment", "", _IMAGES)
-        self._ask_results([Path(path) for path in paths])
+        self._refusals.guard(self._refusals.files, self._choose_files)
 
     def _ask_folder(self) -> None:
+        self._refusals.guard(self._refusals.files, self._choose_folder)
+
+    def _choose_files(self, _: Workspace) -> None:
+        paths = QFileDialog.getOpenFileNames(self._window, "Images to segment", "", _IMAGES)[0]
+        self._ask_results([Path(path) for path in paths])
+
+    def _choose_folder(self, _: Workspace) -> None:
         words = "Folder of images, or an OME-Zarr"
         chosen = QFileDialog.getExistingDirectory(self._window, words)
         self._ask_results([Path(chosen)] if chosen else [])

@@ -130,11 +130,11 @@ class Controller(QObject):
 
     @property
     def classifier(self) -> PixelClassifier | None:
-        """The classifier last applied, with the names and colours on the screen."""
-        if self.work is None or self.work.fitted is None:
+        """The classifier in use, with the names and colours on the screen."""
+        if self.work is None or self.work.classifier is None:
             return None
         classes, _ = as_core(self.panels.classes.classes)
-        return self.work.fitted.renamed(classes)
+        return self.work.classifier.renamed(classes)
 
     @property
     def updating(self) -> bool:
@@ -290,7 +290,7 @@ class Controller(QObject):
         """Train with changed settings, and drop a classifier from a file."""
         self.notices.recover()
         if self.work is not None:
-            self.work.result.outdate()
+            self.work.outdate()
         self.apply(None)
 
     def apply(self, classifier: PixelClassifier | None) -> None:
@@ -380,7 +380,7 @@ class Controller(QObject):
             return
         work.touched = True
         work.outdated = True
-        work.result.outdate()
+        work.outdate()
         if work.loaded is not None:
             work.put_aside, work.loaded = work.loaded, None
             self.notices.tell_of_put_aside(work, partial(self._take_up, work))

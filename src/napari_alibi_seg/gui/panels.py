@@ -27,7 +27,7 @@ from napari_alibi_seg.gui.parts import (
     narrow,
     side_by_side,
 )
-from napari_alibi_seg.gui.result import OPACITY
+from napari_alibi_seg.gui.result import OPACITY, PROBABILITIES, UNCERTAINTY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,6 +168,12 @@ class ResultPanel(PanelRows):
         self.add("Opacity", self.opacity)
         self.add("Show", side_by_side(self.uncertainty, self.probabilities))
         self.add_wide(self.facts)
+
+    @property
+    def shown_map(self) -> str:
+        """The kind of map that is ticked; empty if there is none."""
+        ticked = {UNCERTAINTY: self.uncertainty, PROBABILITIES: self.probabilities}
+        return next((kind for kind, box in ticked.items() if box.isChecked()), "")
 
 
 def _tip(name: str) -> str:

@@ -69,6 +69,8 @@ class Workspace:
         The last order.
     outdated : bool
         Whether something was painted since that order.
+    forest_outdated : bool
+        Whether strokes or settings have changed since the last training.
     offered : bool
         Whether an earlier session was offered since the image was opened.
     second_offered : bool
@@ -93,6 +95,7 @@ class Workspace:
     touched: bool = False
     order: Order | None = None
     outdated: bool = False
+    forest_outdated: bool = False
     offered: bool = False
     second_offered: bool = False
     named: str = field(init=False)
@@ -148,7 +151,23 @@ class Workspace:
         """Note the applied classifier; results of another forest are out of date."""
         if self.result.expect(classifier):
             self.assessments, self.voted = {}, {}
-        self.fitted = classifier
+        self.fitted, self.forest_outdated = classifier, False
+
+    def outdate(self) -> None:
+        """Note that strokes or settings have changed: classifier and results are out of date."""
+        self.forest_outdated = True
+        self.result.outdate()
+
+    @property
+    def classifier(self) -> PixelClassifier | None:
+        """The classifier from a file, or else the one last trained."""
+        return self.fitted if self.loaded is None else self.loaded
+
+    @property
+    def classifier_current(self) -> bool:
+        """Whether there is a classifier, from a file or of the current strokes and settings."""
+        trained = self.fitted is not None and not self.forest_outdated
+        return trained or self.loaded is not None
 
     def finish(self, done: PlaneDone) -> None:
         """Note that a plane has its final result."""
@@ -180,14 +199,14 @@ class Workspace:
     def note(self, counts: ScribbleCounts) -> None:
         """Note how much is painted; a change, for example by undo, makes results out of date."""
         if self.counts not in (None, counts):
-            self.result.outdate()
+            self.outdate()
         self.counts = counts
 
     def forget_classifier(self) -> None:
         """Drop the classifier, as the strokes give none; the old result stays on the screen."""
         self.fitted = None
         self.assessments, self.voted = {}, {}
-        self.result.outdate()
+        self.outdate()
 
     def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:
         """Return the recipe to store with the strokes."""
@@ -214,7 +233,7 @@ class Workspace:
         if not channels.sigmas_3d or measured.anisotropy == self.source.micrograph.anisotropy:
             return False
         self.source = replace(self.source, micrograph=measured)
-        self.result.outdate()
+        self.outdate()
         return True
 
     def is_of(self, source: ImageSource) -> bool:
