@@ -3,6 +3,7 @@
 import gc
 import weakref
 
+import numpy as np
 import pytest
 import tifffile
 
@@ -42,7 +43,7 @@ def test_a_project_that_is_read_when_the_dock_is_closed_is_not_opened(desk, pixe
     assert list(desk.viewer.layers) == []
 
 
-def test_files_that_were_to_follow_are_not_announced_after_a_stop(desk, pixels, tmp_path):
+def test_no_more_files_follow_after_a_stop_which_is_told(desk, pixels, tmp_path):
     desk.hurry()
     desk.open(pixels)
     desk.two_strokes()
@@ -57,10 +58,48 @@ def test_files_that_were_to_follow_are_not_announced_after_a_stop(desk, pixels, 
     desk.panels.strip.buttons[0].click()
     desk.rest()
 
-    assert desk.panels.strip.words == ""
-    desk.until(lambda: not desk.dock.background.busy)
-    done = {f"{path.name[0]}.tif" for path in tmp_path.glob("out/*_labels.tif")}
+    written = list(tmp_path.glob("out/*_labels.tif"))  # none, unless it was quicker than the click
+    words = f"Stopped; {len(written)} of 2 images segmented in {tmp_path / 'out'}."
+    assert len(written) < 2
+    assert desk.panels.strip.words == words
+    assert [button.text() for button in desk.panels.strip.buttons] == ["Dismiss"]
+    done = {f"{path.name[0]}.tif" for path in written}
     assert {row[0] for row in read_fractions(tmp_path / "out/fractions.csv")} == done
+
+
+def test_a_stop_within_a_stack_leaves_the_files_before_it_whole(desk, pixels, tmp_path):
+    desk.hurry()
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    paths = [tmp_path / "a.tif", tmp_path / "stack.ome.tif"]
+    tifffile.imwrite(paths[0], pixels)
+    planes = np.stack([np.roll(pixels, shift, 0) for shift in range(60)])
+    tifffile.imwrite(paths[1], planes, metadata={"axes": "ZYX"})
+
+    desk.dock.reuse.apply_to_files(paths, tmp_path / "out")
+    desk.until(lambda: desk.panels.strip.asks and start(desk) and stack_begun(tmp_path / "out"))
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    assert desk.panels.strip.words.startswith("Stopped; 1 of 2 images segmented in")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a_labels.tif", "fractions.csv"}
+    table = read_fractions(tmp_path / "out/fractions.csv")
+    assert {row[0] for row in table} == {"a.tif"}
+
+
+def start(desk):
+    """Answer the question about a long run, if it is asked; return whether it goes on."""
+    if desk.panels.strip.buttons[0].text() == "Start":
+        desk.panels.strip.buttons[0].click()
+    return "(2 of 2)" in desk.panels.strip.words
+
+
+def stack_begun(folder):
+    """Return whether some of the second file is written, under a name that is not its own."""
+    return any(path.stat().st_size for path in folder.rglob("stack_labels.tif"))
 
 
 def test_garbage_is_looked_for_in_what_is_loaded_only_once_a_layer_was_removed(desk, pixels):

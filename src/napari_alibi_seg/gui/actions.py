@@ -110,7 +110,14 @@ class Actions:
         targets: Mapping[Path, Path],
     ) -> None:
         self._background.start(
-            files.segment_files, classifier, targets, device, read, recognised, long=True
+            files.segment_files,
+            classifier,
+            targets,
+            device,
+            read,
+            recognised,
+            self._background.stopped,
+            long=True,
         )
 
     def _propose(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
@@ -34,6 +35,7 @@ class Background(QObject):
     def __init__(self, strip: Strip, parent: QObject) -> None:
         super().__init__(parent)
         self._strip = strip
+        self.stopped = Event()  # by the user; what is started as `long` heeds it and ends
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
         self._receive: Callable[[Any], None] | None = None
         self._next: Callable[[], None] | None = None
@@ -70,6 +72,7 @@ class Background(QObject):
         self._worker = create_worker(
             _finishing, work, *arguments, _start_thread=False, _ignore_errors=True
         )
+        self.stopped.clear()
         self._receive = receive or partial(self._tell, long)
         self._worker.yielded.connect(self._hear)
         self._worker.errored.connect(self._fail)
@@ -84,6 +87,7 @@ class Background(QObject):
 
     def release(self) -> None:
         """Stop the running action, and ignore anything it still yields."""
+        self.stopped.set()
         self._receive = self._next = None
         if self._worker is not None:
             self._worker.quit()
@@ -93,7 +97,7 @@ class Background(QObject):
             self._receive(news)
 
     def _tell(self, long: bool, words: str) -> None:
-        stop = [("Stop", self.release)] if long else []
+        stop = [("Stop", self.stopped.set)] if long else []
         self._strip.say(words, *stop)
 
     def _fail(self, error: Exception) -> None:

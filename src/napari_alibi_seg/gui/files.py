@@ -14,6 +14,7 @@ from napari_alibi_seg.gui.words import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from threading import Event
 
     import numpy as np
     from numpy.typing import NDArray
@@ -220,8 +221,18 @@ def segment_files(
     device: str,
     read: Callable[[Path], Micrograph],
     recognised: bool,
+    stopped: Event,
 ) -> Iterator[str]:
     """Segment files one by one with `segment_images`, each to its target.
+
+    Parameters
+    ----------
+    classifier, targets, read, recognised
+        As for `segment_images`.
+    device : str
+        As for `Segmenter`.
+    stopped : Event
+        Once set, the image in progress is given up, and those before it stay.
 
     Yields
     ------
@@ -231,13 +242,29 @@ def segment_files(
     from napari_alibi_seg.core.runs.batch import segment_images
     from napari_alibi_seg.core.segmentation import Segmenter
 
-    segmenter = Segmenter.of(classifier, device=device)
+    def heed_stop(*_: object) -> None:
+        if stopped.is_set():
+            raise _StoppedError
+
+    segmenter = Segmenter.of(classifier, device=device, progress=heed_stop)
     outcomes = segment_images(segmenter, classifier, targets, read, recognised)
+    count, written = counted(len(targets), "image"), 0
+    folder = next(iter(targets.values())).parent
     failed = []
-    for number, path in enumerate(targets, start=1):
-        yield f"Segmenting {path.name} ({number} of {len(targets)})"
-        outcome = next(outcomes)
-        if outcome.failure:
-            failed.append(f"{path.name}: {outcome.failure}")
-    done, folder = len(targets) - len(failed), next(iter(targets.values())).parent
-    yield "\n".join([f"Segmented {done} of {counted(len(targets), 'image')} in {folder}.", *failed])
+    try:
+        for number, path in enumerate(targets, start=1):
+            yield f"Segmenting {path.name} ({number} of {len(targets)})"
+            heed_stop()
+            outcome = next(outcomes)
+            if outcome.failure:
+                failed.append(f"{path.name}: {outcome.failure}")
+            else:
+                written += 1
+        words = f"Segmented {written} of {count} in {folder}."
+    except _StoppedError:
+        words = f"Stopped; {written} of {count} segmented in {folder}."
+    yield "\n".join([words, *failed])
+
+
+class _StoppedError(Exception):
+    """The user has stopped the work."""
