@@ -95,6 +95,41 @@ def test_the_key_takes_no_question_away(desk, pixels):
     assert desk.panels.strip.words == "Is it so?"
 
 
+def test_numbers_and_spots_are_those_of_the_plane_on_the_screen(stacked):
+    desk, facts, button = stacked, stacked.panels.result.facts, stacked.panels.result.spot_button
+    desk.viewer.dims.set_point(0, 1)
+    desk.rest()
+    desk.until(button.isEnabled)
+    of_first = facts.text()
+    assert "this plane" in of_first
+    desk.panels.result.live.setChecked(False)
+    desk.rest()
+    assert facts.text() == of_first
+
+    desk.viewer.dims.set_point(0, 2)
+    desk.rest()
+    assert "%" not in facts.text()
+    assert "Press Update once" in facts.text()
+    assert not button.isEnabled()
+    assert desk.controller.display.next_spot() is None
+
+    desk.viewer.dims.set_point(0, 1)
+    desk.until(lambda: facts.text() == of_first)
+    assert button.isEnabled()
+    assert desk.controller.display.next_spot()[0] == 1
+    desk.rest()
+
+
+def test_a_plane_without_a_result_has_no_numbers_while_it_is_computed(stacked, monkeypatch):
+    desk, facts = stacked, stacked.panels.result.facts
+    desk.viewer.dims.set_point(0, 1)
+    desk.rest()
+    assert "this plane" in facts.text()
+    monkeypatch.setattr(desk.controller.bridge, "ask", lambda order: None)
+    desk.viewer.dims.set_point(0, 2)
+    desk.until(lambda: "this plane" not in facts.text())
+
+
 def test_a_ring_marks_the_spot_until_it_fades_and_is_painted_through(segmented_desk):
     desk, mark = segmented_desk, segmented_desk.controller.mark
     desk.until(lambda: desk.panels.result.spot_button.isEnabled())

@@ -317,7 +317,7 @@ def test_planes_that_teach_nothing_have_intervals_from_their_votes(quick, pixels
     assert (table["fraction_low"] < table["fraction_high"]).all()
     for index in ((1,), (2,)):
         told = table["expected_accuracy"][table["plane"] == index[0]]
-        assert told.tolist() == pytest.approx([quick.work.voted[index].accuracy] * 2)
+        assert told.tolist() == pytest.approx([quick.work.done[index].voted.accuracy] * 2)
 
 
 def test_every_painted_plane_has_intervals_whichever_was_looked_at(quick, pixels, tmp_path):

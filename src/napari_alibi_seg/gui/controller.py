@@ -62,7 +62,7 @@ class Controller(QObject):
         self.bridge = Bridge(self)
         self.brush = Brush(viewer, panels.classes, self)
         self.pace = Pace()
-        self.display = Display(panels, self.brush.keys)
+        self.display = Display(viewer, panels, self.brush.keys)
         self.notices = Notices(panels.strip)
         self.mark = SpotMark(viewer, panels.strip)
         self.framing = Framing(viewer, panels.strip)
@@ -409,7 +409,7 @@ class Controller(QObject):
         if isinstance(event, Fitted):
             work.fitted_with = self.effective_settings.config
         shown = work.source.index(self.viewer.dims)
-        self.display.hear(event, work, shown, self._features_stopped)
+        self.display.hear(event, self._features_stopped)
         if isinstance(event, PlaneDone):
             self._current = self._current or event.plane == shown
             self.stack.hear(event, self.panels.classes.classes)
@@ -439,6 +439,7 @@ class Controller(QObject):
         self.brush.spot_wanted.connect(self.go_to_next_spot)
         self.panels.result.spot_button.clicked.connect(self.go_to_next_spot)
         self.watch.layers_changed.connect(self.follow_layers)
+        self.watch.plane_changed.connect(self.display.show_plane)
         self.watch.plane_changed.connect(look)
         self.watch.region_changed.connect(self._look_elsewhere)
         self.bridge.reported.connect(self.hear)

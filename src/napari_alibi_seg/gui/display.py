@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
@@ -25,11 +24,11 @@ from napari_alibi_seg.gui.samples import ATTRIBUTION
 from napari_alibi_seg.gui.words import WELCOME, facts, facts_tip, features_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections import deque
 
-    from napari_alibi_seg.core.images.pixel_size import PixelSize
+    from napari.viewer import Viewer
+
     from napari_alibi_seg.core.images.windows import Index
-    from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot
     from napari_alibi_seg.core.live.records import LiveEvent
     from napari_alibi_seg.gui.brush import Keys
@@ -41,34 +40,32 @@ _STOPPED = "Results use only pixel filters until you start the features again."
 
 
 class Display:
-    """Remember the latest state, and show it.
+    """Show what is known of the open image and of its plane on the screen.
 
     Parameters
     ----------
+    viewer : Viewer
+        Its sliders tell which plane is on the screen.
     panels : Panels
         Show the state.
     keys : Keys
         Bound on the result layers.
     """
 
-    def __init__(self, panels: Panels, keys: Keys) -> None:
+    def __init__(self, viewer: Viewer, panels: Panels, keys: Keys) -> None:
+        self._viewer = viewer
         self._panels = panels
         self._keys = keys
-        self._counts = ScribbleCounts({}, 0)
-        self._done: PlaneDone | None = None
-        self._size: PixelSize | None = None
-        self._advice: Assessed | None = None
-        self._expected: Expectation | None = None
-        self._spots: Iterator[Spot] = iter(())
+        self._work: Workspace | None = None
         self._device = ""
         self._coarse = False
         self._state = ResultState.FINAL
-        self._loaded = False
         self._began: float | None = None
 
     def show_no_image(self) -> None:
         """Show that no image is open."""
-        self._advise(None)
+        self._work = None
+        self._panels.result.spot_button.setEnabled(False)
         self._panels.classes.show_counts({})
         self._panels.training.tell_light(uneven=False)
         self._panels.image.layers.setToolTip("")
@@ -80,15 +77,14 @@ class Display:
 
     def show_work(self, work: Workspace) -> None:
         """Show that work on an image has begun."""
-        self._counts, self._done, self._began = ScribbleCounts({}, 0), None, None
-        self._coarse, self._state, self._loaded = False, ResultState.FINAL, False
-        self._advise(None)
+        self._work, self._began = work, None
+        self._coarse, self._state = False, ResultState.FINAL
         self._panels.classes.show_counts({})
         self._panels.training.tell_light(uneven=False)
         self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
         self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Stop")
         self._enable(work)
-        self._show_facts()
+        self.show_plane()
 
     def show_stopped(self) -> None:
         """Show that the features have been stopped."""
@@ -98,23 +94,21 @@ class Display:
     def end_preliminary(self) -> bool:
         """End the wait for features; return whether a preliminary result is shown."""
         before, self._state = self._state, ResultState.FINAL
-        self._show_facts()
+        self.show_plane()
         return before is ResultState.PRELIMINARY
 
-    def hear(self, event: LiveEvent, work: Workspace, shown: Index, stopped: bool) -> None:
-        """Show an event.
+    def hear(self, event: LiveEvent, stopped: bool) -> None:
+        """Show an event about the open image.
 
         Parameters
         ----------
         event : LiveEvent
             The event from the engine.
-        work : Workspace
-            The image it is about.
-        shown : Index
-            The plane on the screen.
         stopped : bool
             Whether the user has stopped the features.
         """
+        work = self._work
+        assert work is not None
         match event:
             case ScribbleCounts():
                 self._on_counts(event, work, stopped)
@@ -122,71 +116,65 @@ class Display:
                 self._on_model(event)
             case FeatureProgress():
                 self._on_features(event, work)
-                self._tell_of_long_features(event, work, shown)
+                self._tell_of_long_features(event, work)
             case Fitted():
                 work.take(event.classifier)
                 self._panels.training.tell_light(event.uneven)
                 self._coarse = False
-                self._advise(None)
                 self._enable(work)
             case ResultBlock():
                 self._on_block(event, work)
                 self._coarse |= not event.final
             case PlaneDone():
                 work.finish(event)
-                if event.plane == shown:
-                    self._done, self._size = event, work.source.measured.pixel_size
-                    self._expected = work.expected(event.plane)
+                if event.plane == self._plane(work):
                     self._coarse, self._state = False, ResultState.FINAL
-                    self._show_facts()
+                self.show_plane()
             case Assessed():
-                if event.assessment is not None:
-                    work.assessments[event.plane] = event.assessment
-                if event.plane == shown:
-                    self._advise(event)
-                self._expected = work.expected(self._done.plane) if self._done else None
-                self._show_facts()
+                work.note_advice(event)
+                self.show_plane()
 
     def forget_result(self) -> None:
         """Clear the numbers of a removed result."""
-        self._done, self._state = None, ResultState.FINAL
-        self._advise(None)
-        self._show_facts()
+        self._state = ResultState.FINAL
+        if self._work is not None:
+            self._work.forget_result()
+        self.show_plane()
 
     def next_spot(self) -> tuple[int, ...] | None:
         """Return the next pixel where a stroke would teach most; None if unknown."""
-        spot = next(self._spots, None)
-        if self._advice is None or spot is None:
+        work = self._work
+        spots = None if work is None else self._spots(work)
+        if work is None or not spots:
             return None
-        return (*self._advice.plane, spot.row, spot.column)
+        spot = spots[0]
+        spots.rotate(-1)
+        return (*self._plane(work), spot.row, spot.column)
 
     def no_spot_words(self) -> str:
         """Return why there is no next spot, or what to do for one; empty if there is one."""
-        if self._panels.result.spot_button.isEnabled():
+        work = self._work
+        if work is None or self._spots(work):
             return ""
-        if not (self._trainable or self._loaded):
+        if not (work.trainable or work.loaded):
             return "Paint a stroke in each of two classes first: the next spot needs a result."
-        if self._shown_state is ResultState.WAITING:
+        if self._shown_state(work) is ResultState.WAITING:
             return "Press Update once first: the next spot needs a result of the current strokes."
-        if self._advice is None:
+        if self._spots(work) is None:
             return "The next spot comes with the result, which is still being computed."
         return "No spot on this plane would teach more than any other."
 
     def _on_counts(self, event: ScribbleCounts, work: Workspace, stopped: bool) -> None:
-        self._counts, self._coarse, self._loaded = event, False, work.loaded is not None
+        self._coarse = False
         if self._state is ResultState.OUTLIVED:
             self._state = ResultState.FINAL
         work.note(event)
-        if self._paused and self._old(work):
-            self._done = None
-            self._advise(None)
-        if not (self._trainable or self._loaded):
+        if not (work.trainable or work.loaded):
             work.forget_classifier()
-            self._advise(None)
         self._enable(work)
         self._panels.classes.ensure(list(event.pixels))
         self._panels.classes.show_counts(event.pixels)
-        self._show_facts()
+        self.show_plane()
         if self._panels.image.model == CLASSICAL and not stopped:
             self._panels.image.chip.show_state(ChipState.READY, "None needed")
 
@@ -207,15 +195,15 @@ class Display:
         """Say what kind of result is shown while features are computed."""
         if self._state is not ResultState.PRELIMINARY and (self._coarse or self._old(work)):
             self._state = ResultState.PRELIMINARY if self._coarse else ResultState.OUTLIVED
-            self._show_facts()
+            self.show_plane()
 
-    def _tell_of_long_features(self, event: FeatureProgress, work: Workspace, shown: Index) -> None:
+    def _tell_of_long_features(self, event: FeatureProgress, work: Workspace) -> None:
         """Notify the user, who may be doing something else, that the features are ready."""
         if event.done < event.total:
             self._began = self._began or time.monotonic()
         elif self._began is not None:
             took, self._began = time.monotonic() - self._began, None
-            if took >= LONG_FEATURES_S and event.plane == shown:
+            if took >= LONG_FEATURES_S and event.plane == self._plane(work):
                 show_info(f"The features of {work.source.layer.name} are ready.")
 
     def _on_block(self, event: ResultBlock, work: Workspace) -> None:
@@ -224,50 +212,49 @@ class Display:
         for layer in work.result.layers:
             self._keys.bind(layer)
 
-    def _advise(self, advice: Assessed | None) -> None:
-        self._advice, self._expected = advice, None
-        self._spots = cycle(advice.spots if advice else ())
-        self._panels.result.spot_button.setEnabled(advice is not None and bool(advice.spots))
+    def show_plane(self) -> None:
+        """Show what is known of the plane on the screen."""
+        work, panels = self._work, self._panels
+        if work is None:
+            return
+        plane, state = self._plane(work), self._shown_state(work)
+        done = None if self._lacks_result(work) else work.done.get(plane)
+        assessment = None if done is None else work.assessments.get(plane)
+        expected = None if done is None else work.expected(plane)
+        classes, counts = panels.classes.classes, work.counts or ScribbleCounts({}, 0)
+        loaded, size = work.loaded is not None, work.source.measured.pixel_size
+        words = facts(classes, counts, done, assessment, expected, state, loaded=loaded, size=size)
+        tip = facts_tip(classes, done, assessment, expected, size)
+        current = (work.trainable or loaded) and state is not ResultState.PRELIMINARY
+        panels.result.facts.setText(words)
+        panels.result.facts.setToolTip(tip if current else "")
+        panels.result.spot_button.setEnabled(bool(self._spots(work)))
 
-    @property
-    def _paused(self) -> bool:
-        return not self._panels.result.live.isChecked()
+    def _plane(self, work: Workspace) -> Index:
+        return work.source.index(self._viewer.dims)
 
-    @property
-    def _shown_state(self) -> ResultState:
-        waiting = self._paused and self._done is None and self._state is ResultState.FINAL
+    def _lacks_result(self, work: Workspace) -> bool:
+        """Whether the plane has no result of the strokes until the user asks for one."""
+        paused = not self._panels.result.live.isChecked()
+        return paused and self._plane(work) not in work.result.finished
+
+    def _shown_state(self, work: Workspace) -> ResultState:
+        waiting = self._lacks_result(work) and self._state is ResultState.FINAL
         return ResultState.WAITING if waiting else self._state
 
-    def _old(self, work: Workspace) -> bool:
-        return self._done is not None and self._done.plane not in work.result.finished
+    def _spots(self, work: Workspace) -> deque[Spot] | None:
+        """Return the next spots of the plane, None until they are known."""
+        return None if self._lacks_result(work) else work.spots.get(self._plane(work))
 
-    @property
-    def _trainable(self) -> bool:
-        return len(self._counts.pixels) > 1
+    def _old(self, work: Workspace) -> bool:
+        plane = self._plane(work)
+        return plane in work.done and plane not in work.result.finished
 
     def _enable(self, work: Workspace) -> None:
+        self._panels.result.spot_button.setEnabled(bool(self._spots(work)))
         self._panels.reuse.enable(
             image=True,
             classifier=work.fitted is not None,
             stack=work.stack,
-            script=self._trainable and not self._loaded,
+            script=work.trainable and work.loaded is None,
         )
-
-    def _show_facts(self) -> None:
-        classes = self._panels.classes.classes
-        assessment = None if self._advice is None else self._advice.assessment
-        state = self._shown_state
-        words = facts(
-            classes,
-            self._counts,
-            self._done,
-            assessment,
-            self._expected,
-            state,
-            loaded=self._loaded,
-            size=self._size,
-        )
-        self._panels.result.facts.setText(words)
-        tip = facts_tip(classes, self._done, assessment, self._expected, self._size)
-        current = (self._trainable or self._loaded) and state is not ResultState.PRELIMINARY
-        self._panels.result.facts.setToolTip(tip if current else "")

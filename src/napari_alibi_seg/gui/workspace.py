@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.expectation import Expectation
-    from napari_alibi_seg.core.live.records import PlaneDone
+    from napari_alibi_seg.core.judging.suggestions import Spot
+    from napari_alibi_seg.core.live.records import Assessed, PlaneDone
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Order
     from napari_alibi_seg.gui.result import ResultLayers
@@ -57,10 +59,12 @@ class Workspace:
         Settings when it was applied.
     counts : ScribbleCounts or None
         How much is painted, as last reported by the engine.
+    done : dict
+        The last final result of each plane; without what its votes say once it is out of date.
     assessments : dict
         Assessment of each plane that has one.
-    voted : dict
-        What the votes for each finished plane say.
+    spots : dict
+        Where to paint next on each plane, the next first.
     told_lost : frozenset of int
         Classes reported to the user as painted only where there is no data.
     touched : bool
@@ -89,8 +93,9 @@ class Workspace:
     fitted: PixelClassifier | None = None
     fitted_with: SegmentationConfig | None = None
     counts: ScribbleCounts | None = None
+    done: dict[Index, PlaneDone] = field(default_factory=dict)
     assessments: dict[Index, Assessment] = field(default_factory=dict)
-    voted: dict[Index, Expectation] = field(default_factory=dict)
+    spots: dict[Index, deque[Spot]] = field(default_factory=dict)
     told_lost: frozenset[int] = frozenset()
     touched: bool = False
     order: Order | None = None
@@ -150,7 +155,7 @@ class Workspace:
     def take(self, classifier: PixelClassifier) -> None:
         """Note the applied classifier; results of another forest are out of date."""
         if self.result.expect(classifier):
-            self.assessments, self.voted = {}, {}
+            self._forget_estimates()
         self.fitted, self.forest_outdated = classifier, False
 
     def outdate(self) -> None:
@@ -172,13 +177,33 @@ class Workspace:
     def finish(self, done: PlaneDone) -> None:
         """Note that a plane has its final result."""
         self.result.finish(done.plane)
-        if done.voted is not None:
-            self.voted[done.plane] = done.voted
+        self.done[done.plane] = done
+
+    def note_advice(self, advice: Assessed) -> None:
+        """Note where to paint next on a plane, and its assessment if it is complete."""
+        self.spots[advice.plane] = deque(advice.spots)
+        if advice.assessment is not None:
+            self.assessments[advice.plane] = advice.assessment
+
+    def forget_result(self) -> None:
+        """Forget what is known of a removed result, except for assessments."""
+        self.done, self.spots = {}, {}
+
+    def _forget_estimates(self) -> None:
+        """Forget what the votes of an earlier forest say."""
+        self.assessments, self.spots = {}, {}
+        self.done = {plane: replace(done, voted=None) for plane, done in self.done.items()}
 
     def expected(self, index: Index) -> Expectation | None:
         """Return what is expected of a finished plane; None if nothing can be said."""
         assessments = self.assessments if self.loaded is None else None
-        return expectation(index, self.voted.get(index), assessments)
+        done = self.done.get(index)
+        return expectation(index, None if done is None else done.voted, assessments)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether at least two classes are painted, as last reported by the engine."""
+        return self.counts is not None and len(self.counts.pixels) > 1
 
     @property
     def recognised(self) -> bool:
@@ -205,7 +230,7 @@ class Workspace:
     def forget_classifier(self) -> None:
         """Drop the classifier, as the strokes give none; the old result stays on the screen."""
         self.fitted = None
-        self.assessments, self.voted = {}, {}
+        self._forget_estimates()
         self.outdate()
 
     def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:
