@@ -62,9 +62,17 @@ def two(desk, pixels):
     return desk
 
 
-def reopen(desk):
+def close(desk):
     desk.viewer.window.remove_dock_widget(desk.dock.parent())
     desk.until(lambda: not desk.controller.bridge.busy)
+
+
+def reopen(desk):
+    close(desk)
+    open_again(desk)
+
+
+def open_again(desk):
     _, desk.dock = desk.viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
     desk.until(lambda: desk.work is not None)
 
@@ -133,6 +141,50 @@ def test_a_stroke_that_cannot_be_kept_is_told_of_when_the_dock_is_closed(two):
     told = [record.message for record in notification_manager.records]
     assert any("not kept for the next time" in message for message in told)
     assert not desk.controller.bridge.busy
+
+
+@pytest.mark.parametrize("away", ["another image", "dock closed"])
+def test_strokes_and_result_follow_an_image_that_was_scaled_while_it_was_not_open(two, away):
+    desk, layer = two, two.viewer.layers["first"]
+    if away == "another image":
+        choose(desk, "second")
+        layer.scale = (4, 4)
+        choose(desk, "first")
+    else:
+        close(desk)
+        layer.scale = (4, 4)
+        open_again(desk)
+        choose(desk, "first")
+    desk.rest()
+
+    assert desk.work.source.layer == layer
+    for one in (desk.work.scribbles.layer, *desk.work.result.layers):
+        assert one.scale.tolist() == [4, 4]
+
+
+def test_strokes_on_a_channel_follow_an_image_that_was_scaled_while_another_was_used(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels, 255 - pixels]), name="channels")
+    layer = desk.work.source.layer
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    paint_two(desk)
+    desk.controller.choose_channels((1,))
+    layer.scale = (1, 4, 4)
+    desk.controller.choose_channels((0,))
+    assert desk.work.scribbles.layer.scale.tolist() == [4, 4]
+    desk.rest()
+
+
+def test_labels_of_the_person_stay_where_they_are_when_their_image_is_chosen_again(two):
+    desk, layer = two, two.viewer.layers["first"]
+    mine = desk.viewer.add_labels(np.zeros(desk.painted.shape, np.uint8), scale=(2, 2))
+    desk.controller.choose_scribbles(mine)
+    choose(desk, "second")
+    choose(desk, "first")
+    desk.rest()
+    assert desk.work.source.layer == layer
+    assert desk.work.scribbles.layer == mine
+    assert mine.scale.tolist() == [2, 2]
 
 
 def test_an_offer_belongs_to_its_image(two, pixels):

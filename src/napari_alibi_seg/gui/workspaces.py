@@ -92,6 +92,7 @@ class Workspaces(QObject):
         work = known[0] if known else self._begin(source)
         self._all = [*(other for other in painted if other is not work), work]
         self.current = work
+        _align(work)
         note_turn(source.layer)
         work.offered = False
         self._panels.classes.show_classes(work.classes)
@@ -364,6 +365,13 @@ class Workspaces(QObject):
     def _add(self, layer: Labels) -> Labels:
         self._viewer.add_layer(layer)
         return layer
+
+
+def _align(work: Workspace) -> None:
+    """Align strokes and results with their image, which may have moved while it was closed."""
+    own = [] if is_taken_over(work.scribbles.layer) else [work.scribbles.layer]
+    for layer in (*own, *work.result.layers):
+        work.source.place(layer)
 
 
 def is_blank(layer: Labels) -> bool:
