@@ -26,6 +26,23 @@ def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
     assert [ref() for ref in left] == [None] * 6
 
 
+def test_layers_that_were_put_away_are_let_go_of(segmented_desk, pixels):
+    desk = segmented_desk
+    other = desk.open(255 - pixels, name="second")
+    desk.rest()
+    desk.controller.workspaces.go_to(other)
+    desk.rest()
+    left = [weakref.ref(layer) for layer in desk.viewer.layers if "alloy" in layer.name]
+    assert len(left) == 3
+
+    for name in [layer.name for layer in desk.viewer.layers if "alloy" in layer.name]:
+        desk.viewer.layers.remove(name)
+    desk.rest()
+    gc.collect()
+
+    assert [ref() for ref in left] == [None] * 3
+
+
 def test_a_project_that_is_read_when_the_dock_is_closed_is_not_opened(desk, pixels, tmp_path):
     desk.hurry()
     desk.open(pixels)

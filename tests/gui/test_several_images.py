@@ -5,11 +5,12 @@ import shutil
 import numpy as np
 import pytest
 from napari.layers import Labels
+from napari.layers._layer_actions import _duplicate_layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication
 
 from napari_alibi_seg.core.runs.project_files import load_project
-from napari_alibi_seg.gui.ownership import is_result, is_scribbles, offered_scribbles
+from napari_alibi_seg.gui.ownership import is_copy, is_result, is_scribbles, offered_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.sessions import session_path
 
@@ -185,6 +186,24 @@ def test_labels_of_the_person_stay_where_they_are_when_their_image_is_chosen_aga
     assert desk.work.source.layer == layer
     assert desk.work.scribbles.layer == mine
     assert mine.scale.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_corrected_copy_of_a_result_is_seen_with_its_image_unless_hidden(two, hidden):
+    desk = two
+    choose(desk, "first")
+    desk.viewer.layers.selection = {desk.work.result.labels}
+    _duplicate_layer(desk.viewer.__wrapped__.layers)
+    [copy] = [layer for layer in desk.viewer.layers if is_copy(layer)]
+    copy.visible = not hidden
+    choose(desk, "first")
+    assert copy.visible is not hidden
+
+    choose(desk, "second")
+    assert not copy.visible
+    choose(desk, "first")
+    assert copy.visible is not hidden
+    desk.rest()
 
 
 def test_an_offer_belongs_to_its_image(two, pixels):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -13,6 +14,8 @@ from superqt.utils import signals_blocked
 from napari_alibi_seg.gui.ownership import (
     give_back,
     image_layers,
+    is_copy,
+    is_linked,
     is_result,
     is_scribbles,
     is_taken_over,
@@ -82,7 +85,7 @@ class Workspaces(QObject):
         self._panels = panels
         self._brush = brush
         self._all: list[Workspace] = []
-        self._put_away: set[Layer] = set()
+        self._put_away: WeakSet[Layer] = WeakSet()
         self.current: Workspace | None = None
 
     def open(self, source: ImageSource) -> Workspace:
@@ -349,9 +352,11 @@ class Workspaces(QObject):
         return self._add(new_scribbles(source))
 
     def _bring_forward(self, work: Workspace) -> None:
-        """Show the layers of an image, and hide those of the others."""
-        result = work.result.layers
-        for layer in self._viewer.layers:
+        """Show the layers of an image, copies of its result too, and hide those of the others."""
+        layers = self._viewer.layers
+        copies = [one for one in layers if is_copy(one) and is_linked(one, work.source)]
+        result = [*work.result.layers, *copies]
+        for layer in layers:
             foreign = is_result(layer) or is_scribbles(layer)
             foreign = foreign and layer not in (work.scribbles.layer, *result)
             if foreign and layer.visible:
