@@ -1,12 +1,13 @@
 """What the strip says is true as long as it is there."""
 
-from threading import Event
+from threading import Event, Semaphore
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
 from napari_alibi_seg.core.devices import usable_devices
+from napari_alibi_seg.gui.parts import Strip
 from napari_alibi_seg.gui.words import left_words
 
 
@@ -186,6 +187,90 @@ def test_what_is_told_to_wait_for_is_not_told_once_it_is_over(desk):
     over.set()
     desk.until(lambda: not desk.dock.background.busy)
     assert desk.panels.strip.words == ""
+
+
+def test_a_report_of_a_long_run_takes_no_offer_away_and_is_shown_once_it_is_answered(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    desk.bar(1, 18)
+    desk.rest()
+    desk.viewer.layers.clear()
+    desk.rest()
+    strip, said, steps = desk.panels.strip, [], Semaphore(0)
+
+    def work():
+        for step in range(4):
+            said.append(step)
+            yield f"Step {step}"
+            steps.acquire()
+
+    desk.dock.background.start(work, long=True)
+    desk.until(lambda: strip.words == "Step 0")
+    desk.open(pixels.copy())
+    desk.until(lambda: strip.words.startswith("You painted"))
+    steps.release(2)
+    desk.until(lambda: said[-1] == 2)
+    desk.qtbot.wait(100)
+    assert strip.words.startswith("You painted")
+
+    strip.buttons[0].click()
+    assert desk.painted.any()
+    assert strip.words == "Step 2"
+    assert [button.text() for button in strip.buttons] == ["Stop", "Dismiss"]
+    strip.say("Is it so?", ("Yes", lambda: None))
+    steps.release(2)
+    desk.rest()
+    assert strip.words == "Is it so?"
+    strip.buttons[0].click()
+    assert strip.words == "Step 3"
+    assert [button.text() for button in strip.buttons] == ["Dismiss"]
+
+
+def test_a_stack_that_is_segmented_takes_no_question_away(stacked):
+    desk, strip = stacked, stacked.panels.strip
+    desk.controller.stack.begun.connect(lambda: strip.say("Is it so?", ("Yes", lambda: None)))
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: not desk.work.result.unfinished)
+    desk.rest()
+    assert strip.words == "Is it so?"
+    strip.buttons[0].click()
+    assert strip.words.startswith("All 3 planes are segmented")
+
+
+@pytest.fixture
+def strip(qtbot):
+    made = Strip()
+    qtbot.addWidget(made)
+    return made
+
+
+def test_what_waits_for_an_answer_is_told_in_turn_if_it_is_still_true(strip):
+    true = {"second"}
+    strip.say("Is it so?", ("Yes", lambda: None))
+    for words in ("first", "second", "third"):
+        strip.say(words, holds=lambda words=words: words in true, waits=True)
+    strip.review()
+    assert strip.words == "Is it so?"
+    true.add("third")
+    strip.buttons[0].click()
+    assert strip.words == "second"
+    true.remove("second")
+    strip.review()
+    assert strip.words == "third"
+    strip.put_away()
+    assert strip.words == ""
+
+
+def test_a_report_that_can_be_stopped_comes_back_after_a_question_and_no_older_one_does(strip):
+    strip.say("1 of 3", ("Stop", lambda: None), report=True)
+    strip.say("Is it so?", ("Yes", lambda: None))
+    strip.buttons[0].click()
+    assert strip.words == "1 of 3"
+    strip.say("Wait.")
+    strip.say("2 of 3", ("Stop", lambda: None), report=True)
+    assert strip.words == "2 of 3"
+    strip.buttons[-1].click()
+    assert strip.words == ""
 
 
 def test_a_long_name_goes_on_in_the_next_line(desk):

@@ -38,6 +38,7 @@ class Background(QObject):
         self.stopped = Event()  # by the user; what is started as `long` heeds it and ends
         self._worker: GeneratorWorker[Any, Any, Any] | None = None
         self._receive: Callable[[Any], None] | None = None
+        self._words = ""
         self._next: Callable[[], None] | None = None
 
     @property
@@ -97,8 +98,12 @@ class Background(QObject):
             self._receive(news)
 
     def _tell(self, long: bool, words: str) -> None:
-        stop = [("Stop", self.stopped.set)] if long else []
-        self._strip.say(words, *stop)
+        self._words = words
+        if long:
+            stop = "Stop", self.stopped.set
+            self._strip.say(words, stop, holds=lambda: self.busy, report=True)
+        else:
+            self._strip.say(words, report=True)
 
     def _fail(self, error: Exception) -> None:
         self._strip.say(
@@ -113,9 +118,8 @@ class Background(QObject):
             go()
 
     def _announce(self, _: None = None) -> None:
-        words = self._strip.words
-        self._strip.say(words)  # without the Stop button
-        show_info(words.partition("\n")[0])
+        self._strip.say(self._words, report=True)  # without the Stop button
+        show_info(self._words.partition("\n")[0])
 
 
 def _finishing(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Notices:
     """Report failures, useless strokes, missing spots and a classifier put aside.
 
-    Only a failure may replace a question.
+    Only a failure replaces a question; the others wait until it is answered.
 
     Parameters
     ----------
@@ -43,32 +43,30 @@ class Notices:
 
     def tell_of_put_aside(self, work: Workspace, take_up: Callable[[], None]) -> None:
         """Say that strokes are used instead of the loaded classifier, and offer to undo that."""
-        if not self._strip.asks:
-            self._strip.say(
-                "Your strokes are used now; the loaded classifier is put aside until all strokes "
-                "are gone.",
-                ("Use it again", take_up),
-                holds=lambda: work.put_aside is not None,
-            )
+        self._strip.say(
+            "Your strokes are used now; the loaded classifier is put aside until all strokes "
+            "are gone.",
+            ("Use it again", take_up),
+            holds=lambda: work.put_aside is not None,
+            waits=True,
+        )
 
     def tell_of_no_spot(self, why: Callable[[], str]) -> None:
         """Say why there is no next spot, for as long as the reason holds."""
         words = why()
-        if words and not (self._strip.asks or self._failed):
-            self._strip.say(words, holds=lambda: why() == words)
+        if words and not self._failed:
+            self._strip.say(words, holds=lambda: why() == words, waits=True)
 
     def tell_of_lost(
         self, work: Workspace, counts: ScribbleCounts, classes: Sequence[PaintClass]
     ) -> None:
         """Say once which classes are painted only where there is nothing to learn from."""
         lost, before = counts.lost, work.told_lost
-        if lost and self._strip.asks:
-            return
         work.told_lost = lost
         if lost and lost != before:
             known = {one.value: one.name for one in classes}
             names = [known.get(value, f"class {value}") for value in sorted(lost)]
-            self._strip.say(lost_words(names), holds=partial(_is_lost, work, lost))
+            self._strip.say(lost_words(names), holds=partial(_is_lost, work, lost), waits=True)
 
 
 def _is_lost(work: Workspace, lost: frozenset[int]) -> bool:

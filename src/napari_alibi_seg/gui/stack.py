@@ -88,12 +88,12 @@ class StackRun(QObject):
         done, total = len(self._done), len(self.planes)
         if done < total:
             words = f"Segmented {done} of {total} planes."
-            self._strip.say(words, ("Stop", self.stop), holds=self._goes_on)
+            self._strip.say(words, ("Stop", self.stop), holds=self._goes_on, report=True)
             return
         self.planes = ()
         shares = shares_words(sum(map(Counter, self._done.values()), Counter()), classes)
         words = f"All {total} planes are segmented. Overall: {shares}."
-        self._strip.say(words, holds=self._is_whole)
+        self._strip.say(words, holds=self._is_whole, report=True)
         show_info(f"All {total} planes of {self._name} are segmented.")
 
     def _is_possible(self, work: Workspace) -> bool:

@@ -134,13 +134,14 @@ class Workspaces(QObject):
         here = work.source.layer
         if not work.touched and work.loaded is None and is_blank(work.scribbles.layer):
             self.image_wanted.emit(opened)
-        elif hides(opened, here) and not strip.asks:
+        elif hides(opened, here):
             strip.say(
                 f"{opened.name!r} was opened and hides {here.name!r}, which you are working on. Go "
                 f"to {opened.name!r}, or stay with {here.name!r}?",
                 ("Go there", partial(self.go_to, opened)),
                 ("Stay here", partial(self._stay, here)),
                 holds=partial(self._is_hidden, here, opened),
+                waits=True,
             )
 
     def _is_hidden(self, layer: Image, other: Image) -> bool:
@@ -209,12 +210,13 @@ class Workspaces(QObject):
         layers, strip = self._viewer.layers, self._panels.strip
         left = {image: self._left_of(image) for image in removed}
         kept = [layer for those in left.values() for layer in those]
-        if kept and not strip.asks:
+        if kept:
             images = [image.name for image, those in left.items() if those]
             strip.say(
                 left_words(images, [layer.name for layer in kept]),
                 ("Remove too", partial(self._remove, kept)),
                 holds=lambda: any(layer in layers for layer in kept),
+                waits=True,
             )
 
     def _left_of(self, image: Image) -> list[Layer]:
