@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     [
         ([], 2, "No images were given"),
         (["missing"], 3, "There is no file or folder"),
-        (["empty"], 3, "No image was found"),
-        (["text"], 3, "No image was found"),
+        (["empty"], 3, "There is no image in"),
+        (["text"], 3, "There is no image in"),
     ],
 )
 def test_no_images(

@@ -41,7 +41,7 @@ def mixed(tmp_path: Path, texture: Texture) -> Path:
     Image.fromarray(texture(0)).save(tmp_path / "grey.png")
     Image.fromarray(texture(1, (64, 64, 3))).save(deeper / "colour.jpg")
     tifffile.imwrite(deeper / "deep.tif", texture(2).astype(np.uint16) * 150 + 4000)
-    pages = np.stack([texture(seed) for seed in range(3)])
+    pages = np.stack([texture(seed) for seed in range(10, 13)])
     tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack")
     with tifffile.TiffWriter(tmp_path / "written.tif") as written:
         for seed, shape in enumerate([(64, 64), (64, 64), (16, 16)]):
@@ -76,8 +76,7 @@ def test_every_kind_is_read_and_the_rest_is_skipped_by_name(mixed: Path) -> None
         ("written.tif", 0, ()),
         ("written.tif", 1, ()),
     ]
-    unread = {"truncated.png", "notes.txt", "narrow.png", "many.tif", "blank.tif"}
-    unread.add("constant.png")
+    unread = {"truncated.png", "narrow.png", "many.tif", "blank.tif", "constant.png"}
     assert set(corpus.skipped) == unread
     assert not any("--" in reason for reason in corpus.skipped.values())
 
@@ -90,7 +89,7 @@ def test_hidden_files_and_earlier_results_in_folders_are_no_pictures(
     copies = below / ".checkpoints"
     copies.mkdir()
     for path in (copies / "a.png", below / "._0.png", below / "0_labels.tif"):
-        tifffile.imwrite(path, texture(9))
+        tifffile.imwrite(path, texture(8))
     image = as_micrograph(texture(0))
     with stack_writer(below / "mine.tif", image, np.uint8) as write:
         write((), texture(9))
@@ -100,6 +99,36 @@ def test_hidden_files_and_earlier_results_in_folders_are_no_pictures(
     assert not corpus.skipped
     named = read_corpus([below / "mine.tif", below / "0_labels.tif"], CONFIG)
     assert len(named.training + named.validation) == 2
+
+
+def test_a_zarr_is_one_picture_whatever_its_name(tmp_path: Path, texture: Texture) -> None:
+    for seed, name in enumerate(("deeper/plain", "deeper/named.zarr")):
+        array = zarr.create_array(str(tmp_path / name), data=texture(seed), chunks=(40, 40))
+        assert array.shape == (96, 80)
+    (tmp_path / "deeper" / "masks.npz").write_text("no picture")
+    corpus = read_corpus([tmp_path], CONFIG)
+    names = {picture.name for picture in corpus.training + corpus.validation}
+    assert names == {"deeper/plain", "deeper/named.zarr"}
+    assert not corpus.skipped
+
+
+def test_copies_are_not_both_trained_on_and_held_out(tmp_path: Path, texture: Texture) -> None:
+    (tmp_path / "more").mkdir()
+    for number in range(20):
+        Image.fromarray(texture(number % 4)).save(tmp_path / "more" / f"{number:02}.png")
+    stack = np.stack([texture(4), texture(5), texture(5)])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    corpus = read_corpus([tmp_path], CONFIG)
+    pictures = corpus.training + corpus.validation
+    assert [(p.name, p.index) for p in sorted(pictures, key=lambda p: (p.name, p.index))] == [
+        *((f"more/{number:02}.png", ()) for number in range(4)),
+        ("stack.tif", (0,)),
+        ("stack.tif", (1,)),
+    ]
+    assert len({picture.content for picture in pictures}) == len(pictures)
+    assert corpus.skipped["more/04.png"] == "more/04.png shows the same pixels as more/00.png."
+    assert len(corpus.skipped) == 16
+    assert corpus._bytes == 6 * texture(0).nbytes
 
 
 def test_planes_beyond_memory_are_read_anew_from_where_they_were(mixed: Path) -> None:

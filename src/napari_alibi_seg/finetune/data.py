@@ -17,7 +17,7 @@ from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import read_pictures
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.images.windows import Window
-from napari_alibi_seg.core.runs.finding import passed_over
+from napari_alibi_seg.core.runs.finding import images_of
 from napari_alibi_seg.finetune.options import ConfigError
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Corpus:
     sources: str
     memory: float
     _kept: dict[Picture, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
+    _first: dict[str, Picture] = field(default_factory=dict, init=False, repr=False)
     _bytes: int = field(default=0, init=False, repr=False)
     _counting: Lock = field(default_factory=Lock, init=False, repr=False)
 
@@ -145,6 +146,22 @@ class Corpus:
                 self._kept[picture] = pixels
                 self._bytes += pixels.nbytes
 
+    def add(self, name: str, found: Sequence[Picture], held_out: bool) -> None:
+        """Add the pictures of a file to the split, without those whose pixels another one has."""
+        new = [one for one in found if self._first.setdefault(one.content, one) is one]
+        (self.validation if held_out else self.training).extend(new)
+        self._forget(set(found) - set(new))
+        if not new:
+            reason = f"{name} shows the same pixels as {self._first[found[0].content].name}."
+            LOG.warning("skipped: %s", reason)
+            self.skipped[name] = reason
+
+    def _forget(self, pictures: Iterable[Picture]) -> None:
+        with self._counting:
+            for picture in pictures:
+                if picture in self._kept:
+                    self._bytes -= self._kept.pop(picture).nbytes
+
     def digest(self) -> str:
         """Return the hexadecimal SHA-256 of the names, planes, levels, pixels and the split."""
         split = [
@@ -154,32 +171,6 @@ class Corpus:
         return hashlib.sha256(repr(split).encode()).hexdigest()
 
 
-def find_images(sources: Sequence[Path]) -> list[tuple[Path, str]]:
-    """List every file once, with its path relative to the source it was found in.
-
-    Folders are searched recursively, without hidden files and earlier results
-    (`core.runs.finding.passed_over`).
-
-    Raises
-    ------
-    ImageError
-        If a source does not exist or a folder cannot be read.
-    """
-    found: list[tuple[Path, str]] = []
-    for source in sources:
-        if os.path.isdir(source) and source.suffix != ".zarr":
-            found += [(path, path.relative_to(source).as_posix()) for path in _files(source)]
-        elif os.path.exists(source):
-            found.append((source, source.name))
-        else:
-            raise ImageError(f"There is no file or folder {source}; check the path of the images.")
-    # Listed twice, a file could be both held out and trained on.
-    once: dict[Path, tuple[Path, str]] = {}
-    for path, name in found:
-        once.setdefault(path.resolve(), (path, name))
-    return [*once.values()]
-
-
 def read_corpus(
     sources: Sequence[Path],
     config: FinetuneConfig,
@@ -187,12 +178,13 @@ def read_corpus(
 ) -> Corpus:
     """Read all images, skip and log those that cannot be used, and split the rest.
 
-    If the hash puts all pictures on one side of the split, the last one is held out.
+    Of pictures with equal pixels only the first is used: one of them might be held out and another
+    trained on. If the hash puts all pictures on one side of the split, the last one is held out.
 
     Parameters
     ----------
     sources : sequence of Path
-        Files and folders, as in `find_images`; an OME-Zarr folder (``.zarr``) is one image.
+        Files and folders, which are searched recursively; see `images_of`.
     config : FinetuneConfig
         Provides `held_out`, `sources` and `memory`.
     progress : callable
@@ -201,7 +193,7 @@ def read_corpus(
     Raises
     ------
     ImageError
-        If a source cannot be read, or fewer than two pictures can be used.
+        If a source cannot be read or holds no image, or fewer than two pictures can be used.
     ConfigError
         If the text file given as `config.sources` cannot be read.
     """
@@ -213,14 +205,13 @@ def read_corpus(
         except ImageError as error:
             return error
 
-    files = find_images(sources)
+    files = _images_in(sources)
     for (path, name), found in zip(files, in_order(look, progress(files)), strict=True):
         if isinstance(found, ImageError):
             LOG.warning("skipped: %s", found)
             corpus.skipped[name] = str(found).replace(str(path), name)
         else:
-            held_out = _held_out(name, config.held_out)
-            (corpus.validation if held_out else corpus.training).extend(found)
+            corpus.add(name, found, _held_out(name, config.held_out))
     if not corpus.training and not corpus.validation:
         raise ImageError(
             f"No image was found in {', '.join(map(str, sources))} "
@@ -241,19 +232,17 @@ def _sources_text(file: str) -> str:
         ) from error
 
 
-def _files(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise ImageError(
-            f"The folder {error.filename} cannot be read ({error.strerror}); "
-            "change its permissions or leave it out."
-        ) from error
-
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        images = [name for name in folders if name.endswith(".zarr")]
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in images]
-        found += [Path(parent, name) for name in files + images]
-    return sorted(path for path in found if not passed_over(path))
+def _images_in(sources: Sequence[Path]) -> list[tuple[Path, str]]:
+    """List every image once, with its path relative to the source it was found in."""
+    # Listed twice, a file could be both held out and trained on.
+    once: dict[Path, tuple[Path, str]] = {}
+    for source in sources:
+        if not os.path.exists(source):
+            raise ImageError(f"There is no file or folder {source}; check the path of the images.")
+        for path in images_of(str(source), recursive=True):
+            name = path.name if path == source else path.relative_to(source).as_posix()
+            once.setdefault(path.resolve(), (path, name))
+    return [*once.values()]
 
 
 def _decoded(micrograph: Micrograph, index: tuple[int, ...], levels: Levels) -> NDArray[np.uint8]:

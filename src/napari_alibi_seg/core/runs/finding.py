@@ -17,14 +17,19 @@ from napari_alibi_seg.core.runs.ledger import is_signed
 from napari_alibi_seg.core.runs.results import SOFTWARE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _DRAWN = tuple(Path(ending).stem for ending in (LABELS, SCRIBBLES))
 
 
 def images_among(paths: Iterable[Path]) -> list[Path]:
-    """Return, sorted, the paths that are images by their suffixes, without `passed_over` ones."""
-    images = (path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Return, sorted, the paths that are images, without `passed_over` ones.
+
+    Files are images by their suffixes, Zarr folders whatever their names.
+    """
+    images = (
+        path for path in sorted(paths) if path.suffix.lower() in IMAGE_SUFFIXES or is_zarr(path)
+    )
     return [path for path in images if not passed_over(path)]
 
 
@@ -38,10 +43,17 @@ def passed_over(path: Path) -> bool:
     return drawn or path.name.startswith(".") or _is_result(path)
 
 
-def images_of(name: str) -> list[Path]:
+def images_of(name: str, recursive: bool = False) -> list[Path]:
     """Return the images that a file name, folder or glob pattern refers to.
 
     A Zarr folder is one image; the name of a missing file is returned as it is.
+
+    Parameters
+    ----------
+    name : str
+        The file name, folder or pattern.
+    recursive : bool
+        Whether folders in a folder are searched, too, except hidden ones.
 
     Raises
     ------
@@ -52,14 +64,29 @@ def images_of(name: str) -> list[Path]:
     if os.path.isfile(path) or is_zarr(path) or not (os.path.exists(path) or glob.has_magic(name)):
         return [path]  # a missing file is reported when it is opened
     with reading(path):
-        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(name, recursive=True))
-        images = images_among(inside)
+        if path.is_dir():
+            images = images_among(_below(path) if recursive else path.iterdir())
+        else:
+            images = images_among(map(Path, glob.glob(name, recursive=True)))
     if not images:
         raise ImageError(
             f"There is no image in {name}; name files, folders or patterns "
             f"of {', '.join(IMAGE_SUFFIXES)}."
         )
     return images
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files and Zarr folders in a folder and the folders below it."""
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        zarrs = [name for name in folders if name.endswith(".zarr") or is_zarr(Path(parent, name))]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in zarrs]
+        yield from (Path(parent, name) for name in files + zarrs)
+
+
+def _refuse(error: OSError) -> None:
+    with reading(Path(error.filename)):
+        raise error
 
 
 def _is_result(path: Path) -> bool:
