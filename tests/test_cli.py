@@ -526,6 +526,16 @@ def test_outside_a_region_nothing_is_segmented_counted_or_learnt(folder, classif
     assert "--region is not for a .zarr" in capsys.readouterr().err
 
 
+def test_a_region_that_begins_with_a_minus_is_told_to_need_an_equals_sign(folder, capsys):
+    assert segment(folder, *FAST, "--region=-64:") == 0
+    labels = tifffile.imread(folder / "out.tif")
+    assert not labels[:-64].any()
+    assert labels[-64:].all()
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    assert "--region=-64:" in capsys.readouterr().out
+
+
 def test_apply_takes_patterns_and_files_and_keeps_equal_stems_apart(folder, classifier):
     imsave(folder / "image.tif", imread(folder / "image.png"), check_contrast=False)
     pattern = str(folder / "image.*")

@@ -78,7 +78,8 @@ def add_region_option(command: argparse.ArgumentParser) -> None:
         type=_region,
         metavar="ROWS[,COLUMNS]",
         help="part of the image to segment, e.g. 0:960,0:1280, or :-64 to leave out the bottom "
-        "64 rows; labels are 0 elsewhere",
+        "64 rows; labels are 0 elsewhere; with = before a minus, as in --region=-64: for these "
+        "rows alone",
     )
 
 
