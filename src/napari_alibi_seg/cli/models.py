@@ -30,5 +30,6 @@ def models(_: argparse.Namespace) -> int:
     tell(f"{'timm:<id>[:<file>]':30} {'':14} {'':22} a stock timm model, with its own positions")
     tell(f"{'<path>':30} {'':14} {'':22} a checkpoint of napari_alibi_seg.finetune")
     tell(f"{'<any>+flips, <any>+blank':30} {'':14} {'':22} with a remedy of positional bias")
-    tell(f"Fetched weights and features of large images are kept in {cache_folder()}.")
+    tell(f"Fetched weights and features of large images are kept in {cache_folder()},")
+    tell("those of timm:<id> in the cache of the Hugging Face hub.")
     return 0

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """The argparse object to which commands are added."""
 
+_DATASET = (
+    "which array of an HDF5 file or Zarr folder, by its path in it, or which image (0, 1, ...) of "
+    "a TIFF"
+)
 _FORESTS = tuple(forest.value for forest in Forest)
 
 
@@ -52,7 +56,7 @@ def add_command(
 def add_image_options(command: argparse.ArgumentParser) -> None:
     """Add the options for reading an image: --axes, --dataset, --channels."""
     command.add_argument("--axes", metavar="A", help="names of the image's axes, e.g. ZYX or YXS")
-    command.add_argument("--dataset", metavar="PATH", help="dataset inside an HDF5 file")
+    command.add_argument("--dataset", metavar="PATH", help=_DATASET)
     command.add_argument(
         "--channels",
         type=_channels,
@@ -141,7 +145,9 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
 
 def _add_scribbles_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--scribbles-axes", metavar="A", help="names of the scribbles' axes")
-    command.add_argument("--scribbles-dataset", metavar="PATH", help="dataset in an HDF5 file")
+    command.add_argument(
+        "--scribbles-dataset", metavar="PATH", help="as --dataset, for the file of the scribbles"
+    )
     command.add_argument(
         "--ignore",
         type=_classes,

@@ -109,9 +109,7 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     for path in outputs:
         place = path.resolve()
         if any(_is_part(place, folder) for folder in read):
-            raise OutputError(
-                f"{path} lies in an input; choose a place outside of it, or in its folder labels."
-            )
+            raise OutputError(f"{path} lies in an input; choose a place outside of it.")
         if place in sources:
             raise OutputError(
                 f"{path} is an input, or a folder with one, and would be written over; choose "
