@@ -5,6 +5,7 @@ import pytest
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import SegmentationConfig
+from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.judge import assess
@@ -63,3 +64,29 @@ def test_what_is_the_same_everywhere_is_not_assessed(scribbles, config):
     asked = LiveRequest(same, scribbles, config, ((),), window, advise=True)
     told = [event for event in LiveEngine("cpu").update(asked) if isinstance(event, Assessed)]
     assert [event.assessment for event in told] == [None]
+
+
+@pytest.mark.parametrize(
+    ("of_dark", "more", "classes"), [(2, 0, "classes 1, 2"), (3, 4, "classes 1, 3, 4")]
+)
+def test_a_classifier_of_other_classes_is_not_assessed(
+    micrograph, scribbles, of_dark, more, classes
+):
+    other = np.where(scribbles == 3, of_dark, scribbles)
+    other[0, 1] = more
+    segmenter = Segmenter(replace(QUICK, trees=10), "cpu")
+    classifier = segmenter.fit([micrograph] * 2, [scribbles * (scribbles == 1), other])
+    with pytest.raises(ScribbleError, match=f"hold classes 1, 3, .* on {classes}; .*train another"):
+        assess(segmenter, classifier, micrograph, scribbles)
+    with pytest.raises(ScribbleError, match=f"hold no classes, .* on {classes};"):
+        assess(segmenter, classifier, micrograph, 0 * scribbles)
+
+
+def test_classes_that_are_ignored_or_without_data_are_not_missed(patchy, scribbles):
+    scribbles[:20, 100:], scribbles[100:140, 5:50] = 9, 4
+    assert set(assessed(patchy, scribbles, replace(QUICK, trees=10), frozenset({9}))) == {()}
+
+
+def test_only_a_classifier_is_assessed(micrograph, scribbles):
+    with pytest.raises(ClassifierError, match="load_classifier"):
+        assess(Segmenter(QUICK), "c.skops", micrograph, scribbles)

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ModelError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.features.extraction import FeatureExtractor, FeatureIdentity, FeatureMap
-from napari_alibi_seg.core.forest.classifier import PixelClassifier
+from napari_alibi_seg.core.forest.classifier import PixelClassifier, require_classifier
 from napari_alibi_seg.core.forest.painted_images import painted_images
 from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.result import SAMPLED, Segmentation
@@ -87,7 +87,7 @@ class Segmenter:
         ClassifierError
             If a model is given, but the classifier was trained without one.
         """
-        _require_classifier(classifier)
+        require_classifier(classifier)
         forest, deep = classifier.forest, classifier.features is not None
         if model not in (None, CLASSICAL) and not deep:
             raise ClassifierError(
@@ -269,7 +269,7 @@ class Segmenter:
         ImageError
             If the classifier uses 3-D filters, and they cannot be computed for the plane.
         """
-        _require_classifier(classifier)
+        require_classifier(classifier)
         classifier.channels.require(plane)
         scale = classifier.scale
         classifier.require(self._identity(scale), plane.bands)
@@ -309,14 +309,6 @@ class Segmenter:
     @cached_property
     def _extractor(self) -> FeatureExtractor:
         return FeatureExtractor.load(self.config.model, self.device)
-
-
-def _require_classifier(classifier: object) -> None:
-    if not isinstance(classifier, PixelClassifier):
-        raise ClassifierError(
-            f"A classifier is a PixelClassifier, but this is {classifier!r}; read a file with "
-            "load_classifier."
-        )
 
 
 def _sampled(block: Window) -> tuple[slice, slice]:

@@ -161,5 +161,14 @@ class PixelClassifier:
         return replace(self, classes=ClassInfo.of(self.label_values, known))
 
 
+def require_classifier(classifier: object) -> None:
+    """Raise a `ClassifierError` unless this is a `PixelClassifier`."""
+    if not isinstance(classifier, PixelClassifier):
+        raise ClassifierError(
+            f"A classifier is a PixelClassifier, but this is {classifier!r}; read a file with "
+            "load_classifier."
+        )
+
+
 def _kind(bands: int) -> str:
     return {1: "grey", 3: "colour"}.get(bands, f"{bands}-channel")

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.blockwise import blocks
+from napari_alibi_seg.core.errors import ScribbleError
+from napari_alibi_seg.core.forest.classifier import require_classifier
 from napari_alibi_seg.core.forest.samples import PixelSamples, gather_samples
-from napari_alibi_seg.core.forest.scribbles import ignored_classes, training_scribbles
+from napari_alibi_seg.core.forest.scribbles import (
+    count_scribbles,
+    ignored_classes,
+    training_scribbles,
+)
 from napari_alibi_seg.core.forest.strokes import stroke_pieces
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
@@ -167,13 +173,23 @@ def assess(
         Assessment by plane index, without planes whose sampled pixels all lack data; empty if a
         class has fewer than two pieces of strokes, or the image is constant. The napari dock shows
         the same assessment for the same plane, scribbles and settings.
+
+    Raises
+    ------
+    ScribbleError
+        If the classes that are painted, without ignored ones and where the image has data, are not
+        those of the classifier.
+    ClassifierError, ImageError
+        As from `Segmenter.channels`.
     """
     require_micrograph(image)
+    require_classifier(classifier)
     if image.levels.flat:
         return {}
     scribbles, ignored = np.ma.filled(scribbles, 0), ignored_classes(ignored)
     planes = planes_of(image)
     painted = training_scribbles(planes, scribbles, ignored)
+    _require_same_classes(classifier, painted)
     channels = {index: segmenter.channels(classifier, planes[index]) for index in painted}
     samples = [gather_samples(channels[index], drawn) for index, drawn in painted.items()]
     training = Training(classifier, segmenter.config, painted, samples)
@@ -188,3 +204,21 @@ def assess(
             assessments[index] = assessment
         segmenter.progress("assessment", done, len(channels))
     return assessments
+
+
+def _require_same_classes(
+    classifier: PixelClassifier, painted: Mapping[Index, NDArray[Any]]
+) -> None:
+    """Raise a `ScribbleError` unless exactly the classes of the classifier are painted."""
+    drawn = set(count_scribbles(painted).pixels)
+    trained = {info.value for info in classifier.classes}
+    if drawn != trained:
+        raise ScribbleError(
+            f"The scribbles hold {_listed(drawn)}, but the classifier was trained on "
+            f"{_listed(trained)}; assess it with the scribbles and the ignored classes that it was "
+            "trained with, or train another one on these scribbles."
+        )
+
+
+def _listed(classes: Collection[int]) -> str:
+    return f"classes {', '.join(map(str, sorted(classes)))}" if classes else "no classes"
