@@ -32,12 +32,7 @@ from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior, cali
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.windows import Window
-from napari_alibi_seg.core.judging.assessment import (
-    Assessment,
-    GridPixels,
-    StrokeSamples,
-    assessing,
-)
+from napari_alibi_seg.core.judging.assessment import Assessment, cross_validating
 from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.judging.suggestions import grid_step
 from napari_alibi_seg.core.progress import run_to_end
@@ -64,10 +59,10 @@ class Drawing:
         Folder of the set; kind of scribbles and image file name.
     training : Training
         Training of the forest.
-    strokes : StrokeSamples
-        Samples of the painted pixels.
-    seen : GridPixels
-        Pixels of the grid, with their votes.
+    values : ndarray
+        (M, F) channels of the pixels of the grid.
+    votes : ndarray
+        (M, K) votes of these pixels.
     smoothed : ndarray
         (M, K) smoothed votes of these pixels, as displayed.
     truth : ndarray
@@ -79,8 +74,8 @@ class Drawing:
     set: str
     name: str
     training: Training
-    strokes: StrokeSamples
-    seen: GridPixels
+    values: np.ndarray
+    votes: np.ndarray
     smoothed: np.ndarray
     truth: np.ndarray
     gain: float | None
@@ -113,7 +108,8 @@ class Drawing:
 
     def assessed(self, prior: TemperaturePrior) -> Assessment:
         """Assess the forest as the napari dock does."""
-        return run_to_end(assessing(self.strokes, self.seen, self.training.fit, prior))
+        work = cross_validating(self.training.strokes(), self.training.fit, prior)
+        return run_to_end(work).assessment(self.values, self.votes)
 
 
 class Judge:
@@ -142,16 +138,15 @@ class Judge:
         place[scribbles[tuple(grid)] > 0] = -1
         samples = [gather_samples(channels, scribbles)]
         training = Training(classifier, self._segmenter.config, {(): scribbles}, samples)
-        strokes = training.strokes()
-        if strokes is None:
+        if not training.strokes().assessable:
             return None
         gain = self._gain(image, path, scribbles, shares, place, grid)
         return Drawing(
             folder.name,
             f"{kind} {path.name}",
             training,
-            strokes,
-            GridPixels(values, shares),
+            values,
+            shares,
             shown[tuple(grid)],
             place,
             gain,
@@ -203,7 +198,7 @@ def report(drawings: list[Drawing]) -> None:
     """Print the tables."""
     raw, shown = (
         by_set(drawings, [float(np.log(one.best_temperature(votes(one)))) for one in drawings])
-        for votes in (attrgetter("seen.votes"), attrgetter("smoothed"))
+        for votes in (attrgetter("votes"), attrgetter("smoothed"))
     )
     rows = [[name, f"{np.exp(raw[name]):.2f}", f"{np.exp(shown[name]):.2f}"] for name in raw]
     usual = (f"{np.exp(np.mean(list(some.values()))):.2f}" for some in (raw, shown))
@@ -217,16 +212,16 @@ def report(drawings: list[Drawing]) -> None:
         prior = TemperaturePrior(typical, smoothed, SPREAD)
         assessment = one.assessed(prior)
         found.append(assessment)
-        after.append(one.calibration_error(one.seen.votes, assessment.temperature))
+        after.append(one.calibration_error(one.votes, assessment.temperature))
         shown_after.append(one.calibration_error(one.smoothed, smoothed))
-    right = [float(one.right(one.seen.votes).mean()) for one in drawings]
+    right = [float(one.right(one.votes).mean()) for one in drawings]
     shown_right = [float(one.right(one.smoothed).mean()) for one in drawings]
     told = [a.accuracy.value for a in found]
     error, shown_error = (np.abs(np.subtract(told, some)).tolist() for some in (right, shown_right))
     held = [
         float(a.accuracy.low <= r <= a.accuracy.high) for a, r in zip(found, right, strict=True)
     ]
-    before = [one.calibration_error(one.seen.votes) for one in drawings]
+    before = [one.calibration_error(one.votes) for one in drawings]
     shown_before = [one.calibration_error(one.smoothed) for one in drawings]
     inside = [fractions_held(d, a) for d, a in zip(drawings, found, strict=True)]
     columns = [error, shown_error, held, inside, before, after, shown_before, shown_after]

@@ -15,7 +15,7 @@ import argparse
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.ndimage import label
@@ -30,14 +30,15 @@ from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.windows import Window
-from napari_alibi_seg.core.judging.judge import Training
-from napari_alibi_seg.core.live.advice import advising
+from napari_alibi_seg.core.live.advice import suggesting
 from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
-from napari_alibi_seg.core.live.records import Assessed
 from napari_alibi_seg.core.progress import run_to_end
 from quality import tasks
 from scores import Table, class_iou
 from strokes import only, strokes_of_classes
+
+if TYPE_CHECKING:
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
 
 FOLLOWER, RANDOM, IN_TURN = USERS = ("suggested", "random", "random in turn")
 ADDED = 12
@@ -68,37 +69,36 @@ class Reached:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """Ground truth, initial drawing, channels and training of an image."""
+    """Ground truth, initial drawing and channels of an image, and a classifier of the drawing."""
 
     truth: Labels
     drawing: Labels
     channels: PlaneChannels
-    trained: Training
+    classifier: PixelClassifier
+    config: SegmentationConfig
 
     def begun(self, seed: int) -> Labels:
         """Return one stroke per class of the drawing."""
         of_classes = strokes_of_classes(self.drawing)
         return only(self.drawing, [strokes[seed % len(strokes)] for strokes in of_classes])
 
-    def taught(self, scribbles: Labels, seed: int) -> Training:
+    def taught(self, scribbles: Labels, seed: int) -> PixelClassifier:
         """Train on scribbles."""
         samples = [gather_samples(self.channels, scribbles)]
-        config = replace(self.trained.config, seed=seed)
-        forest = run_to_end(training_forest(config, samples, self.trained.classifier.projection))
-        classifier = replace(self.trained.classifier, forest=forest)
-        return Training(classifier, config, {(): scribbles}, samples)
+        config = replace(self.config, seed=seed)
+        forest = run_to_end(training_forest(config, samples, self.classifier.projection))
+        return replace(self.classifier, forest=forest)
 
-    def suggested(self, training: Training, scribbles: Labels) -> tuple[int, int]:
+    def suggested(self, classifier: PixelClassifier, scribbles: Labels) -> tuple[int, int]:
         """Return (row, column) of the first suggested spot that is annotated."""
-        steps = advising((), scribbles, self.channels, training)
-        told = next(step for step in steps if isinstance(step, Assessed))
-        return next((s.row, s.column) for s in told.spots if self.truth[s.row, s.column])
+        _, spots = run_to_end(suggesting((), scribbles, self.channels, classifier))
+        return next((s.row, s.column) for s in spots if self.truth[s.row, s.column])
 
-    def score(self, training: Training, scribbles: Labels) -> float:
+    def score(self, classifier: PixelClassifier, scribbles: Labels) -> float:
         """Return the mean IoU over the classes, on the pixels without strokes."""
         values = self.channels.subsampled(Window(0, 0, *self.truth.shape), _STEP)
-        classes = training.classifier.forest.classes_
-        found = classes[votes(training.classifier.forest, values).argmax(axis=-1)]
+        classes = classifier.forest.classes_
+        found = classes[votes(classifier.forest, values).argmax(axis=-1)]
         truth, painted = (some[::_STEP, ::_STEP] for some in (self.truth, scribbles))
         scored = (truth > 0) & (painted == 0)
         pairs = [(truth[scored] == value, found[scored] == value) for value in classes]
@@ -118,8 +118,7 @@ def canvas(folder: Path, model: str) -> Canvas:
         alone = replace(classifier, channels=replace(filters, sigmas=()))
         deep = segmenter.channels(alone, planes[()])
     channels = PlaneChannels(deep, live.filtered((), filters, filters.components))
-    trained = Training(classifier, segmenter.config, {(): drawing}, [])
-    return Canvas(task.truth(name), drawing, channels, trained)
+    return Canvas(task.truth(name), drawing, channels, classifier, segmenter.config)
 
 
 def stroke(truth: Labels, row: int, column: int, random: np.random.Generator) -> np.ndarray:
@@ -137,10 +136,10 @@ def curve(on: Canvas, user: str, seed: int) -> Curve:
     random, scribbles, ious = np.random.default_rng(seed), on.begun(seed), []
     classes = random.permutation(np.unique(scribbles[scribbles > 0]))
     for count in range(ADDED + 1):
-        training = on.taught(scribbles, seed)
-        ious.append(on.score(training, scribbles))
+        classifier = on.taught(scribbles, seed)
+        ious.append(on.score(classifier, scribbles))
         if user == FOLLOWER:
-            place = on.suggested(training, scribbles)
+            place = on.suggested(classifier, scribbles)
         else:
             wanted = [classes[count % len(classes)]] if user == IN_TURN else classes
             place = tuple(random.choice(np.argwhere(np.isin(on.truth, wanted) & (scribbles == 0))))

@@ -11,7 +11,7 @@ from napari_alibi_seg.core.forest.vote_calibration import (
     calibrated,
     fit_temperature,
 )
-from napari_alibi_seg.core.judging.assessment import GridPixels, StrokeSamples, assessing
+from napari_alibi_seg.core.judging.assessment import StrokeSamples, cross_validating
 
 
 def nearest_means(samples):
@@ -37,34 +37,35 @@ def blobs():
         centres = (labels == 7)[:, None] * np.float32(apart)
         values = (random.normal(size=(800, 2)) + centres).astype(np.float32)
         strokes = StrokeSamples(PixelSamples(values, labels), np.repeat(np.arange(1, 9), 100))
-        return strokes, GridPixels(values, nearest_means(strokes.samples)(values)), labels
+        return strokes, values
 
     return made
 
 
-def assessed(strokes, seen):
-    work = assessing(strokes, seen, nearest_means, DEEP_PRIOR)
+def assessed(strokes, values):
+    work = cross_validating(strokes, nearest_means, DEEP_PRIOR)
     steps = []
     while True:
         try:
             steps.append(next(work))
         except StopIteration as finished:
-            return finished.value, steps
+            votes = nearest_means(strokes.samples)(values)
+            return finished.value.assessment(values, votes), steps
 
 
 def test_plain_classes_are_told_from_confused_ones(blobs):
-    plain, _ = assessed(*blobs(6.0)[:2])
-    confused, _ = assessed(*blobs(0.5)[:2])
+    plain, _ = assessed(*blobs(6.0))
+    confused, _ = assessed(*blobs(0.5))
 
     assert plain.accuracy.value > 0.97 > confused.accuracy.value
     assert min(plain.recalls.values()) > 0.97 > max(confused.recalls.values())
-    assert plain.recognises and not assessed(*blobs(0.0)[:2])[0].recognises
+    assert plain.recognises and not assessed(*blobs(0.0))[0].recognises
     assert plain.settled
     assert plain.unsettled < confused.unsettled
 
 
 def test_intervals_hold_their_value_and_fractions_add_up(blobs):
-    told, _ = assessed(*blobs(1.5)[:2])
+    told, _ = assessed(*blobs(1.5))
 
     for estimate in (told.accuracy, *told.fractions.values()):
         assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
@@ -73,7 +74,7 @@ def test_intervals_hold_their_value_and_fractions_add_up(blobs):
 
 
 def test_work_is_told_in_rising_steps_and_the_curve_in_rising_strokes(blobs):
-    told, steps = assessed(*blobs(1.5)[:2])
+    told, steps = assessed(*blobs(1.5))
 
     assert steps == sorted(steps)
     assert 0 < steps[0] < steps[-1] <= 1

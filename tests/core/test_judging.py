@@ -6,6 +6,7 @@ import pytest
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.config import SegmentationConfig
 from napari_alibi_seg.core.errors import ClassifierError, ScribbleError
+from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.judge import assess
@@ -40,6 +41,27 @@ def test_only_planes_that_are_painted_are_assessed(micrograph_pixels, scribbles)
     painted = np.zeros(stack.label_shape, np.uint8)
     painted[1] = scribbles
     assert set(assessed(stack, painted, QUICK)) == {(1,)}
+
+
+def test_strokes_are_held_out_once_for_all_planes(micrograph_pixels, scribbles, monkeypatch):
+    stack = as_micrograph(np.stack([micrograph_pixels, micrograph_pixels[::-1]]), "ZYX")
+    painted, trained = np.stack([scribbles, scribbles[::-1]]), []
+
+    def noted(config, samples, projection):
+        trained.append(samples)
+        return training_forest(config, samples, projection)
+
+    monkeypatch.setattr("napari_alibi_seg.core.judging.judge.training_forest", noted)
+    expected = assessed(stack, painted, QUICK)
+    assert expected.keys() == {(0,), (1,)}
+    assert len(trained) == 15
+
+    engine, window = LiveEngine("cpu"), Window(0, 0, *stack.shape_yx)
+    for index in expected:  # one after the other, as when the user moves through the stack
+        request = LiveRequest(stack, painted, QUICK, (index,), window, advise=True)
+        *_, told = engine.update(request)
+        assert told.assessment == expected[index]
+    assert len(trained) == 30
 
 
 def test_where_no_piece_can_be_left_out_nothing_is_told(micrograph, scribbles):

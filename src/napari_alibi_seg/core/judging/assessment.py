@@ -25,7 +25,7 @@ from napari_alibi_seg.core.forest.vote_calibration import (
 from napari_alibi_seg.core.judging.expectation import Estimate, Expectation, expected_fractions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,32 +160,60 @@ class StrokeSamples:
 
 
 @dataclass(frozen=True, eq=False)
-class GridPixels:
-    """Pixels on a regular grid over the image.
+class CrossValidation:
+    """Forests trained on parts of a classifier's strokes, which tell how good it is on any plane.
 
     Attributes
     ----------
-    values : ndarray
-        (M, F) float32 channels.
-    votes : ndarray
-        (M, K) shares of votes of the assessed classifier.
+    voters : sequence of callable
+        From all strokes, then with each fold held out, then from random subsets.
+    counts : sequence of int
+        Number of strokes (or halves of a class's only stroke) that each was trained on.
+    folds : int
+        Number of folds.
+    recalls, temperature
+        As in `Assessment`; the K classes in ascending order of value.
     """
 
-    values: NDArray[np.float32]
-    votes: NDArray[np.float32]
+    voters: Sequence[Voter]
+    counts: Sequence[int]
+    folds: int
+    recalls: Mapping[int, float]
+    temperature: float
+
+    def assessment(self, values: NDArray[np.float32], votes: NDArray[np.float32]) -> Assessment:
+        """Assess the classifier on a plane.
+
+        Parameters
+        ----------
+        values : ndarray
+            (M, F) channels of a few thousand pixels spread evenly over the plane.
+        votes : ndarray
+            (M, K) shares of votes of the classifier at these pixels.
+        """
+        every = -(-len(values) // _COMPARED)
+        labels = [voter(values[::every]).argmax(axis=1) for voter in self.voters]
+        judge = calibrated(votes[::every], self.temperature)
+        rows = np.arange(len(judge))
+        return Assessment(
+            _accuracy(votes, self.temperature),
+            expected_fractions(_confusion(votes, self.temperature), self.recalls),
+            self.recalls,
+            _curve(self.counts, [float(judge[rows, given].mean()) for given in labels]),
+            float(np.mean([given != labels[0] for given in labels[1 : self.folds + 1]])),
+            self.temperature,
+        )
 
 
-def assessing(
-    strokes: StrokeSamples, seen: GridPixels, fit: Fit, prior: TemperaturePrior
-) -> Generator[float, None, Assessment]:
-    """Assess a classifier, as a generator that can be closed at any step.
+def cross_validating(
+    strokes: StrokeSamples, fit: Fit, prior: TemperaturePrior
+) -> Generator[float, None, CrossValidation]:
+    """Hold out strokes in turn, as a generator that can be closed at any step.
 
     Parameters
     ----------
     strokes : StrokeSamples
-        Its training samples; must be `assessable`.
-    seen : GridPixels
-        A few thousand pixels spread evenly over the image.
+        Training samples of a classifier; must be `assessable`.
     fit : callable
         Trains in the same way; fewer trees suffice.
     prior : TemperaturePrior
@@ -194,37 +222,33 @@ def assessing(
     Yields
     ------
     float
-        Fraction done, after each of at most 15 trainings but the last.
+        Fraction done, after each of at most 15 trainings.
 
     Returns
     -------
-    Assessment
+    CrossValidation
         Deterministic.
     """
     few = _thinned_strokes(strokes)
     folds = _folds(few)
-    subsets = [*(folds != fold for fold in range(folds.max() + 1)), *_subsets(few)]
-    compared = seen.values[:: -(-len(seen.values) // _COMPARED)]
+    number = int(folds.max()) + 1
+    subsets = [folds >= 0, *(folds != fold for fold in range(number)), *_subsets(few)]
+    voters, counts = [], []
+    for inside in subsets:
+        part = few[inside]
+        voters.append(fit(part.samples))
+        counts.append(part.count)
+        yield len(voters) / len(subsets)
     votes = np.empty((len(folds), len(few.classes)), np.float32)
-    labels = [fit(few.samples)(compared).argmax(axis=1)]
-    for done, inside in enumerate(subsets):
-        yield (done + 1) / (len(subsets) + 1)
-        voter = fit(few[inside].samples)
-        labels.append(voter(compared).argmax(axis=1))
-        if done <= folds.max():
-            votes[~inside] = voter(few[~inside].samples.values)
-    left_out = labels[1 : folds.max() + 2]
+    for fold, voter in enumerate(voters[1 : number + 1]):
+        votes[folds == fold] = voter(few.samples.values[folds == fold])
     held_out = HeldOut(votes, np.searchsorted(few.classes, few.samples.labels), few.pieces)
-    temperature = fit_temperature(held_out, prior)
-    judge = calibrated(seen.votes[:: -(-len(seen.votes) // _COMPARED)], temperature)
-    counts = [few.count, *(few[inside].count for inside in subsets)]
-    return Assessment(
-        _accuracy(seen.votes, temperature),
-        expected_fractions(_confusion(seen.votes, temperature), few.classes),
+    return CrossValidation(
+        voters,
+        counts,
+        number,
         dict(zip(few.classes.tolist(), held_out.recalls.tolist(), strict=True)),
-        _curve(counts, [float(judge[np.arange(len(judge)), these].mean()) for these in labels]),
-        float(np.mean([these != labels[0] for these in left_out])),
-        temperature,
+        fit_temperature(held_out, prior),
     )
 
 
@@ -274,7 +298,7 @@ def _subsets(strokes: StrokeSamples) -> Iterator[NDArray[np.bool_]]:
             yield np.isin(strokes.pieces, np.concatenate(drawn))
 
 
-def _curve(counts: list[int], accuracies: list[float]) -> tuple[CurvePoint, ...]:
+def _curve(counts: Sequence[int], accuracies: Sequence[float]) -> tuple[CurvePoint, ...]:
     """Average the accuracies for each number of strokes, in ascending order."""
     by_count: dict[int, list[float]] = {count: [] for count in sorted(counts)}
     for count, accuracy in zip(counts, accuracies, strict=True):

@@ -22,7 +22,7 @@ from napari_alibi_seg.core.forest.strokes import stroke_pieces
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
-from napari_alibi_seg.core.judging.assessment import GridPixels, StrokeSamples, assessing
+from napari_alibi_seg.core.judging.assessment import StrokeSamples, cross_validating
 from napari_alibi_seg.core.judging.suggestions import grid_step
 from napari_alibi_seg.core.progress import run_to_end
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.samples import Channels
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index
-    from napari_alibi_seg.core.judging.assessment import Assessment, Voter
+    from napari_alibi_seg.core.judging.assessment import Assessment, CrossValidation, Voter
     from napari_alibi_seg.core.segmentation import Segmenter
 
 _TREES = 40
@@ -56,7 +56,7 @@ class Training:
     painted : mapping
         (Y, X) scribbles by plane, without ignored classes.
     samples : sequence of PixelSamples
-        Samples of these planes, in the same order; empty if the classifier came from a file.
+        Samples of these planes, in the same order.
     """
 
     classifier: PixelClassifier
@@ -64,16 +64,20 @@ class Training:
     painted: Mapping[Index, NDArray[Any]]
     samples: Sequence[PixelSamples]
 
-    def strokes(self) -> StrokeSamples | None:
-        """Return the labelled pixels with their pieces; None if they are not `assessable`."""
-        if not self.samples:
+    def cross_validating(self) -> Generator[float, None, CrossValidation | None]:
+        """Hold out strokes in turn, in steps; returns None if they are not `assessable`."""
+        strokes = self.strokes()
+        if not strokes.assessable:
             return None
+        return (yield from cross_validating(strokes, self.fit, self.classifier.prior))
+
+    def strokes(self) -> StrokeSamples:
+        """Return the labelled pixels with their pieces."""
         painted = PixelSamples(
             np.concatenate([some.values for some in self.samples]),
             np.concatenate([some.labels for some in self.samples]),
         )
-        strokes = StrokeSamples(painted, np.concatenate(stroke_pieces(self.painted)))
-        return strokes if strokes.assessable else None
+        return StrokeSamples(painted, np.concatenate(stroke_pieces(self.painted)))
 
     def fit(self, samples: PixelSamples) -> Voter:
         """Train a forest with the same settings but 40 trees; return a function of its votes."""
@@ -86,20 +90,53 @@ class Training:
         return voter
 
 
-def sampling_grid(
-    channels: Channels,
-) -> Generator[None, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Evaluate the channels of a plane at every `grid_step`-th pixel, one block per step.
+@dataclass(frozen=True, eq=False)
+class SampledPlane:
+    """Every `grid_step`-th pixel of a plane in rows and columns.
+
+    Attributes
+    ----------
+    values : ndarray
+        (h, w, F) channels.
+    votes : ndarray
+        (h, w, K) shares of votes of a classifier.
+    missing : ndarray
+        (h, w) mask of pixels without data.
+    """
+
+    values: NDArray[np.float32]
+    votes: NDArray[np.float32]
+    missing: NDArray[np.bool_]
+
+    def assessment(self, validation: CrossValidation, scribbles: NDArray[Any]) -> Assessment | None:
+        """Assess the classifier that votes; None if every pixel lacks data or is ignored.
+
+        Parameters
+        ----------
+        validation : CrossValidation
+            Of the classifier.
+        scribbles : ndarray
+            (Y, X) scribbles of the plane, including ignored classes.
+        """
+        step = grid_step((scribbles.shape[0], scribbles.shape[1]))
+        drawn = scribbles[::step, ::step]
+        counted = ((drawn == 0) | np.isin(drawn, [*validation.recalls])) & ~self.missing
+        if not counted.any():
+            return None
+        return validation.assessment(self.values[counted], self.votes[counted])
+
+
+def sampling_plane(
+    classifier: PixelClassifier, channels: Channels
+) -> Generator[None, None, SampledPlane]:
+    """Sample a plane, one block per step.
 
     Parameters
     ----------
+    classifier : PixelClassifier
+        Votes on the pixels.
     channels : Channels
         Channels of the plane.
-
-    Returns
-    -------
-    tuple
-        (h, w, F) channels, and the (h, w) mask of pixels without data.
     """
     step, rows = grid_step(channels.shape), []
     for _, of_a_row in groupby(blocks(channels.shape, _SIDE), key=attrgetter("top")):
@@ -111,38 +148,7 @@ def sampling_grid(
             parts.append((values, few))
         rows.append([np.concatenate(some, axis=1) for some in zip(*parts, strict=True)])
     values, missing = (np.concatenate(some) for some in zip(*rows, strict=True))
-    return values, missing
-
-
-def assessing_plane(
-    training: Training,
-    scribbles: NDArray[Any],
-    values: NDArray[np.float32],
-    shares: NDArray[np.float32],
-    missing: NDArray[np.bool_],
-) -> Generator[float, None, Assessment | None]:
-    """Assess a plane, as a generator that can be closed at any step; see `assessing`.
-
-    Parameters
-    ----------
-    training : Training
-        The classifier and its training data.
-    scribbles : ndarray
-        (Y, X) scribbles of the plane, including ignored classes.
-    values, shares : ndarray
-        (h, w, F) channels and (h, w, K) votes at every `grid_step`-th pixel of the plane.
-    missing : ndarray
-        (h, w) mask of grid points without data.
-    """
-    strokes, step = training.strokes(), grid_step((scribbles.shape[0], scribbles.shape[1]))
-    if strokes is None:
-        return None
-    drawn = scribbles[::step, ::step]
-    counted = ((drawn == 0) | np.isin(drawn, strokes.classes)) & ~missing
-    if not counted.any():
-        return None
-    seen = GridPixels(values[counted], shares[counted])
-    return (yield from assessing(strokes, seen, training.fit, training.classifier.prior))
+    return SampledPlane(values, votes(classifier.forest, values).astype(np.float32), missing)
 
 
 def assess(
@@ -193,13 +199,13 @@ def assess(
     channels = {index: segmenter.channels(classifier, planes[index]) for index in painted}
     samples = [gather_samples(channels[index], drawn) for index, drawn in painted.items()]
     training = Training(classifier, segmenter.config, painted, samples)
+    validation = run_to_end(training.cross_validating())
+    if validation is None:
+        return {}
     assessments = {}
     for done, (index, of_plane) in enumerate(channels.items(), start=1):
-        values, missing = run_to_end(sampling_grid(of_plane))
-        shares = votes(classifier.forest, values).astype(np.float32)
-        assessment = run_to_end(
-            assessing_plane(training, scribbles[index], values, shares, missing)
-        )
+        sampled = run_to_end(sampling_plane(classifier, of_plane))
+        assessment = sampled.assessment(validation, scribbles[index])
         if assessment is not None:
             assessments[index] = assessment
         segmenter.progress("assessment", done, len(channels))

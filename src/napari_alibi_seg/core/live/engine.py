@@ -19,13 +19,11 @@ from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import smoothing, voting
 from napari_alibi_seg.core.forest.prediction import predictions, strips
-from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.scribbles import same_scribbles, training_scribbles_and_counts
 from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.expectation import Expectation
-from napari_alibi_seg.core.judging.judge import Training
-from napari_alibi_seg.core.live.advice import advising
+from napari_alibi_seg.core.live.advice import suggesting
 from napari_alibi_seg.core.live.blocks import (
     coarse_step,
     distance,
@@ -35,7 +33,7 @@ from napari_alibi_seg.core.live.blocks import (
 from napari_alibi_seg.core.live.channels import LiveChannels
 from napari_alibi_seg.core.live.downsampled import coarse_config
 from napari_alibi_seg.core.live.features import GrowingFeatures
-from napari_alibi_seg.core.live.records import Fitted, PlaneDone, ResultBlock, Working
+from napari_alibi_seg.core.live.records import Assessed, Fitted, PlaneDone, ResultBlock, Working
 from napari_alibi_seg.core.live.training import CoarseClassifier, LiveTrainer
 
 if TYPE_CHECKING:
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index, Window
+    from napari_alibi_seg.core.judging.assessment import CrossValidation
     from napari_alibi_seg.core.live.channels import PlaneChannels
     from napari_alibi_seg.core.live.downsampled import DownsampledChannels
     from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest
@@ -79,7 +78,7 @@ class _Trained:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
     `tallies` has one for each block it has classified, by plane; `assessed` has the planes whose
-    assessment is complete.
+    assessment is complete; `validation` is None before the first of them.
     """
 
     request: LiveRequest
@@ -88,6 +87,7 @@ class _Trained:
     fine: PixelClassifier
     tallies: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
     assessed: set[Index] = field(default_factory=set)
+    validation: CrossValidation | None = None
 
 
 class LiveEngine:
@@ -336,19 +336,29 @@ class LiveEngine:
         assert self._trained is not None
         fine, shown, assessed = self._trained.fine, request.planes[0], self._trained.assessed
         trained = request.classifier is None and not request.image.levels.flat
-        samples = [
-            gather_samples(self._channels_for(fine, request, index), scribbles)
-            for index, scribbles in painted.items()
-            if trained
-        ]
-        training = Training(fine, request.config, painted, samples)
         final = [index for index in painted if self._shows_final(index, painted)] or [*painted][:1]
         others = [index for index in final if index not in assessed] if trained else []
         for index in dict.fromkeys([shown, *others]):
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
             channels = self._channels_for(fine, request, index)
-            yield from advising(index, scribbles, channels, training)
+            sampled, spots = yield from suggesting(index, scribbles, channels, fine)
+            if trained and index in painted:
+                validation = yield from self._cross_validate(request, painted)
+                assessment = validation and sampled.assessment(validation, scribbles)
+                if assessment:
+                    yield Assessed(index, spots, assessment)
             assessed.add(index)
+
+    def _cross_validate(
+        self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
+    ) -> Generator[Working, None, CrossValidation | None]:
+        """Return the cross-validation of the fine classifier, made once for all planes."""
+        assert self._trained is not None
+        if self._trained.validation is None:
+            work = self._trainer.cross_validation(request, painted, self._trained.fine)
+            validation = yield from work
+            self._trained = replace(self._trained, validation=validation)
+        return self._trained.validation
 
 
 def _same_training(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_alibi_seg.core.channels.pixel_channels import Projection
 from napari_alibi_seg.core.forest.samples import gather_samples, thinned
 from napari_alibi_seg.core.forest.training import training_classifier
+from napari_alibi_seg.core.judging.judge import Training
 from napari_alibi_seg.core.live.downsampled import coarse_config
 from napari_alibi_seg.core.live.records import Working
 from napari_alibi_seg.core.progress import map_steps
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.forest.samples import PixelSamples
     from napari_alibi_seg.core.images.windows import Index
+    from napari_alibi_seg.core.judging.assessment import CrossValidation
     from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
     from napari_alibi_seg.core.live.features import GrowingFeatures
     from napari_alibi_seg.core.live.records import LiveRequest
@@ -108,6 +110,18 @@ class LiveTrainer:
         """Train the classifier that `Segmenter.fit` trains on the same scribbles."""
         samples = self._samples(request, painted, request.config.channels, projection)
         return (yield from self._fit(request, request.config, samples, projection))
+
+    def cross_validation(
+        self,
+        request: LiveRequest,
+        painted: Mapping[Index, NDArray[Any]],
+        classifier: PixelClassifier,
+    ) -> Generator[Working, None, CrossValidation | None]:
+        """Cross-validate what `final` has trained on the same scribbles, if they suffice."""
+        samples = self._samples(request, painted, classifier.channels, classifier.projection)
+        yield Working()
+        work = Training(classifier, request.config, painted, samples).cross_validating()
+        return (yield from map_steps(work, lambda _: Working()))
 
     def _samples(
         self,
