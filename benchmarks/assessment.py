@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channels.pixel_channels import PixelChannels
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
 
-SPREAD = 0.2
 _TEMPERATURES = (0.2, 5.0)
 
 
@@ -209,7 +208,7 @@ def report(drawings: list[Drawing]) -> None:
             float(np.exp(np.mean([value for name, value in some.items() if name != one.set])))
             for some in (raw, shown)
         )
-        prior = TemperaturePrior(typical, smoothed, SPREAD)
+        prior = TemperaturePrior(typical, smoothed)
         assessment = one.assessed(prior)
         found.append(assessment)
         after.append(one.calibration_error(one.votes, assessment.temperature))

@@ -5,13 +5,9 @@ from scipy.ndimage import label
 from napari_alibi_seg.core.forest.samples import PixelSamples
 from napari_alibi_seg.core.forest.scribbles import count_scribbles
 from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers, stroke_pieces
-from napari_alibi_seg.core.forest.vote_calibration import (
-    DEEP_PRIOR,
-    HeldOut,
-    calibrated,
-    fit_temperature,
-)
+from napari_alibi_seg.core.forest.vote_calibration import DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.judging.assessment import StrokeSamples, cross_validating
+from napari_alibi_seg.core.judging.held_out import HeldOut, fit_temperature
 
 
 def nearest_means(samples):

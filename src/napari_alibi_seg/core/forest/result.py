@@ -52,9 +52,9 @@ class Segmentation:
         if self.sampled is None:
             return None
         labels = self.labels[..., ::SAMPLED, ::SAMPLED]
-        there = labels > 0
-        given = np.searchsorted([info.value for info in self.classes], labels[there])
-        return expected_confusion(np.moveaxis(self.sampled, 0, -1)[there], given)
+        classified = labels > 0
+        given = np.searchsorted([info.value for info in self.classes], labels[classified])
+        return expected_confusion(np.moveaxis(self.sampled, 0, -1)[classified], given)
 
     @property
     def uncertainty(self) -> NDArray[np.float32]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LEAST_SHARE = 0.01
-_RANGE = (0.2, 5.0)
 
 
 @dataclass(frozen=True)
@@ -31,55 +30,16 @@ class TemperaturePrior:
         Typical temperature; below 1 sharpens.
     smoothed : float
         Typical temperature of smoothed votes (`core.forest.smoothing`).
-    spread : float
-        Standard deviation of the prior on the temperature's natural logarithm.
     """
 
     typical: float
     smoothed: float
-    spread: float
 
 
-DEEP_PRIOR = TemperaturePrior(0.64, 0.71, 0.2)
+DEEP_PRIOR = TemperaturePrior(0.64, 0.71)
 """For deep features with pixel filters, from the development set (docs/accuracy.md)."""
-CLASSICAL_PRIOR = TemperaturePrior(0.88, 0.79, 0.2)
+CLASSICAL_PRIOR = TemperaturePrior(0.88, 0.79)
 """For pixel filters alone, from the development set."""
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Votes of forests for strokes held out of their training.
-
-    Attributes
-    ----------
-    votes : ndarray
-        (N, K) shares of votes.
-    truth : ndarray
-        (N,) index of the painted class, 0 to K - 1.
-    strokes : ndarray
-        (N,) number of the stroke a pixel belongs to.
-    """
-
-    votes: NDArray[np.float32]
-    truth: NDArray[np.integer[Any]]
-    strokes: NDArray[np.integer[Any]]
-
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """(N,) pixel weights adding up to 1; classes, and strokes within a class, weigh equally."""
-        _, stroke = np.unique(self.strokes, return_inverse=True)
-        weights = 1 / np.bincount(stroke)[stroke]
-        weights /= np.bincount(self.truth, weights)[self.truth]
-        return np.asarray(weights / weights.sum(), np.float64)
-
-    @property
-    def recalls(self) -> NDArray[np.float64]:
-        """(K,) recall of each class, 0 to 1, with equal weight for each of its strokes."""
-        weights, right = self.weights, self.votes.argmax(axis=1) == self.truth
-        whole = np.bincount(self.truth, weights, self.votes.shape[1])
-        return np.asarray(
-            np.bincount(self.truth, weights * right, self.votes.shape[1]) / whole, np.float64
-        )
 
 
 def calibrated(votes: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -124,24 +84,3 @@ def expected_confusion(
     """
     given = [probabilities[labels == label] for label in range(probabilities.shape[1])]
     return np.stack([some.sum(axis=0, dtype=np.float64) for some in given], axis=1)
-
-
-def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
-    """Find the maximum a posteriori temperature for held-out strokes.
-
-    A few strokes are weak evidence: alone they miss the right temperature by up to a factor of two,
-    because strokes are painted where phases are clear. So each stroke counts as one observation
-    against the prior.
-    """
-    from scipy.optimize import minimize_scalar  # imported late, so that the window opens faster
-
-    weights, strokes = held_out.weights, len(np.unique(held_out.strokes))
-    rows = np.arange(len(held_out.truth))
-
-    def misfit(log_temperature: float) -> float:
-        probable = calibrated(held_out.votes, np.exp(log_temperature))[rows, held_out.truth]
-        surprise = (log_temperature - np.log(prior.typical)) / prior.spread
-        return float(-strokes * (weights * np.log(probable)).sum() + surprise**2 / 2)
-
-    best = minimize_scalar(misfit, bounds=np.log(_RANGE), method="bounded")
-    return float(np.exp(best.x))

@@ -16,13 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_alibi_seg.core.forest.samples import PixelSamples
-from napari_alibi_seg.core.forest.vote_calibration import (
-    HeldOut,
-    calibrated,
-    expected_confusion,
-    fit_temperature,
-)
+from napari_alibi_seg.core.forest.vote_calibration import calibrated, expected_confusion
 from napari_alibi_seg.core.judging.expectation import Estimate, Expectation, expected_fractions
+from napari_alibi_seg.core.judging.held_out import HeldOut, fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence

@@ -143,8 +143,8 @@ def sampling_plane(
         parts = []
         for window in of_a_row:
             yield
-            values, there = channels.subsampled(window, step), channels.missing(window)
-            few = np.zeros(values.shape[:2], bool) if there is None else there[::step, ::step]
+            values, missing = channels.subsampled(window, step), channels.missing(window)
+            few = np.zeros(values.shape[:2], bool) if missing is None else missing[::step, ::step]
             parts.append((values, few))
         rows.append([np.concatenate(some, axis=1) for some in zip(*parts, strict=True)])
     values, missing = (np.concatenate(some) for some in zip(*rows, strict=True))
