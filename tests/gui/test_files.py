@@ -233,6 +233,24 @@ def test_a_loaded_classifier_is_saved_and_applied_whatever_is_painted(
     assert [info.value for info in load_classifier(tmp_path / "again.skops").classes] == [1, 2]
 
 
+def test_a_loaded_classifier_is_used_on_another_device_too(painted_desk, tmp_path):
+    desk, device = painted_desk, painted_desk.panels.training.device
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+    loaded = desk.work.loaded
+
+    device.setCurrentText("cpu")
+    device.activated.emit(device.currentIndex())
+    desk.rest()
+
+    assert desk.work.order.device == "cpu"
+    assert desk.work.loaded is loaded
+    assert "From the loaded classifier" in desk.panels.result.facts.text()
+
+
 def test_a_question_about_files_goes_when_its_classifier_is_outdated(
     painted_desk, tmp_path, pixels
 ):

@@ -293,6 +293,12 @@ class Controller(QObject):
             self.work.outdate()
         self.apply(None)
 
+    def change_device(self) -> None:
+        """Compute on another device, with whatever classifier is used."""
+        self.notices.recover()
+        self._features_stopped = False
+        self.ask()
+
     def apply(self, classifier: PixelClassifier | None) -> None:
         """Apply a classifier until something is painted; None trains on the strokes."""
         self._features_stopped = False

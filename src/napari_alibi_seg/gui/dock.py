@@ -164,6 +164,7 @@ class SegmentationDock(QWidget):
         panels.result.outputs_changed.connect(controller.change_outputs)
         panels.result.opacity_changed.connect(controller.workspaces.set_opacity)
         panels.training.changed.connect(controller.change_settings)
+        panels.training.device_changed.connect(controller.change_device)
         self.exports.wire(panels.reuse)
         self.reuse.wire(panels.reuse)
 

@@ -43,6 +43,9 @@ class TrainingPanel(PanelRows):
     """Edit all `Settings` but the model."""
 
     changed = Signal()
+    """Another setting that training depends on was chosen."""
+    device_changed = Signal()
+    """Another device was chosen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,8 +98,9 @@ class TrainingPanel(PanelRows):
         self.add("", self.reset)
         self.add("Device", self.device)
         self.show_settings(Settings())
-        for box in (self.scale, self.forest, self.device):
+        for box in (self.scale, self.forest):
             box.activated.connect(self.changed)
+        self.device.activated.connect(self.device_changed)
         for spin in (self.components, self.trees, self.smoothing, self.seed):
             spin.valueChanged.connect(self.changed)
         for choice in (self.filters, self.learned, self.filters_3d, self.flatten):
