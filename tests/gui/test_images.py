@@ -121,6 +121,30 @@ def test_channels_can_be_used_together(quick_desk, pixels):
 
 
 @pytest.mark.parametrize(
+    ("chosen", "count", "then"), [((0, 1, 2), 5, (0,)), ((4,), 2, (0,)), ((1,), 2, (1,))]
+)
+def test_channels_that_are_gone_are_no_longer_chosen(quick_desk, pixels, chosen, count, then):
+    desk = quick_desk
+    planes = np.stack([pixels, 255 - pixels, pixels // 2, pixels[::-1], pixels[:, ::-1]])
+    desk.open(planes[: max(3, max(chosen) + 1)])
+    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.controller.choose_channels(chosen)
+    desk.rest()
+
+    desk.work.source.layer.data = planes[:count]
+    desk.rest()
+
+    assert desk.work.source.channels == then
+    assert desk.panels.image.channels.count() == count + 1
+    assert desk.panels.image.channels.currentIndex() == then[0]
+    assert desk.panels.strip.words == ""
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+
+@pytest.mark.parametrize(
     ("axes", "shape"), [("CYX", (140, 180)), ("TYX", (2, 140, 180)), ("CTYX", (3, 140, 180))]
 )
 def test_axes_are_read_as_the_file_names_them(quick_desk, pixels, tmp_path, axes, shape):

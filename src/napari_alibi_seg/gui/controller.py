@@ -25,7 +25,12 @@ from napari_alibi_seg.gui.projects import RECIPE, misfit
 from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings, as_core
 from napari_alibi_seg.gui.restoring import Restorer
 from napari_alibi_seg.gui.sessions import keep_session
-from napari_alibi_seg.gui.source import ImageSource, first_channels, paintable_readings
+from napari_alibi_seg.gui.source import (
+    ImageSource,
+    first_channels,
+    offered_channels,
+    paintable_readings,
+)
 from napari_alibi_seg.gui.spot import SpotMark
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.viewers import camera_of
@@ -226,7 +231,8 @@ class Controller(QObject):
                 if reading in offered
                 else self.workspaces.last_reading(layer, offered)
             )
-            source = ImageSource.of(layer, chosen, last or first_channels(layer, chosen))
+            kept = last if last in offered_channels(layer, chosen) else None
+            source = ImageSource.of(layer, chosen, kept or first_channels(layer, chosen))
         except AlibiSegError as error:
             here = partial(self._is_unusable, layer)
             self.panels.strip.say(str(error), warn=True, holds=here)

@@ -28,6 +28,7 @@ from napari_alibi_seg.gui.parts import (
     side_by_side,
 )
 from napari_alibi_seg.gui.result import OPACITY, PROBABILITIES, UNCERTAINTY
+from napari_alibi_seg.gui.source import offered_channels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,22 +83,18 @@ class ImagePanel(PanelRows):
         self.readings.clear()
         for reading in readings:
             self.readings.addItem(reading.words, reading)
-        count = 0
+        self._channel_choices = []
         if source is not None:
             self.readings.setCurrentIndex(list(readings).index(source.reading))
-            count = source.channel_count
+            self._channel_choices = offered_channels(source.layer, source.reading)
         self.channels.clear()
-        self.channels.addItems([f"channel {number}" for number in range(count)])
-        self._channel_choices = [(number,) for number in range(count)]
-        if count > 1:
-            self.channels.addItem("all channels together")
-            self._channel_choices.append(tuple(range(count)))
+        self.channels.addItems(list(map(_channels_words, self._channel_choices)))
         if source is not None and source.channels is not None:
             self.channels.setCurrentIndex(self._channel_choices.index(source.channels))
         for widget in (self._readings_label, self.readings):
             widget.setVisible(len(readings) > 1)
         for widget in (self._channels_label, self.channels):
-            widget.setVisible(count > 0)
+            widget.setVisible(bool(self._channel_choices))
 
     def offer_models(self, names: Sequence[str]) -> None:
         """List models, keeping the chosen one."""
@@ -174,6 +171,10 @@ class ResultPanel(PanelRows):
         """The kind of map that is ticked; empty if there is none."""
         ticked = {UNCERTAINTY: self.uncertainty, PROBABILITIES: self.probabilities}
         return next((kind for kind, box in ticked.items() if box.isChecked()), "")
+
+
+def _channels_words(channels: tuple[int, ...]) -> str:
+    return f"channel {channels[0]}" if len(channels) == 1 else "all channels together"
 
 
 def _tip(name: str) -> str:

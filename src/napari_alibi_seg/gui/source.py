@@ -96,6 +96,15 @@ def first_channels(layer: Image, reading: Reading) -> tuple[int, ...] | None:
     return tuple(range(_channels_of_project(layer))) or (0,)
 
 
+def offered_channels(layer: Image, reading: Reading) -> list[tuple[int, ...]]:
+    """Return the choices of channels: each one, and all together; none without channels."""
+    if "C" not in reading.axes:
+        return []
+    data = layer.data[0] if layer.multiscale else layer.data
+    every = tuple(range(int(data.shape[reading.axes.index("C")])))
+    return [*((number,) for number in every), *([every] if len(every) > 1 else [])]
+
+
 def _channels_of_project(layer: Image) -> int:
     """Return how many channels of a layer from a project are used together; 0 if none are."""
     file: ImageFile | None = layer.metadata.get(IMAGE_FILE)
@@ -185,14 +194,6 @@ class ImageSource:
         for name, value in placed.items() if new else ():
             setattr(self.layer, name, value)
         return new
-
-    @property
-    def channel_count(self) -> int:
-        """Number of channels to choose from; 0 if none."""
-        if "C" not in self.reading.axes:
-            return 0
-        data = self.layer.data[0] if self.layer.multiscale else self.layer.data
-        return int(data.shape[self.reading.axes.index("C")])
 
     @property
     def name(self) -> str:
