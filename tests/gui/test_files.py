@@ -7,6 +7,7 @@ import pytest
 import tifffile
 import zarr
 from qtpy.QtWidgets import QApplication, QFileDialog
+from skimage.io import imsave
 
 from napari_alibi_seg import load_classifier
 from napari_alibi_seg.cli import _parser, main
@@ -612,6 +613,38 @@ def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted
     desk.dock.reuse.copy_script()
     assert "fresh_scribbles.tif (Export scribbles)" in desk.panels.strip.words
     assert "fresh.tif (File, Save Selected Layers)" in desk.panels.strip.words
+
+
+@pytest.mark.parametrize("way", ["stacked", "split", "replaced", "picture", "same"])
+def test_only_a_file_that_holds_the_image_as_it_is_is_named_in_a_copied_command(
+    desk, pixels, tmp_path, way
+):
+    desk.hurry()
+    options, data = {}, pixels
+    paths = [tmp_path / "alloy.png" if way == "picture" else tmp_path / "alloy.tif"]
+    if way == "stacked":
+        paths, options = [tmp_path / f"{number}.tif" for number in range(3)], {"stack": True}
+    elif way == "split":
+        data, options = np.stack([pixels, 255 - pixels]), {"channel_axis": 0}
+    for path in paths:
+        write = imsave if way == "picture" else tifffile.imwrite
+        write(path, np.dstack([data, data // 2, data, data]) if way == "picture" else data)
+    desk.viewer.open(list(map(str, paths)), plugin="napari", **options)
+    desk.until(lambda: desk.work is not None)
+    desk.rest()
+    if way == "replaced":
+        desk.work.source.layer.data = 255 - pixels
+        desk.rest()
+
+    desk.dock.reuse.copy_command()
+
+    name = shlex.split(QApplication.clipboard().text())[2]
+    saved = "Save Selected Layers" in desk.panels.strip.words
+    named = way in ("same", "picture")
+    assert saved is not named
+    assert (name == str(paths[0])) is named
+    desk.controller.choose_image(desk.work.source.layer)
+    assert (desk.work.source.exact_file == paths[0]) is named
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, ValueError])

@@ -174,7 +174,7 @@ class Actions:
         assert work is not None
         clipboard.setText(text)
         needed = [f"{scripts.scribbles_name(work.source)} (Export scribbles)"]
-        if work.source.micrograph.path is None:
+        if work.source.exact_file is None:
             needed.append(f"{scripts.image_name(work.source)} (File, Save Selected Layers)")
         folder = " and ".join(needed)
         self._strip.say(f"The {what} is on the clipboard; run it in the folder with {folder}.")

@@ -362,6 +362,7 @@ class Controller(QObject):
         if old is None:
             return
         self.workspaces.forget(old)
+        old.source.forget_file()
         self.choose_image(old.source.layer, old.source.reading, old.source.channels)
         if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
             self.work.second_offered = True

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def image_name(source: ImageSource) -> str:
     """Return the image's file, or the name it should be saved under."""
-    path = source.micrograph.path
+    path = source.exact_file
     return f"{stem(source.layer.name)}.tif" if path is None else str(path)
 
 

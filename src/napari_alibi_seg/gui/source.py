@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.windows import Index
 
 IMAGE_FILE = "napari-alibi-seg image"
-"""Metadata of image layers from a project: their `ImageFile`."""
+"""Metadata of image layers from a project: their `ImageFile`; None once it is not theirs."""
 AXES = "napari-alibi-seg axes"
 """Metadata of image layers from a project: a letter for each dimension of the data."""
 
@@ -171,7 +173,7 @@ class ImageSource:
         """
         data = as_array(layer.data[0] if layer.multiscale else layer.data, reading.axes)
         file = _file_of(layer, reading.axes, channels)
-        stored = Stored(data, path=None if file is None else file.path)
+        stored = Stored(data, path=_origin(layer) if file is None else file.path)
         micrograph = settle(stored, reading.axes, channels)
         if file is not None and layer.rgb and not micrograph.colour:
             file = replace(file, channels=(0,))
@@ -179,6 +181,29 @@ class ImageSource:
         spacing = layer_spacing(layer, reading.axes)
         measured = replace(micrograph, pixel_size=size, spacing=spacing)
         return cls(layer, reading, channels, measured, layer.data, file)
+
+    @cached_property
+    def exact_file(self) -> Path | None:
+        """The file that holds this image as it is; None for part of one, several or none."""
+        if self.file is None:
+            return None
+        known = self.layer.metadata.get(IMAGE_FILE) is not None
+        return self.file.path if known or self._has_shape_of(self.file.path) else None
+
+    def _has_shape_of(self, path: Path) -> bool:
+        from napari_alibi_seg.core.images.reading import open_stored
+
+        pixels = self.pixels[0] if self.layer.multiscale else self.pixels
+        last = -1 if self.layer.rgb else None  # a file may have no alpha channel
+        with suppress(ImageError):
+            shapes = pixels.shape[:last], open_stored(path).shape[:last]
+            mine, stored = ([length for length in shape if length > 1] for shape in shapes)
+            return mine == stored
+        return False
+
+    def forget_file(self) -> None:
+        """Note that the pixels of the layer are no longer those of its file."""
+        self.layer.metadata[IMAGE_FILE] = None
 
     @property
     def measured(self) -> Micrograph:
@@ -276,11 +301,17 @@ def channel_words(channels: tuple[int, ...]) -> str:
 
 
 def _file_of(layer: Image, axes: str, channels: tuple[int, ...] | None) -> ImageFile | None:
-    known: ImageFile | None = layer.metadata.get(IMAGE_FILE)
-    path = layer.source.path
-    if known is not None or path is None:
+    if IMAGE_FILE in layer.metadata:
+        known: ImageFile | None = layer.metadata[IMAGE_FILE]
         return known
-    return ImageFile(Path(path).absolute(), axes, channels=channels)
+    path = _origin(layer)
+    return None if path is None else ImageFile(path, axes, channels=channels)
+
+
+def _origin(layer: Image) -> Path | None:
+    """Return the file that a layer was opened from, even if its pixels are others by now."""
+    path = layer.source.path
+    return None if path is None else Path(path).absolute()
 
 
 def _stored_pixel_size(image: Micrograph) -> PixelSize | None:
