@@ -219,6 +219,33 @@ def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(
     assert len([one for one in made if one() is not None]) <= 4  # of the painted and last planes
 
 
+def test_another_view_of_a_stack_computes_no_features_of_finished_planes_again(monkeypatch):
+    monkeypatch.setattr(live_features, "_CACHED_BYTES", 1)
+    stack = np.random.default_rng(0).random((5, 40, 50), np.float32)
+    painted = np.zeros(stack.shape, np.uint8)
+    painted[0, 5, :20], painted[0, 30, :20] = 1, 2
+    planes = tuple((z,) for z in range(5))
+    request = LiveRequest(as_micrograph(stack, "ZYX"), painted, DEEP, planes, Window(0, 0, 40, 50))
+    engine = LiveEngine("cpu")
+    events = list(engine.update(replace(request, planes=planes[:1])))
+    [size, *_] = [1e6 * one.megabytes for one in events if isinstance(one, FeatureProgress)]
+    monkeypatch.setattr(live_features, "FEATURE_BYTES", 2.5 * size)
+    first = {}
+    for event in engine.update(request):
+        if isinstance(event, PlaneDone):
+            first[event.plane] = event
+        if len(first) == 4:
+            break
+
+    again = list(engine.update(replace(request, planes=((1,), (0,), (2,), (3,), (4,)))))
+
+    computed = {one.plane for one in again if isinstance(one, FeatureProgress) and not one.done}
+    done = [event for event in again if isinstance(event, PlaneDone)]
+    assert computed == {(1,), (4,)}
+    assert [one.plane for one in done] == [(1,), (0,), (2,), (3,), (4,)]
+    assert all(one.pixels == first[one.plane].pixels for one in done[:-1])
+
+
 def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
     engine = LiveEngine("cpu")
     wide = replace(DEEP, scale=3)

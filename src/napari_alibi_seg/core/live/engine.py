@@ -37,7 +37,7 @@ from napari_alibi_seg.core.live.records import Assessed, Fitted, PlaneDone, Resu
 from napari_alibi_seg.core.live.training import CoarseClassifier, LiveTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -166,6 +166,9 @@ class LiveEngine:
             return
         yield from self._train(request, painted, side)
         for index in request.planes:
+            if index != request.planes[0] and self._is_classified(index, side):
+                yield self._finish(request, index)  # its features may no longer be kept
+                continue
             if deep:
                 yield from self._features.compute(request.config, index, request.visible, seen)
             yield from self._classify(request, index, side)
@@ -315,15 +318,24 @@ class LiveEngine:
                     yield ResultBlock(index, window, shown, True)
                     tallies[window] = _Tally.of(shown)
                 yield Working()
+        yield self._finish(request, index)
+
+    def _is_classified(self, index: Index, side: int) -> bool:
+        """Return whether the fine classifier has classified every block of a plane."""
+        assert self._trained is not None
+        shape, classes = self._channels.planes[index].shape, self._trained.fine.classes
+        windows = {window for strip in strips(shape, side, len(classes)) for window in strip}
+        return windows == self._trained.tallies.get(index, {}).keys()
+
+    def _finish(self, request: LiveRequest, index: Index) -> PlaneDone:
+        """Note that the result of a plane is final, and sum it up."""
+        assert self._trained is not None
+        assert self._image is not None
         if request.classifier is None:
             self._final_strokes[index] = self._trained.painted
         else:
             self._final_strokes.pop(index, None)
-        yield self._plane_done(index, tallies.values())
-
-    def _plane_done(self, index: Index, tallies: Collection[_Tally]) -> PlaneDone:
-        assert self._trained is not None
-        assert self._image is not None
+        tallies = self._trained.tallies[index].values()
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
         confusion = np.sum([one.confusion for one in tallies], axis=0)
         flat, classes = self._image.levels.flat, self._trained.fine.classes
