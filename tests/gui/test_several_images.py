@@ -1,6 +1,7 @@
 """What belongs to one image stays with it: strokes, sessions, results, messages."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -498,6 +499,35 @@ def test_sessions_that_are_declined_or_damaged_are_numbered(two, pixels):
     assert path.with_suffix(".1.alibi").read_bytes() == first
     assert path.with_suffix(".2.alibi").read_bytes() == b"no session"
     assert load_project(path.with_suffix(".3.alibi")).scribbles.values.size == 4 * 20
+
+
+@pytest.mark.parametrize("apart", ["layers", "images"])
+def test_two_layers_painted_on_the_same_pixels_have_one_session_file_each(two, pixels, apart):
+    desk = two
+    if apart == "images":
+        desk.open(pixels.copy(), name="same")
+        turns = [partial(choose, desk, name) for name in ("same", "first")]
+    else:
+        other = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="other")
+        layers = (other, desk.work.scribbles.layer)
+        turns = [partial(desk.controller.choose_scribbles, layer) for layer in layers]
+    turns[0]()
+    paint(desk, 1, (100, 104), (60, 90))
+    desk.rest()
+    painted = {"other": desk.painted.copy()}
+    for _ in range(3):
+        for turn in turns[::-1]:
+            turn()
+            desk.rest()
+    turns[1]()
+    paint(desk, 2, (120, 124), (60, 90))
+    desk.rest()
+    painted["first"] = desk.painted.copy()
+
+    path = session_path(desk.work.source.micrograph)
+    [aside] = set(path.parent.iterdir()) - {path}
+    for file, name in ((path, "first"), (aside, "other")):
+        np.testing.assert_array_equal(load_project(file).scribbles.array(), painted[name])
 
 
 def test_a_session_that_cannot_be_kept_is_told_and_the_result_follows(desk, pixels, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels, Layer
 
@@ -28,6 +29,8 @@ OWNER = "napari-alibi-seg owner"
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
 _TURNS = count(1)
+_OWNERS: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
+"""Tokens of layers of the user that were given back, for the next time they are taken over."""
 
 
 def scribbles_layer_name(image: str) -> str:
@@ -100,6 +103,8 @@ def take_over(layer: Labels) -> None:
     if not is_scribbles(layer):
         layer.metadata[_BEFORE] = {name: getattr(layer, name) for name in _CHANGED}
         layer.metadata.update(SCRIBBLES)
+        if layer in _OWNERS:
+            layer.metadata[OWNER] = _OWNERS[layer]
 
 
 def is_taken_over(layer: Layer) -> bool:
@@ -115,7 +120,9 @@ def give_back(layer: Labels) -> None:
     if is_taken_over(layer):
         for name, value in layer.metadata.pop(_BEFORE).items():
             setattr(layer, name, value)
-        for key in (_MARK, _OF, _LEFT, OWNER):
+        if OWNER in layer.metadata:
+            _OWNERS[layer] = layer.metadata.pop(OWNER)
+        for key in (_MARK, _OF, _LEFT):
             layer.metadata.pop(key, None)
 
 

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _HASHED_PLANES, _HASHED_ROWS = 8, 32
 _one_at_a_time = Lock()
 _paths: WeakKeyDictionary[Micrograph, Path] = WeakKeyDictionary()
+_saved: set[str] = set()
+"""Owners whose strokes this program has saved."""
+_aside: dict[tuple[Path, str], Path] = {}
+"""Where this program has set their sessions aside, by path and owner."""
 
 
 def data_folder() -> Path:
@@ -46,7 +50,8 @@ def keep_session(order: Order) -> SessionFound | SessionProblem | None:
     """Save the strokes; if there are none yet, look for an earlier session.
 
     An earlier session that was not restored, or cannot be read, is kept beside the new one under a
-    numbered name.
+    numbered name. So is the session of another layer painted on the same pixels; it has one file
+    only, as its numbered one is removed when that layer is painted on again.
     """
     try:
         with _one_at_a_time:
@@ -65,9 +70,15 @@ def _keep(order: Order) -> SessionFound | SessionProblem | None:
     earlier = _earlier(path)
     painted = len(project.scribbles.values)
     if painted and order.touched:
-        if isinstance(earlier, SessionProblem) or (earlier and earlier.owner != project.owner):
+        if isinstance(earlier, SessionProblem):
             set_aside(path)
+        elif earlier is not None and earlier.owner != project.owner:
+            _make_room(path, earlier.owner)
         save_project(project, path)
+        _saved.add(project.owner)
+        superseded = _aside.pop((path, project.owner), None)
+        if superseded is not None:
+            superseded.unlink(missing_ok=True)
     order.kept.set()
     if painted or earlier is None:
         return None
@@ -91,11 +102,26 @@ def _earlier(path: Path) -> Project | SessionProblem | None:
         )
 
 
-def set_aside(path: Path) -> None:
-    """Make room for a new session by renaming the earlier one with the next free number."""
+def _make_room(path: Path, owner: str) -> None:
+    """Set a session aside, and note where if its strokes are of this program."""
+    renamed = set_aside(path)
+    if owner in _saved:
+        _aside[path, owner] = renamed
+
+
+def set_aside(path: Path) -> Path:
+    """Make room for a new session by renaming the earlier one, if any, with the next free number.
+
+    Returns
+    -------
+    Path
+        The new name.
+    """
+    names = (path.with_suffix(f".{number}{PROJECT_SUFFIX}") for number in count(1))
+    renamed = next(name for name in names if not name.exists())
     if path.is_file():
-        names = (path.with_suffix(f".{number}{PROJECT_SUFFIX}") for number in count(1))
-        os.replace(path, next(name for name in names if not name.exists()))
+        os.replace(path, renamed)
+    return renamed
 
 
 def session_path(image: Micrograph) -> Path:
