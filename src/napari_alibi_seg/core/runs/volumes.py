@@ -123,10 +123,10 @@ def segment_volume(
         `ImageError`, too.
     """
     image = source.read()
-    image.levels.require_contrast(str(source.path))
     first = next(iter(planes_of(image).values()))
     known = load_classifier(classifier)
     known.channels.require(first)
+    image.levels.require_contrast(str(source.path))
     where = None if model is None else absolute_model(model)
     work = LabelWork(classifier, sha256(classifier), where, device)
 
