@@ -61,6 +61,29 @@ def test_a_result_is_corrected_in_a_copy_that_stays(stacked):
     np.testing.assert_array_equal(copy.data, corrected)
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_stroke_that_is_undone_at_once_leaves_the_other_planes_finished(stacked, tmp_path, live):
+    desk = stacked
+    desk.apply_to_stack()
+    desk.panels.result.live.setChecked(live)
+    desk.rest()
+    desk.bar(1, 100, (1,))
+    assert desk.work.result.unfinished
+    desk.work.scribbles.layer.undo()
+    desk.rest()
+    if not live:
+        desk.panels.result.update_button.click()
+        desk.rest()
+    assert not desk.work.result.unfinished
+
+    desk.panels.classes.add_class()
+    desk.panels.classes.rows[2].ignore.setChecked(True)
+    desk.rest()
+    desk.bar(3, 100, (1,))
+    desk.rest()
+    assert len(desk.work.result.unfinished) == (2 if live else 3)
+
+
 def test_undo_and_redo_make_the_other_planes_unfinished(stacked, tmp_path):
     desk = stacked
     desk.bar(1, 100, (1,))

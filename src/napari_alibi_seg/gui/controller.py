@@ -393,7 +393,7 @@ class Controller(QObject):
             return
         work.touched = True
         work.outdated = True
-        work.outdate()
+        work.suspend()
         if work.loaded is not None:
             work.put_aside, work.loaded = work.loaded, None
             self.notices.tell_of_put_aside(work, partial(self._take_up, work))

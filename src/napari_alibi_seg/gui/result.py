@@ -62,6 +62,7 @@ class ResultLayers(QObject):
         self._forest: object = None
         self._forest_values: frozenset[int] = frozenset()
         self._finished: set[Index] = set()
+        self._suspended: set[Index] = set()
         self._mapped: dict[str, set[Index]] = {UNCERTAINTY: set(), PROBABILITIES: set()}
         self._stale: set[Layer] = set()
         self._timer = QTimer()
@@ -121,19 +122,30 @@ class ResultLayers(QObject):
         outdated = classifier.forest is not self._forest
         if outdated:
             self._forest = classifier.forest
-            self._finished.clear()
+            self.outdate()
         return outdated
 
     def outdate(self) -> None:
         """Mark everything shown as out of date."""
         self._finished.clear()
+        self._suspended.clear()
+
+    def suspend(self) -> None:
+        """Mark everything shown as out of date, unless `resume` is called."""
+        self._suspended |= self._finished
+        self._finished.clear()
+
+    def resume(self) -> None:
+        """Mark what was suspended as finished again, as nothing has changed after all."""
+        self._finished |= self._suspended
+        self._suspended.clear()
 
     def follow_layers(self) -> bool:
         """Drop a removed labels layer; return whether it was removed."""
         lost = self.labels is not None and self.labels not in self._viewer.layers
         if lost:
             self.labels = None
-            self._finished.clear()
+            self.outdate()
         return lost
 
     def follow_maps(self) -> dict[str, bool]:
@@ -186,6 +198,7 @@ class ResultLayers(QObject):
     def place(self, block: ResultBlock, uncertainty: bool, probabilities: bool) -> None:
         """Write a block into its layers."""
         self._finished.discard(block.plane)
+        self._suspended.discard(block.plane)
         where = (*block.plane, *block.window.slices)
         labels = self._labels_layer()
         if labels.data.dtype < block.result.labels.dtype:  # there is a class above 255

@@ -153,10 +153,21 @@ class Workspace:
         return self.order
 
     def take(self, classifier: PixelClassifier) -> None:
-        """Note the applied classifier; results of another forest are out of date."""
+        """Note the applied classifier; results of another forest are out of date.
+
+        With the same one, what was painted since is undone; but strokes of an ignored class, which
+        are left out of results, may have changed.
+        """
         if self.result.expect(classifier):
             self._forget_estimates()
+        elif self.order is None or not self.order.request.ignored:
+            self.result.resume()
         self.fitted, self.forest_outdated = classifier, False
+
+    def suspend(self) -> None:
+        """Note that something was painted: all is out of date, but for now it may be undone."""
+        self.forest_outdated = True
+        self.result.suspend()
 
     def outdate(self) -> None:
         """Note that strokes or settings have changed: classifier and results are out of date."""
