@@ -367,3 +367,23 @@ def test_classes_have_their_colours_and_the_rest_none(values, kind):
     np.testing.assert_allclose(colours[1], (0.5, 0.5, 0.5, 1))
     for colour, known in zip(colours[2:], shown, strict=True):
         np.testing.assert_allclose(colour[:3], np.array(known.colour) / 255, atol=1e-6)
+
+
+def test_an_image_that_cannot_be_used_leaves_the_open_one_open(quick_desk, pixels):
+    desk, strip, listed = quick_desk, quick_desk.panels.strip, quick_desk.panels.image.layers
+    desk.open(pixels, name="good")
+    desk.rest()
+    work = desk.work
+    bad = desk.viewer.add_image(np.zeros((2, 2, 2, 8, 8), np.uint8), name="bad")
+    desk.until(lambda: "5 dimensions" in strip.words)
+    desk.rest()
+    assert desk.work is work
+    assert "5 dimensions" in strip.words
+    assert listed.currentText() == "good"
+
+    desk.controller.workspaces.go_to(bad)
+    desk.rest()
+    assert desk.work is work
+    assert listed.currentText() == "good"
+    desk.viewer.layers.remove(bad)
+    desk.until(lambda: strip.words == "")

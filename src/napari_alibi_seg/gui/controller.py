@@ -222,8 +222,12 @@ class Controller(QObject):
         reading: Reading | None = None,
         channels: tuple[int, ...] | None = None,
     ) -> None:
-        """Work on an image from now on, with any strokes painted on it before."""
-        self._close()
+        """Work on an image from now on, with any strokes painted on it before.
+
+        If it cannot be used, another image that is open stays open.
+        """
+        if self.work is not None and self.work.source.layer == layer:
+            self._close()
         try:
             offered = paintable_readings(layer)
             chosen, last = (
@@ -234,10 +238,14 @@ class Controller(QObject):
             kept = last if last in offered_channels(layer, chosen) else None
             source = ImageSource.of(layer, chosen, kept or first_channels(layer, chosen))
         except AlibiSegError as error:
-            here = partial(self._is_unusable, layer)
+            here = partial(self._is_unusable, layer, self.work)
             self.panels.strip.say(str(error), warn=True, holds=here)
-            self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
+            if self.work is None:
+                self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
+            else:
+                self.follow_layers()  # the list shows the chosen image
             return
+        self._close()
         self.display.show_work(self.workspaces.open(source))
         source.show_channel(self.viewer.dims)
         self.framing.turn_to(layer)
@@ -247,8 +255,8 @@ class Controller(QObject):
         self._features_stopped = False
         self.ask()
 
-    def _is_unusable(self, layer: Image) -> bool:
-        return self.work is None and layer in self.viewer.layers
+    def _is_unusable(self, layer: Image, opened: Workspace | None) -> bool:
+        return self.work is opened and layer in self.viewer.layers
 
     def choose_reading(self, reading: Reading) -> None:
         """Read the axes of the image in another way."""
