@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from napari_alibi_seg.core.judging.fractions import read_fractions
-from napari_alibi_seg.gui.parts import Strip
+from napari_alibi_seg.gui.strip import Strip
 
 
 def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_alibi_seg.core.devices import usable_devices
-from napari_alibi_seg.gui.parts import Strip
+from napari_alibi_seg.gui.strip import Strip
 from napari_alibi_seg.gui.words import left_words
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from superqt.utils import GeneratorWorker
 
-    from napari_alibi_seg.gui.parts import Strip
+    from napari_alibi_seg.gui.strip import Strip
 
 
 class Background(QObject):

@@ -23,8 +23,9 @@ from napari_alibi_seg.core.model.fetch import stock_is_cached
 from napari_alibi_seg.gui.bias_process import ReportProcess
 from napari_alibi_seg.gui.bias_tables import report_text
 from napari_alibi_seg.gui.ownership import image_layers
-from napari_alibi_seg.gui.parts import LayerCombo, PanelRows, Strip, narrow, scrolled, side_by_side
+from napari_alibi_seg.gui.parts import LayerCombo, PanelRows, narrow, scrolled, side_by_side
 from napari_alibi_seg.gui.source import ImageSource, channel_words, readings
+from napari_alibi_seg.gui.strip import Strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

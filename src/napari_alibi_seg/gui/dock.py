@@ -19,8 +19,9 @@ from napari_alibi_seg.gui.controller import Controller
 from napari_alibi_seg.gui.exports import Exports
 from napari_alibi_seg.gui.folded_panels import ReusePanel, TrainingPanel, folded
 from napari_alibi_seg.gui.panels import ImagePanel, ResultPanel
-from napari_alibi_seg.gui.parts import Strip, scrolled
+from napari_alibi_seg.gui.parts import scrolled
 from napari_alibi_seg.gui.records import Settings
+from napari_alibi_seg.gui.strip import Strip
 
 if TYPE_CHECKING:
     import napari.viewer

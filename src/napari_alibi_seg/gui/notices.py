@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
-    from napari_alibi_seg.gui.parts import Strip
     from napari_alibi_seg.gui.records import PaintClass
+    from napari_alibi_seg.gui.strip import Strip
     from napari_alibi_seg.gui.workspace import Workspace
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.live.records import PlaneDone
     from napari_alibi_seg.gui.pace import Pace
-    from napari_alibi_seg.gui.parts import Strip
     from napari_alibi_seg.gui.records import PaintClass
+    from napari_alibi_seg.gui.strip import Strip
     from napari_alibi_seg.gui.workspace import Workspace
 
 
