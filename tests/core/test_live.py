@@ -220,7 +220,7 @@ def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(
 
 
 def test_another_view_of_a_stack_computes_no_features_of_finished_planes_again(monkeypatch):
-    monkeypatch.setattr(live_features, "_CACHED_BYTES", 1)
+    monkeypatch.setattr(live_features, "EARLIER_FEATURE_BYTES", 1)
     stack = np.random.default_rng(0).random((5, 40, 50), np.float32)
     painted = np.zeros(stack.shape, np.uint8)
     painted[0, 5, :20], painted[0, 30, :20] = 1, 2

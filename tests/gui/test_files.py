@@ -197,6 +197,11 @@ def test_an_outdated_classifier_is_neither_saved_nor_applied(painted_desk, tmp_p
 
     desk.panels.result.live.setChecked(False)
     desk.rest()
+    moved = desk.viewer.add_labels(np.roll(desk.painted, 5, axis=1))
+    desk.controller.choose_scribbles(moved)
+    desk.rest()
+    desk.dock.exports.save(target)
+    assert strip.words.endswith("press Update once, then save it.")
     desk.bar(3, 110)
     desk.rest()
     desk.dock.exports.save(target)

@@ -296,6 +296,8 @@ class Controller(QObject):
         if RECIPE in layer.metadata:
             self.panels.classes.show_classes(layer.metadata[RECIPE].classes)
         self.workspaces.paint_on(work, layer)
+        if work.loaded is None:
+            work.outdate()
         self.follow_layers()
         self.restorer.tell_of_place(work)
         self.ask()
