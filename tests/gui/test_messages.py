@@ -261,6 +261,17 @@ def test_what_waits_for_an_answer_is_told_in_turn_if_it_is_still_true(strip):
     assert strip.words == ""
 
 
+def test_a_question_comes_back_after_what_was_told_meanwhile(strip):
+    strip.say("Is it so?", ("Yes", lambda: None))
+    strip.say("Saving.")
+    strip.say("Written.")
+    assert strip.words == "Written."
+    strip.go_on()
+    assert strip.words == "Is it so?"
+    strip.buttons[0].click()
+    assert strip.words == ""
+
+
 def test_a_report_that_can_be_stopped_comes_back_after_a_question_and_no_older_one_does(strip):
     strip.say("1 of 3", ("Stop", lambda: None), report=True)
     strip.say("Is it so?", ("Yes", lambda: None))

@@ -103,7 +103,7 @@ class Background(QObject):
             stop = "Stop", self.stopped.set
             self._strip.say(words, stop, holds=lambda: self.busy, report=True)
         else:
-            self._strip.say(words, report=True)
+            self._strip.say(words)  # the user has just asked for it
 
     def _fail(self, error: Exception) -> None:
         self._strip.say(

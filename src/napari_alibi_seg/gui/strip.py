@@ -72,6 +72,8 @@ class Strip(QFrame):
     ) -> None:
         """Show a message, at once or when its turn comes.
 
+        A question that a message without actions replaces is shown again afterwards.
+
         Parameters
         ----------
         words : str
@@ -93,7 +95,7 @@ class Strip(QFrame):
         if (waits or report) and self.asks and not replaces:
             self._let_wait(message)
             return
-        if self.asks and self._message.report and not report:
+        if self.asks and not report and (self._message.report or not actions):
             self._let_wait(self._message)
         elif report:
             self._waiting = [one for one in self._waiting if not one.report]
