@@ -51,14 +51,12 @@ class Refusals:
 
     def classifier(self, work: Workspace, then: str = "save it") -> str:
         """Return why there is no classifier of the current strokes to save or apply."""
-        if work.loaded is not None:
+        if work.classifier_current:
             return ""
         if self._controller.updating:
             return f"The classifier is being updated; {then} when that is done."
         if work.fitted is None:
             return f"There is no classifier yet: {_PAINT}"
-        if work.classifier_current:
-            return ""
         live = self._controller.panels.result.live.isChecked()
         remedy = "paint or change the settings" if live else "press Update once"
         return f"The classifier is not of the current strokes and settings; {remedy}, then {then}."
