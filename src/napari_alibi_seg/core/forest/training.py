@@ -48,7 +48,7 @@ _DEEP_SIGMA = 12.0
 """Blur of a deep channel, in pixels of the magnified image: about a patch."""
 # Shares of the trees without deep channels, and of those with classical channels alone, for a
 # classifier of the scribbled image itself and of other images: docs/quality.md.
-_PARTS_WITHIN_IMAGE, _PARTS_BETWEEN_IMAGES = (1 / 4, 1 / 4), (1 / 12, 1 / 4)
+_PARTS_WITHIN_IMAGE, _PARTS_BETWEEN_IMAGES = (1 / 2, 1 / 4), (1 / 12, 1 / 4)
 
 _KINDS: dict[Forest, type[PixelForest]] = {
     Forest.EXTRA_TREES: ExtraTreesClassifier,
