@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import AlibiSegError, OutputError
@@ -151,11 +151,11 @@ def segment_images(
             image.levels.require_contrast("The image")
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            with _segmentation_file(
-                target, image, dtype, path.name, planes, recognised=recognised
-            ) as rows:
-                # Labels without fractions would be taken for labels that the user put there.
-                _add_to_tables(target.parent, rows)
+            # Labels without fractions would be taken for labels that the user put there.
+            keep = partial(_add_to_tables, target.parent)
+            write_segmentation(
+                target, image, dtype, path.name, planes, recognised=recognised, keep=keep
+            )
         except (AlibiSegError, MemoryError) as error:
             failure = f"{str(error) or 'Out of memory.'}{_without_fractions(path, target)}"
         yield Outcome(path, target, failure)
@@ -221,6 +221,7 @@ def write_segmentation(
     planes: Iterable[tuple[Index, Segmentation]],
     assessments: Mapping[Index, Assessment] | None = None,
     recognised: bool = True,
+    keep: Callable[[list[ClassFraction]], None] | None = None,
 ) -> list[ClassFraction]:
     """Write the labels of an image plane by plane, and measure their area fractions.
 
@@ -234,27 +235,14 @@ def write_segmentation(
         Index and segmentation of every plane, in order.
     assessments, recognised
         As for `expectation`, which decides on the intervals.
+    keep : callable, optional
+        Receives the fractions before the labels appear, which they do not if it raises an error.
 
     Returns
     -------
     list of ClassFraction
         Fractions of all classes in all planes.
     """
-    with _segmentation_file(path, image, dtype, name, planes, assessments, recognised) as rows:
-        return rows
-
-
-@contextmanager
-def _segmentation_file(
-    path: Path,
-    image: Micrograph,
-    dtype: DTypeLike,
-    name: str,
-    planes: Iterable[tuple[Index, Segmentation]],
-    assessments: Mapping[Index, Assessment] | None = None,
-    recognised: bool = True,
-) -> Iterator[list[ClassFraction]]:
-    """Do as `write_segmentation`, but let the file appear only when the context is left."""
     rows: list[ClassFraction] = []
     with stack_writer(path, image, dtype) as write:
         for index, result in planes:
@@ -263,4 +251,6 @@ def _segmentation_file(
             expected = expectation(index, voted, assessments, recognised)
             expected = None if image.levels.flat else expected
             rows += class_fractions(name, image, index, result.labels, result.classes, expected)
-        yield rows
+        if keep is not None:
+            keep(rows)
+    return rows
