@@ -595,6 +595,7 @@ def test_an_exception_in_the_worker_is_told_and_the_next_order_runs(segmented_de
 
 
 def test_no_number_of_threads_is_the_number_torch_chose_at_first():
+    _use_threads(0)  # whatever other tests in this process have set
     usual = torch.get_num_threads()
     _use_threads(usual + 1)
     assert torch.get_num_threads() == usual + 1
