@@ -192,6 +192,15 @@ def test_settings_of_the_forest_leave_the_projection(request_of, fits):
     assert len(fits) == 2
 
 
+def request_of_five_planes():
+    """A stack painted on its first plane, with deep features."""
+    stack = np.random.default_rng(0).random((5, 40, 50), np.float32)
+    painted = np.zeros(stack.shape, np.uint8)
+    painted[0, 5, :20], painted[0, 30, :20] = 1, 2
+    planes = tuple((z,) for z in range(5))
+    return LiveRequest(as_micrograph(stack, "ZYX"), painted, DEEP, planes, Window(0, 0, 40, 50))
+
+
 def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(monkeypatch):
     monkeypatch.setattr(live_features, "FEATURE_BYTES", 1)
     monkeypatch.setattr(live_features, "EARLIER_FEATURE_BYTES", 1)
@@ -205,11 +214,7 @@ def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(
         made.extend(map(ref, () if features is None else (features.tokens, self._tokens)))
 
     monkeypatch.setattr(PixelChannels, "__init__", noted)
-    stack = np.random.default_rng(0).random((5, 40, 50), np.float32)
-    painted = np.zeros(stack.shape, np.uint8)
-    painted[0, 5, :20], painted[0, 30, :20] = 1, 2
-    planes = tuple((z,) for z in range(5))
-    request = LiveRequest(as_micrograph(stack, "ZYX"), painted, DEEP, planes, Window(0, 0, 40, 50))
+    request = request_of_five_planes()
 
     engine = LiveEngine("cpu")
     list(engine.update(request))
@@ -221,13 +226,8 @@ def test_of_many_planes_neither_the_features_nor_their_projections_are_all_kept(
 
 def test_another_view_of_a_stack_computes_no_features_of_finished_planes_again(monkeypatch):
     monkeypatch.setattr(live_features, "EARLIER_FEATURE_BYTES", 1)
-    stack = np.random.default_rng(0).random((5, 40, 50), np.float32)
-    painted = np.zeros(stack.shape, np.uint8)
-    painted[0, 5, :20], painted[0, 30, :20] = 1, 2
-    planes = tuple((z,) for z in range(5))
-    request = LiveRequest(as_micrograph(stack, "ZYX"), painted, DEEP, planes, Window(0, 0, 40, 50))
-    engine = LiveEngine("cpu")
-    events = list(engine.update(replace(request, planes=planes[:1])))
+    request, engine = request_of_five_planes(), LiveEngine("cpu")
+    events = list(engine.update(replace(request, planes=request.planes[:1])))
     [size, *_] = [1e6 * one.megabytes for one in events if isinstance(one, FeatureProgress)]
     monkeypatch.setattr(live_features, "FEATURE_BYTES", 2.5 * size)
     first = {}

@@ -61,16 +61,15 @@ def warn_of_unused_classes(
     classifier: PixelClassifier, drawings: Sequence[NDArray[Any]], options: argparse.Namespace
 ) -> None:
     """Warn of classes that options name but nobody painted, and of those painted on no data."""
-    from napari_alibi_seg.core.forest.strokes import painted_pixels
+    from napari_alibi_seg.core.forest.scribbles import painted_classes
     from napari_alibi_seg.core.naming import first_few
 
     def named(classes: Collection[int]) -> str:
         return first_few([str(value) for value in sorted(classes)])
 
-    painted: set[int] = set()
-    for drawn in drawings:
-        for plane in drawn.reshape(-1, *drawn.shape[-2:]):
-            painted.update(plane[painted_pixels(plane)].tolist())
+    painted = painted_classes(
+        plane for drawn in drawings for plane in drawn.reshape(-1, *drawn.shape[-2:])
+    )
     meant = {"--ignore": options.ignore, "--names": {info.value for info in options.names}}
     for option, classes in meant.items():
         if classes - painted:

@@ -16,7 +16,7 @@ from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers
 from napari_alibi_seg.core.images.windows import Window, neighbourhoods
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -143,10 +143,11 @@ def training_scribbles_and_counts(
     ignored: Collection[int] = (),
 ) -> tuple[dict[Index, NDArray[Any]], ScribbleCounts]:
     """Copy the scribbled (Y, X) planes as `training_scribbles` does, and count what is painted."""
-    painted, values = {}, set()
+    painted: dict[Index, NDArray[Any]] = {}
+    values: set[int] = set()
     for index, drawn, kept in _copies(planes, scribbles, ignored):
         if kept is not drawn:
-            values.update(np.unique(drawn[painted_pixels(drawn)]).tolist())
+            values |= painted_classes([drawn])
         if kept.any():
             painted[index] = kept
     counts = count_scribbles(painted)
@@ -196,6 +197,12 @@ def same_scribbles(one: Mapping[Index, NDArray[Any]], other: Mapping[Index, NDAr
 def _same(one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]]) -> bool:
     here, there = painted_pixels(one), painted_pixels(other)
     return np.array_equal(here, there) and np.array_equal(one[here], other[there])
+
+
+def painted_classes(planes: Iterable[NDArray[np.integer[Any]]]) -> set[int]:
+    """Return the values painted on (Y, X) planes, without 0."""
+    by_plane = (np.unique(plane[painted_pixels(plane)]).tolist() for plane in planes)
+    return {value for values in by_plane for value in values}
 
 
 def count_scribbles(painted: Mapping[Index, NDArray[Any]]) -> ScribbleCounts:

@@ -191,6 +191,22 @@ def add_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
         write_rows(path, COLUMNS, [*others, *(fraction.row() for fraction in rows)])
 
 
+def remove_fractions(path: Path, image: str) -> bool:
+    """Take the rows of an image out of a table; return whether there were any.
+
+    Raises
+    ------
+    OutputError
+        As from `add_fractions`.
+    """
+    with locked(path):
+        rows = read_fractions(path)
+        others = [row for row in rows if row[0] != name_in_table(image)]
+        if len(others) < len(rows):
+            write_rows(path, COLUMNS, others)
+    return len(others) < len(rows)
+
+
 def name_in_table(name: str) -> str:
     """Return an image name as it appears in tables, with undecodable bytes replaced."""
     return name.encode(errors="replace").decode()

@@ -14,8 +14,8 @@ from napari_alibi_seg.core.errors import ScribbleError
 from napari_alibi_seg.core.forest.classifier import require_classifier
 from napari_alibi_seg.core.forest.samples import PixelSamples, gather_samples
 from napari_alibi_seg.core.forest.scribbles import (
-    count_scribbles,
     ignored_classes,
+    painted_classes,
     training_scribbles,
 )
 from napari_alibi_seg.core.forest.strokes import stroke_pieces
@@ -216,7 +216,7 @@ def _require_same_classes(
     classifier: PixelClassifier, painted: Mapping[Index, NDArray[Any]]
 ) -> None:
     """Raise a `ScribbleError` unless exactly the classes of the classifier are painted."""
-    drawn = set(count_scribbles(painted).pixels)
+    drawn = painted_classes(painted.values())
     trained = {info.value for info in classifier.classes}
     if drawn != trained:
         raise ScribbleError(

@@ -18,7 +18,7 @@ from napari_alibi_seg.core.judging.fractions import (
     name_in_table,
     read_fractions,
     read_rows,
-    write_rows,
+    remove_fractions,
 )
 from napari_alibi_seg.core.judging.mean_fractions import (
     MEAN_COLUMNS,
@@ -196,16 +196,13 @@ def _without_fractions(image: Path, labels: Path) -> str:
     str
         A sentence for the failure, with a leading space; empty if it was in no table.
     """
-    table, name = labels.parent / TABLE, name_in_table(image.name)
+    table = labels.parent / TABLE
     if not os.path.exists(table):
         return ""
     try:
         with locked(table):
-            rows = read_fractions(table)
-            others = [row for row in rows if row[0] != name]
-            if len(others) == len(rows):
+            if not remove_fractions(table, image.name):
                 return ""
-            write_rows(table, COLUMNS, others)
             _update_means(table.parent)
     except OutputError as error:
         return f" Its fractions of an earlier run are still counted, because {error}"
