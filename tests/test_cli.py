@@ -999,6 +999,33 @@ def test_what_an_output_would_replace_is_told(folder, monkeypatch, capsys):
     assert "out.tif is the name of two results" in capsys.readouterr().err
 
 
+def test_classifiers_and_projects_are_described(folder, capsys):
+    saved, opened = folder / "c.skops", folder / "p.alibi"
+    assert segment(folder, "--save-classifier", str(saved), "--names", "1=matrix") == 0
+    scribbles = SparseScribbles.of(
+        read_image(folder / "image.png"), imread(folder / "scribbles.png")
+    )
+    classes = (ClassInfo.default(1, "matrix"), ClassInfo.default(3, "holder"))
+    config = SegmentationConfig("classical", smoothing=0)
+    image = ImageFile(folder / "image.png")
+    save_project(Project(scribbles, classes, frozenset({3}), config, image), opened)
+    capsys.readouterr()
+    assert main(["describe", str(saved), str(opened)]) == 0
+    classifier, project = capsys.readouterr().out.split(str(opened))
+    assert "1 matrix, 3 class 3" in classifier
+    assert DEFAULT_MODEL in classifier
+    assert "learned filters" in classifier
+    assert f"1 matrix, {np.count_nonzero(scribbles.values == 1)} pixels painted" in project
+    assert "3 holder (ignored)" in project
+    assert "learned filters" not in project
+    assert str(folder / "image.png") in project
+
+
+def test_a_file_of_another_kind_is_not_described(folder, capsys):
+    assert main(["describe", str(folder / "image.png")]) == 6
+    assert "no classifier" in capsys.readouterr().err
+
+
 def test_models_lists_every_name_without_a_network(capsys):
     assert main(["models"]) == 0
     listed = capsys.readouterr().out

@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg import __version__
-from napari_alibi_seg.cli import apply, demo, features, models, segment, train
+from napari_alibi_seg.cli import apply, demo, describe, features, models, segment, train
 from napari_alibi_seg.core.choices import SCALE
 from napari_alibi_seg.core.terminal import run_command
 
@@ -50,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("napari-alibi-seg", description=_ABOUT, epilog=_EXIT_CODES)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (segment, train, apply, features, models, demo):
+    for command in (segment, train, apply, describe, features, models, demo):
         command.add_to(commands)
     return parser

@@ -1,0 +1,97 @@
+"""The command ``describe``: say what classifiers and projects contain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_alibi_seg.cli.options import add_command
+from napari_alibi_seg.core.terminal import tell
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+    from napari_alibi_seg.cli.options import Commands
+    from napari_alibi_seg.core.config import ChannelConfig
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.runs.project import Project
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command and its options."""
+    command = add_command(commands, "describe", describe)
+    command.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="C.skops or PROJECT.alibi"
+    )
+
+
+def describe(options: argparse.Namespace) -> int:
+    """Say what saved classifiers and projects contain: classes, model, channels, forest."""
+    for path in options.files:
+        tell(str(path))
+        for key, value in _contents(path).items():
+            tell(f"  {key:10} {value}")
+    return 0
+
+
+def _contents(path: Path) -> Mapping[str, str]:
+    from napari_alibi_seg.core.forest.classifier_files import load_classifier
+    from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
+    from napari_alibi_seg.core.runs.project_files import load_project
+
+    if path.suffix.lower() == PROJECT_SUFFIX:
+        return _of_project(load_project(path))
+    return _of_classifier(load_classifier(path))
+
+
+def _of_classifier(classifier: PixelClassifier) -> dict[str, str]:
+    from napari_alibi_seg.core.forest.training import kind_of
+
+    forest, bands = classifier.forest, classifier.bands
+    return {
+        "classes": ", ".join(f"{info.value} {info.name}" for info in classifier.classes),
+        "images": "grey" if bands == 1 else f"of {bands} channels",
+        "model": str(classifier.features or classifier.model),
+        "channels": _channels(classifier.channels, classifier.features is not None),
+        "forest": f"{kind_of(forest)}, {len(forest.estimators_)} trees, seed {forest.random_state}",
+        "smoothing": _smoothing(classifier.smoothing),
+    }
+
+
+def _of_project(project: Project) -> dict[str, str]:
+    config, painted = project.config, Counter(project.scribbles.values.tolist())
+    classes = (
+        f"{info.value} {info.name}{' (ignored)' * (info.value in project.ignored)}, "
+        f"{painted[info.value]} pixels painted"
+        for info in project.classes
+    )
+    return {
+        "image": "none" if project.image is None else str(project.image.path),
+        "classes": "; ".join(classes),
+        "model": f"{config.model}, scale {config.scale}" if config.deep else config.model,
+        "channels": _channels(config.channels, config.deep),
+        "forest": f"{config.forest}, {config.trees} trees, seed {config.seed}",
+        "smoothing": _smoothing(config.smoothing),
+    }
+
+
+def _channels(config: ChannelConfig, deep: bool) -> str:
+    return "; ".join(_kinds_of_channels(config, deep))
+
+
+def _kinds_of_channels(config: ChannelConfig, deep: bool) -> Iterator[str]:
+    if deep:
+        yield f"{config.components} components of the model's features"
+    for kind, sigmas in (("filters", config.sigmas), ("filters in 3-D", config.sigmas_3d)):
+        if sigmas:
+            yield f"{kind} of {', '.join(f'{sigma:g}' for sigma in sigmas)} px"
+    if config.learned:
+        yield f"learned filters, version {config.learned}"
+    if config.flatten:
+        yield "uneven light corrected"
+
+
+def _smoothing(radius: int) -> str:
+    return f"{radius} px" if radius else "none"
