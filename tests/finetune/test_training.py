@@ -17,16 +17,12 @@ from napari_alibi_seg.finetune.config import FinetuneConfig, Target
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.motions import Motion, random_motion
+from napari_alibi_seg.finetune.optimisation import TrainingError, learning_rate
 from napari_alibi_seg.finetune.processes import Processes
 from napari_alibi_seg.finetune.run_config import Precision
 from napari_alibi_seg.finetune.state import start
 from napari_alibi_seg.finetune.targets import Imitated, TargetTable
-from napari_alibi_seg.finetune.training import (
-    Distillation,
-    Trainer,
-    TrainingError,
-    learning_rate,
-)
+from napari_alibi_seg.finetune.training import Distillation, Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path

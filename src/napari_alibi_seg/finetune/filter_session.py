@@ -25,6 +25,7 @@ from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.filter_training import FilterState, FilterTrainer
 from napari_alibi_seg.finetune.filter_validation import FilterScores, FilterValidation
+from napari_alibi_seg.finetune.optimisation import TrainingError
 from napari_alibi_seg.finetune.options import CONFIG_FILE
 from napari_alibi_seg.finetune.session import (
     BAR,
@@ -36,7 +37,6 @@ from napari_alibi_seg.finetune.session import (
     stop_wish,
 )
 from napari_alibi_seg.finetune.token_views import MAGNIFIED, Teacher
-from napari_alibi_seg.finetune.training import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

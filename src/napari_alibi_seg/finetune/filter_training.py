@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 from torch.nn.utils import clip_grad_norm_
@@ -18,18 +17,16 @@ from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
 from napari_alibi_seg.core.channels.learned_filters import FilterNetwork
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.model.checkpoints import load_strictly, read_tensors
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.finetune.checkpoint import Checkpoint
 from napari_alibi_seg.finetune.crops import Stream
 from napari_alibi_seg.finetune.episodes import fresh_episodes, score
-from napari_alibi_seg.finetune.run_config import Precision
-from napari_alibi_seg.finetune.state import (
-    below,
+from napari_alibi_seg.finetune.optimisation import (
+    TrainingError,
     computes_bfloat16,
-    moments,
+    learning_rate,
     move_mean,
-    restore_moments,
 )
-from napari_alibi_seg.finetune.training import TrainingError, learning_rate
+from napari_alibi_seg.finetune.run_config import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.filter_config import FilterConfig
     from napari_alibi_seg.finetune.token_views import TokenViews
 
-_LEARNER, _MEAN = "learner.", "mean."
+_LEARNER = "learner."
 _MIXTURES = 32
 _BETAS = (0.9, 0.98)
 
@@ -141,13 +138,7 @@ class FilterState:
 
     def save(self, path: Path, made_from: str) -> None:
         """Write everything needed to resume, as safetensors."""
-        tensors = {_LEARNER + name: value for name, value in self.learner.state_dict().items()}
-        tensors |= {_MEAN + name: value for name, value in self.mean.state_dict().items()}
-        tensors |= moments(self.optimiser, self.learner.named_parameters())
-        stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        header = {"step": str(self.step), "made_from": made_from}
-        with replacing(path) as aside:
-            aside.write_bytes(save(stored, metadata=header))
+        self._checkpoint.write(path, {"step": str(self.step), "made_from": made_from})
 
     def load(self, path: Path, made_from: str) -> None:
         """Restore the state that `save` wrote.
@@ -163,10 +154,12 @@ class FilterState:
                 f"{path} was trained on other pictures or another model than those given; give "
                 "the same ones, or start a new run in another --output."
             )
-        load_strictly(self.learner, below(_LEARNER, tensors), path)
-        load_strictly(self.mean, below(_MEAN, tensors), path)
-        restore_moments(self.optimiser, self.learner.named_parameters(), tensors)
+        self._checkpoint.restore(tensors, path)
         self.step = int(header["step"])
+
+    @property
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(_LEARNER, self.learner, self.mean, self.optimiser)
 
 
 @dataclass(frozen=True)
@@ -233,10 +226,7 @@ class FilterTrainer:
         loss.backward()
         norm = clip_grad_norm_(state.learner.parameters(), config.clip).item()
         if not math.isfinite(loss.item()) or not math.isfinite(norm):
-            raise TrainingError(
-                f"The loss ({loss.item()}) or its gradient ({norm}) is not finite in step "
-                f"{state.step + 1}"
-            )
+            raise TrainingError.of(loss.item(), norm, state.step)
         state.optimiser.step()
         state.step += 1
         move_mean(state.mean, state.learner, config.ema, state.step)

@@ -24,11 +24,12 @@ from napari_alibi_seg.finetune.card import make_card, write_card
 from napari_alibi_seg.finetune.crops import Crops
 from napari_alibi_seg.finetune.data import Corpus, read_corpus
 from napari_alibi_seg.finetune.logs import RunLog
+from napari_alibi_seg.finetune.optimisation import TrainingError
 from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError
 from napari_alibi_seg.finetune.processes import LeftError, joined_processes
 from napari_alibi_seg.finetune.state import export, start
 from napari_alibi_seg.finetune.targets import Imitated, TargetTable, make_table
-from napari_alibi_seg.finetune.training import Trainer, TrainingError
+from napari_alibi_seg.finetune.training import Trainer
 from napari_alibi_seg.finetune.validation import Scores, Validation
 
 if TYPE_CHECKING:

@@ -1,7 +1,4 @@
-"""Training state: weights, their moving average, optimiser and step; checkpoint and export.
-
-No random state is saved, as every random choice is a function of the seed and the step.
-"""
+"""State of a distillation: the student, its moving average, optimiser and step."""
 
 from __future__ import annotations
 
@@ -11,31 +8,25 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from safetensors.torch import save
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.model.checkpoints import (
     convert_to_alibi,
     load_backbone,
-    load_strictly,
     read_tensors,
     save_backbone,
 )
-from napari_alibi_seg.core.writing import replacing
+from napari_alibi_seg.finetune.checkpoint import Checkpoint
+from napari_alibi_seg.finetune.optimisation import computes_bfloat16
 from napari_alibi_seg.finetune.run_config import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-
-    from torch import Tensor, nn
-    from torch.nn import Parameter
 
     from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
 
-_STUDENT, _MEAN, _ADAM = "student.", "mean.", "adam."
+_STUDENT = "student."
 _SLOPES = "attn.m"
 
 
@@ -66,14 +57,9 @@ class State:
 
     def save(self, path: Path, corpus: str) -> None:
         """Write everything needed to resume, as safetensors; `corpus` is its digest."""
-        tensors = {_STUDENT + name: value for name, value in self.student.vit.state_dict().items()}
-        tensors |= {_MEAN + name: value for name, value in self.mean.vit.state_dict().items()}
-        tensors |= moments(self.optimiser, _learning(self.student))
         header = {"step": str(self.step), "crops": str(self.crops), "corpus": corpus}
         header["scaler"] = json.dumps(self.scaler.state_dict())
-        stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        with replacing(path) as aside:
-            aside.write_bytes(save(stored, metadata=header))
+        self._checkpoint.write(path, header)
 
     def load(self, path: Path, corpus: str) -> None:
         """Restore the state that `save` wrote.
@@ -95,17 +81,15 @@ class State:
                 f"{path} was trained on other images than those given, or their pixels have "
                 "changed since; give the same ones, or start a new run with --init."
             )
-        load_strictly(self.student.vit, below(_STUDENT, tensors), path)
-        load_strictly(self.mean.vit, below(_MEAN, tensors), path)
-        restore_moments(self.optimiser, _learning(self.student), tensors)
+        self._checkpoint.restore(tensors, path)
         scaler = json.loads(header["scaler"])
         if scaler:  # empty if the scaler is disabled
             self.scaler.load_state_dict(scaler)
         self.step, self.crops = int(header["step"]), int(header["crops"])
 
-    def update_mean(self, decay: float) -> None:
-        """Update the moving average with the student's weights."""
-        move_mean(self.mean, self.student, decay, self.step)
+    @property
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(_STUDENT, self.student.vit, self.mean.vit, self.optimiser)
 
 
 @torch.no_grad()
@@ -117,43 +101,6 @@ def keep_slopes_positive(student: Backbone) -> None:
     for name, parameter in student.vit.named_parameters():
         if name.endswith(_SLOPES):
             parameter.clamp_(min=0)
-
-
-@torch.no_grad()
-def move_mean(mean: nn.Module, learning: nn.Module, decay: float, step: int) -> None:
-    """Update an exponential moving average; the decay is lower during the first steps."""
-    decay = min(decay, (1 + step) / (10 + step))
-    get_ema_multi_avg_fn(decay)([*mean.parameters()], [*learning.parameters()], step)
-
-
-def moments(
-    optimiser: torch.optim.AdamW, parameters: Iterable[tuple[str, Parameter]]
-) -> dict[str, Tensor]:
-    """Return the optimiser's state of named parameters, for saving."""
-    return {
-        f"{_ADAM}{key}.{name}": value
-        for name, parameter in parameters
-        for key, value in optimiser.state[parameter].items()
-    }
-
-
-def restore_moments(
-    optimiser: torch.optim.AdamW,
-    parameters: Iterable[tuple[str, Parameter]],
-    tensors: dict[str, Tensor],
-) -> None:
-    """Restore the optimiser's state that `moments` returned; other tensors are ignored."""
-    kept = below(_ADAM, tensors)
-    # There is no state as long as the scaler has skipped every step.
-    for name, parameter in parameters if kept else ():
-        optimiser.state[parameter] = {
-            "step": kept[f"step.{name}"].to(parameter.device),
-            # In the parameter's memory layout, which the fused optimiser requires.
-            **{
-                key: torch.empty_like(parameter, requires_grad=False).copy_(kept[f"{key}.{name}"])
-                for key in ("exp_avg", "exp_avg_sq")
-            },
-        }
 
 
 def start(config: FinetuneConfig, teacher: Backbone, identity: BackboneIdentity) -> State:
@@ -185,14 +132,6 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if computes_bfloat16(device) else torch.float16
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Return whether a device supports bfloat16 natively, so that it is faster than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.5
-    return device.type == "cpu" and bool(able.get("avx512_bf16"))
 
 
 def export(state: State, architecture: str, path: Path, metadata: dict[str, str]) -> None:
@@ -239,21 +178,10 @@ def _groups(student: Backbone, config: FinetuneConfig) -> list[dict[str, Any]]:
         kind: {"params": [], "times": rate, "weight_decay": 0.0} for kind, rate in times.items()
     }
     groups["matrices"]["weight_decay"] = config.weight_decay
-    for name, parameter in _learning(student):
+    for name, parameter in student.vit.named_parameters():
+        if not parameter.requires_grad:
+            continue
         kind = "slopes" if name.endswith(_SLOPES) else "others"
         kind = "matrices" if parameter.ndim == 2 else kind
         groups[kind]["params"].append(parameter.requires_grad_(times[kind] > 0))
     return [group for group in groups.values() if group["params"] and group["times"]]
-
-
-def _learning(student: Backbone) -> list[tuple[str, Parameter]]:
-    return [(name, p) for name, p in student.vit.named_parameters() if p.requires_grad]
-
-
-def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose name begins with a prefix, which is removed."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -14,9 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from napari_alibi_seg.core.blockwise import in_order
-from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.finetune.crops import Stream, training_batches
 from napari_alibi_seg.finetune.motions import Motion, random_motion
+from napari_alibi_seg.finetune.optimisation import TrainingError, learning_rate, move_mean
 from napari_alibi_seg.finetune.state import keep_slopes_positive, number_format
 from napari_alibi_seg.finetune.targets import Imitated
 
@@ -27,16 +27,10 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.config import FinetuneConfig
     from napari_alibi_seg.finetune.crops import Batch, Crops
     from napari_alibi_seg.finetune.processes import Processes
-    from napari_alibi_seg.finetune.run_config import RunConfig
     from napari_alibi_seg.finetune.state import State
     from napari_alibi_seg.finetune.targets import TargetTable
 
-
 _MOST_THREADS = 16  # threads that prepare crops while a GPU computes
-
-
-class TrainingError(AlibiSegError):
-    """The loss or its gradient is not finite."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +205,7 @@ class Trainer:
         keep_slopes_positive(state.student)
         crops = sum(len(part.batch.keys) for part in portions)
         state.step, state.crops = state.step + 1, state.crops + crops
-        state.update_mean(self.config.ema)
+        move_mean(state.mean, state.student, self.config.ema, state.step)
         return StepReport(portions[0].batch.size, crops, loss, norm, rate, stops > 0)
 
     def _backward(self, model: Any, part: Portion, last: bool) -> float:
@@ -237,24 +231,13 @@ class Trainer:
         # In float16 the scaler skips steps whose gradient overflows, and lowers its scale.
         if math.isfinite(loss) and (math.isfinite(norm) or self.state.scaler.is_enabled()):
             return
-        raise TrainingError(
-            f"The loss ({loss}) or its gradient ({norm}) is not finite in step "
-            f"{self.state.step + 1}"
-        )
+        raise TrainingError.of(loss, norm, self.state.step)
 
     def _prefetched(self) -> Iterator[list[Portion]]:
         """Yield the crops of every remaining step, prefetching in background threads."""
         steps = range(self.state.step, self.config.steps)
         spare = 1 if self.processes.device.type == "cpu" else _MOST_THREADS
         return in_order(self.portions, steps, spare)
-
-
-def learning_rate(config: RunConfig, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then cosine decay to zero."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
 def _middle(values: Tensor, axes: tuple[int, int], unit: int = 1) -> Tensor:

@@ -1,0 +1,97 @@
+"""The checkpoint of a training run: weights, their moving average and the optimiser's moments.
+
+No random state is saved, as every random choice is a function of the seed and the step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save
+
+from napari_alibi_seg.core.model.checkpoints import load_strictly
+from napari_alibi_seg.core.writing import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from torch.nn import Parameter
+
+_MEAN, _ADAM = "mean.", "adam."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds of a run besides its header.
+
+    Attributes
+    ----------
+    prefix : str
+        Prefix of the names of the tensors of `learning`.
+    learning, mean : nn.Module
+        The weights in training and their exponential moving average.
+    optimiser : AdamW
+        Optimiser of the parameters of `learning` that require a gradient.
+    """
+
+    prefix: str
+    learning: nn.Module
+    mean: nn.Module
+    optimiser: torch.optim.AdamW
+
+    def write(self, path: Path, header: dict[str, str]) -> None:
+        """Write everything as safetensors."""
+        tensors = {
+            **{self.prefix + name: value for name, value in self.learning.state_dict().items()},
+            **{_MEAN + name: value for name, value in self.mean.state_dict().items()},
+            **self._moments(),
+        }
+        stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        with replacing(path) as aside:
+            aside.write_bytes(save(stored, metadata=header))
+
+    def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
+        """Restore what `write` wrote to a file.
+
+        Raises
+        ------
+        ModelError
+            If the weights are of another architecture.
+        """
+        load_strictly(self.learning, _below(self.prefix, tensors), path)
+        load_strictly(self.mean, _below(_MEAN, tensors), path)
+        moments = _below(_ADAM, tensors)
+        # There are no moments as long as a loss scaler has skipped every step.
+        for name, parameter in self._parameters() if moments else ():
+            self.optimiser.state[parameter] = {
+                "step": moments[f"step.{name}"].to(parameter.device),
+                # In the parameter's memory layout, which the fused optimiser requires.
+                **{
+                    key: torch.empty_like(parameter, requires_grad=False).copy_(
+                        moments[f"{key}.{name}"]
+                    )
+                    for key in ("exp_avg", "exp_avg_sq")
+                },
+            }
+
+    def _moments(self) -> dict[str, Tensor]:
+        return {
+            f"{_ADAM}{key}.{name}": value
+            for name, parameter in self._parameters()
+            for key, value in self.optimiser.state[parameter].items()
+        }
+
+    def _parameters(self) -> list[tuple[str, Parameter]]:
+        return [(name, p) for name, p in self.learning.named_parameters() if p.requires_grad]
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose name begins with a prefix, which is removed."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
