@@ -27,11 +27,11 @@ from tqdm import tqdm
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.model.geometry import Geometry
-from napari_alibi_seg.finetune import session
+from napari_alibi_seg.finetune import run as training_run
 from napari_alibi_seg.finetune.__main__ import COMMAND
 from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.logs import RunLog
-from napari_alibi_seg.finetune.session import stop_wish
+from napari_alibi_seg.finetune.run import stop_wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,15 +109,15 @@ def test_a_validation_is_told_and_is_no_part_of_the_rate_of_steps(
 
     with tqdm(total=4, initial=2) as bar:
         before = bar.format_dict["elapsed"]
-        monkeypatch.setattr(session, "clock", iter([0.0, 1e6]).__next__)
-        with session.without_time(bar, "validating"):
+        monkeypatch.setattr(training_run, "clock", iter([0.0, 1e6]).__next__)
+        with training_run.without_time(bar, "validating"):
             pass
         assert bar.format_dict["elapsed"] < before - 1e5
 
 
 def test_a_failure_between_steps_leaves_the_bar_as_after_a_success() -> None:
     with tqdm(total=4) as bar:
-        with pytest.raises(OSError), session.without_time(bar, "saving"):
+        with pytest.raises(OSError), training_run.without_time(bar, "saving"):
             raise OSError("disk full")
         assert bar.desc == ""
 
@@ -242,7 +242,7 @@ def test_a_resumed_run_that_is_interrupted_early_is_not_said_to_have_no_steps(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_alibi_seg.finetune.session.read_corpus", interrupted)
+    monkeypatch.setattr("napari_alibi_seg.finetune.distillation_run.read_corpus", interrupted)
     assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 130
     said = "interrupted before this command took a step; go on with --output"
     assert said in capfd.readouterr().err

@@ -11,13 +11,13 @@ from napari_alibi_seg.finetune.config import FinetuneConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.finetune.session import TrainingOutcome
+    from napari_alibi_seg.finetune.run import TrainingOutcome
 
 
 def _train(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutcome | None:
-    from napari_alibi_seg.finetune.session import finetune  # imports torch
+    from napari_alibi_seg.finetune.distillation_run import distil  # imports torch
 
-    return finetune(config, output, resume)
+    return distil(config, output, resume)
 
 
 COMMAND = Command(

@@ -20,7 +20,7 @@ from napari_alibi_seg.finetune.run_config import RunConfig
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_alibi_seg.finetune.session import TrainingOutcome
+    from napari_alibi_seg.finetune.run import TrainingOutcome
 
 Config = TypeVar("Config", bound=RunConfig)
 

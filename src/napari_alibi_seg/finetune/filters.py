@@ -11,11 +11,11 @@ from napari_alibi_seg.finetune.filter_config import FilterConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_alibi_seg.finetune.session import TrainingOutcome
+    from napari_alibi_seg.finetune.run import TrainingOutcome
 
 
-def _train(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome:
-    from napari_alibi_seg.finetune.filter_session import train_filters  # imports torch
+def _train(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome | None:
+    from napari_alibi_seg.finetune.filter_run import train_filters  # imports torch
 
     return train_filters(config, output, resume)
 

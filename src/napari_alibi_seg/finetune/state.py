@@ -14,7 +14,6 @@ from napari_alibi_seg.core.model.checkpoints import (
     convert_to_alibi,
     load_backbone,
     read_tensors,
-    save_backbone,
 )
 from napari_alibi_seg.finetune.checkpoint import Checkpoint
 from napari_alibi_seg.finetune.optimisation import computes_bfloat16
@@ -132,16 +131,6 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if computes_bfloat16(device) else torch.float16
-
-
-def export(state: State, architecture: str, path: Path, metadata: dict[str, str]) -> None:
-    """Write the averaged student in float16, usable as a model by its path."""
-    save_backbone(
-        state.mean,
-        architecture,
-        path,
-        {**metadata, "step": str(state.step), "crops": str(state.crops)},
-    )
 
 
 def _student_from(config: FinetuneConfig, teacher: Backbone) -> Backbone:

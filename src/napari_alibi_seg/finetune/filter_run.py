@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save
-from tqdm import tqdm
 
 from napari_alibi_seg.core.channels.learned_filters import WEIGHTS
 from napari_alibi_seg.core.devices import choose_device
@@ -20,32 +17,32 @@ from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features.extraction import usual_layer
 from napari_alibi_seg.core.model.debiasing import load_model
 from napari_alibi_seg.core.writing import replacing
-from napari_alibi_seg.finetune.card import CARD_FILE, card_of
+from napari_alibi_seg.finetune.card import digest_of, make_card, write_card
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.filter_training import FilterState, FilterTrainer
 from napari_alibi_seg.finetune.filter_validation import FilterScores, FilterValidation
-from napari_alibi_seg.finetune.optimisation import TrainingError
-from napari_alibi_seg.finetune.options import CONFIG_FILE
-from napari_alibi_seg.finetune.session import (
-    BAR,
+from napari_alibi_seg.finetune.processes import Processes
+from napari_alibi_seg.finetune.run import (
     CHECKPOINT,
-    TrainingOutcome,
+    Run,
     check_folder,
-    notes,
     only_run,
-    stop_wish,
+    progress,
+    write_config,
 )
 from napari_alibi_seg.finetune.token_views import MAGNIFIED, Teacher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from threading import Event
 
     from napari_alibi_seg.core.model.backbone import BackboneIdentity
     from napari_alibi_seg.core.model.debiasing import TokenModel
     from napari_alibi_seg.finetune.data import Corpus, Picture
     from napari_alibi_seg.finetune.filter_config import FilterConfig
     from napari_alibi_seg.finetune.filter_training import FilterReport
+    from napari_alibi_seg.finetune.run import TrainingOutcome
     from napari_alibi_seg.finetune.token_views import TokenViews
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +50,7 @@ LOG = logging.getLogger(__name__)
 _VIEWS = "views"
 
 
-def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome:
+def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingOutcome | None:
     """Train filters in a folder, from the start or from the last checkpoint.
 
     Parameters
@@ -77,123 +74,72 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingO
     check_folder(output, config, resume)
     model, identity = _teacher(config, device)
     sources = [Path(image) for image in config.images]
-    corpus = read_corpus(sources, config.of_pictures, partial(tqdm, desc="images", **BAR))
+    corpus = read_corpus(sources, config.of_pictures, progress("images"))
     made_from = f"{identity.weights} {corpus.digest()}"
     with only_run(output):
-        with replacing(output / CONFIG_FILE) as aside:
-            aside.write_text(config.to_json() + "\n", encoding="utf-8")
+        write_config(output, config)
         training, held_out = _views(config, corpus, model, output / _VIEWS, made_from)
         state = FilterState.start(config, training.tokens.shape[-1], device)
         if (output / CHECKPOINT).exists():
             state.load(output / CHECKPOINT, made_from)
         elif config.init:
             state.begin_from(Path(config.init))
-        trainer = FilterTrainer(config, training, state)
+        trainer, alone = FilterTrainer(config, training, state), Processes(0, 1, device)
         validation = FilterValidation(held_out, config)
-        return FilterSession(output, trainer, validation, corpus, identity, made_from).run()
+        return FilterRun(output, trainer, alone, corpus, identity, made_from, validation).train()
 
 
-class FilterSession:
-    """Runs a trainer and writes its logs, checkpoints, weights and model card.
+@dataclass(eq=False)
+class FilterRun(Run[FilterTrainer]):
+    """Trains filters; the weights are those of the averaged filters.
 
-    Parameters
+    Attributes
     ----------
-    output : Path
-        The run's folder.
-    trainer : FilterTrainer
-        Trainer with its initial or restored state.
     validation : FilterValidation
         Validation on held-out data.
-    corpus : Corpus
-        Training and validation pictures.
-    identity : BackboneIdentity
-        Identity of the teacher, whose tokens are predicted.
-    made_from : str
-        Identifies model and pictures; stored in checkpoints, which must match on resuming.
     """
 
-    def __init__(
-        self,
-        output: Path,
-        trainer: FilterTrainer,
-        validation: FilterValidation,
-        corpus: Corpus,
-        identity: BackboneIdentity,
-        made_from: str,
-    ) -> None:
-        self._output = output
-        self._trainer = trainer
-        self._validation = validation
-        self._corpus = corpus
-        self._identity = identity
-        self._made_from = made_from
-        self._scores: FilterScores | None = None
+    WEIGHTS = WEIGHTS
+    SHOWN = "accuracy={0.accuracy:.3f}"
+    SCORES = FilterScores
 
-    def run(self) -> TrainingOutcome:
-        """Train until the schedule is complete or a signal asks to stop; write all files."""
-        state, config = self._trainer.state, self._trainer.config
-        with stop_wish() as stop:
-            with self._notes() as note:
-                for report in self._steps():
-                    note(report)
-                    if stop.is_set():
-                        break
-            self.save()
-        return TrainingOutcome(self._output / WEIGHTS, state.step, config.steps, self._scores)
+    validation: FilterValidation
 
-    def save(self) -> None:
-        """Write the checkpoint, the averaged filters and their card."""
-        state = self._trainer.state
-        state.save(self._output / CHECKPOINT, self._made_from)
-        filters = {
+    def steps(self, stop: Event) -> Iterator[FilterReport]:
+        """Take steps until the schedule is complete or, after a step, `stop` is set."""
+        for report in self.trainer.steps():
+            yield report
+            if stop.is_set():
+                return
+
+    def validator(self) -> Callable[[], FilterScores]:
+        """Return the validation of the averaged filters."""
+        return partial(self.validation.score, self.trainer.state.mean)
+
+    def export(self) -> None:
+        """Write the averaged filters in float16, and their card."""
+        config, state, filters = self.trainer.config, self.trainer.state, self.output / WEIGHTS
+        stored = {
             name: value.detach().to("cpu", torch.float16).contiguous()
             for name, value in state.mean.filters.state_dict().items()
         }
-        stored = save(filters, metadata={"step": str(state.step)})
-        card = json.dumps(self._card(stored), indent=1) + "\n"
-        for name, content in ((WEIGHTS, stored), (CARD_FILE, card.encode())):
-            with replacing(self._output / name) as aside:
-                aside.write_bytes(content)
-
-    def _card(self, stored: bytes) -> dict[str, Any]:
-        config, step = self._trainer.config, self._trainer.state.step
+        with replacing(filters) as aside:
+            aside.write_bytes(save(stored, metadata={"step": str(state.step)}))
         made = {
-            "filters": {"file": WEIGHTS, "sha256": hashlib.sha256(stored).hexdigest()},
+            "filters": {"file": filters.name, "sha256": digest_of(filters)},
             "model": {
                 "name": config.without_folders().model,
-                "architecture": self._identity.architecture,
-                "weights": self._identity.weights,
+                "architecture": self.teacher.architecture,
+                "weights": self.teacher.weights,
             },
         }
         training = {
-            "steps": step,
-            "views": step * config.batch,
-            "made_up": step * config.synthetic,
-            "complete": step == config.steps,
+            "steps": state.step,
+            "views": state.step * config.batch,
+            "made_up": state.step * config.synthetic,
+            "complete": state.step == config.steps,
         }
-        return card_of(config, made, self._corpus, training, self._scores)
-
-    @contextmanager
-    def _notes(self) -> Iterator[Callable[[FilterReport], None]]:
-        config, state = self._trainer.config, self._trainer.state
-
-        def validate() -> FilterScores:
-            self._scores = self._validation.score(state.mean)
-            return self._scores
-
-        shown = "accuracy={0.accuracy:.3f}"
-        with notes(self._output, config, state, validate, self.save, shown) as (note, last):
-            self._scores = FilterScores.of(last)
-            yield note
-
-    def _steps(self) -> Iterator[FilterReport]:
-        try:
-            yield from self._trainer.steps()
-        except TrainingError as error:
-            raise TrainingError(
-                f"{error}; start a run in another --output with a lower --learning-rate or a "
-                "longer --warmup."
-            ) from error
+        write_card(self.output, make_card(config, made, self.corpus, training, self.scores))
 
 
 def _teacher(config: FilterConfig, device: torch.device) -> tuple[TokenModel, BackboneIdentity]:
@@ -212,7 +158,7 @@ def _views(
 ) -> tuple[TokenViews, TokenViews]:
     """Return the views of the training pictures and those of the held-out pictures."""
     side = config.view_tokens * model.patch_size // MAGNIFIED
-    teacher = Teacher(model, side, folder, made_from, partial(tqdm, desc="tokens", **BAR))
+    teacher = Teacher(model, side, folder, made_from, progress("tokens"))
 
     def cut(pictures: list[Picture], stream: Stream, count: int) -> TokenViews:
         crops = Crops(corpus, pictures, config.of_pictures, augmented=False)
