@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from tqdm import tqdm
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.model.checkpoints import load_backbone
 from napari_alibi_seg.core.model.geometry import Geometry
+from napari_alibi_seg.finetune import distillation_run
 from napari_alibi_seg.finetune import run as training_run
 from napari_alibi_seg.finetune.__main__ import COMMAND
 from napari_alibi_seg.finetune.config import FinetuneConfig
@@ -504,3 +505,29 @@ def test_folder_in_use_is_refused(
         assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 7
     assert "Another run is at work" in capfd.readouterr().err
     assert before.keys() == weights(uninterrupted).keys()
+
+
+def test_a_run_killed_before_it_began_does_not_block_its_folder(
+    arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = [*arguments, "--steps", "1", "--output", str(tmp_path)]
+    with FileLock(tmp_path / ".lock"):
+        assert COMMAND.main(command) == 7
+    assert "Another run is at work" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert COMMAND.main(command) == 0
+
+
+def test_a_new_run_leaves_one_that_began_meanwhile_as_it_is(
+    uninterrupted: Path, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    read = distillation_run.read_corpus
+
+    def meanwhile(*given: Any) -> Any:
+        shutil.copytree(uninterrupted, run)
+        return read(*given)
+
+    monkeypatch.setattr(distillation_run, "read_corpus", meanwhile)
+    assert COMMAND.main([*arguments, "--steps", "9", "--output", str(run)]) == 7
+    assert FinetuneConfig.read(run / "config.json").steps == 8

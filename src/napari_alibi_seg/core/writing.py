@@ -128,7 +128,7 @@ def _is_part(place: Path, folder: Path) -> bool:
     return is_zarr(folder) and folder in place.parents and folder / "labels" not in place.parents
 
 
-def require_new_folder(path: Path, otherwise: str) -> None:
+def require_new_folder(path: Path, otherwise: str, besides: str = "") -> None:
     """Check that an output folder does not exist or is empty.
 
     Parameters
@@ -137,6 +137,8 @@ def require_new_folder(path: Path, otherwise: str) -> None:
         The folder.
     otherwise : str
         An alternative to another folder, for the message after "or".
+    besides : str, optional
+        Name of a file that may be there.
 
     Raises
     ------
@@ -144,7 +146,9 @@ def require_new_folder(path: Path, otherwise: str) -> None:
         If the folder is not empty, is a file, or is not accessible.
     """
     try:
-        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        taken = path.exists() and (
+            not path.is_dir() or any(one.name != besides for one in path.iterdir())
+        )
     except OSError as error:
         raise _unwritable(path, error) from error
     if taken:

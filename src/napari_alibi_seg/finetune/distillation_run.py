@@ -95,7 +95,7 @@ def _distil(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutco
             corpus = read_corpus([Path(image) for image in config.images], config, files)
             state = start(config, teacher, identity)
             if processes.first:
-                held.enter_context(only_run(output))
+                held.enter_context(only_run(output, config, resume))
         made_from = corpus.digest()
         with processes.together():
             if (output / CHECKPOINT).exists():

@@ -76,7 +76,7 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingO
     sources = [Path(image) for image in config.images]
     corpus = read_corpus(sources, config.of_pictures, progress("images"))
     made_from = f"{identity.weights} {corpus.digest()}"
-    with only_run(output):
+    with only_run(output, config, resume):
         write_config(output, config)
         training, held_out = _views(config, corpus, model, output / _VIEWS, made_from)
         state = FilterState.start(config, training.tokens.shape[-1], device)

@@ -23,7 +23,6 @@ from napari_alibi_seg.finetune.options import CONFIG_FILE, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from napari_alibi_seg.core.model.backbone import BackboneIdentity
@@ -201,7 +200,8 @@ def check_folder(output: Path, config: Options, resume: bool) -> None:
     """
     saved = output / CONFIG_FILE
     if not resume:
-        require_new_folder(output, "continue the run in it with --resume")
+        # A run killed before it began leaves its lock file.
+        require_new_folder(output, "continue the run in it with --resume", besides=_LOCK)
         return
     if not os.path.exists(saved):
         raise OutputError(f"There is no run to resume in {output}; start one without --resume.")
@@ -213,10 +213,19 @@ def check_folder(output: Path, config: Options, resume: bool) -> None:
         )
 
 
-def only_run(output: Path) -> AbstractContextManager[object]:
-    """Lock the folder against other runs; see `claimed`."""
+@contextmanager
+def only_run(output: Path, config: Options, resume: bool) -> Iterator[None]:
+    """Lock the folder against other runs, and check that none has begun since `check_folder`.
+
+    Raises
+    ------
+    OutputError
+        As from `claimed` and `check_folder`.
+    """
     busy = f"Another run is at work in {output}; wait for it or give another --output."
-    return claimed(output / _LOCK, busy)
+    with claimed(output / _LOCK, busy):
+        check_folder(output, config, resume)
+        yield
 
 
 def write_config(output: Path, config: Options) -> None:
