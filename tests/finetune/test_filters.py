@@ -233,6 +233,7 @@ def test_the_folder_keeps_tokens_of_one_model_and_these_pictures(
     command = [str(images / "1.png"), str(images / "2.png"), "--resume"]
     assert COMMAND.main([*command, "--output", str(uninterrupted)]) == 5
     assert "made from other pictures" in capfd.readouterr().err
+    assert COMMAND.main(["--resume", "--output", str(uninterrupted)]) == 0
 
 
 @pytest.mark.parametrize(

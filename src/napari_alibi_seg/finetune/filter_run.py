@@ -77,13 +77,15 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingO
     corpus = read_corpus(sources, config.of_pictures, progress("images"))
     made_from = f"{identity.weights} {corpus.digest()}"
     with only_run(output, config, resume):
-        write_config(output, config)
+        if not resume:  # the run can be resumed even before it has all tokens
+            write_config(output, config)
         training, held_out = _views(config, corpus, model, output / _VIEWS, made_from)
         state = FilterState.start(config, training.tokens.shape[-1], device)
         if (output / CHECKPOINT).exists():
             state.load(output / CHECKPOINT, made_from)
         elif config.init:
             state.begin_from(Path(config.init))
+        write_config(output, config)
         trainer, alone = FilterTrainer(config, training, state), Processes(0, 1, device)
         validation = FilterValidation(held_out, config)
         return FilterRun(output, trainer, alone, corpus, identity, made_from, validation).train()
