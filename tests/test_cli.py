@@ -1,4 +1,5 @@
 import ast
+import errno
 import json
 import os
 import shutil
@@ -1234,6 +1235,43 @@ def test_a_name_no_system_takes_is_an_error_of_one_sentence(
     monkeypatch.chdir(folder)
     assert main(arguments) == code
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_channel_of_a_grey_image_is_not_used_together_with_itself(folder, capsys):
+    assert segment(folder, "--channels", "0,0", *FAST) == 3
+    said = capsys.readouterr().err
+    assert "The channels [0, 0] do not fit" in said
+    assert "which has 1 and is grey" in said
+    assert segment(folder, "--channels", "0", *FAST) == 0
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_disk_that_fails_under_one_image_does_not_end_the_batch(
+    folder, classifier, capsys, monkeypatch, before
+):
+    results = folder / "results"
+    images = [folder / "a.png", folder / "b.png"]
+    for image in images:
+        shutil.copy(folder / "image.png", image)
+    arguments = ["apply", classifier, *images, "--output", results, "--replace"]
+    if before:
+        assert main([*map(str, arguments)]) == 0
+    write, failures = tifffile.TiffWriter.write, iter([OSError(errno.EIO, "Input/output error")])
+
+    def failing_once(*given, **options):
+        for failure in failures:
+            raise failure
+        return write(*given, **options)
+
+    monkeypatch.setattr(tifffile.TiffWriter, "write", failing_once)
+    capsys.readouterr()
+    assert main([*map(str, arguments)]) == 1
+    said = capsys.readouterr().err
+    assert f"{images[0]} failed: " in said
+    assert "Input/output error" in said
+    assert "1 of 2 images failed: a.png." in said
+    assert (results / "b_labels.tif").exists()
+    assert pandas.read_csv(results / "fractions.csv")["image"].unique().tolist() == ["b.png"]
 
 
 def test_images_of_names_that_no_system_takes_or_no_folder_has_fail_alone(

@@ -111,7 +111,7 @@ def segment_images(
     read: Callable[[Path], Micrograph] = read_image,
     recognised: bool = True,
 ) -> Iterator[Outcome]:
-    """Segment images one after the other; a failure, as of a constant image, stops no others.
+    """Segment images one after the other; a failure, as of an image or disk, stops no others.
 
     As soon as an image is done, its fractions are added to the table beside its labels, and the
     table of means over all images is updated, so that an interruption does not lose them. Its
@@ -156,9 +156,18 @@ def segment_images(
             write_segmentation(
                 target, image, dtype, path.name, planes, recognised=recognised, keep=keep
             )
-        except (AlibiSegError, MemoryError) as error:
-            failure = f"{str(error) or 'Out of memory.'}{_without_fractions(path, target)}"
+        except (AlibiSegError, MemoryError, OSError) as error:
+            failure = f"{_told(error)}{_without_fractions(path, target)}"
         yield Outcome(path, target, failure)
+
+
+def _told(error: AlibiSegError | MemoryError | OSError) -> str:
+    if isinstance(error, OSError):
+        return (
+            f"A file could not be read or written ({error}); see that its disk is there and works, "
+            "and segment the image again."
+        )
+    return str(error) or "Out of memory."
 
 
 def _require_same_classes(targets: Mapping[Path, Path], classes: Sequence[ClassInfo]) -> None:
@@ -204,7 +213,7 @@ def _without_fractions(image: Path, labels: Path) -> str:
             if not remove_fractions(table, image.name):
                 return ""
             _update_means(table.parent)
-    except OutputError as error:
+    except (OutputError, OSError) as error:
         return f" Its fractions of an earlier run are still counted, because {error}"
     left = f"; its earlier labels {labels.name} were left as they are"
     return f" Its fractions were taken out of {table.name}{left if os.path.exists(labels) else ''}."
