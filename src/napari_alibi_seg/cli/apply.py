@@ -91,32 +91,41 @@ def apply(options: argparse.Namespace) -> int:
             f"--output is a folder, for labels and tables, but {output.name} looks like a file; "
             "name a folder, or an .ome.zarr for one volume"
         )
+    zarr = bool(output) and output.suffix.lower() == ".zarr"
     if options.recipe.suffix.lower() == PROJECT_SUFFIX:
-        if options.images:
-            options.misuse("a project names its own image; save its classifier for others")
-        reading = (options.axes, options.dataset, options.channels, options.pixel_size)
-        if any((*reading, options.region, options.spacing, options.cluster)):
-            options.misuse("a project knows how its image is read, and is segmented here")
-        if output and output.suffix.lower() == ".zarr":
-            options.misuse("the labels of a project are written as TIFF; name a folder as --output")
-        if options.skip_existing:
-            options.misuse("--skip-existing is for images; a project has one")
+        _require_options_of_projects(options, zarr)
         return _apply_project(options)
-    if not options.images or options.output is None:
+    if not options.images or output is None:
         options.misuse(
             "a classifier needs images and --output; the name of a project ends in "
             f"{PROJECT_SUFFIX}"
         )
-    if options.output.suffix.lower() != ".zarr":
-        if options.cluster:
-            options.misuse("--cluster is for one image and an --output that ends in .zarr")
-        return _apply_to_images(options)
+    if zarr:
+        _require_options_of_volumes(options)
+        return _apply_to_volume(options)
+    if options.cluster:
+        options.misuse("--cluster is for one image and an --output that ends in .zarr")
+    return _apply_to_images(options)
+
+
+def _require_options_of_projects(options: argparse.Namespace, zarr: bool) -> None:
+    if options.images:
+        options.misuse("a project names its own image; save its classifier for others")
+    reading = (options.axes, options.dataset, options.channels, options.pixel_size)
+    if any((*reading, options.region, options.spacing, options.cluster)):
+        options.misuse("a project knows how its image is read, and is segmented here")
+    if zarr:
+        options.misuse("the labels of a project are written as TIFF; name a folder as --output")
+    if options.skip_existing:
+        options.misuse("--skip-existing is for images; a project has one")
+
+
+def _require_options_of_volumes(options: argparse.Namespace) -> None:
     for option, why in _NOT_FOR_ZARR.items():
         if getattr(options, option):
             options.misuse(f"--{option.replace('_', '-')} is not for a .zarr, which {why}")
     if len(options.images) > 1:
         options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
-    return _apply_to_volume(options)
 
 
 def _apply_to_images(options: argparse.Namespace) -> int:
