@@ -21,10 +21,16 @@ from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live import channels as live_channels
 from napari_alibi_seg.core.live import features as live_features
-from napari_alibi_seg.core.live.blocks import coarse_step, magnified, visible_blocks
+from napari_alibi_seg.core.live.blocks import visible_blocks
 from napari_alibi_seg.core.live.cached_channels import CachedChannels
 from napari_alibi_seg.core.live.channels import LiveChannels
-from napari_alibi_seg.core.live.downsampled import BlockMeans, coarse_config, downsampling_factor
+from napari_alibi_seg.core.live.coarse import (
+    coarse_config,
+    coarse_step,
+    downsampling_factor,
+    magnified,
+)
+from napari_alibi_seg.core.live.downsampled import BlockMeans
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import (
     Assessed,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,43 +14,7 @@ from napari_alibi_seg.core.images.windows import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.config import ChannelConfig
     from napari_alibi_seg.core.live.cached_channels import CachedChannels
-
-_FILTERED_PIXELS = 1e6
-_SMALL_PIXELS = 2_000_000
-
-
-def coarse_config(config: ChannelConfig, visible: Window, deep: bool) -> tuple[ChannelConfig, int]:
-    """Choose channels for a coarse result that are fast enough for interactive use.
-
-    Parameters
-    ----------
-    config : ChannelConfig
-        Channels of the final result.
-    visible : Window
-        The part to classify coarsely.
-    deep : bool
-        Whether features are available.
-
-    Returns
-    -------
-    tuple of ChannelConfig and int
-        Channels and downsampling factor. A small view (up to 2 megapixels) keeps `config`; a large
-        one has deep channels only if available, else classical 2-D filters of a downsampled plane.
-        The factor is 1 except in the last case.
-    """
-    if visible.height * visible.width <= _SMALL_PIXELS or not config.sigmas:
-        return config, 1
-    if deep:
-        return replace(config, sigmas=()), 1
-    return replace(config, sigmas_3d=(), learned=0), downsampling_factor(visible)
-
-
-def downsampling_factor(visible: Window) -> int:
-    """Return the downsampling factor, a power of two, that leaves about a megapixel of a view."""
-    times = math.sqrt(visible.height * visible.width / _FILTERED_PIXELS)
-    return int(2 ** max(1, round(math.log2(times))))
 
 
 class BlockMeans:

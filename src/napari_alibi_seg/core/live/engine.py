@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import smoothing, voting
 from napari_alibi_seg.core.forest.prediction import predictions, strips
@@ -24,17 +22,12 @@ from napari_alibi_seg.core.forest.smoothing import reach
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.live.advice import suggesting
-from napari_alibi_seg.core.live.blocks import (
-    coarse_step,
-    distance,
-    magnified,
-    visible_blocks,
-)
+from napari_alibi_seg.core.live.blocks import distance, visible_blocks
 from napari_alibi_seg.core.live.channels import LiveChannels
-from napari_alibi_seg.core.live.downsampled import coarse_config
+from napari_alibi_seg.core.live.coarse import CoarseClassifier, CoarsePreview
 from napari_alibi_seg.core.live.features import GrowingFeatures
 from napari_alibi_seg.core.live.records import Assessed, Fitted, PlaneDone, ResultBlock, Working
-from napari_alibi_seg.core.live.training import CoarseClassifier, LiveTrainer
+from napari_alibi_seg.core.live.training import LiveTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -47,13 +40,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.judging.assessment import CrossValidation
-    from napari_alibi_seg.core.live.channels import PlaneChannels
-    from napari_alibi_seg.core.live.downsampled import DownsampledChannels
     from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest
 
 _SIDES = (256, 128, 64)
-_COARSE_SIDE = 1024
-_DOWNSAMPLED_SIDE = 256
 _BLOCKS_FIRST = 256
 """Number of visible blocks classified from the centre outwards, before any others in strips."""
 
@@ -105,6 +94,7 @@ class LiveEngine:
         self._sides: tuple[int, ...] = _SIDES
         self._channels = LiveChannels()
         self._trainer = LiveTrainer(self._features, self._channels)
+        self._preview = CoarsePreview(self._trainer, self._channels)
         self._trained: _Trained | None = None
         self._final_strokes: dict[Index, Mapping[Index, NDArray[Any]]] = {}
 
@@ -201,7 +191,7 @@ class LiveEngine:
             return
         voting.compile_now()
         smoothing.compile_now()
-        yield from self._warm_downsampled(request)
+        yield from self._preview.warm(request)
         kept = self._channels.filtered(index, request.config.channels, request.deep_count)
         self._channels.look_at(index, request.visible)
         plane = self._channels.planes[index]
@@ -212,16 +202,6 @@ class LiveEngine:
             kept.block(window)
             yield Working()
 
-    def _warm_downsampled(self, request: LiveRequest) -> Iterator[Working]:
-        index, visible = request.planes[0], request.visible
-        config, factor = coarse_config(request.config.channels, visible, request.config.deep)
-        if factor == 1:
-            return
-        channels = self._channels.downsampled(index, config, factor)
-        windows = visible_blocks(self._channels.planes[index], visible, _DOWNSAMPLED_SIDE * factor)
-        for _ in in_order(partial(channels.subsampled, step=factor), windows):
-            yield Working()
-
     def _train_coarsely(
         self,
         request: LiveRequest,
@@ -230,7 +210,7 @@ class LiveEngine:
         projection: Projection | None,
     ) -> Generator[LiveEvent, None, CoarseClassifier]:
         """Yield a coarse result; return its classifier."""
-        coarse = yield from self._trainer.coarse(request, painted, projection)
+        coarse = yield from self._preview.train(request, painted, projection)
         yield from self._classify_coarsely(request, coarse, side)
         return coarse
 
@@ -266,44 +246,13 @@ class LiveEngine:
     def _classify_coarsely(
         self, request: LiveRequest, coarse: CoarseClassifier, side: int
     ) -> Iterator[ResultBlock]:
-        index = request.planes[0]
-        plane = self._channels.planes[index]
-        channels, side = self._coarse_channels(request, coarse, side)
-        step = coarse.factor * max(1, coarse_step(request.visible) // coarse.factor)
-
-        def every_few(window: Window) -> Segmentation:
-            result = coarse.classifier.classify(channels.subsampled(window, step))
-            return magnified(result, window, step).without(plane.missing(window))
-
-        self._final_strokes.pop(index, None)
-        self._channels.look_at(index, request.visible)
-        windows = visible_blocks(plane, request.visible, side)
-        for window, result in zip(windows, in_order(every_few, windows), strict=True):
-            painted = request.scribbles[index][window.slices]
-            yield ResultBlock(
-                index, window, result.without_painted(painted, request.ignored), False
-            )
-
-    def _coarse_channels(
-        self, request: LiveRequest, coarse: CoarseClassifier, side: int
-    ) -> tuple[PlaneChannels | DownsampledChannels, int]:
-        """Return the channels of the displayed plane, and the side of the blocks to classify."""
-        index, config = request.planes[0], coarse.classifier.channels
-        if coarse.factor > 1:
-            small = self._channels.downsampled(index, config, coarse.factor)
-            return small, _DOWNSAMPLED_SIDE * coarse.factor
-        channels = self._channels_for(coarse.classifier, request, index)
-        return channels, side if channels.filtered else _COARSE_SIDE
-
-    def _channels_for(
-        self, classifier: PixelClassifier, request: LiveRequest, index: Index
-    ) -> PlaneChannels:
-        return self._trainer.channels(request, index, classifier.channels, classifier.projection)
+        self._final_strokes.pop(request.planes[0], None)
+        yield from self._preview.classify(request, coarse, side)
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
         assert self._trained is not None
         classifier, plane = self._trained.fine, self._channels.planes[index]
-        channels = self._channels_for(classifier, request, index)
+        channels = self._trainer.channels_for(classifier, request, index)
         self._channels.look_at(index, request.visible)
         tallies = self._trained.tallies.setdefault(index, {})
         seen = visible_blocks(plane, request.visible, side)[:_BLOCKS_FIRST]
@@ -352,7 +301,7 @@ class LiveEngine:
         others = [index for index in final if index not in assessed] if trained else []
         for index in dict.fromkeys([shown, *others]):
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
-            channels = self._channels_for(fine, request, index)
+            channels = self._trainer.channels_for(fine, request, index)
             sampled, spots = yield from suggesting(index, scribbles, channels, fine)
             if trained and index in painted:
                 validation = yield from self._cross_validate(request, painted)

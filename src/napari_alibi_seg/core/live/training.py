@@ -1,15 +1,13 @@
-"""Training for the live engine: a coarse classifier, to show something soon, and the final one."""
+"""Training for the live engine, on cached channels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.channels.pixel_channels import Projection
-from napari_alibi_seg.core.forest.samples import gather_samples, thinned
+from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.training import training_classifier
 from napari_alibi_seg.core.judging.judge import Training
-from napari_alibi_seg.core.live.downsampled import coarse_config
 from napari_alibi_seg.core.live.records import Working
 from napari_alibi_seg.core.progress import map_steps
 
@@ -26,17 +24,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
     from napari_alibi_seg.core.live.features import GrowingFeatures
     from napari_alibi_seg.core.live.records import LiveRequest
-
-_COARSE_TREES = 16
-_COARSE_SAMPLES = 6000
-
-
-@dataclass(frozen=True, eq=False)
-class CoarseClassifier:
-    """A classifier of planes that are downsampled by a factor; 1 for planes as they are."""
-
-    classifier: PixelClassifier
-    factor: int
 
 
 class LiveTrainer:
@@ -80,26 +67,11 @@ class LiveTrainer:
         features = None if projection is None else self._features.map(request.config, index)
         return self._channels.of(index, config, features, projection, request.deep_count)
 
-    def coarse(
-        self,
-        request: LiveRequest,
-        painted: Mapping[Index, NDArray[Any]],
-        projection: Projection | None,
-    ) -> Generator[Working, None, CoarseClassifier]:
-        """Train the coarse classifier; one of pixel filters alone if there is no projection."""
-        deep = projection is not None
-        channels, factor = coarse_config(request.config.channels, request.visible, deep)
-        if factor > 1:
-            samples = [
-                self._channels.downsampled(index, channels, factor).samples(scribbles)
-                for index, scribbles in painted.items()
-            ]
-        else:
-            samples = self._samples(request, painted, channels, projection)
-        trees = min(request.config.trees, _COARSE_TREES)
-        config = replace(request.config, channels=channels, trees=trees)
-        few = thinned(samples, _COARSE_SAMPLES)
-        return CoarseClassifier((yield from self._fit(request, config, few, projection)), factor)
+    def channels_for(
+        self, classifier: PixelClassifier, request: LiveRequest, index: Index
+    ) -> PlaneChannels:
+        """Return the channels of a plane that a classifier is applied to."""
+        return self.channels(request, index, classifier.channels, classifier.projection)
 
     def final(
         self,
@@ -108,8 +80,8 @@ class LiveTrainer:
         projection: Projection | None,
     ) -> Generator[Working, None, PixelClassifier]:
         """Train the classifier that `Segmenter.fit` trains on the same scribbles."""
-        samples = self._samples(request, painted, request.config.channels, projection)
-        return (yield from self._fit(request, request.config, samples, projection))
+        samples = self.samples(request, painted, request.config.channels, projection)
+        return (yield from self.fit(request, request.config, samples, projection))
 
     def cross_validation(
         self,
@@ -118,30 +90,32 @@ class LiveTrainer:
         classifier: PixelClassifier,
     ) -> Generator[Working, None, CrossValidation | None]:
         """Cross-validate what `final` has trained on the same scribbles, if they suffice."""
-        samples = self._samples(request, painted, classifier.channels, classifier.projection)
+        samples = self.samples(request, painted, classifier.channels, classifier.projection)
         yield Working()
         work = Training(classifier, request.config, painted, samples).cross_validating()
         return (yield from map_steps(work, lambda _: Working()))
 
-    def _samples(
+    def samples(
         self,
         request: LiveRequest,
         painted: Mapping[Index, NDArray[Any]],
         config: ChannelConfig,
         projection: Projection | None,
     ) -> list[PixelSamples]:
+        """Return the training pixels of each painted plane."""
         return [
             gather_samples(self.channels(request, index, config, projection), scribbles)
             for index, scribbles in painted.items()
         ]
 
-    def _fit(
+    def fit(
         self,
         request: LiveRequest,
         config: SegmentationConfig,
         samples: Sequence[PixelSamples],
         projection: Projection | None,
     ) -> Generator[Working, None, PixelClassifier]:
+        """Train a classifier on samples."""
         work = training_classifier(
             config,
             samples,
