@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest.vote_calibration import expected_confusion
-from napari_alibi_seg.core.forest.voting import margin_uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,3 +78,23 @@ class Segmentation:
     ) -> Segmentation:
         """Return the segmentation with 0 where (Y, X) `scribbles` hold an ignored class."""
         return self.without(np.isin(scribbles, list(ignored))) if ignored else self
+
+
+def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
+    """Return the margin uncertainty, 1 - (largest - second largest share of votes).
+
+    Parameters
+    ----------
+    votes : ndarray
+        Shares in [0, 1] that add up to 1 along `axis`; any shape.
+    axis : int
+        The axis of two or more classes.
+
+    Returns
+    -------
+    ndarray
+        In [0, 1], with the shape of `votes` without `axis`.
+    """
+    second, first = np.moveaxis(np.partition(votes, -2, axis), axis, 0)[-2:]
+    uncertainty: NDArray[np.float32] = 1 - (first - second)
+    return uncertainty

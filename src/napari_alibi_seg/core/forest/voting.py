@@ -90,26 +90,6 @@ def votes(forest: PixelForest, values: NDArray[np.float32]) -> NDArray[np.float6
     return shares.reshape(*values.shape[:-1], -1)
 
 
-def margin_uncertainty(votes: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:
-    """Return the margin uncertainty, 1 - (largest - second largest share of votes).
-
-    Parameters
-    ----------
-    votes : ndarray
-        Shares in [0, 1] that add up to 1 along `axis`; any shape.
-    axis : int
-        The axis of two or more classes.
-
-    Returns
-    -------
-    ndarray
-        In [0, 1], with the shape of `votes` without `axis`.
-    """
-    second, first = np.moveaxis(np.partition(votes, -2, axis), axis, 0)[-2:]
-    uncertainty: NDArray[np.float32] = 1 - (first - second)
-    return uncertainty
-
-
 def compile_now() -> None:
     """Compile the numba functions, which takes seconds the first time on a machine."""
     zero, leaf = np.zeros(1, np.int32), np.full(1, LEAF, np.int32)

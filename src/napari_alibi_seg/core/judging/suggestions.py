@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
 from scipy.spatial import KDTree
 
-from napari_alibi_seg.core.forest.voting import margin_uncertainty
+from napari_alibi_seg.core.forest.result import margin_uncertainty
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
