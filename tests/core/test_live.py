@@ -14,7 +14,7 @@ from napari_alibi_seg.core.errors import AlibiSegError, ScribbleError
 from napari_alibi_seg.core.forest.prediction import predictions
 from napari_alibi_seg.core.forest.result import Segmentation
 from napari_alibi_seg.core.forest.scribbles import ScribbleCounts, same_scribbles
-from napari_alibi_seg.core.forest.smoothing import reach
+from napari_alibi_seg.core.forest.smoothing import support
 from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.planes import Plane
@@ -485,7 +485,7 @@ def test_what_a_view_is_classified_coarsely_by_is_kept_for_the_next_stroke(size)
     assert coarse_config(config.channels, visible, deep=True) == (config.channels, 1)
     count = config.channels.components + count_filters(config.channels, 1)
 
-    around = reach(visible, config.smoothing, plane.shape)
+    around = support(visible, config.smoothing, plane.shape)
     windows = visible_blocks(plane, around, 256)
 
     kept = 4 * count * sum(window.height * window.width for window in windows)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, grey_dilation, uniform_filter
 
-from napari_alibi_seg.core.forest.smoothing import reach, smoothed
+from napari_alibi_seg.core.forest.smoothing import smoothed, support
 from napari_alibi_seg.core.images.windows import Window
 
 
@@ -20,7 +20,7 @@ def shares():
 @pytest.mark.parametrize("radius", [1, 4])
 @pytest.mark.parametrize("window", [Window(0, 0, 20, 30), Window(25, 31, 9, 17)])
 def test_a_window_is_what_the_whole_plane_has_there_to_the_last_bit(guide, shares, radius, window):
-    around = reach(window, radius, guide.shape)
+    around = support(window, radius, guide.shape)
 
     part = smoothed(shares[around.slices], guide[around.slices], radius)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
-from napari_alibi_seg.core.forest.smoothing import reach, smoothed
+from napari_alibi_seg.core.forest.smoothing import smoothed, support
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.windows import Window
 
@@ -129,7 +129,7 @@ class _Votes:
         self._classifier = classifier
         self._channels = channels
         self._probabilities = probabilities
-        self._around = {w: reach(w, classifier.smoothing, channels.shape) for w in windows}
+        self._around = {w: support(w, classifier.smoothing, channels.shape) for w in windows}
         self._needed = {w: blocks(channels.shape, side, self._around[w]) for w in windows}
         self._waiting: dict[Window, list[Window]] = defaultdict(list)
         for window, needed in self._needed.items():

@@ -33,14 +33,10 @@ _THINGS, _NOISE = 0.5, 0.7
 _TINY = 1e-12
 
 
-def margin(radius: int) -> int:
-    """Return the radius around a pixel, in pixels, that its smoothed votes depend on."""
-    return 2 * _WIDER * radius + 1 if radius else 0
-
-
-def reach(window: Window, radius: int, shape: tuple[int, int]) -> Window:
-    """Return the window of a plane that is needed to smooth the votes of `window`."""
-    return window.grown(margin(radius)).within(shape)
+def support(window: Window, radius: int, shape: tuple[int, int]) -> Window:
+    """Return the window of a plane that the smoothed votes of `window` depend on."""
+    margin = 2 * _WIDER * radius + 1 if radius else 0
+    return window.grown(margin).within(shape)
 
 
 def smoothed(
@@ -48,7 +44,7 @@ def smoothed(
 ) -> NDArray[np.float64]:
     """Square shares of votes and smooth them with an edge-preserving filter.
 
-    Every pixel is computed from the pixels within `reach` in a fixed order, so the result is
+    Every pixel is computed from the pixels of its `support` in a fixed order, so the result is
     independent, bit for bit, of how the plane is cut into windows.
 
     Parameters

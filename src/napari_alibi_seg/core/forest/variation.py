@@ -91,9 +91,9 @@ class Variation:
         self, response: Response, values: NDArray[np.float32], random: np.random.Generator
     ) -> NDArray[np.float32]:
         """Augment (N, F) channels with a contrast, a brightness and noise drawn per pixel."""
-        light = random.uniform(-1, 1, (2, len(values))).astype(np.float32)
-        contrast = np.exp(np.float32(self.contrast) * light[0])
-        lit = response(values, contrast, np.float32(self.brightness) * light[1])
+        drawn = random.uniform(-1, 1, (2, len(values))).astype(np.float32)
+        contrast = np.exp(np.float32(self.contrast) * drawn[0])
+        lit = response(values, contrast, np.float32(self.brightness) * drawn[1])
         noise = random.standard_normal(values.shape, np.float32)
         noise *= np.float32(self.noise) * values.std(axis=0)
         return lit + noise

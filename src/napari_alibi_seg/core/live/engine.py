@@ -18,7 +18,7 @@ from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest import smoothing, voting
 from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.scribbles import same_scribbles, training_scribbles_and_counts
-from napari_alibi_seg.core.forest.smoothing import reach
+from napari_alibi_seg.core.forest.smoothing import support
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.live.advice import suggesting
@@ -195,7 +195,7 @@ class LiveEngine:
         kept = self._channels.filtered(index, request.config.channels, request.deep_count)
         self._channels.look_at(index, request.visible)
         plane = self._channels.planes[index]
-        around = reach(request.visible, request.config.smoothing, plane.shape)
+        around = support(request.visible, request.config.smoothing, plane.shape)
         for window in visible_blocks(plane, around, side):
             if kept.full:
                 return
