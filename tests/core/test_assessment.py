@@ -7,7 +7,7 @@ from napari_alibi_seg.core.forest.scribbles import count_scribbles
 from napari_alibi_seg.core.forest.strokes import painted_pixels, stroke_numbers, stroke_pieces
 from napari_alibi_seg.core.forest.vote_calibration import DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.judging.assessment import StrokeSamples, cross_validating
-from napari_alibi_seg.core.judging.held_out import HeldOut, fit_temperature
+from napari_alibi_seg.core.judging.held_out import HeldOutVotes, fit_temperature
 
 
 def nearest_means(samples):
@@ -143,8 +143,10 @@ def test_many_strokes_overrule_the_prior_and_few_do_not():
     truth = (random.uniform(size=4000) > calibrated(np.c_[shares, 1 - shares], 2.0)[:, 0]) * 1
     votes = np.c_[shares, 1 - shares]
 
-    many = fit_temperature(HeldOut(votes, truth, np.arange(4000)), DEEP_PRIOR)
-    few = fit_temperature(HeldOut(votes, truth, np.arange(4000) // 2000 * 2 + truth), DEEP_PRIOR)
+    many = fit_temperature(HeldOutVotes(votes, truth, np.arange(4000)), DEEP_PRIOR)
+    few = fit_temperature(
+        HeldOutVotes(votes, truth, np.arange(4000) // 2000 * 2 + truth), DEEP_PRIOR
+    )
 
     assert many > 1.5
     assert few == pytest.approx(DEEP_PRIOR.typical, rel=0.2)

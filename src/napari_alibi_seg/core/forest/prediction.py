@@ -107,7 +107,7 @@ def strips(shape: tuple[int, int], side: int, classes: int) -> list[list[Window]
 
 
 @dataclass(frozen=True, eq=False)
-class _Voted:
+class _BlockVotes:
     """Votes (height, width, K) float32 and grey values (height, width) of a part of a block."""
 
     part: Window
@@ -136,7 +136,7 @@ class _Votes:
             for block in needed:
                 self._waiting[block].append(window)
         self._extent = _hull([*self._around.values()])
-        self._kept: dict[Window, _Voted] = {}
+        self._kept: dict[Window, _BlockVotes] = {}
         self._lock = Lock()
         self.wanted = [*self._waiting]
 
@@ -147,13 +147,13 @@ class _Votes:
         self._release(ready)
         return results
 
-    def _voted(self, block: Window) -> _Voted:
+    def _voted(self, block: Window) -> _BlockVotes:
         part = block.overlap(self._extent)
         inside = part.seen_from(block).slices
         shares = votes(self._classifier.forest, self._channels.block(block)[inside])
-        return _Voted(part, shares.astype(np.float32), self._channels.guide(block)[inside])
+        return _BlockVotes(part, shares.astype(np.float32), self._channels.guide(block)[inside])
 
-    def _keep(self, block: Window, found: _Voted) -> list[Window]:
+    def _keep(self, block: Window, found: _BlockVotes) -> list[Window]:
         with self._lock:
             self._kept[block] = found
             waiting = self._waiting[block]

@@ -18,7 +18,7 @@ import numpy as np
 from napari_alibi_seg.core.forest.samples import PixelSamples
 from napari_alibi_seg.core.forest.vote_calibration import calibrated, expected_confusion
 from napari_alibi_seg.core.judging.expectation import Estimate, Expectation, expected_fractions
-from napari_alibi_seg.core.judging.held_out import HeldOut, fit_temperature
+from napari_alibi_seg.core.judging.held_out import HeldOutVotes, fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -238,7 +238,7 @@ def cross_validating(
     votes = np.empty((len(folds), len(few.classes)), np.float32)
     for fold, voter in enumerate(voters[1 : number + 1]):
         votes[folds == fold] = voter(few.samples.values[folds == fold])
-    held_out = HeldOut(votes, np.searchsorted(few.classes, few.samples.labels), few.pieces)
+    held_out = HeldOutVotes(votes, np.searchsorted(few.classes, few.samples.labels), few.pieces)
     return CrossValidation(
         voters,
         counts,

@@ -20,7 +20,7 @@ _SPREAD = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutVotes:
     """Votes of forests for strokes held out of their training.
 
     Attributes
@@ -55,7 +55,7 @@ class HeldOut:
         )
 
 
-def fit_temperature(held_out: HeldOut, prior: TemperaturePrior) -> float:
+def fit_temperature(held_out: HeldOutVotes, prior: TemperaturePrior) -> float:
     """Find the maximum a posteriori temperature for held-out strokes.
 
     A few strokes are weak evidence: alone they miss the right temperature by up to a factor of two,

@@ -63,7 +63,7 @@ class _Tally:
 
 
 @dataclass(frozen=True, eq=False)
-class _Trained:
+class _Classification:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
     `tallies` has one for each block it has classified, by plane; `assessed` has the planes whose
@@ -95,7 +95,7 @@ class LiveEngine:
         self._channels = LiveChannels()
         self._trainer = LiveTrainer(self._features, self._channels)
         self._preview = CoarsePreview(self._trainer, self._channels)
-        self._trained: _Trained | None = None
+        self._current: _Classification | None = None
         self._final_strokes: dict[Index, Mapping[Index, NDArray[Any]]] = {}
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
@@ -126,8 +126,8 @@ class LiveEngine:
             except MemoryError:
                 self._channels.forget()
                 self._sides = tuple(one for one in _SIDES if one < side) or _SIDES[-1:]
-                if self._trained is not None:
-                    self._trained.tallies.clear()  # it holds blocks of another size
+                if self._current is not None:
+                    self._current.tallies.clear()  # it holds blocks of another size
         raise AlibiSegError(
             "There is not enough memory for this image, even in small pieces; close other "
             "images or programs, choose scale 1, or crop the image."
@@ -171,7 +171,7 @@ class LiveEngine:
             self._features.open(planes)
             self._channels.open(planes)
             self._trainer.forget()
-            self._trained = None
+            self._current = None
             self._final_strokes = {}
             self._image = image
 
@@ -217,26 +217,26 @@ class LiveEngine:
     def _train(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]], side: int
     ) -> Iterator[LiveEvent]:
-        last = self._trained
+        last = self._current
         if last is not None and _same_training(last, request, painted):
             fine = last.fine.renamed(request.classes)
-            self._trained = replace(last, request=request, painted=painted, fine=fine)
+            self._current = replace(last, request=request, painted=painted, fine=fine)
             if not _continues(last.request, request):
-                self._trained = replace(self._trained, tallies={}, assessed=set())
+                self._current = replace(self._current, tallies={}, assessed=set())
         elif request.classifier is not None:
             self._require(request)
             as_it_is = CoarseClassifier(request.classifier, 1)
-            self._trained = _Trained(request, painted, as_it_is, request.classifier)
+            self._current = _Classification(request, painted, as_it_is, request.classifier)
         else:
             projection = self._trainer.projection(request, painted)
             coarse = yield from self._train_coarsely(request, painted, side, projection)
             fine = yield from self._trainer.final(request, painted, projection)
-            self._trained = _Trained(request, painted, coarse, fine)
+            self._current = _Classification(request, painted, coarse, fine)
             yield Fitted(fine, bool(request.image.light))
             return
-        yield Fitted(self._trained.fine, bool(request.image.light))
-        if not self._trained.tallies.get(request.planes[0]):
-            yield from self._classify_coarsely(request, self._trained.coarse, side)
+        yield Fitted(self._current.fine, bool(request.image.light))
+        if not self._current.tallies.get(request.planes[0]):
+            yield from self._classify_coarsely(request, self._current.coarse, side)
 
     def _require(self, request: LiveRequest) -> None:
         assert request.classifier is not None
@@ -250,11 +250,11 @@ class LiveEngine:
         yield from self._preview.classify(request, coarse, side)
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
-        assert self._trained is not None
-        classifier, plane = self._trained.fine, self._channels.planes[index]
+        assert self._current is not None
+        classifier, plane = self._current.fine, self._channels.planes[index]
         channels = self._trainer.channels_for(classifier, request, index)
         self._channels.look_at(index, request.visible)
-        tallies = self._trained.tallies.setdefault(index, {})
+        tallies = self._current.tallies.setdefault(index, {})
         seen = visible_blocks(plane, request.visible, side)[:_BLOCKS_FIRST]
         rest = strips(plane.shape, side, len(classifier.classes))
         rest.sort(key=lambda strip: distance(strip[len(strip) // 2], request.visible))
@@ -271,31 +271,31 @@ class LiveEngine:
 
     def _is_classified(self, index: Index, side: int) -> bool:
         """Return whether the fine classifier has classified every block of a plane."""
-        assert self._trained is not None
-        shape, classes = self._channels.planes[index].shape, self._trained.fine.classes
+        assert self._current is not None
+        shape, classes = self._channels.planes[index].shape, self._current.fine.classes
         windows = {window for strip in strips(shape, side, len(classes)) for window in strip}
-        return windows == self._trained.tallies.get(index, {}).keys()
+        return windows == self._current.tallies.get(index, {}).keys()
 
     def _finish(self, request: LiveRequest, index: Index) -> PlaneDone:
         """Note that the result of a plane is final, and sum it up."""
-        assert self._trained is not None
+        assert self._current is not None
         assert self._image is not None
         if request.classifier is None:
-            self._final_strokes[index] = self._trained.painted
+            self._final_strokes[index] = self._current.painted
         else:
             self._final_strokes.pop(index, None)
-        tallies = self._trained.tallies[index].values()
+        tallies = self._current.tallies[index].values()
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
         confusion = np.sum([one.confusion for one in tallies], axis=0)
-        flat, classes = self._image.levels.flat, self._trained.fine.classes
+        flat, classes = self._image.levels.flat, self._current.fine.classes
         return PlaneDone(index, pixels, None if flat else Expectation.of(confusion, classes))
 
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
     ) -> Iterator[LiveEvent]:
         """Assess the displayed plane, then the other scribbled planes with a final result."""
-        assert self._trained is not None
-        fine, shown, assessed = self._trained.fine, request.planes[0], self._trained.assessed
+        assert self._current is not None
+        fine, shown, assessed = self._current.fine, request.planes[0], self._current.assessed
         trained = request.classifier is None and not request.image.levels.flat
         final = [index for index in painted if self._shows_final(index, painted)] or [*painted][:1]
         others = [index for index in final if index not in assessed] if trained else []
@@ -314,16 +314,16 @@ class LiveEngine:
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
     ) -> Generator[Working, None, CrossValidation | None]:
         """Return the cross-validation of the fine classifier, made once for all planes."""
-        assert self._trained is not None
-        if self._trained.validation is None:
-            work = self._trainer.cross_validation(request, painted, self._trained.fine)
+        assert self._current is not None
+        if self._current.validation is None:
+            work = self._trainer.cross_validation(request, painted, self._current.fine)
             validation = yield from work
-            self._trained = replace(self._trained, validation=validation)
-        return self._trained.validation
+            self._current = replace(self._current, validation=validation)
+        return self._current.validation
 
 
 def _same_training(
-    last: _Trained, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
+    last: _Classification, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
 ) -> bool:
     if last.request.config != request.config:
         return False
