@@ -36,7 +36,7 @@ from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live.engine import LiveEngine
-from napari_alibi_seg.core.live.records import Fitted, LiveRequest, PlaneDone, ResultBlock
+from napari_alibi_seg.core.live.records import ClassifierReady, LiveRequest, PlaneDone, ResultBlock
 from napari_alibi_seg.core.model.backbone import Backbone
 from tilings import TILES, agreements
 
@@ -217,7 +217,7 @@ def follow(engine: LiveEngine, request: LiveRequest) -> Followed:
                 seen["coarse"] = now
             case ResultBlock():
                 labels[event.window.slices] = event.result.labels
-            case Fitted():
+            case ClassifierReady():
                 seen["fitted"], classifier = now, event.classifier
             case PlaneDone():
                 seen["full"], seen["spent"] = now, time.process_time() - idle

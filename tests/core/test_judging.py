@@ -11,7 +11,7 @@ from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.judge import assess
 from napari_alibi_seg.core.live.engine import LiveEngine
-from napari_alibi_seg.core.live.records import Assessed, LiveRequest
+from napari_alibi_seg.core.live.records import Advice, LiveRequest
 from napari_alibi_seg.core.segmentation import Segmenter
 
 DEEP = SegmentationConfig(scale=1, trees=20)
@@ -31,7 +31,7 @@ def test_a_plane_is_assessed_as_in_the_window(micrograph, scribbles, config):
     request = LiveRequest(
         micrograph, scribbles, config, ((),), all_of_it, ignored=ignored, advise=True
     )
-    told = [event for event in LiveEngine("cpu").update(request) if isinstance(event, Assessed)]
+    told = [event for event in LiveEngine("cpu").update(request) if isinstance(event, Advice)]
 
     assert assessed(micrograph, scribbles, config, ignored) == {(): told[-1].assessment}
 
@@ -84,7 +84,7 @@ def test_what_is_the_same_everywhere_is_not_assessed(scribbles, config):
     assert assessed(same, scribbles, replace(config, trees=10)) == {}
     window = Window(0, 0, *scribbles.shape)
     asked = LiveRequest(same, scribbles, config, ((),), window, advise=True)
-    told = [event for event in LiveEngine("cpu").update(asked) if isinstance(event, Assessed)]
+    told = [event for event in LiveEngine("cpu").update(asked) if isinstance(event, Advice)]
     assert [event.assessment for event in told] == [None]
 
 

@@ -33,13 +33,13 @@ from napari_alibi_seg.core.live.coarse import (
 from napari_alibi_seg.core.live.downsampled import BlockMeans
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import (
-    Assessed,
+    Advice,
+    ClassifierReady,
     FeatureProgress,
-    Fitted,
     LiveRequest,
     PlaneDone,
     ResultBlock,
-    Working,
+    Step,
 )
 from napari_alibi_seg.core.segmentation import segment
 
@@ -67,7 +67,7 @@ def painted_by(events, shape):
 
 
 def classifier_from(events):
-    [fitted] = [event for event in events if isinstance(event, Fitted)]
+    [fitted] = [event for event in events if isinstance(event, ClassifierReady)]
     return fitted.classifier
 
 
@@ -160,7 +160,7 @@ def test_without_two_classes_there_are_features_and_no_result(request_of, scribb
 
     events = list(LiveEngine("cpu").update(request_of(DEEP, scribbles=one)))
 
-    assert not any(isinstance(event, ResultBlock | Fitted) for event in events)
+    assert not any(isinstance(event, ResultBlock | ClassifierReady) for event in events)
     progress = [event for event in events if isinstance(event, FeatureProgress)]
     assert progress[-1].done == progress[-1].total
     assert progress[0].seconds_left > progress[-1].seconds_left == 0
@@ -295,7 +295,7 @@ def test_a_loaded_classifiers_result_does_not_pass_for_that_of_the_strokes(
     visible = Window(0, 0, *stack.shape_yx)
     request = LiveRequest(stack, painted, QUICK, planes, visible)
     engine = LiveEngine("cpu")
-    fitted = [event for event in engine.update(request) if isinstance(event, Fitted)]
+    fitted = [event for event in engine.update(request) if isinstance(event, ClassifierReady)]
     list(engine.update(replace(request, classifier=fitted[-1].classifier)))
 
     events = engine.update(replace(request, config=DEEP, planes=planes[1:]))
@@ -308,7 +308,7 @@ def test_a_loaded_classifiers_result_does_not_pass_for_that_of_the_strokes(
 def test_a_request_can_be_left_while_its_forests_grow(request_of, scribbles, left_at):
     engine, some = LiveEngine("cpu"), request_of()
     begun = engine.update(some)
-    growing = (event for event in begun if isinstance(event, Working))
+    growing = (event for event in begun if isinstance(event, Step))
     assert next(islice(growing, left_at, None))
     begun.close()
     more = scribbles.copy()
@@ -349,7 +349,7 @@ def test_what_is_painted_meanwhile_does_not_change_an_assessment(request_of, scr
 
     for event in LiveEngine("cpu").update(request_of(advise=True, scribbles=drawn)):
         events.append(event)
-        if isinstance(event, Working) and any(isinstance(e, PlaneDone) for e in events):
+        if isinstance(event, Step) and any(isinstance(e, PlaneDone) for e in events):
             drawn[:] = 1
 
     assert quiet[-1].spots
@@ -570,7 +570,7 @@ def test_strokes_on_a_plane_that_is_not_shown_are_assessed(micrograph_pixels, sc
     window = Window(0, 0, *stack.shape_yx)
     request = LiveRequest(stack, painted, QUICK, ((1,),), window, advise=True)
 
-    told = [one for one in LiveEngine("cpu").update(request) if isinstance(one, Assessed)]
+    told = [one for one in LiveEngine("cpu").update(request) if isinstance(one, Advice)]
 
     assert {one.plane for one in told if one.assessment} == {(0,)}
 
@@ -598,7 +598,7 @@ def test_a_large_view_is_classified_coarsely_without_filtering_all_of_it(wide, m
     monkeypatch.setattr("napari_alibi_seg.core.channels.pixel_channels.pixel_filters", noted)
     events = LiveEngine("cpu").update(wide)
 
-    coarse = list(takewhile(lambda event: not isinstance(event, Fitted), events))
+    coarse = list(takewhile(lambda event: not isinstance(event, ClassifierReady), events))
 
     labels = painted_by(coarse, wide.scribbles.shape)
     right = np.arange(1510) >= 700

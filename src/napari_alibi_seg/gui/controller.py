@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
-from napari_alibi_seg.core.live.records import Fitted, LiveRequest, ModelReady, PlaneDone
+from napari_alibi_seg.core.live.records import ClassifierReady, LiveRequest, ModelReady, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
@@ -429,7 +429,7 @@ class Controller(QObject):
             self.restorer.offer_session(work, event)
             return
         self.pace.hear(event)
-        if isinstance(event, Fitted):
+        if isinstance(event, ClassifierReady):
             work.fitted_with = self.effective_settings.config
         shown = work.source.index(self.viewer.dims)
         self.display.hear(event, self._features_stopped)

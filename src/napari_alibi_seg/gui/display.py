@@ -10,9 +10,9 @@ from napari.utils.notifications import show_info
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 from napari_alibi_seg.core.live.records import (
-    Assessed,
+    Advice,
+    ClassifierReady,
     FeatureProgress,
-    Fitted,
     ModelReady,
     PlaneDone,
     ResultBlock,
@@ -117,7 +117,7 @@ class Display:
             case FeatureProgress():
                 self._on_features(event, work)
                 self._tell_of_long_features(event, work)
-            case Fitted():
+            case ClassifierReady():
                 work.take(event.classifier)
                 self._panels.training.tell_light(event.uneven)
                 self._coarse = False
@@ -130,7 +130,7 @@ class Display:
                 if event.plane == self._plane(work):
                     self._coarse, self._state = False, ResultState.FINAL
                 self.show_plane()
-            case Assessed():
+            case Advice():
                 work.note_advice(event)
                 self.show_plane()
 

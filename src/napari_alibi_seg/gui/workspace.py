@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot
-    from napari_alibi_seg.core.live.records import Assessed, PlaneDone
+    from napari_alibi_seg.core.live.records import Advice, PlaneDone
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Order
     from napari_alibi_seg.gui.result import ResultLayers
@@ -190,7 +190,7 @@ class Workspace:
         self.result.finish(done.plane)
         self.done[done.plane] = done
 
-    def note_advice(self, advice: Assessed) -> None:
+    def note_advice(self, advice: Advice) -> None:
         """Note where to paint next on a plane, and its assessment if it is complete."""
         self.spots[advice.plane] = deque(advice.spots)
         if advice.assessment is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.judging.judge import sampling_plane
 from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
-from napari_alibi_seg.core.live.records import Assessed, Working
+from napari_alibi_seg.core.live.records import Advice, Step
 from napari_alibi_seg.core.progress import map_steps
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def suggesting(
     plane: Index, scribbles: NDArray[Any], channels: PlaneChannels, classifier: PixelClassifier
-) -> Generator[Working | Assessed, None, tuple[SampledPlane, tuple[Spot, ...]]]:
+) -> Generator[Step | Advice, None, tuple[SampledPlane, tuple[Spot, ...]]]:
     """Suggest where to paint next, as a generator that can be closed at any step.
 
     Parameters
@@ -39,7 +39,7 @@ def suggesting(
 
     Yields
     ------
-    Working, Assessed
+    Step, Advice
         Steps, then the spots.
 
     Returns
@@ -47,7 +47,7 @@ def suggesting(
     tuple
         The sampled plane, by which it can be assessed, and the spots.
     """
-    sampled = yield from map_steps(sampling_plane(classifier, channels), lambda _: Working())
+    sampled = yield from map_steps(sampling_plane(classifier, channels), lambda _: Step())
     spots = next_spots(sampled.votes, scribbles > 0, grid_step(channels.shape), sampled.missing)
-    yield Assessed(plane, spots)
+    yield Advice(plane, spots)
     return sampled, spots

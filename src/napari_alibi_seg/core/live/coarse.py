@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.forest.samples import thinned
 from napari_alibi_seg.core.live.blocks import visible_blocks
-from napari_alibi_seg.core.live.records import ResultBlock, Working
+from napari_alibi_seg.core.live.records import ResultBlock, Step
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -65,7 +65,7 @@ class CoarsePreview:
         request: LiveRequest,
         painted: Mapping[Index, NDArray[Any]],
         projection: Projection | None,
-    ) -> Generator[Working, None, CoarseClassifier]:
+    ) -> Generator[Step, None, CoarseClassifier]:
         """Train a coarse classifier; one of pixel filters alone if there is no projection."""
         deep = projection is not None
         channels, factor = coarse_config(request.config.channels, request.visible, deep)
@@ -102,7 +102,7 @@ class CoarsePreview:
             shown = result.without_painted(painted, request.ignored)
             yield ResultBlock(index, window, shown, final=False)
 
-    def warm(self, request: LiveRequest) -> Iterator[Working]:
+    def warm(self, request: LiveRequest) -> Iterator[Step]:
         """Filter the displayed plane downsampled, if so large a view needs it without features."""
         index, visible = request.planes[0], request.visible
         config, factor = coarse_config(request.config.channels, visible, request.config.deep)
@@ -111,7 +111,7 @@ class CoarsePreview:
         channels = self._channels.downsampled(index, config, factor)
         windows = visible_blocks(self._channels.planes[index], visible, _DOWNSAMPLED_SIDE * factor)
         for _ in in_order(partial(channels.subsampled, step=factor), windows):
-            yield Working()
+            yield Step()
 
     def _channels_and_side(
         self, request: LiveRequest, coarse: CoarseClassifier, side: int

@@ -26,7 +26,7 @@ from napari_alibi_seg.core.live.blocks import distance, visible_blocks
 from napari_alibi_seg.core.live.channels import LiveChannels
 from napari_alibi_seg.core.live.coarse import CoarseClassifier, CoarsePreview
 from napari_alibi_seg.core.live.features import GrowingFeatures
-from napari_alibi_seg.core.live.records import Assessed, Fitted, PlaneDone, ResultBlock, Working
+from napari_alibi_seg.core.live.records import Advice, ClassifierReady, PlaneDone, ResultBlock, Step
 from napari_alibi_seg.core.live.training import LiveTrainer
 
 if TYPE_CHECKING:
@@ -180,13 +180,13 @@ class LiveEngine:
         strokes = self._final_strokes.get(index)
         return strokes is not None and same_scribbles(strokes, painted)
 
-    def _warm(self, request: LiveRequest, side: int) -> Iterator[Working]:
+    def _warm(self, request: LiveRequest, side: int) -> Iterator[Step]:
         """Project features and filter the visible part in advance of the first stroke."""
         index = request.planes[0]
         projection = self._trainer.projection(request, [index])
         if projection is not None:
             self._trainer.channels(request, index, request.config.channels, projection)
-            yield Working()
+            yield Step()
         if not request.config.channels.sigmas:
             return
         voting.compile_now()
@@ -200,7 +200,7 @@ class LiveEngine:
             if kept.full:
                 return
             kept.block(window)
-            yield Working()
+            yield Step()
 
     def _train_coarsely(
         self,
@@ -232,9 +232,9 @@ class LiveEngine:
             coarse = yield from self._train_coarsely(request, painted, side, projection)
             fine = yield from self._trainer.final(request, painted, projection)
             self._current = _Classification(request, painted, coarse, fine)
-            yield Fitted(fine, bool(request.image.light))
+            yield ClassifierReady(fine, bool(request.image.light))
             return
-        yield Fitted(self._current.fine, bool(request.image.light))
+        yield ClassifierReady(self._current.fine, bool(request.image.light))
         if not self._current.tallies.get(request.planes[0]):
             yield from self._classify_coarsely(request, self._current.coarse, side)
 
@@ -266,7 +266,7 @@ class LiveEngine:
                     shown = result.without_painted(painted, request.ignored)
                     yield ResultBlock(index, window, shown, True)
                     tallies[window] = _Tally.of(shown)
-                yield Working()
+                yield Step()
         yield self._finish(request, index)
 
     def _is_classified(self, index: Index, side: int) -> bool:
@@ -307,12 +307,12 @@ class LiveEngine:
                 validation = yield from self._cross_validate(request, painted)
                 assessment = validation and sampled.assessment(validation, scribbles)
                 if assessment:
-                    yield Assessed(index, spots, assessment)
+                    yield Advice(index, spots, assessment)
             assessed.add(index)
 
     def _cross_validate(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
-    ) -> Generator[Working, None, CrossValidation | None]:
+    ) -> Generator[Step, None, CrossValidation | None]:
         """Return the cross-validation of the fine classifier, made once for all planes."""
         assert self._current is not None
         if self._current.validation is None:

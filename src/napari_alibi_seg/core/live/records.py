@@ -119,12 +119,12 @@ class FeatureProgress:
 
 
 @dataclass(frozen=True)
-class Working:
+class Step:
     """A step of work without a result to show, at which the engine can be stopped."""
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class ClassifierReady:
     """A classifier that is about to be applied.
 
     Attributes
@@ -181,7 +181,7 @@ class PlaneDone:
 
 
 @dataclass(frozen=True, eq=False)
-class Assessed:
+class Advice:
     """Suggestions for a plane, and the assessment of its final result.
 
     Attributes
@@ -203,9 +203,9 @@ LiveEvent: TypeAlias = (
     ScribbleCounts
     | ModelReady
     | FeatureProgress
-    | Working
-    | Fitted
+    | Step
+    | ClassifierReady
     | ResultBlock
     | PlaneDone
-    | Assessed
+    | Advice
 )

@@ -8,7 +8,7 @@ from napari_alibi_seg.core.channels.pixel_channels import Projection
 from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.training import training_classifier
 from napari_alibi_seg.core.judging.judge import Training
-from napari_alibi_seg.core.live.records import Working
+from napari_alibi_seg.core.live.records import Step
 from napari_alibi_seg.core.progress import map_steps
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class LiveTrainer:
         request: LiveRequest,
         painted: Mapping[Index, NDArray[Any]],
         projection: Projection | None,
-    ) -> Generator[Working, None, PixelClassifier]:
+    ) -> Generator[Step, None, PixelClassifier]:
         """Train the classifier that `Segmenter.fit` trains on the same scribbles."""
         samples = self.samples(request, painted, request.config.channels, projection)
         return (yield from self.fit(request, request.config, samples, projection))
@@ -88,12 +88,12 @@ class LiveTrainer:
         request: LiveRequest,
         painted: Mapping[Index, NDArray[Any]],
         classifier: PixelClassifier,
-    ) -> Generator[Working, None, CrossValidation | None]:
+    ) -> Generator[Step, None, CrossValidation | None]:
         """Cross-validate what `final` has trained on the same scribbles, if they suffice."""
         samples = self.samples(request, painted, classifier.channels, classifier.projection)
-        yield Working()
+        yield Step()
         work = Training(classifier, request.config, painted, samples).cross_validating()
-        return (yield from map_steps(work, lambda _: Working()))
+        return (yield from map_steps(work, lambda _: Step()))
 
     def samples(
         self,
@@ -114,7 +114,7 @@ class LiveTrainer:
         config: SegmentationConfig,
         samples: Sequence[PixelSamples],
         projection: Projection | None,
-    ) -> Generator[Working, None, PixelClassifier]:
+    ) -> Generator[Step, None, PixelClassifier]:
         """Train a classifier on samples."""
         work = training_classifier(
             config,
@@ -124,4 +124,4 @@ class LiveTrainer:
             bands=self._channels.planes[request.planes[0]].bands,
             classes=request.classes,
         )
-        return (yield from map_steps(work, lambda _: Working()))
+        return (yield from map_steps(work, lambda _: Step()))
