@@ -232,19 +232,20 @@ class Segmenter:
         few = (-(-side // SAMPLED) for side in plane.shape)
         sampled = np.empty((len(classifier.classes), *few), np.float32)
         every = strips(plane.shape, BLOCK, len(classifier.classes))
-        done, total = 0, sum(map(len, every))
-        for windows in every:
-            for parts in predictions(
-                classifier, channels, windows, BLOCK, probabilities, budget=_BLOCKS
-            ):
-                for window, part in parts.items():
-                    labels[window.slices] = part.labels
-                    if probable is not None and part.probabilities is not None:
-                        probable[:, *window.slices] = part.probabilities
-                    if part.sampled is not None:
-                        sampled[:, *_sampled(window)] = part.sampled
-                    done += 1
-                    progress("segmentation", done, total)
+        found = (
+            part
+            for windows in every
+            for parts in predictions(classifier, channels, windows, BLOCK, probabilities, _BLOCKS)
+            for part in parts.items()
+        )
+        total = sum(map(len, every))
+        for done, (window, part) in enumerate(found, start=1):
+            labels[window.slices] = part.labels
+            if probable is not None and part.probabilities is not None:
+                probable[:, *window.slices] = part.probabilities
+            if part.sampled is not None:
+                sampled[:, *_sampled(window)] = part.sampled
+            progress("segmentation", done, total)
         return Segmentation(labels, probable, classifier.classes, sampled)
 
     def channels(

@@ -10,10 +10,10 @@ import numpy as np
 from napari_alibi_seg.core.errors import NO_DATA, ImageError, ScribbleError
 from napari_alibi_seg.core.forest.scribbles import (
     ignored_classes,
+    painted_classes,
     require_class_count,
     training_scribbles,
 )
-from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
 from napari_alibi_seg.core.naming import first_few
 
@@ -108,15 +108,14 @@ def _require_enough_classes(
     pairs: Sequence[tuple[Micrograph, NDArray[Any]]],
     ignored: Collection[int],
 ) -> None:
-    by_plane = [drawn[painted_pixels(drawn)] for _, drawn in painted]
-    values = np.unique(np.concatenate([np.empty(0, np.uint8), *by_plane]))
-    if values.size < 2:
+    values = painted_classes(drawn for _, drawn in painted)
+    if len(values) < 2:
         drawn = {int(value) for _, scribbles in pairs for value in np.unique(scribbles)}
-        lost = sorted(drawn - {0, *ignored, *values.tolist()})
+        lost = sorted(drawn - {0, *ignored} - values)
         if lost:
             raise ScribbleError(
                 f"A segmentation needs two classes, but what is painted of class "
                 f"{first_few(list(map(str, lost)))} {NO_DATA}; paint a stroke in each of two or "
                 "more where there is some."
             )
-    require_class_count(values, ignored)
+    require_class_count(np.array([*values]), ignored)
