@@ -85,7 +85,11 @@ class CoarsePreview:
     def classify(
         self, request: LiveRequest, coarse: CoarseClassifier, side: int
     ) -> Iterator[ResultBlock]:
-        """Classify the visible part of the displayed plane, in blocks of about `side` pixels."""
+        """Classify the visible part of the displayed plane, from the centre outwards.
+
+        Where pixel filters are computed at full resolution, blocks have the given side, that of the
+        final result, for which the filters are cached.
+        """
         index = request.planes[0]
         plane = self._channels.planes[index]
         channels, side = self._channels_and_side(request, coarse, side)
@@ -103,7 +107,7 @@ class CoarsePreview:
             yield ResultBlock(index, window, shown, final=False)
 
     def warm(self, request: LiveRequest) -> Iterator[Step]:
-        """Filter the displayed plane downsampled, if so large a view needs it without features."""
+        """Filter the visible part of the downsampled plane, if a view is large and not deep."""
         index, visible = request.planes[0], request.visible
         config, factor = coarse_config(request.config.channels, visible, request.config.deep)
         if factor == 1:
