@@ -17,12 +17,15 @@ from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.display import Display
 from napari_alibi_seg.gui.framing import Framing
+from napari_alibi_seg.gui.leftovers import clear_up
 from napari_alibi_seg.gui.notices import Notices
 from napari_alibi_seg.gui.ownership import image_layers, image_to_begin_with, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
+from napari_alibi_seg.gui.painting import MANY, holds_many, is_blank
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.projects import RECIPE, misfit
 from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings, as_core
+from napari_alibi_seg.gui.removal import ClassRemoval
 from napari_alibi_seg.gui.restoring import Restorer
 from napari_alibi_seg.gui.sessions import keep_session
 from napari_alibi_seg.gui.source import (
@@ -35,7 +38,7 @@ from napari_alibi_seg.gui.spot import SpotMark
 from napari_alibi_seg.gui.stack import StackRun
 from napari_alibi_seg.gui.viewers import camera_of
 from napari_alibi_seg.gui.watching import Watch
-from napari_alibi_seg.gui.workspaces import MANY, Workspaces, holds_many, is_blank
+from napari_alibi_seg.gui.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -73,6 +76,7 @@ class Controller(QObject):
         self.framing = Framing(viewer, panels.strip)
         self.watch = Watch(viewer, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
+        self.removal = ClassRemoval(self.workspaces, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
         self.restorer = Restorer(self)
         self._generation = 0
@@ -214,7 +218,7 @@ class Controller(QObject):
         self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)
         self.panels.strip.review()
         if removed:
-            self.workspaces.clear_up(removed)
+            clear_up(removed, self.viewer.layers, self.panels.strip)
 
     def choose_image(
         self,
@@ -471,7 +475,7 @@ class Controller(QObject):
         self.workspaces.image_wanted.connect(self.choose_image)
         self.workspaces.pixels_changed.connect(self._reread)
         self.workspaces.image_placed.connect(self._measure)
-        self.workspaces.classes_changed.connect(self.change_classes)
+        self.removal.removed.connect(self.change_classes)
         self.workspaces.scribbles_lost.connect(self.restorer.offer_lost)
         self.stack.begun.connect(self.update_once)
         self.stack.stopped.connect(self.ask)

@@ -158,7 +158,7 @@ class SegmentationDock(QWidget):
         panels.classes.chosen.connect(controller.brush.choose)
         panels.classes.erase_wanted.connect(controller.brush.erase)
         panels.classes.changed.connect(controller.change_classes)
-        panels.classes.removal_wanted.connect(controller.workspaces.propose_removal)
+        panels.classes.removal_wanted.connect(controller.removal.propose)
         panels.classes.layer_chosen.connect(controller.choose_scribbles)
         panels.result.update_wanted.connect(controller.update_once)
         panels.result.live_changed.connect(lambda _: controller.ask())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 DEBOUNCE_MS = 300
 ERASED = 0
 OPACITY = 0.85
+MANY = 20
+"""More values than this are taken for labels of single grains, not classes."""
 _MOST_COLOURED = 2**16 - 1  # by napari
+_SAMPLED = 1e6  # pixels
+_LOOKED_THROUGH = 1e8  # bytes
 
 
 class Scribbles(QObject):
@@ -134,6 +139,17 @@ def new_scribbles(source: ImageSource) -> Labels:
         opacity=OPACITY,
         **source.placement(),
     )
+
+
+def is_blank(layer: Labels) -> bool:
+    """Whether nothing is painted; a volume too large to check counts as painted."""
+    return layer.data.nbytes < _LOOKED_THROUGH and not layer.data.any()
+
+
+def holds_many(layer: Labels) -> bool:
+    """Whether a sample of pixels has more values than anybody would paint classes."""
+    step = max(1, math.ceil(math.sqrt(math.prod(layer.data.shape) / _SAMPLED)))
+    return len(np.unique(np.asarray(layer.data[..., ::step, ::step]))) - 1 > MANY
 
 
 def scribbles_options(

@@ -11,11 +11,11 @@ from napari.layers import Image, Labels
 
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.ownership import OWNER
+from napari_alibi_seg.gui.painting import is_blank
 from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
 from napari_alibi_seg.gui.records import PaintClass, SessionProblem
 from napari_alibi_seg.gui.sessions import set_aside
 from napari_alibi_seg.gui.words import counted
-from napari_alibi_seg.gui.workspaces import is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 from superqt.utils import signals_blocked
 
@@ -20,18 +18,16 @@ from napari_alibi_seg.gui.ownership import (
     is_scribbles,
     is_taken_over,
     last_reading,
-    layers_of_image,
     leave,
     link,
     note_turn,
     own_scribbles,
     take_over,
 )
-from napari_alibi_seg.gui.painting import new_scribbles
+from napari_alibi_seg.gui.painting import is_blank, new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY, ResultLayers
 from napari_alibi_seg.gui.viewers import shows_grid
-from napari_alibi_seg.gui.words import counted, left_words
 from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
 if TYPE_CHECKING:
@@ -40,16 +36,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
-    from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
-    from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.source import ImageSource, Reading
 
-MANY = 20
-"""More values than this are taken for labels of single grains, not classes."""
-_SAMPLED = 1e6  # pixels
-_LOOKED_THROUGH = 1e8  # bytes
 _PLACING = ("scale", "units", "translate", "rotate", "shear", "affine")
 
 
@@ -74,8 +64,6 @@ class Workspaces(QObject):
     """The pixels of the open image have changed."""
     image_placed = Signal()
     """The position or scale of the open image has changed."""
-    classes_changed = Signal()
-    """The classes have changed."""
     scribbles_lost = Signal(object)
     """The scribbles layer was removed and replaced by a new one."""
 
@@ -199,43 +187,6 @@ class Workspaces(QObject):
             self.paint_on(self.current, self._add(new_scribbles(self.current.source)))
             self.scribbles_lost.emit(lost)
 
-    def clear_up(self, removed: Sequence[Image]) -> None:
-        """Clean up after removed images: restore, remove, or offer to remove their layers.
-
-        Parameters
-        ----------
-        removed : sequence of Image
-            Images that were removed.
-        """
-        layers, strip = self._viewer.layers, self._panels.strip
-        left = {image: self._left_of(image) for image in removed}
-        kept = [layer for those in left.values() for layer in those]
-        if kept:
-            images = [image.name for image, those in left.items() if those]
-            strip.say(
-                left_words(images, [layer.name for layer in kept]),
-                ("Remove too", partial(self._remove, kept)),
-                holds=lambda: any(layer in layers for layer in kept),
-                waits=True,
-            )
-
-    def _left_of(self, image: Image) -> list[Layer]:
-        """Return the layers left of a removed image, without the user's own and blank ones."""
-        kept = []
-        for layer in layers_of_image(self._viewer.layers, image):
-            if is_taken_over(layer):
-                give_back(layer)
-            elif is_scribbles(layer) and is_blank(layer):
-                self._remove([layer])
-            else:
-                kept.append(layer)
-        return kept
-
-    def _remove(self, unwanted: Sequence[Layer]) -> None:
-        for layer in unwanted:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-
     def paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a layer from now on, and restore the previous one if it is the user's own."""
         before, classes = work.scribbles.layer, self._panels.classes.classes
@@ -284,40 +235,6 @@ class Workspaces(QObject):
         if not work.second_offered and first and len(classes) > 1:
             QTimer.singleShot(0, partial(self._brush.choose, classes[1].value))
         work.second_offered = True
-
-    def propose_removal(self, value: int) -> None:
-        """Delete a class; ask first if something is painted in it."""
-        work, classes = self.current, self._panels.classes.classes
-        painted = 0 if work is None else int(np.count_nonzero(work.scribbles.data == value))
-        if work is None or not painted:
-            self._remove_class(work, value, painted=False)
-            return
-        [info] = [info for info in classes if info.value == value]
-        self._panels.strip.say(
-            f"Delete {info.name!r} and the {counted(painted, 'pixel')} painted in it? "
-            "Ctrl-Z brings both back.",
-            ("Delete", partial(self._remove_class, work, value, painted=True)),
-            holds=partial(self._is_painted, work, info, work.counts),
-        )
-
-    def _is_painted(self, work: Workspace, info: PaintClass, before: ScribbleCounts | None) -> bool:
-        """Whether a class is unchanged and, by any newer report, still has strokes."""
-        now, there = work.counts, info in self._panels.classes.classes
-        if info.ignored or now is None or now == before:  # no newer report on its strokes
-            return there
-        return there and info.value in {*now.pixels, *now.lost}
-
-    def _remove_class(self, work: Workspace | None, value: int, painted: bool) -> None:
-        """Delete a class and erase its strokes, unless another image has been chosen."""
-        if work is not self.current:
-            return
-        self._panels.classes.remove(value, painted)
-        if work is not None:
-            work.scribbles.remove(value)
-            self._brush.take_up()  # undo is that of the active layer
-            self.classes_changed.emit()
-            if work.scribbles.layer.selected_label == value:
-                self._brush.choose(self._panels.classes.classes[0].value)
 
     def _show_opacity(self, opacity: float) -> None:
         slider = self._panels.result.opacity
@@ -379,17 +296,6 @@ def _align(work: Workspace) -> None:
     own = [] if is_taken_over(work.scribbles.layer) else [work.scribbles.layer]
     for layer in (*own, *work.result.layers):
         work.source.place(layer)
-
-
-def is_blank(layer: Labels) -> bool:
-    """Whether nothing is painted; a volume too large to check counts as painted."""
-    return layer.data.nbytes < _LOOKED_THROUGH and not layer.data.any()
-
-
-def holds_many(layer: Labels) -> bool:
-    """Whether a sample of pixels has more values than anybody would paint classes."""
-    step = max(1, math.ceil(math.sqrt(math.prod(layer.data.shape) / _SAMPLED)))
-    return len(np.unique(np.asarray(layer.data[..., ::step, ::step]))) - 1 > MANY
 
 
 def hides(other: Image, layer: Image) -> bool:
