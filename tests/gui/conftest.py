@@ -45,6 +45,20 @@ class Desk:
         return self.dock.panels
 
     @property
+    def window(self):
+        """The main window; napari has no public name for it."""
+        return self.viewer.__wrapped__.window._qt_window
+
+    @property
+    def canvas(self):
+        return self.viewer.__wrapped__.window._qt_viewer.canvas
+
+    @property
+    def mouse(self):
+        """The emitters of mouse events on the canvas."""
+        return self.canvas._scene_canvas.events
+
+    @property
     def painted(self):
         return self.work.scribbles.data
 
@@ -59,6 +73,18 @@ class Desk:
         if before is None:
             self.until(lambda: self.work is not None)
         return self.viewer.layers[-1]
+
+    def choose_image(self, layer):
+        self.panels.image.layer_chosen.emit(layer)
+
+    def choose_reading(self, reading):
+        self.panels.image.reading_chosen.emit(reading)
+
+    def choose_channels(self, channels):
+        self.panels.image.channels_chosen.emit(channels)
+
+    def choose_scribbles(self, layer):
+        self.panels.classes.layer_chosen.emit(layer)
 
     def hurry(self):
         """Do with pixel filters and few trees, where the result itself is not the question."""
@@ -81,20 +107,19 @@ class Desk:
 
     def stroke(self, start, end):
         """Drag the mouse over the canvas between two (row, column) pixels of the plane."""
-        canvas = self.viewer.__wrapped__.window._qt_viewer.canvas
-        points = [self._on_canvas(canvas, p) for p in np.linspace(start, end, 12)]
-        events = canvas._scene_canvas.events
-        events.mouse_press(pos=points[0], modifiers=(), button=1)
+        points = [self.on_canvas(pixel) for pixel in np.linspace(start, end, 12)]
+        self.mouse.mouse_press(pos=points[0], modifiers=(), button=1)
         for point in points[1:]:
-            events.mouse_move(pos=point, modifiers=(), button=1)
+            self.mouse.mouse_move(pos=point, modifiers=(), button=1)
             self.qtbot.wait(12)
-        events.mouse_release(pos=points[-1], modifiers=(), button=1)
+        self.mouse.mouse_release(pos=points[-1], modifiers=(), button=1)
         QApplication.processEvents()
 
-    def _on_canvas(self, canvas, pixel):
+    def on_canvas(self, pixel):
+        """Return where a (row, column) pixel of the plane lies on the canvas, as x and y."""
         layer = self.work.scribbles.layer
         world = layer.data_to_world([*np.zeros(layer.ndim - 2), *pixel])[-2:]
-        transform = canvas.view.scene.transform
+        transform = self.canvas.view.scene.transform
         column, row = transform.map([world[1], world[0], 0, 1])[:2]
         return round(column), round(row)
 
@@ -122,8 +147,7 @@ class Desk:
         self.rest()
 
     def key(self, name):
-        canvas = self.viewer.__wrapped__.window._qt_viewer.canvas
-        self.qtbot.keyClick(canvas.native, name)
+        self.qtbot.keyClick(self.canvas.native, name)
 
 
 @pytest.fixture

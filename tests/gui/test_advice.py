@@ -135,7 +135,7 @@ def test_a_ring_marks_the_spot_until_it_fades_and_is_painted_through(segmented_d
     desk.until(lambda: desk.panels.result.spot_button.isEnabled())
     desk.key("N")
 
-    canvas = desk.viewer.__wrapped__.window._qt_viewer.canvas.native
+    canvas = desk.canvas.native
     assert mark.isVisible()
     assert mark.parent() == canvas
     off = mark.geometry().center() - canvas.rect().center()

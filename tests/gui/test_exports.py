@@ -79,7 +79,7 @@ def test_scribbles_of_any_type_are_exported_in_few_bytes(quick, pixels, tmp_path
     quick.open(pixels)
     own = np.zeros(pixels.shape, int)
     own[18:20, 60:100], own[58:60, 60:100], own[0, 0] = 1, 300, -1
-    quick.controller.choose_scribbles(quick.viewer.add_labels(own))
+    quick.choose_scribbles(quick.viewer.add_labels(own))
     written(quick, quick.dock.exports.export_scribbles, tmp_path / "scribbles.tif")
     exported = tifffile.imread(tmp_path / "scribbles.tif")
     assert exported.dtype == np.uint16
@@ -109,7 +109,7 @@ def test_a_scale_set_later_moves_strokes_and_results_and_reaches_exports(quick, 
 def test_layers_beside_a_channel_keep_its_units(quick, pixels):
     quick.open(np.stack([pixels] * 2), scale=(1, 4, 5), units=("pixel", "nm", "nm"))
     layer = quick.work.source.layer
-    quick.controller.choose_reading(quick.panels.image.readings.itemData(1))
+    quick.choose_reading(quick.panels.image.readings.itemData(1))
     assert quick.work.scribbles.layer.units == layer.units[1:]
 
 

@@ -73,7 +73,7 @@ def test_classes_of_more_than_eight_bits_are_restored(make_desk, pixels):
     desk.open(pixels)
     own = np.zeros(pixels.shape, int)
     own[18:22, 60:100], own[58:62, 60:100] = 1, 300
-    desk.controller.choose_scribbles(desk.viewer.add_labels(own))
+    desk.choose_scribbles(desk.viewer.add_labels(own))
     desk.until(lambda: desk.segmented is not None)
     desk.work.scribbles.layer.data_setitem((np.array([18]), np.array([59])), 300)
     desk.rest()
@@ -91,7 +91,7 @@ def test_an_image_that_is_left_tells_if_its_strokes_cannot_be_kept(painted_desk,
     folder.write_text("a file in the way")
     desk.bar(1, 100)
     other = desk.viewer.add_image(pixels[::-1].copy(), name="other")
-    desk.controller.choose_image(other)
+    desk.choose_image(other)
     desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
 
 
@@ -105,7 +105,7 @@ def test_strokes_of_a_class_that_cannot_be_are_told_of_and_the_next_image_is_wor
     desk.work.scribbles.layer.data = painted
     desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
 
-    desk.controller.choose_image(desk.viewer.add_image(255 - pixels, name="other"))
+    desk.choose_image(desk.viewer.add_image(255 - pixels, name="other"))
     desk.two_strokes()
 
     desk.until(lambda: desk.segmented is not None)
@@ -198,7 +198,7 @@ def test_an_outdated_classifier_is_neither_saved_nor_applied(painted_desk, tmp_p
     desk.panels.result.live.setChecked(False)
     desk.rest()
     moved = desk.viewer.add_labels(np.roll(desk.painted, 5, axis=1))
-    desk.controller.choose_scribbles(moved)
+    desk.choose_scribbles(moved)
     desk.rest()
     desk.dock.exports.save(target)
     assert strip.words.endswith("press Update once, then save it.")
@@ -320,7 +320,7 @@ def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
     done(desk, "Written")
 
     colour = np.stack([pixels, pixels[::-1], pixels], axis=-1)
-    desk.controller.choose_image(desk.viewer.add_image(colour, rgb=True))
+    desk.choose_image(desk.viewer.add_image(colour, rgb=True))
     desk.dock.reuse.load(tmp_path / "c.skops")
     done(desk, "trained on grey images")
     desk.rest()
@@ -357,7 +357,7 @@ def test_files_of_several_channels_are_segmented_by_the_one_that_was_painted_on(
         tifffile.imwrite(tmp_path / f"{name}.ome.tif", channels, metadata={"axes": "CYX"})
     desk.viewer.open(tmp_path / "one.ome.tif", plugin="napari")
     desk.until(lambda: desk.work is not None)
-    desk.controller.choose_channels((1,))
+    desk.choose_channels((1,))
     desk.two_strokes()
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
@@ -412,8 +412,8 @@ def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in
     desk, pixels
 ):
     desk.open(np.stack([pixels, pixels[::-1]]))
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
-    desk.controller.choose_channels((1,))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_channels((1,))
     model = f"{DEFAULT_MODEL}+blank"
     desk.panels.show_config(replace(desk.panels.settings.config, model=model))
     desk.controller.toggle_features()
@@ -614,7 +614,7 @@ def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted
     assert "alloy_scribbles.tif (Export scribbles)" in desk.panels.strip.words
     assert "Save Selected Layers" not in desk.panels.strip.words
 
-    desk.controller.choose_image(desk.viewer.add_image(pixels, name="fresh"))
+    desk.choose_image(desk.viewer.add_image(pixels, name="fresh"))
     desk.dock.reuse.copy_script()
     assert "fresh_scribbles.tif (Export scribbles)" in desk.panels.strip.words
     assert "fresh.tif (File, Save Selected Layers)" in desk.panels.strip.words
@@ -648,7 +648,7 @@ def test_only_a_file_that_holds_the_image_as_it_is_is_named_in_a_copied_command(
     named = way in ("same", "picture")
     assert saved is not named
     assert (name == str(paths[0])) is named
-    desk.controller.choose_image(desk.work.source.layer)
+    desk.choose_image(desk.work.source.layer)
     assert (desk.work.source.exact_file == paths[0]) is named
 
 

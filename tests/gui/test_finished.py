@@ -53,7 +53,7 @@ def test_a_result_is_corrected_in_a_copy_that_stays(stacked):
     assert copy.editable
     copy.data_setitem(tuple(np.transpose([(0, 3, 3), (0, 3, 4)])), 7)
     corrected = copy.data.copy()
-    desk.controller.choose_image(desk.work.source.layer)
+    desk.choose_image(desk.work.source.layer)
     desk.bar(1, 100, (1,))
     desk.rest()
 
@@ -274,7 +274,7 @@ def test_a_class_is_offered_to_be_deleted_as_long_as_it_has_strokes(painted):
 def test_a_value_that_is_no_class_is_refused_until_it_is_deleted_like_one(painted):
     desk, own = painted, painted.painted.astype(np.int32)
     own[110, 20:40] = -3
-    desk.controller.choose_scribbles(desk.viewer.add_labels(own))
+    desk.choose_scribbles(desk.viewer.add_labels(own))
     desk.until(lambda: "negative value -3" in desk.panels.strip.words)
     desk.rest()
 
@@ -309,7 +309,6 @@ def test_undo_brings_a_deleted_class_back_with_its_name(painted):
 
 def test_ctrl_z_brings_a_deleted_class_back_as_is_said_before(painted):
     desk, before = painted, painted.painted.copy()
-    canvas = desk.viewer.__wrapped__.window._qt_viewer.canvas
     desk.viewer.layers.selection.active = desk.work.source.layer
     delete(desk, 1)
     assert desk.panels.strip.words.endswith("Ctrl-Z brings both back.")
@@ -317,7 +316,7 @@ def test_ctrl_z_brings_a_deleted_class_back_as_is_said_before(painted):
     desk.rest()
     assert values(desk) == [1, 3]
 
-    desk.qtbot.keyClick(canvas.native, "Z", Qt.KeyboardModifier.ControlModifier)
+    desk.qtbot.keyClick(desk.canvas.native, "Z", Qt.KeyboardModifier.ControlModifier)
     desk.rest()
 
     np.testing.assert_array_equal(desk.painted, before)
@@ -334,7 +333,7 @@ def test_a_deleted_class_keeps_its_number_only_while_undo_may_bring_it_back(pain
     delete(desk, 2)
     desk.panels.strip.buttons[0].click()
     desk.rest()
-    desk.controller.choose_image(desk.viewer.add_image(pixels[::-1]))
+    desk.choose_image(desk.viewer.add_image(pixels[::-1]))
     desk.panels.classes.add_class()
     assert values(desk) == [1, 2, 3]
 

@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 
 
-def canvas_of(desk):
-    return desk.viewer.__wrapped__.window._qt_viewer.canvas.native
-
-
 def share_in_view(desk, layer):
     """Return how much of the canvas an image takes, along rows and columns; 0 if some is cut."""
-    canvas, camera = canvas_of(desk), desk.viewer.scene.camera
+    canvas, camera = desk.canvas.native, desk.viewer.scene.camera
     half = np.array([canvas.height(), canvas.width()]) / camera.zoom / 2
     first, last = layer.extent.world[:, -2:]
     centre = np.array(camera.center[-2:])
@@ -42,10 +38,10 @@ def open_dock(desk):
 
 
 def close_dock(desk):
-    width = canvas_of(desk).width()
+    width = desk.canvas.native.width()
     desk.viewer.window.remove_dock_widget(desk.dock.parent())
     desk.until(lambda: not desk.controller.bridge.busy)
-    desk.until(lambda: canvas_of(desk).width() > width + 100)
+    desk.until(lambda: desk.canvas.native.width() > width + 100)
 
 
 def test_an_image_that_was_wholly_in_view_is_so_beside_the_dock(desk, pixels):
@@ -53,11 +49,11 @@ def test_an_image_that_was_wholly_in_view_is_so_beside_the_dock(desk, pixels):
     wide = desk.open(np.tile(pixels, (1, 3)), name="wide")
     close_dock(desk)
     desk.viewer.reset_view()
-    width = canvas_of(desk).width()
+    width = desk.canvas.native.width()
 
     open_dock(desk)
 
-    desk.until(lambda: canvas_of(desk).width() < width - 100)
+    desk.until(lambda: desk.canvas.native.width() < width - 100)
     desk.until(lambda: share_in_view(desk, wide).max() > 0.9)
 
 
@@ -66,11 +62,11 @@ def test_what_was_zoomed_in_on_stays_when_the_dock_is_opened(desk, pixels):
     desk.open(pixels, name="alloy")
     close_dock(desk)
     desk.viewer.scene.camera.zoom *= 3
-    before, width = view(desk), canvas_of(desk).width()
+    before, width = view(desk), desk.canvas.native.width()
 
     open_dock(desk)
 
-    desk.until(lambda: canvas_of(desk).width() < width - 100)
+    desk.until(lambda: desk.canvas.native.width() < width - 100)
     desk.qtbot.wait(300)
     assert view(desk) == before
 
@@ -114,7 +110,7 @@ def test_the_view_of_one_image_stays_whatever_is_done_with_it(two):
     before = view(desk)
 
     desk.panels.image.layer_chosen.emit(desk.work.source.layer)
-    desk.controller.choose_reading(desk.work.source.reading)
+    desk.choose_reading(desk.work.source.reading)
     desk.work.source.layer.data = desk.work.source.layer.data.copy()
     desk.key("2")
     desk.bar(2, 58)

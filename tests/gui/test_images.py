@@ -106,7 +106,7 @@ def test_channels_can_be_chosen(quick_desk, pixels):
 def test_channels_can_be_used_together(quick_desk, pixels):
     desk = quick_desk
     desk.open(np.stack([pixels, 255 - pixels]).astype(np.uint16) * [[[1]], [[100]]])
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
     desk.panels.image.channels.setCurrentIndex(2)
     desk.panels.image.channels.activated.emit(2)
     desk.two_strokes()
@@ -127,8 +127,8 @@ def test_channels_that_are_gone_are_no_longer_chosen(quick_desk, pixels, chosen,
     desk = quick_desk
     planes = np.stack([pixels, 255 - pixels, pixels // 2, pixels[::-1], pixels[:, ::-1]])
     desk.open(planes[: max(3, max(chosen) + 1)])
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
-    desk.controller.choose_channels(chosen)
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_channels(chosen)
     desk.rest()
 
     desk.work.source.layer.data = planes[:count]
@@ -281,7 +281,7 @@ def test_existing_labels_can_be_painted_on(quick_desk, pixels, value):
     assert not desk.painted.any()
     assert desk.panels.classes.layers.isVisibleTo(desk.dock)
 
-    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    desk.choose_scribbles(desk.viewer.layers["mine"])
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
 
@@ -295,11 +295,11 @@ def test_strokes_on_another_layer_are_hidden_while_they_do_not_count(quick_desk,
     mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
     desk.rest()
 
-    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    desk.choose_scribbles(desk.viewer.layers["mine"])
     assert mine.visible
     assert not first.visible
 
-    desk.controller.choose_scribbles(first)
+    desk.choose_scribbles(first)
     assert first.visible
     desk.rest()
 
@@ -329,7 +329,7 @@ def test_labels_of_many_grains_are_painted_on_only_if_the_person_says_so(quick_d
     desk.until(lambda: len(desk.panels.classes.classes) == 100)
     assert box.currentData() == layer
     assert (layer.colormap.map(np.arange(101)) != colours).any()
-    desk.controller.choose_scribbles(first)
+    desk.choose_scribbles(first)
     desk.rest()
     assert desk.panels.classes.classes == names
     np.testing.assert_array_equal(layer.colormap.map(np.arange(101)), colours)
@@ -344,7 +344,7 @@ def test_classes_met_in_a_layer_have_colours_that_are_told_apart(quick_desk, pix
     desk.viewer.add_labels(mine, name="mine")
     desk.rest()
 
-    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    desk.choose_scribbles(desk.viewer.layers["mine"])
     desk.until(lambda: desk.segmented is not None)
     desk.panels.classes.add_class()
 
@@ -381,7 +381,7 @@ def test_an_image_that_cannot_be_used_leaves_the_open_one_open(quick_desk, pixel
     assert "5 dimensions" in strip.words
     assert listed.currentText() == "good"
 
-    desk.controller.workspaces.go_to(bad)
+    desk.choose_image(bad)
     desk.rest()
     assert desk.work is work
     assert listed.currentText() == "good"

@@ -30,7 +30,7 @@ def test_layers_that_were_put_away_are_let_go_of(segmented_desk, pixels):
     desk = segmented_desk
     other = desk.open(255 - pixels, name="second")
     desk.rest()
-    desk.controller.workspaces.go_to(other)
+    desk.choose_image(other)
     desk.rest()
     left = [weakref.ref(layer) for layer in desk.viewer.layers if "alloy" in layer.name]
     assert len(left) == 3

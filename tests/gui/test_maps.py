@@ -40,8 +40,7 @@ def test_probabilities_follow_the_opacity_of_the_labels(mapped):
 
 def test_strokes_are_told_from_the_probabilities_under_them(mapped):
     middle = (18, 85)
-    canvas = mapped.viewer.__wrapped__.window._qt_viewer.canvas
-    column, row = mapped._on_canvas(canvas, middle)
+    column, row = mapped.on_canvas(middle)
     assert mapped.painted[middle] == 1
     painted = picture(mapped)[row, column]
     mapped.work.scribbles.layer.visible = False

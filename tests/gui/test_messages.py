@@ -5,6 +5,7 @@ from threading import Event, Semaphore
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
 from napari_alibi_seg.core.devices import usable_devices
 from napari_alibi_seg.gui.strip import Strip
@@ -124,7 +125,7 @@ def test_strokes_without_data_are_told_of_for_every_image(desk, pixels):
     for name in ("first", "second"):
         desk.open(framed.copy(), name=name)
         if desk.work.source.layer.name != name:
-            desk.controller.choose_image(desk.viewer.layers[name])
+            desk.choose_image(desk.viewer.layers[name])
             assert desk.panels.strip.words == ""
         desk.bar(1, 18)
         desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
@@ -144,7 +145,7 @@ def test_labels_that_lie_elsewhere_are_told_of_until_they_are_laid_on_the_image(
     desk.hurry()
     desk.open(pixels)
     mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), scale=(2, 2))
-    desk.controller.choose_scribbles(mine)
+    desk.choose_scribbles(mine)
     assert "is not aligned" in desk.panels.strip.words
     desk.rest()
     assert "is not aligned" in desk.panels.strip.words
@@ -159,7 +160,7 @@ def test_labels_of_grains_are_asked_about_as_long_as_they_are_there(desk, pixels
     desk.open(pixels)
     grains = np.arange(pixels.size, dtype=np.uint16).reshape(pixels.shape)
     mine = desk.viewer.add_labels(grains, name="grains")
-    desk.controller.choose_scribbles(mine)
+    desk.choose_scribbles(mine)
     desk.rest()
     assert desk.panels.strip.words.startswith("'grains' holds more than")
     desk.viewer.layers.remove(mine)
@@ -306,7 +307,7 @@ def test_names_without_a_space_widen_nothing(segmented_desk):
     desk.viewer.layers.remove(desk.work.source.layer)
     desk.until(lambda: f"'{name} probability in alloy'" in strip.words)
     assert strip.minimumSizeHint().width() < desk.dock.minimumWidth()
-    assert strip._words.textFormat() == Qt.TextFormat.PlainText
+    assert strip.findChild(QLabel).textFormat() == Qt.TextFormat.PlainText
 
 
 def test_of_many_layers_that_are_left_a_few_are_named():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from qtpy.QtCore import QBuffer
+from qtpy.QtWidgets import QLabel
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.images.micrograph import as_micrograph
@@ -72,14 +73,13 @@ def test_another_model_is_taken_while_the_features_of_the_last_are_computed(desk
 def test_polygons_of_naparis_tool_count_as_strokes(desk, pixels):
     desk.hurry()
     desk.open(pixels)
-    canvas = desk.viewer.__wrapped__.window._qt_viewer.canvas
-    mouse = canvas._scene_canvas.events
+    mouse = desk.mouse
 
     def polygon(top, left, bottom, right):
         desk.work.scribbles.layer.mode = "polygon"
         corners = (top, left), (top, right), (bottom, right), (bottom, left)
         for corner in corners:
-            where = desk._on_canvas(canvas, corner)
+            where = desk.on_canvas(corner)
             mouse.mouse_move(pos=where, modifiers=())
             mouse.mouse_press(pos=where, modifiers=(), button=1)
             mouse.mouse_release(pos=where, modifiers=(), button=1)
@@ -104,13 +104,18 @@ def grey(widget):
     return np.asarray(Image.open(BytesIO(picture.data().data())).convert("L")).astype(int)
 
 
+def label(widget):
+    """Return the label of a strip or chip that shows its words."""
+    return next(one for one in widget.findChildren(QLabel) if one.text() == widget.words)
+
+
 def test_words_are_read_in_the_light_theme_and_in_the_dark_one(segmented_desk):
     desk = segmented_desk
     desk.panels.strip.say("something")
     read = [
         desk.panels.result.facts,
-        desk.panels.strip._words,
-        desk.panels.image.chip._words,
+        label(desk.panels.strip),
+        label(desk.panels.image.chip),
         desk.panels.classes.rows[0].count,
         desk.panels.classes.rows[0].name,
     ]

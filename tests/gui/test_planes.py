@@ -61,12 +61,12 @@ def test_filters_through_the_planes_are_offered_for_volumes_only(desk, pixels, s
     training.filters_3d.setChecked(True)
     assert desk.controller.effective_settings.config.channels.sigmas_3d
     flat = desk.open(pixels)
-    desk.controller.workspaces.go_to(flat)
+    desk.choose_image(flat)
     assert not training.filters_3d.isVisibleTo(training)
     assert not desk.controller.effective_settings.config.channels.sigmas_3d
-    desk.controller.workspaces.go_to(desk.viewer.layers[0])
+    desk.choose_image(desk.viewer.layers[0])
     assert desk.controller.effective_settings.config.channels.sigmas_3d
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
     assert desk.panels.image.readings.currentData().axes == "CYX"
     assert not desk.controller.effective_settings.config.channels.sigmas_3d
 

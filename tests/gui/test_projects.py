@@ -338,8 +338,8 @@ def test_channels_used_together_come_back_with_their_project(make_desk, pixels, 
     desk = make_desk()
     desk.hurry()
     desk.open(np.stack([pixels, pixels[::-1], 255 - pixels]))
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
-    desk.controller.choose_channels((0, 1, 2))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_channels((0, 1, 2))
     desk.two_strokes()
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
@@ -367,7 +367,7 @@ def test_a_project_of_a_time_series_opens_as_one_until_the_person_reads_it_other
     desk, path = make_desk(), tmp_path / "p.alibi"
     desk.hurry()
     desk.open(np.stack([pixels, 255 - pixels, pixels[::-1]]), name="series")
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(2))
+    desk.choose_reading(desk.panels.image.readings.itemData(2))
     desk.two_strokes()
     desk.rest()
     desk.dock.exports.save_project(path)
@@ -383,7 +383,7 @@ def test_a_project_of_a_time_series_opens_as_one_until_the_person_reads_it_other
     idle(desk)
 
     assert desk.work.source.reading.axes == "TYX"
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
     assert desk.work.source.reading.axes == "ZYX"
     idle(desk)
     desk.dock.exports.save_project(tmp_path / "q.alibi")

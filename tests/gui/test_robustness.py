@@ -205,12 +205,12 @@ def test_changing_the_image_and_back_keeps_what_was_painted(segmented_desk, pixe
     desk.rest()
     assert desk.panels.image.layers.count() == 2
 
-    desk.controller.choose_image(desk.viewer.layers["second"])
+    desk.choose_image(desk.viewer.layers["second"])
     desk.rest()
     assert desk.painted.shape == (90, 90)
     assert not desk.painted.any()
 
-    desk.controller.choose_image(first)
+    desk.choose_image(first)
     desk.rest()
     np.testing.assert_array_equal(desk.painted, painted)
 
@@ -321,7 +321,7 @@ def test_an_image_of_no_numbers_is_refused_in_words(desk, pixels):
     desk.until(lambda: desk.work is not None)
 
     desk.viewer.add_image(np.zeros((2, 2, 2, 20, 20), np.uint8), name="five")
-    desk.controller.choose_image(desk.viewer.layers["five"])
+    desk.choose_image(desk.viewer.layers["five"])
 
     assert "5 dimensions" in desk.panels.strip.words
 
@@ -485,7 +485,7 @@ def test_the_slider_follows_the_opacity_of_the_segmentation(segmented_desk, pixe
     slider.setValue(30)
     assert labels.opacity == 0.3
 
-    desk.controller.choose_image(desk.viewer.add_image(pixels[::-1]))
+    desk.choose_image(desk.viewer.add_image(pixels[::-1]))
     labels.opacity = 0.7
     assert slider.value() == 30
 
@@ -513,7 +513,7 @@ def test_layers_are_called_after_the_image_unless_the_person_has_named_them(segm
 def test_layers_of_a_channel_say_so(desk, pixels):
     desk.hurry()
     desk.open(np.stack([pixels] * 2), name="stack")
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
     assert desk.work.scribbles.layer.name == "scribbles on stack, channel 0"
 
 
@@ -666,7 +666,7 @@ def close_mid_run():
         dock.controller.work.scribbles.layer.paint((90, 90), 2)
         print("running" if dock.controller.bridge.busy else "idle")
         if "leave" in sys.argv:
-            dock.controller.choose_image(viewer.add_image(np.eye(90)))
+            dock.panels.image.layer_chosen.emit(viewer.add_image(np.eye(90)))
         if "quit" in sys.argv:
             viewer.window._qt_window.close(quit_app=True)
         else:
@@ -699,6 +699,5 @@ def test_closing_the_viewer_mid_run_ends_the_process_and_keeps_the_last_stroke(t
 
 def test_a_window_that_may_yet_refuse_to_close_goes_on(segmented_desk):
     desk = segmented_desk
-    window = desk.viewer.__wrapped__.window._qt_window
-    desk.dock.eventFilter(window, QCloseEvent())
+    desk.dock.eventFilter(desk.window, QCloseEvent())
     assert desk.work is not None

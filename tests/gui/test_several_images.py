@@ -10,6 +10,7 @@ from napari.layers._layer_actions import _duplicate_layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication
 
+from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.ownership import is_copy, is_result, is_scribbles, offered_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
@@ -46,12 +47,11 @@ def choose(desk, name):
 
 
 def sessions(desk):
-    """Return the painted values in each session file, by the image they belong to."""
+    """Return the painted values in the session files of both images."""
     found = {}
-    for work in desk.controller.workspaces._all:
-        path = session_path(work.source.micrograph)
-        painted = load_project(path).scribbles.array() if path.exists() else None
-        found[work.source.layer.name] = painted
+    for name in ("first", "second"):
+        path = session_path(as_micrograph(desk.viewer.layers[name].data))
+        found[name] = load_project(path).scribbles.array() if path.exists() else None
     return found
 
 
@@ -168,11 +168,11 @@ def test_strokes_on_a_channel_follow_an_image_that_was_scaled_while_another_was_
     desk.hurry()
     desk.open(np.stack([pixels, 255 - pixels]), name="channels")
     layer = desk.work.source.layer
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
     paint_two(desk)
-    desk.controller.choose_channels((1,))
+    desk.choose_channels((1,))
     layer.scale = (1, 4, 4)
-    desk.controller.choose_channels((0,))
+    desk.choose_channels((0,))
     assert desk.work.scribbles.layer.scale.tolist() == [4, 4]
     desk.rest()
 
@@ -180,7 +180,7 @@ def test_strokes_on_a_channel_follow_an_image_that_was_scaled_while_another_was_
 def test_labels_of_the_person_stay_where_they_are_when_their_image_is_chosen_again(two):
     desk, layer = two, two.viewer.layers["first"]
     mine = desk.viewer.add_labels(np.zeros(desk.painted.shape, np.uint8), scale=(2, 2))
-    desk.controller.choose_scribbles(mine)
+    desk.choose_scribbles(mine)
     choose(desk, "second")
     choose(desk, "first")
     desk.rest()
@@ -387,7 +387,7 @@ def test_the_brush_is_as_large_on_every_image(desk, pixels):
     assert desk.work.scribbles.layer.brush_size == 5
 
     desk.work.scribbles.layer.brush_size = 12
-    desk.controller.choose_image(desk.viewer.add_image(pixels))
+    desk.choose_image(desk.viewer.add_image(pixels))
     assert desk.work.scribbles.layer.brush_size == 12
 
 
@@ -510,7 +510,7 @@ def test_two_layers_painted_on_the_same_pixels_have_one_session_file_each(two, p
     else:
         other = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="other")
         layers = (other, desk.work.scribbles.layer)
-        turns = [partial(desk.controller.choose_scribbles, layer) for layer in layers]
+        turns = [partial(desk.choose_scribbles, layer) for layer in layers]
     turns[0]()
     paint(desk, 1, (100, 104), (60, 90))
     desk.rest()
@@ -594,7 +594,7 @@ def test_strokes_that_were_left_for_others_are_not_taken_for_another_image(two):
     left = desk.work.scribbles.layer
     left.name = "phases"
     desk.viewer.add_labels(np.zeros_like(desk.painted), name="mine")
-    desk.controller.choose_scribbles(desk.viewer.layers["mine"])
+    desk.choose_scribbles(desk.viewer.layers["mine"])
     desk.rest()
 
     choose(desk, "second")
@@ -708,7 +708,7 @@ def test_labels_of_the_person_are_given_back_when_their_image_goes(desk, pixels)
     mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
     before, colours = dict(mine.metadata), mine.colormap
     desk.open(pixels, name="alloy")
-    desk.controller.choose_scribbles(mine)
+    desk.choose_scribbles(mine)
     paint_two(desk)
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
@@ -733,13 +733,13 @@ def test_labels_of_the_person_are_given_back_as_they_were(desk, pixels, act):
     before, keys = [getattr(mine, name) for name in kept], set(mine.metadata)
     desk.open(pixels, name="alloy")
     own, size = desk.work.scribbles.layer, desk.work.scribbles.layer.brush_size
-    desk.controller.choose_scribbles(mine)
+    desk.choose_scribbles(mine)
     paint_two(desk)
     desk.key("2")
     desk.rest()
 
     if act == "choose":
-        desk.controller.choose_scribbles(own)
+        desk.choose_scribbles(own)
         desk.rest()
         assert own.brush_size == size
     else:
@@ -753,12 +753,12 @@ def test_labels_of_the_person_are_given_back_as_they_were(desk, pixels, act):
 def test_strokes_of_a_channel_of_another_image_are_not_offered(desk, pixels):
     desk.hurry()
     desk.open(np.stack([pixels, 255 - pixels]), name="first")
-    desk.controller.choose_reading(desk.panels.image.readings.itemData(1))
+    desk.choose_reading(desk.panels.image.readings.itemData(1))
     paint_two(desk)
     left = desk.work.scribbles.layer
     assert left.name == "scribbles on first, channel 0"
     mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
-    desk.controller.choose_scribbles(mine)
+    desk.choose_scribbles(mine)
     desk.open(pixels, name="second")
     choose(desk, "second")
     desk.rest()
