@@ -57,12 +57,6 @@ class Bridge(QObject):
         """Whether an order is running or waiting."""
         return self._running is not None
 
-    @property
-    def unsaved(self) -> list[Order]:
-        """Orders of images that were left whose sessions are still to be saved."""
-        saving = [] if self._running is None else self._running.left
-        return [order for order in (*saving, *self._left) if not order.kept.is_set()]
-
     def ask(self, order: Order) -> None:
         """Run an order once the running one has stopped; it replaces a waiting one."""
         self._generation = order.request.generation
@@ -76,6 +70,24 @@ class Bridge(QObject):
         self._left.append(order)
         if self._running is None:
             self._start()
+
+    def keep_now(self, last: Order | None) -> list[SessionProblem]:
+        """Save what session files lack at once, as the process may be about to end.
+
+        Parameters
+        ----------
+        last : Order or None
+            That of the open image, if its session file lacks something.
+
+        Returns
+        -------
+        list of SessionProblem
+            Why sessions could not be saved.
+        """
+        saving = [] if self._running is None else self._running.left
+        unsaved = [order for order in (*saving, *self._left) if not order.kept.is_set()]
+        found = map(keep_session, unsaved if last is None else [*unsaved, last])
+        return [problem for problem in found if isinstance(problem, SessionProblem)]
 
     def outdate(self, generation: int) -> None:
         """Forward no events of older generations; an order of this one will follow."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,45 +9,31 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
-from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 from napari_alibi_seg.core.live.records import ClassifierReady, LiveRequest, ModelReady, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
+from napari_alibi_seg.gui.choosing import Chooser
 from napari_alibi_seg.gui.display import Display
 from napari_alibi_seg.gui.framing import Framing
-from napari_alibi_seg.gui.leftovers import clear_up
 from napari_alibi_seg.gui.notices import Notices
-from napari_alibi_seg.gui.ownership import image_layers, image_to_begin_with, offered_scribbles
 from napari_alibi_seg.gui.pace import Pace
-from napari_alibi_seg.gui.painting import MANY, holds_many, is_blank
 from napari_alibi_seg.gui.parts import ChipState
-from napari_alibi_seg.gui.projects import RECIPE, misfit
-from napari_alibi_seg.gui.records import Order, SessionFound, SessionProblem, Settings, as_core
+from napari_alibi_seg.gui.records import SessionFound, SessionProblem, Settings, as_core
 from napari_alibi_seg.gui.removal import ClassRemoval
 from napari_alibi_seg.gui.restoring import Restorer
-from napari_alibi_seg.gui.sessions import keep_session
-from napari_alibi_seg.gui.source import (
-    ImageSource,
-    first_channels,
-    offered_channels,
-    paintable_readings,
-)
 from napari_alibi_seg.gui.spot import SpotMark
 from napari_alibi_seg.gui.stack import StackRun
-from napari_alibi_seg.gui.viewers import camera_of
 from napari_alibi_seg.gui.watching import Watch
 from napari_alibi_seg.gui.workspaces import Workspaces
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.live.records import LiveEvent
     from napari_alibi_seg.gui.dock import Panels
-    from napari_alibi_seg.gui.source import Reading
     from napari_alibi_seg.gui.workspace import Workspace
 
 
@@ -76,6 +61,7 @@ class Controller(QObject):
         self.framing = Framing(viewer, panels.strip)
         self.watch = Watch(viewer, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
+        self.chooser = Chooser(viewer, panels, self.workspaces, self)
         self.removal = ClassRemoval(self.workspaces, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
         self.restorer = Restorer(self)
@@ -83,10 +69,9 @@ class Controller(QObject):
         self._features_stopped = False
         self._once = False
         self._current = False
-        self._images: list[Image] = []
         self._connect()
         self.display.show_no_image()
-        self.follow_layers()
+        self.chooser.follow_layers()
 
     @property
     def work(self) -> Workspace | None:
@@ -108,8 +93,6 @@ class Controller(QObject):
         self._generation += new
         classes, outputs = self.panels.classes.classes, self.panels.result
         settings, chosen = self.effective_settings, self.panels.settings.config
-        recipe = replace(work.recipe(classes, chosen), applied=settings.config)
-        work.scribbles.layer.metadata[RECIPE] = recipe
         work.measure(settings.config)
         shown = work.source.index(self.viewer.dims)
         request = LiveRequest(
@@ -125,17 +108,9 @@ class Controller(QObject):
             generation=self._generation,
             advise=True,
         )
-        work.order = Order(
-            request,
-            chosen,
-            settings.device,
-            settings.threads,
-            touched=work.touched,
-            owner=work.owner,
-        )
-        work.outdated = self._current = False
+        self._current = False
         self.pace.begin()
-        self.bridge.ask(work.order)
+        self.bridge.ask(work.new_order(request, classes, chosen, settings))
 
     @property
     def classifier(self) -> PixelClassifier | None:
@@ -188,124 +163,6 @@ class Controller(QObject):
             self.display.show_stopped()
         self.ask()
 
-    def follow_layers(self) -> None:
-        """Update the lists of layers, and choose an image if none is open.
-
-        A newly opened image is chosen too if nothing was done with the current one.
-        """
-        images = image_layers(self.viewer.layers)
-        opened = [image for image in images if image not in self._images]
-        removed = [image for image in self._images if image not in images]
-        self._images = images
-        if self.work is not None and self.work.source.layer not in self.viewer.layers:
-            self._close()
-            self.panels.classes.show_plain()
-        self.workspaces.follow_layers()
-        self.brush.keys.follow_layers(self.viewer.layers)
-        if self.work is None and images:
-            active = self.viewer.layers.selection.active
-            self.choose_image(image_to_begin_with(images, active))
-        elif self.work is not None and opened and opened[-1] != self.work.source.layer:
-            self.workspaces.welcome(opened[-1])
-        work = self.work
-        lost = work is not None and work.result.follow_layers()
-        if lost:
-            self.display.forget_result()
-        if self.workspaces.follow_maps() or lost:
-            self.ask()
-        self.panels.image.layers.offer(images, work.source.layer if work else None)
-        offered = offered_scribbles(self.viewer.layers, work.source) if work else []
-        self.panels.classes.offer_layers(offered, work.scribbles.layer if work else None)
-        self.panels.strip.review()
-        if removed:
-            clear_up(removed, self.viewer.layers, self.panels.strip)
-
-    def choose_image(
-        self,
-        layer: Image,
-        reading: Reading | None = None,
-        channels: tuple[int, ...] | None = None,
-    ) -> None:
-        """Work on an image from now on, with any strokes painted on it before.
-
-        If it cannot be used, another image that is open stays open.
-        """
-        if self.work is not None and self.work.source.layer == layer:
-            self._close()
-        try:
-            offered = paintable_readings(layer)
-            chosen, last = (
-                (reading, channels)
-                if reading in offered
-                else self.workspaces.last_reading(layer, offered)
-            )
-            kept = last if last in offered_channels(layer, chosen) else None
-            source = ImageSource.of(layer, chosen, kept or first_channels(layer, chosen))
-        except AlibiSegError as error:
-            here = partial(self._is_unusable, layer, self.work)
-            self.panels.strip.say(str(error), warn=True, holds=here)
-            if self.work is None:
-                self.panels.image.chip.show_state(ChipState.NONE, "This image cannot be used")
-            else:
-                self.follow_layers()  # the list shows the chosen image
-            return
-        self._close()
-        self.display.show_work(self.workspaces.open(source))
-        source.show_channel(self.viewer.dims)
-        self.framing.turn_to(layer)
-        self._offer_3d(source.micrograph)
-        self.panels.image.offer_readings(offered, source)
-        self.follow_layers()
-        self._features_stopped = False
-        self.ask()
-
-    def _is_unusable(self, layer: Image, opened: Workspace | None) -> bool:
-        return self.work is opened and layer in self.viewer.layers
-
-    def choose_reading(self, reading: Reading) -> None:
-        """Read the axes of the image in another way."""
-        if self.work is not None:
-            self.choose_image(self.work.source.layer, reading)
-
-    def choose_channels(self, channels: tuple[int, ...]) -> None:
-        """Use another channel, or all together."""
-        if self.work is not None:
-            self.choose_image(self.work.source.layer, self.work.source.reading, channels)
-
-    def choose_scribbles(self, layer: Labels) -> None:
-        """Paint on another layer."""
-        work = self.work
-        if work is None or layer == work.scribbles.layer:
-            return
-        if layer.data.shape != work.source.micrograph.label_shape:
-            self.panels.strip.say(misfit(layer.data.shape, work.source.micrograph), warn=True)
-            self.follow_layers()
-            return
-        if holds_many(layer):
-            self.panels.strip.say(
-                f"{layer.name!r} holds more than {MANY} values, as labels of single grains or "
-                "particles do. Painting on it turns each into a class, which is slow.",
-                ("Paint on it", partial(self._paint_on, work, layer)),
-                holds=lambda: layer in self.viewer.layers and work.scribbles.layer is not layer,
-            )
-            self.follow_layers()
-            return
-        self._paint_on(work, layer)
-
-    def _paint_on(self, work: Workspace, layer: Labels) -> None:
-        if work is not self.work or layer not in self.viewer.layers:  # may be gone by now
-            return
-        before, layer.visible = work.scribbles.layer, True
-        before.visible = is_blank(before)  # show only strokes that are used
-        if RECIPE in layer.metadata:
-            self.panels.classes.show_classes(layer.metadata[RECIPE].classes)
-        self.workspaces.paint_on(work, layer)
-        if work.loaded is None:
-            work.outdate()
-        self.follow_layers()
-        self.restorer.tell_of_place(work)
-        self.ask()
-
     def change_settings(self) -> None:
         """Train with changed settings, and drop a classifier from a file."""
         self.notices.recover()
@@ -327,9 +184,16 @@ class Controller(QObject):
             self._once |= classifier is not None
         self.ask()
 
-    def _close(self) -> None:
+    def _show_work(self, work: Workspace) -> None:
+        """Show an image that was opened."""
+        self._features_stopped = False
+        self.display.show_work(work)
+        self.framing.turn_to(work.source.layer)
+        self._offer_3d(work.source.micrograph)
+
+    def _keep_and_leave(self) -> None:
         """Leave the image, and keep its strokes while the next one is worked on."""
-        order = self._unkept()
+        order = self.workspaces.last_order()
         self._leave()
         if order is not None:
             self.bridge.keep(order)
@@ -341,7 +205,6 @@ class Controller(QObject):
         self._once = False
         if self.work is not None:
             self.panels.strip.put_away()
-        self.workspaces.close()
         self.display.show_no_image()
 
     def _measure(self) -> None:
@@ -356,46 +219,9 @@ class Controller(QObject):
     def _offer_3d(self, image: Micrograph) -> None:
         self.panels.training.offer_3d(image.anisotropy if "Z" in image.axes else None)
 
-    def _unkept(self) -> Order | None:
-        """Return an order that saves what the session file lacks; None if it lacks nothing."""
-        if self.work is None or not self.work.unkept:
-            return None
-        return self.work.last_order(self.panels.classes.classes, self.panels.settings.config)
-
-    def _save_sessions(self) -> None:
-        """Save what session files lack at once, as the process may be about to end."""
-        order = self._unkept()
-        last = [] if order is None else [order]
-        for found in map(keep_session, [*self.bridge.unsaved, *last]):
-            if isinstance(found, SessionProblem):
-                show_warning(found.words)  # the strip is about to be deleted
-
-    def _reread(self) -> None:
-        """Use the new pixels of the image; scribbles stay if they still fit."""
-        old, config = self.work, self.panels.settings.config
-        if old is None:
-            return
-        self.workspaces.forget(old)
-        old.source.forget_file()
-        self.choose_image(old.source.layer, old.source.reading, old.source.channels)
-        if self.work is not None and self.work.scribbles.layer == old.scribbles.layer:
-            self.work.second_offered = True
-            self.panels.classes.show_classes(old.classes)
-            self.panels.show_config(config)
-            self.show_classes()
-            self.ask()
-        elif self.work is not None:
-            self.restorer.tell_of_size(self.work, old.scribbles.layer)
-
-    def show_classes(self) -> None:
-        """Show names and colours on the layers."""
-        if self.work is not None:
-            self.work.scribbles.show(self.panels.classes.classes)
-            self.work.result.show(self.panels.classes.classes)
-
     def change_classes(self) -> None:
         """Show changed names and colours; only other ignored classes change the result."""
-        self.show_classes()
+        self.workspaces.show_classes()
         if self.work is not None:
             _, ignored = as_core(self.panels.classes.classes)
             order = self.work.order
@@ -405,9 +231,7 @@ class Controller(QObject):
         work = self.work
         if work is None:
             return
-        work.touched = True
-        work.outdated = True
-        work.suspend()
+        work.touch()
         if work.loaded is not None:
             work.put_aside, work.loaded = work.loaded, None
             self.notices.tell_of_put_aside(work, partial(self._take_up, work))
@@ -465,18 +289,20 @@ class Controller(QObject):
         self.brush.settled.connect(look)
         self.brush.spot_wanted.connect(self.go_to_next_spot)
         self.panels.result.spot_button.clicked.connect(self.go_to_next_spot)
-        self.watch.layers_changed.connect(self.follow_layers)
+        self.watch.layers_changed.connect(self.chooser.follow_layers)
         self.watch.plane_changed.connect(self.display.show_plane)
         self.watch.plane_changed.connect(look)
         self.watch.region_changed.connect(self._look_elsewhere)
         self.bridge.reported.connect(self.hear)
         self.bridge.failed.connect(self.fail)
         self.bridge.keeping_failed.connect(partial(self.panels.strip.say, warn=True))
-        self.workspaces.image_wanted.connect(self.choose_image)
-        self.workspaces.pixels_changed.connect(self._reread)
+        self.chooser.closing.connect(self._keep_and_leave)
+        self.chooser.opened.connect(self._show_work)
+        self.chooser.changed.connect(self.ask)
         self.workspaces.image_placed.connect(self._measure)
         self.removal.removed.connect(self.change_classes)
         self.workspaces.scribbles_lost.connect(self.restorer.offer_lost)
+        self.workspaces.result_lost.connect(self.display.forget_result)
         self.stack.begun.connect(self.update_once)
         self.stack.stopped.connect(self.ask)
 
@@ -486,10 +312,8 @@ class Controller(QObject):
         if self.work is not None and pixel is None:
             self.notices.tell_of_no_spot(self.display.no_spot_words)
         elif self.work is not None and pixel is not None:
-            centre = (0.0, 0.0, *self.work.source.in_world(pixel))[-3:]
-            camera_of(self.viewer).center = centre
-            scribbles = self.work.scribbles.layer
-            self.mark.mark(scribbles.brush_size * abs(float(scribbles.scale[-1])))
+            place = self.work.source.in_world(pixel)
+            self.mark.point_at(place, self.work.scribbles.breadth)
 
     def _look_elsewhere(self) -> None:
         if self.bridge.busy:
@@ -498,11 +322,11 @@ class Controller(QObject):
     def release(self) -> None:
         """Stop everything, and let go of the viewer."""
         self.watch.release()
-        self._save_sessions()
+        for problem in self.bridge.keep_now(self.workspaces.last_order()):
+            show_warning(problem.words)  # the strip is about to be deleted
         self._leave()
         self.workspaces.release()
         self.bridge.forget()
         self.mark.deleteLater()  # otherwise it stays on the canvas
         self.brush.release()
-        self.panels.image.layers.offer([], None)
-        self.panels.classes.offer_layers([], None)
+        self.chooser.offer_nothing()

@@ -150,16 +150,16 @@ class SegmentationDock(QWidget):
 
     def _wire(self) -> None:
         panels, controller = self.panels, self.controller
-        panels.image.layer_chosen.connect(controller.workspaces.go_to)
-        panels.image.reading_chosen.connect(controller.choose_reading)
-        panels.image.channels_chosen.connect(controller.choose_channels)
+        panels.image.layer_chosen.connect(controller.chooser.go_to)
+        panels.image.reading_chosen.connect(controller.chooser.choose_reading)
+        panels.image.channels_chosen.connect(controller.chooser.choose_channels)
         panels.image.model_chosen.connect(controller.change_settings)
         panels.image.chip.pressed.connect(controller.toggle_features)
         panels.classes.chosen.connect(controller.brush.choose)
         panels.classes.erase_wanted.connect(controller.brush.erase)
         panels.classes.changed.connect(controller.change_classes)
         panels.classes.removal_wanted.connect(controller.removal.propose)
-        panels.classes.layer_chosen.connect(controller.choose_scribbles)
+        panels.classes.layer_chosen.connect(controller.chooser.choose_scribbles)
         panels.result.update_wanted.connect(controller.update_once)
         panels.result.live_changed.connect(lambda _: controller.ask())
         panels.result.outputs_changed.connect(controller.change_outputs)

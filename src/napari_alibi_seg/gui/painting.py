@@ -84,6 +84,11 @@ class Scribbles(QObject):
         data: NDArray[np.integer[Any]] = self.layer.data
         return data
 
+    @property
+    def breadth(self) -> float:
+        """Diameter of the brush, in world units."""
+        return float(self.layer.brush_size * abs(self.layer.scale[-1]))
+
     def choose(self, value: int) -> None:
         """Paint a class from now on."""
         self.layer.visible = True  # napari does not paint on hidden layers

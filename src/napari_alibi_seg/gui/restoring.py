@@ -100,27 +100,6 @@ class Restorer:
         )
         self._controller.ask()
 
-    def tell_of_size(self, work: Workspace, before: Labels) -> None:
-        """Say that strokes no longer fit the image, and where they are kept."""
-        layers = self._controller.viewer.layers
-        if before in layers and not is_blank(before):
-            self._strip.say(
-                f"{work.source.layer.name!r} has changed size, so its strokes no longer fit. "
-                f"They are kept in the hidden layer {before.name!r}.",
-                holds=lambda: before in layers and not before.visible,
-            )
-
-    def tell_of_place(self, work: Workspace) -> None:
-        """Say if the scribbles layer is not aligned with the image, and offer to align it."""
-        layer = work.scribbles.layer
-        if not _lies_on(layer, work.source):
-            self._strip.say(
-                f"The layer {layer.name!r} is not aligned with the image (place, pixel size); "
-                "its pixels are matched to the image's one by one.",
-                ("Align with image", partial(work.source.place, layer)),
-                holds=lambda: work.scribbles.layer is layer and not _lies_on(layer, work.source),
-            )
-
     def use_classifier(self, classifier: PixelClassifier) -> None:
         """Apply a classifier from a file, with its settings, until something is painted."""
         work, panels = self._controller.work, self._controller.panels
@@ -141,7 +120,7 @@ class Restorer:
         panels.classes.show_classes(_joined(classifier, panels.classes.classes))
         panels.show_config(config)
         self._controller.apply(classifier)
-        self._controller.show_classes()
+        self._controller.workspaces.show_classes()
 
     def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
         """Show a project read from its file.
@@ -173,7 +152,7 @@ class Restorer:
         for pixels, options, _ in images:
             image = Image(pixels, **options)
             self._controller.viewer.add_layer(image)
-            self._controller.choose_image(image)
+            self._controller.chooser.choose_image(image)
         work = self._controller.work
         if work is not None:
             if work.source.measure(opened.project.pixel_size, opened.project.spacing):
@@ -205,7 +184,7 @@ class Restorer:
         panels.classes.show_classes(recipe.classes)
         panels.show_config(recipe.config)
         self._controller.change_settings()
-        self._controller.show_classes()
+        self._controller.workspaces.show_classes()
         self._controller.brush.choose(recipe.classes[0].value)
 
 
@@ -215,15 +194,6 @@ def _joined(classifier: PixelClassifier, classes: Sequence[PaintClass]) -> list[
     values = {info.value for info in own}
     others = [info for info in classes if info.value not in values]
     return sorted([*own, *others], key=lambda info: info.value)
-
-
-def _lies_on(layer: Labels, source: ImageSource) -> bool:
-    """Whether the first and last pixels of a layer coincide with those of an image."""
-    corner = np.array(source.micrograph.label_shape) - 1
-    return all(
-        np.allclose(layer.data_to_world(end), source.in_world(tuple(end)))
-        for end in (0 * corner, corner)
-    )
 
 
 def _fits(shape: tuple[int, ...], source: ImageSource) -> bool:

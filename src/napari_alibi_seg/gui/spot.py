@@ -48,14 +48,17 @@ class SpotMark(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.hide()
 
-    def mark(self, breadth: float) -> None:
-        """Circle the middle of the canvas, unless it shows a grid.
+    def point_at(self, place: tuple[float, ...], breadth: float) -> None:
+        """Centre the view on a place, and circle it unless the canvas shows a grid.
 
         Parameters
         ----------
+        place : tuple of float
+            World coordinates.
         breadth : float
             Brush diameter in world units; the ring is as wide, but never too small to see.
         """
+        camera_of(self._viewer).center = (0.0, 0.0, *place)[-3:]
         canvas = canvas_of(self._viewer, self._beside)
         if canvas is None:
             return

@@ -14,7 +14,7 @@ from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.judging.expectation import expectation, recognises
 from napari_alibi_seg.gui.ownership import OWNER, follow_name
 from napari_alibi_seg.gui.projects import RECIPE
-from napari_alibi_seg.gui.records import PaintClass, Recipe, as_core
+from napari_alibi_seg.gui.records import Order, PaintClass, Recipe, as_core
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot
-    from napari_alibi_seg.core.live.records import Advice, PlaneDone
+    from napari_alibi_seg.core.live.records import Advice, LiveRequest, PlaneDone
     from napari_alibi_seg.gui.painting import Scribbles
-    from napari_alibi_seg.gui.records import Order
+    from napari_alibi_seg.gui.records import Settings
     from napari_alibi_seg.gui.result import ResultLayers
     from napari_alibi_seg.gui.source import ImageSource
 
@@ -131,6 +131,39 @@ class Workspace:
         kept = self.order is not None and self.order.kept.is_set() and not self.outdated
         return self.touched and (self.scribbles.pending or not kept)
 
+    def new_order(
+        self,
+        request: LiveRequest,
+        classes: tuple[PaintClass, ...],
+        config: SegmentationConfig,
+        settings: Settings,
+    ) -> Order:
+        """Return an order for what should be on the screen, and keep its recipe with the strokes.
+
+        Parameters
+        ----------
+        request : LiveRequest
+            What should be on the screen.
+        classes : tuple of PaintClass
+            Those of the window.
+        config : SegmentationConfig
+            As the user chose it.
+        settings : Settings
+            As they are in effect.
+        """
+        recipe = replace(self.recipe(classes, config), applied=settings.config)
+        self.scribbles.layer.metadata[RECIPE] = recipe
+        self.outdated = False
+        self.order = Order(
+            request,
+            config,
+            settings.device,
+            settings.threads,
+            touched=self.touched,
+            owner=self.owner,
+        )
+        return self.order
+
     def last_order(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Order:
         """Return an order that saves the session before the image is left."""
         assert self.order is not None
@@ -164,9 +197,9 @@ class Workspace:
             self.result.resume()
         self.fitted, self.forest_outdated = classifier, False
 
-    def suspend(self) -> None:
-        """Note that something was painted: all is out of date, but for now it may be undone."""
-        self.forest_outdated = True
+    def touch(self) -> None:
+        """Note that the user painted: all is out of date, but for now it may be undone."""
+        self.touched = self.outdated = self.forest_outdated = True
         self.result.suspend()
 
     def outdate(self) -> None:

@@ -11,13 +11,11 @@ from superqt.utils import signals_blocked
 
 from napari_alibi_seg.gui.ownership import (
     give_back,
-    image_layers,
     is_copy,
     is_linked,
     is_result,
     is_scribbles,
     is_taken_over,
-    last_reading,
     leave,
     link,
     note_turn,
@@ -27,18 +25,16 @@ from napari_alibi_seg.gui.ownership import (
 from napari_alibi_seg.gui.painting import is_blank, new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY, ResultLayers
-from napari_alibi_seg.gui.viewers import shows_grid
 from napari_alibi_seg.gui.workspace import Workspace, classes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
     from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
-    from napari_alibi_seg.gui.source import ImageSource, Reading
+    from napari_alibi_seg.gui.records import Order
+    from napari_alibi_seg.gui.source import ImageSource
 
 _PLACING = ("scale", "units", "translate", "rotate", "shear", "affine")
 
@@ -58,14 +54,14 @@ class Workspaces(QObject):
         Owner.
     """
 
-    image_wanted = Signal(object)
-    """The user wants to work on another image."""
     pixels_changed = Signal()
     """The pixels of the open image have changed."""
     image_placed = Signal()
     """The position or scale of the open image has changed."""
     scribbles_lost = Signal(object)
     """The scribbles layer was removed and replaced by a new one."""
+    result_lost = Signal()
+    """A result layer of the open image was removed."""
 
     def __init__(self, viewer: Viewer, panels: Panels, brush: Brush, parent: QObject) -> None:
         super().__init__(parent)
@@ -111,61 +107,21 @@ class Workspaces(QObject):
             work.result.release()
             self._brush.put_down()
 
+    def last_source(self, layer: Image) -> ImageSource | None:
+        """Return an image as it was last read; None if it was never opened."""
+        sources = [work.source for work in self._all if work.source.layer == layer]
+        return sources[-1] if sources else None
+
+    def last_order(self) -> Order | None:
+        """Return an order that saves what the session file of the open image lacks, if anything."""
+        if self.current is None or not self.current.unkept:
+            return None
+        panels = self._panels
+        return self.current.last_order(panels.classes.classes, panels.settings.config)
+
     def forget(self, work: Workspace) -> None:
         """Forget the work on an image, so that it starts afresh when opened again."""
         self._all.remove(work)
-
-    def welcome(self, opened: Image) -> None:
-        """Turn to a newly opened image, or offer to if the current one is in use."""
-        work, strip = self.current, self._panels.strip
-        assert work is not None
-        here = work.source.layer
-        if not work.touched and work.loaded is None and is_blank(work.scribbles.layer):
-            self.image_wanted.emit(opened)
-        elif hides(opened, here):
-            strip.say(
-                f"{opened.name!r} was opened and hides {here.name!r}, which you are working on. Go "
-                f"to {opened.name!r}, or stay with {here.name!r}?",
-                ("Go there", partial(self.go_to, opened)),
-                ("Stay here", partial(self._stay, here)),
-                holds=partial(self._is_hidden, here, opened),
-                waits=True,
-            )
-
-    def _is_hidden(self, layer: Image, other: Image) -> bool:
-        there = layer in self._viewer.layers and other in self._viewer.layers
-        return there and hides(other, layer)
-
-    def _stay(self, layer: Image) -> None:
-        """Keep working on the open image, and uncover it."""
-        self.uncover(layer)
-        self._brush.take_up()
-
-    def go_to(self, layer: Image) -> None:
-        """Work on an image that the user chose, and show it."""
-        if layer in self._viewer.layers:  # may have been removed since
-            self.uncover(layer)
-            self.image_wanted.emit(layer)
-
-    def last_reading(
-        self, layer: Image, offered: Sequence[Reading]
-    ) -> tuple[Reading, tuple[int, ...] | None]:
-        """Return the reading an image was last painted in, or the first one offered."""
-        axes, channels = last_reading(self._viewer.layers, layer) or ("", None)
-        for source in (work.source for work in self._all if work.source.layer == layer):
-            axes, channels = source.reading.axes, source.channels  # the last one counts
-        return next(((one, channels) for one in offered if one.axes == axes), (offered[0], None))
-
-    def uncover(self, layer: Image) -> None:
-        """Hide images above one, and those below, which show through where it has no data."""
-        if not shows_grid(self._viewer):
-            place = self._viewer.layers.index(layer)
-            layer.visible = True
-            above, below = self._viewer.layers[place + 1 :], self._viewer.layers[:place]
-            over = [other for other in image_layers(above) if hides(other, layer)]
-            under = [other for other in image_layers(below) if hides(layer, other)]
-            for other in (*over, *under):
-                other.visible = False
 
     def release(self) -> None:
         """Close, restore the user's own layers, and forget everything."""
@@ -186,19 +142,29 @@ class Workspaces(QObject):
             self.current.offered = True
             self.paint_on(self.current, self._add(new_scribbles(self.current.source)))
             self.scribbles_lost.emit(lost)
+        self._brush.keys.follow_layers(layers)
+
+    def follow_results(self) -> bool:
+        """Forget removed results, and untick removed maps; return whether to compute anew."""
+        work = self.current
+        if work is None:
+            return False
+        lost = work.result.follow_layers()
+        if lost:
+            self.result_lost.emit()
+        return self._follow_maps(work) or lost
 
     def paint_on(self, work: Workspace, layer: Labels) -> None:
         """Paint on a layer from now on, and restore the previous one if it is the user's own."""
-        before, classes = work.scribbles.layer, self._panels.classes.classes
+        before = work.scribbles.layer
         leave(before)
         take_over(layer)
         link(layer, work.source)
         work.scribbles = self._brush.take(layer)
         if layer != before:
             give_back(before)
-        work.scribbles.show(classes)
-        work.result.show(classes)
-        self._brush.choose(classes[0].value)
+        self.show_classes()
+        self._brush.choose(self._panels.classes.classes[0].value)
 
     def paint_on_new(self, work: Workspace, layer: Labels) -> None:
         """Add a layer, and paint on it from now on; the previous one stays."""
@@ -210,16 +176,11 @@ class Workspaces(QObject):
         if self.current is not None:
             self.current.result.set_opacity(opacity)
 
-    def follow_maps(self) -> bool:
-        """Untick removed maps; return whether a partly removed one must be redrawn."""
-        if self.current is None:
-            return False
-        box, lost = self._panels.result, self.current.result.follow_maps()
-        asked = {UNCERTAINTY: box.uncertainty, PROBABILITIES: box.probabilities}
-        for kind, left in lost.items():
-            if not left:
-                asked[kind].setChecked(False)
-        return any(left and asked[kind].isChecked() for kind, left in lost.items())
+    def show_classes(self) -> None:
+        """Show names and colours on the layers of the open image."""
+        if self.current is not None:
+            self.current.scribbles.show(self._panels.classes.classes)
+            self.current.result.show(self._panels.classes.classes)
 
     def show_outputs(self) -> None:
         """Show or hide the maps of the open image as ticked."""
@@ -235,6 +196,15 @@ class Workspaces(QObject):
         if not work.second_offered and first and len(classes) > 1:
             QTimer.singleShot(0, partial(self._brush.choose, classes[1].value))
         work.second_offered = True
+
+    def _follow_maps(self, work: Workspace) -> bool:
+        """Untick removed maps; return whether a partly removed one must be redrawn."""
+        box, lost = self._panels.result, work.result.follow_maps()
+        asked = {UNCERTAINTY: box.uncertainty, PROBABILITIES: box.probabilities}
+        for kind, left in lost.items():
+            if not left:
+                asked[kind].setChecked(False)
+        return any(left and asked[kind].isChecked() for kind, left in lost.items())
 
     def _show_opacity(self, opacity: float) -> None:
         slider = self._panels.result.opacity
@@ -296,11 +266,3 @@ def _align(work: Workspace) -> None:
     own = [] if is_taken_over(work.scribbles.layer) else [work.scribbles.layer]
     for layer in (*own, *work.result.layers):
         work.source.place(layer)
-
-
-def hides(other: Image, layer: Image) -> bool:
-    """Whether an image above another one covers part of it."""
-    if not other.visible or other.opacity < 1 or other.blending in ("additive", "minimum"):
-        return False
-    (top, bottom), (first, last) = (one.extent.world[:, -2:] for one in (other, layer))
-    return bool((top < last).all() and (first < bottom).all())
