@@ -105,7 +105,7 @@ class Bridge(QObject):
         self._waiting = None
         self.interrupt()
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Stop, and free everything that was computed."""
         self.stop()
         self._engines = {}
@@ -139,7 +139,7 @@ class Bridge(QObject):
     def _spare_collector(self) -> None:
         """Exclude all objects that exist now from garbage collection, which would block the window.
 
-        `Watch` includes them again when a layer is removed, `forget` when all work is dropped.
+        `Watch` includes them again when a layer is removed, `release` when all work is dropped.
         """
         if not self._heard and is_imported(Stage.COMPUTING):
             self._heard = True

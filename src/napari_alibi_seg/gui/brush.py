@@ -88,7 +88,7 @@ class Brush(QObject):
             self._scribbles.choose(value)
             self._panel.show_chosen(value)
 
-    def take_up(self) -> None:
+    def activate(self) -> None:
         """Make the painted layer active again, in whatever mode it is."""
         if self._scribbles is not None:
             self._viewer.layers.selection.active = self._scribbles.layer

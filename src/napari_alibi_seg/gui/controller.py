@@ -234,7 +234,7 @@ class Controller(QObject):
         work.touch()
         if work.loaded is not None:
             work.put_aside, work.loaded = work.loaded, None
-            self.notices.tell_of_put_aside(work, partial(self._take_up, work))
+            self.notices.tell_of_put_aside(work, partial(self._use_again, work))
         self._once = False
         self.stack.forget()
         self._generation += 1
@@ -243,7 +243,7 @@ class Controller(QObject):
         self.panels.strip.go_on()
         self.workspaces.offer_second_class(work)
 
-    def _take_up(self, work: Workspace) -> None:
+    def _use_again(self, work: Workspace) -> None:
         """Apply the classifier put aside, unless another image has been chosen."""
         if work is self.work and work.put_aside is not None:
             self.apply(work.put_aside)
@@ -268,7 +268,7 @@ class Controller(QObject):
             self.notices.recover()
         if isinstance(event, ScribbleCounts):
             if not event.pixels:
-                self._take_up(work)
+                self._use_again(work)
                 self.panels.strip.review()
             self.notices.tell_of_lost(work, event, self.panels.classes.classes)
         self.panels.strip.review()
@@ -326,7 +326,7 @@ class Controller(QObject):
             show_warning(problem.words)  # the strip is about to be deleted
         self._leave()
         self.workspaces.release()
-        self.bridge.forget()
+        self.bridge.release()
         self.mark.deleteLater()  # otherwise it stays on the canvas
         self.brush.release()
         self.chooser.offer_nothing()

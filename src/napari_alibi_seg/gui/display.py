@@ -118,7 +118,7 @@ class Display:
                 self._on_features(event, work)
                 self._tell_of_long_features(event, work)
             case ClassifierReady():
-                work.take(event.classifier)
+                work.note_classifier(event.classifier)
                 self._panels.training.tell_light(event.uneven)
                 self._coarse = False
                 self._enable(work)
@@ -168,7 +168,7 @@ class Display:
         self._coarse = False
         if self._state is ResultState.OUTLIVED:
             self._state = ResultState.FINAL
-        work.note(event)
+        work.note_counts(event)
         if not (work.trainable or work.loaded):
             work.forget_classifier()
         self._enable(work)

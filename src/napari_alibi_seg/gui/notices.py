@@ -41,12 +41,12 @@ class Notices:
         self._failed = False
         self._strip.review()
 
-    def tell_of_put_aside(self, work: Workspace, take_up: Callable[[], None]) -> None:
+    def tell_of_put_aside(self, work: Workspace, use_again: Callable[[], None]) -> None:
         """Say that strokes are used instead of the loaded classifier, and offer to undo that."""
         self._strip.say(
             "Your strokes are used now; the loaded classifier is put aside until all strokes "
             "are gone.",
-            ("Use it again", take_up),
+            ("Use it again", use_again),
             holds=lambda: work.put_aside is not None,
             waits=True,
         )

@@ -74,7 +74,7 @@ class ClassRemoval(QObject):
         self._panels.classes.remove(value, painted)
         if work is not None:
             work.scribbles.remove(value)
-            self._brush.take_up()  # undo is that of the active layer
+            self._brush.activate()  # undo is that of the active layer
             self.removed.emit()
             if work.scribbles.layer.selected_label == value:
                 self._brush.choose(self._panels.classes.classes[0].value)

@@ -185,7 +185,7 @@ class Workspace:
         )
         return self.order
 
-    def take(self, classifier: PixelClassifier) -> None:
+    def note_classifier(self, classifier: PixelClassifier) -> None:
         """Note the applied classifier; results of another forest are out of date.
 
         With the same one, what was painted since is undone; but strokes of an ignored class, which
@@ -265,7 +265,7 @@ class Workspace:
         lacking = [drawn[index] for index in self.result.finished - self.assessments.keys()]
         return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)
 
-    def note(self, counts: ScribbleCounts) -> None:
+    def note_counts(self, counts: ScribbleCounts) -> None:
         """Note how much is painted; a change, for example by undo, makes results out of date."""
         if self.counts not in (None, counts):
             self.outdate()

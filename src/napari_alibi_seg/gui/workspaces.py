@@ -69,7 +69,7 @@ class Workspaces(QObject):
         self._panels = panels
         self._brush = brush
         self._all: list[Workspace] = []
-        self._put_away: WeakSet[Layer] = WeakSet()
+        self._hidden: WeakSet[Layer] = WeakSet()
         self.current: Workspace | None = None
 
     def open(self, source: ImageSource) -> Workspace:
@@ -250,9 +250,9 @@ class Workspaces(QObject):
             foreign = foreign and layer not in (work.scribbles.layer, *result)
             if foreign and layer.visible:
                 layer.visible = False
-                self._put_away.add(layer)
-        back = self._put_away.intersection(result)
-        self._put_away -= back
+                self._hidden.add(layer)
+        back = self._hidden.intersection(result)
+        self._hidden -= back
         for layer in (work.source.layer, work.scribbles.layer, *back):
             layer.visible = True
 
