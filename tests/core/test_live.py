@@ -252,6 +252,16 @@ def test_another_view_of_a_stack_computes_no_features_of_finished_planes_again(m
     assert all(one.pixels == first[one.plane].pixels for one in done[:-1])
 
 
+def test_a_loaded_classifier_waits_for_the_features_of_the_displayed_plane_only():
+    request = replace(request_of_five_planes(), planes=((2,),))
+    classifier = classifier_from(LiveEngine("cpu").update(request))
+
+    events = list(LiveEngine("cpu").update(replace(request, classifier=classifier)))
+
+    computed = {event.plane for event in events if isinstance(event, FeatureProgress)}
+    assert computed == {(2,)}
+
+
 def test_an_abandoned_request_is_gone_on_with(request_of, micrograph):
     engine = LiveEngine("cpu")
     wide = replace(DEEP, scale=3)

@@ -142,7 +142,7 @@ class LiveEngine:
         applies = request.predict and request.classifier is not None
         trains = request.predict and not applies and len(counts.pixels) > 1
         deep = request.config.deep
-        seen = dict.fromkeys([request.planes[0], *painted])
+        seen = dict.fromkeys([request.planes[0], *(() if applies else painted)])
         if deep:
             yield from self._features.load(request.config.model)
             missing = any(not self._features.ready(request.config, index) for index in seen)
@@ -293,7 +293,10 @@ class LiveEngine:
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
     ) -> Iterator[LiveEvent]:
-        """Assess the displayed plane, then the other scribbled planes with a final result."""
+        """Advise on the displayed plane, then on scribbled ones with a final result.
+
+        If none has one, the first is assessed.
+        """
         assert self._current is not None
         fine, shown, assessed = self._current.fine, request.planes[0], self._current.assessed
         trained = request.classifier is None and not request.image.levels.flat
