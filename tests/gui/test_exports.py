@@ -244,6 +244,21 @@ def test_nothing_is_asked_where_the_result_that_was_removed_is_to_be_exported(
     assert quick.panels.strip.words.endswith("press Update once, then export.")
 
 
+def test_tables_and_classifiers_are_not_written_to_names_of_images(quick, pixels, tmp_path):
+    picture = tmp_path / "other.tif"
+    tifffile.imwrite(picture, pixels)
+    before = picture.read_bytes()
+    quick.open(pixels)
+    paint(quick)
+    exports = quick.dock.exports
+    for act in (exports.export_fractions, exports.save):
+        act(picture)
+        quick.until(lambda: "is a name for an image" in quick.panels.strip.words)
+        quick.until(lambda: not quick.dock.background.busy)
+        quick.panels.strip.put_away()
+    assert picture.read_bytes() == before
+
+
 def exported_table(desk, path):
     written(desk, desk.dock.exports.export_fractions, path)
     return pandas.read_csv(path)

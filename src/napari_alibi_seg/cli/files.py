@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import NO_DATA, OutputError
-from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
 from napari_alibi_seg.core.terminal import say
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -80,22 +79,6 @@ def warn_of_unused_classes(
     lost = painted - options.ignore - {info.value for info in classifier.classes}
     if lost:
         say(f"what is painted of class {named(lost)} {NO_DATA}; paint where there is some.")
-
-
-def require_no_image_names(outputs: Iterable[Path]) -> None:
-    """Refuse to write tables and classifiers to names of images, which might be lost.
-
-    Raises
-    ------
-    OutputError
-        If an output has a suffix of images.
-    """
-    for path in outputs:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            raise OutputError(
-                f"{path} is a name for an image; let a table of fractions end in .csv and a "
-                "classifier in .skops."
-            )
 
 
 def require_new(outputs: Sequence[Path], replace: bool, advice: str = REPLACE) -> None:

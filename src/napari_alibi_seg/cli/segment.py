@@ -6,12 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import (
-    read,
-    read_drawn,
-    require_no_image_names,
-    warn_of_unused_classes,
-)
+from napari_alibi_seg.cli.files import read, read_drawn, warn_of_unused_classes
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -20,6 +15,7 @@ from napari_alibi_seg.cli.options import (
     add_training_options,
     training_config,
 )
+from napari_alibi_seg.core.naming import require_no_image_names
 from napari_alibi_seg.core.terminal import Bars, say, tell
 
 if TYPE_CHECKING:

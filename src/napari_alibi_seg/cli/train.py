@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import (
-    read,
-    read_drawn,
-    require_no_image_names,
-    warn_of_unused_classes,
-)
+from napari_alibi_seg.cli.files import read, read_drawn, warn_of_unused_classes
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
     add_training_options,
     training_config,
 )
+from napari_alibi_seg.core.naming import require_no_image_names
 from napari_alibi_seg.core.terminal import Bars, tell
 
 if TYPE_CHECKING:

@@ -36,6 +36,22 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])
 _LONGEST = 100
 
 
+def require_no_image_names(outputs: Iterable[Path]) -> None:
+    """Refuse to write tables and classifiers to names of images, which might be lost.
+
+    Raises
+    ------
+    OutputError
+        If an output has a suffix of images.
+    """
+    for path in outputs:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            raise OutputError(
+                f"{path} is a name for an image; let a table of fractions end in .csv and a "
+                "classifier in .skops."
+            )
+
+
 def stem(name: str) -> str:
     """Return the common beginning of the names of an image's result files.
 

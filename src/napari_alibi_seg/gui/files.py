@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
+from napari_alibi_seg.core.naming import require_no_image_names
 from napari_alibi_seg.gui.torch_import import Stage, require
 from napari_alibi_seg.gui.words import counted
 
@@ -92,11 +93,11 @@ def write_table(
     Raises
     ------
     OutputError
-        If the file is the image's own, or cannot be written.
+        If the name is that of an image, or the file cannot be written.
     """
     from napari_alibi_seg.core.judging.fractions import class_fractions, write_fractions
 
-    _require_free(path, image)
+    require_no_image_names([path])
     rows: list[ClassFraction] = []
     for index in sorted(labels):
         rows += class_fractions(name, image, index, labels[index], classes, expected[index])
@@ -111,9 +112,16 @@ def _require_free(path: Path, image: Micrograph) -> None:
 
 
 def write_classifier(path: Path, classifier: PixelClassifier) -> Iterator[str]:
-    """Write a classifier as a skops file."""
+    """Write a classifier as a skops file.
+
+    Raises
+    ------
+    OutputError
+        If the name is that of an image, or the file cannot be written.
+    """
     from napari_alibi_seg import save_classifier
 
+    require_no_image_names([path])
     save_classifier(classifier, path)
     yield f"Written: {path}"
 
