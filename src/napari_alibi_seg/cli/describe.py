@@ -30,8 +30,9 @@ def add_to(commands: Commands) -> None:
 def describe(options: argparse.Namespace) -> int:
     """Say what saved classifiers and projects contain: classes, model, channels, forest."""
     for path in options.files:
+        contents = _contents(path)
         tell(str(path))
-        for key, value in _contents(path).items():
+        for key, value in contents.items():
             tell(f"  {key:10} {value}")
     return 0
 
