@@ -1,4 +1,4 @@
-"""What is asked for: from layers, strokes and buttons to orders for the engine."""
+"""From strokes and buttons to orders for the engine, and from its events to the screen."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Controller(QObject):
         )
         self._current = False
         self.pace.begin()
-        self.bridge.ask(work.new_order(request, classes, chosen, settings))
+        self.bridge.ask(work.make_order(request, classes, chosen, settings))
 
     @property
     def classifier(self) -> PixelClassifier | None:
@@ -193,7 +193,7 @@ class Controller(QObject):
 
     def _keep_and_leave(self) -> None:
         """Leave the image, and keep its strokes while the next one is worked on."""
-        order = self.workspaces.last_order()
+        order = self.workspaces.make_closing_order()
         self._leave()
         if order is not None:
             self.bridge.keep(order)
@@ -322,7 +322,7 @@ class Controller(QObject):
     def release(self) -> None:
         """Stop everything, and let go of the viewer."""
         self.watch.release()
-        for problem in self.bridge.keep_now(self.workspaces.last_order()):
+        for problem in self.bridge.keep_now(self.workspaces.make_closing_order()):
             show_warning(problem.words)  # the strip is about to be deleted
         self._leave()
         self.workspaces.release()

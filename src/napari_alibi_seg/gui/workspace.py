@@ -131,14 +131,14 @@ class Workspace:
         kept = self.order is not None and self.order.kept.is_set() and not self.outdated
         return self.touched and (self.scribbles.pending or not kept)
 
-    def new_order(
+    def make_order(
         self,
         request: LiveRequest,
         classes: tuple[PaintClass, ...],
         config: SegmentationConfig,
         settings: Settings,
     ) -> Order:
-        """Return an order for what should be on the screen, and keep its recipe with the strokes.
+        """Make the order for what should be on the screen, and keep its recipe with the strokes.
 
         Parameters
         ----------
@@ -164,8 +164,10 @@ class Workspace:
         )
         return self.order
 
-    def last_order(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Order:
-        """Return an order that saves the session before the image is left."""
+    def make_closing_order(
+        self, classes: tuple[PaintClass, ...], config: SegmentationConfig
+    ) -> Order:
+        """Make an order that saves the session before the image is left."""
         assert self.order is not None
         self.outdated = False
         known, ignored = as_core(classes)

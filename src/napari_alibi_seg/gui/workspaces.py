@@ -112,12 +112,12 @@ class Workspaces(QObject):
         sources = [work.source for work in self._all if work.source.layer == layer]
         return sources[-1] if sources else None
 
-    def last_order(self) -> Order | None:
+    def make_closing_order(self) -> Order | None:
         """Return an order that saves what the session file of the open image lacks, if anything."""
         if self.current is None or not self.current.unkept:
             return None
         panels = self._panels
-        return self.current.last_order(panels.classes.classes, panels.settings.config)
+        return self.current.make_closing_order(panels.classes.classes, panels.settings.config)
 
     def forget(self, work: Workspace) -> None:
         """Forget the work on an image, so that it starts afresh when opened again."""

@@ -142,7 +142,8 @@ class LiveEngine:
         applies = request.predict and request.classifier is not None
         trains = request.predict and not applies and len(counts.pixels) > 1
         deep = request.config.deep
-        seen = dict.fromkeys([request.planes[0], *(() if applies else painted)])
+        trained_on = painted if request.classifier is None else ()
+        seen = dict.fromkeys([request.planes[0], *trained_on])
         if deep:
             yield from self._features.load(request.config.model)
             missing = any(not self._features.ready(request.config, index) for index in seen)

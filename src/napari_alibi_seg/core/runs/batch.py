@@ -214,7 +214,7 @@ def _without_fractions(image: Path, labels: Path) -> str:
                 return ""
             _update_means(table.parent)
     except (OutputError, OSError) as error:
-        return f" Its fractions of an earlier run are still counted, because {error}"
+        return f" Its fractions of an earlier run are still counted: {_told(error)}"
     left = f"; its earlier labels {labels.name} were left as they are"
     return f" Its fractions were taken out of {table.name}{left if os.path.exists(labels) else ''}."
 
