@@ -1239,14 +1239,6 @@ def test_a_name_no_system_takes_is_an_error_of_one_sentence(
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_a_channel_of_a_grey_image_is_not_used_together_with_itself(folder, capsys):
-    assert segment(folder, "--channels", "0,0", *FAST) == 3
-    said = capsys.readouterr().err
-    assert "The channels [0, 0] do not fit" in said
-    assert "which has 1 and is grey" in said
-    assert segment(folder, "--channels", "0", *FAST) == 0
-
-
 @pytest.mark.parametrize("before", [False, True])
 def test_a_disk_that_fails_under_one_image_does_not_end_the_batch(
     folder, classifier, capsys, monkeypatch, before

@@ -221,11 +221,9 @@ def test_channels_that_are_not_there_are_refused(channels):
         as_micrograph(values((5, 4, 6)), "CYX", channels)
 
 
-@pytest.mark.parametrize("channels", [[1], [0, 0], [0, 0, 0]])
-def test_channels_of_a_grey_image_are_refused(channels):
-    for shape, axes in (((4, 6), "YX"), ((1, 4, 6), "CYX")):
-        with pytest.raises(ImageError, match="which has 1"):
-            as_micrograph(values(shape), axes, channels=channels)
+def test_channels_of_a_grey_image_are_refused():
+    with pytest.raises(ImageError, match="which has 1"):
+        as_micrograph(values((4, 6)), channels=[1])
 
 
 def test_channels_with_colours_in_each_are_refused():

@@ -136,11 +136,6 @@ def _chosen(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[int,
             f"The channels {chosen.tolist()} do not fit {ordered.name}, which has {count}; give "
             f"one index for grey or several to use together, each from 0 to {count - 1}."
         )
-    if chosen.size > count == 1:
-        raise ImageError(
-            f"The channels {chosen.tolist()} do not fit {ordered.name}, which has 1 and is grey; "
-            "name channels of an image with several, or none (no --channels) for this one."
-        )
     return tuple(int(channel) for channel in chosen)
 
 
