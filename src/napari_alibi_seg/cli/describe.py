@@ -11,7 +11,7 @@ from napari_alibi_seg.core.terminal import tell
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from napari_alibi_seg.cli.options import Commands
     from napari_alibi_seg.core.config import ChannelConfig
@@ -48,12 +48,13 @@ def _contents(path: Path) -> Mapping[str, str]:
 
 
 def _of_classifier(classifier: PixelClassifier) -> dict[str, str]:
+    from napari_alibi_seg.core.forest.classifier import kind_of_images
     from napari_alibi_seg.core.forest.training import kind_of
 
-    forest, bands = classifier.forest, classifier.bands
+    forest = classifier.forest
     return {
         "classes": ", ".join(f"{info.value} {info.name}" for info in classifier.classes),
-        "images": "grey" if bands == 1 else f"of {bands} channels",
+        "images": kind_of_images(classifier.bands),
         "model": str(classifier.features or classifier.model),
         "channels": _channels(classifier.channels, classifier.features is not None),
         "forest": f"{kind_of(forest)}, {len(forest.estimators_)} trees, seed {forest.random_state}",
@@ -79,19 +80,15 @@ def _of_project(project: Project) -> dict[str, str]:
 
 
 def _channels(config: ChannelConfig, deep: bool) -> str:
-    return "; ".join(_kinds_of_channels(config, deep))
-
-
-def _kinds_of_channels(config: ChannelConfig, deep: bool) -> Iterator[str]:
-    if deep:
-        yield f"{config.components} components of the model's features"
-    for kind, sigmas in (("filters", config.sigmas), ("filters in 3-D", config.sigmas_3d)):
-        if sigmas:
-            yield f"{kind} of {', '.join(f'{sigma:g}' for sigma in sigmas)} px"
-    if config.learned:
-        yield f"learned filters, version {config.learned}"
-    if config.flatten:
-        yield "uneven light corrected"
+    plane, volume = (", ".join(map("{:g}".format, s)) for s in (config.sigmas, config.sigmas_3d))
+    kinds = {
+        f"{config.components} components of the model's features": deep,
+        f"filters of {plane} px": config.sigmas,
+        f"filters in 3-D of {volume} px": config.sigmas_3d,
+        f"learned filters, version {config.learned}": config.learned,
+        "uneven light corrected": config.flatten,
+    }
+    return "; ".join(kind for kind, used in kinds.items() if used)
 
 
 def _smoothing(radius: int) -> str:

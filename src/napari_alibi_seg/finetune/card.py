@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
     from napari_alibi_seg.finetune.run_config import RunConfig
 
 _CARD = "card.json"
-
-
-def digest_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def make_card(

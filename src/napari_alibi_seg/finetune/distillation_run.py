@@ -13,8 +13,8 @@ import torch
 
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.model.checkpoints import load_backbone, save_backbone
+from napari_alibi_seg.core.model.fetch import sha256
 from napari_alibi_seg.finetune.card import (
-    digest_of,
     earlier_training,
     make_card,
     write_card,
@@ -146,7 +146,7 @@ class DistillationRun(Run[Trainer]):
         made = {
             "student": {
                 "file": student.name,
-                "sha256": digest_of(student),
+                "sha256": sha256(student),
                 "weights": identity.weights,
                 "architecture": identity.architecture,
                 "geometry": json.loads(config.geometry.to_json()),

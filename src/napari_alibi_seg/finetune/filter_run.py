@@ -16,8 +16,9 @@ from napari_alibi_seg.core.devices import choose_device
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.features.extraction import usual_layer
 from napari_alibi_seg.core.model.debiasing import load_model
+from napari_alibi_seg.core.model.fetch import sha256
 from napari_alibi_seg.core.writing import replacing
-from napari_alibi_seg.finetune.card import digest_of, make_card, write_card
+from napari_alibi_seg.finetune.card import make_card, write_card
 from napari_alibi_seg.finetune.crops import Crops, Stream
 from napari_alibi_seg.finetune.data import read_corpus
 from napari_alibi_seg.finetune.filter_training import FilterState, FilterTrainer
@@ -128,7 +129,7 @@ class FilterRun(Run[FilterTrainer]):
         with replacing(filters) as aside:
             aside.write_bytes(save(stored, metadata={"step": str(state.step)}))
         made = {
-            "filters": {"file": filters.name, "sha256": digest_of(filters)},
+            "filters": {"file": filters.name, "sha256": sha256(filters)},
             "model": {
                 "name": config.without_folders().model,
                 "architecture": self.teacher.architecture,

@@ -84,7 +84,7 @@ class Brush(QObject):
     def choose(self, value: int) -> None:
         """Paint a class from now on."""
         if self._scribbles is not None:
-            self._viewer.layers.selection.active = self._scribbles.layer
+            self.activate()
             self._scribbles.choose(value)
             self._panel.show_chosen(value)
 
@@ -101,7 +101,7 @@ class Brush(QObject):
     def erase(self) -> None:
         """Erase from now on."""
         if self._scribbles is not None:
-            self._viewer.layers.selection.active = self._scribbles.layer
+            self.activate()
             self._scribbles.erase()
             self._panel.show_chosen(ERASED)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
+    from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.source import Reading
     from napari_alibi_seg.gui.workspace import Workspace
@@ -50,6 +51,8 @@ class Chooser(QObject):
         List what can be chosen, and show questions about it.
     workspaces : Workspaces
         Open and close the images.
+    brush : Brush
+        Paints on the open image.
     parent : QObject
         Owner.
     """
@@ -62,12 +65,18 @@ class Chooser(QObject):
     """What is worked on has changed, so that the result is out of date."""
 
     def __init__(
-        self, viewer: Viewer, panels: Panels, workspaces: Workspaces, parent: QObject
+        self,
+        viewer: Viewer,
+        panels: Panels,
+        workspaces: Workspaces,
+        brush: Brush,
+        parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._panels = panels
         self._workspaces = workspaces
+        self._brush = brush
         self._images: list[Image] = []
         workspaces.pixels_changed.connect(self._reread)
 
@@ -224,7 +233,7 @@ class Chooser(QObject):
     def _stay(self, work: Workspace) -> None:
         """Keep working on the open image, and uncover it."""
         uncover(work.source.layer, self._viewer)
-        self._viewer.layers.selection.active = work.scribbles.layer
+        self._brush.activate()
 
     def _reread(self) -> None:
         """Use the new pixels of the image; scribbles stay if they still fit."""

@@ -61,7 +61,7 @@ class Controller(QObject):
         self.framing = Framing(viewer, panels.strip)
         self.watch = Watch(viewer, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
-        self.chooser = Chooser(viewer, panels, self.workspaces, self)
+        self.chooser = Chooser(viewer, panels, self.workspaces, self.brush, self)
         self.removal = ClassRemoval(self.workspaces, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
         self.restorer = Restorer(self)

@@ -92,9 +92,10 @@ class PixelClassifier:
         if self.bands != bands:
             ways = {1: "one channel as grey", 3: "three channels, or grey as 0,0,0,"}
             way = ways.get(self.bands, f"{self.bands} channels")
+            learnt, given = map(kind_of_images, (self.bands, bands))
             raise ClassifierError(
-                f"The classifier was trained on {_kind(self.bands)} images, but this one is "
-                f"{_kind(bands)}; choose {way} with channels (--channels), or train again."
+                f"The classifier was trained on {learnt} images, but this one is {given}; choose "
+                f"{way} with channels (--channels), or train again."
             )
 
     def require_features(self, features: FeatureIdentity | None) -> None:
@@ -170,5 +171,6 @@ def require_classifier(classifier: object) -> None:
         )
 
 
-def _kind(bands: int) -> str:
+def kind_of_images(bands: int) -> str:
+    """Return what images with a number of values per pixel are called in messages."""
     return {1: "grey", 3: "colour"}.get(bands, f"{bands}-channel")
