@@ -13,7 +13,8 @@ demo: .venv/demo
 
 test: lint docs
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
-	QT_API=pyside6 PYTEST_QT_API=pyside6 OMP_NUM_THREADS=1 $(BIN)/pytest tests/gui/test_first_strokes.py
+	QT_API=pyside6 PYTEST_QT_API=pyside6 OMP_NUM_THREADS=1 \
+		$(BIN)/pytest --numprocesses 2 tests/gui/test_first_strokes.py
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -48,13 +48,13 @@ def test_strokes_are_held_out_once_for_all_planes(micrograph_pixels, scribbles, 
     painted, trained = np.stack([scribbles, scribbles[::-1]]), []
 
     def noted(config, samples, projection):
-        trained.append(samples)
+        trained.append(config.trees)
         return training_forest(config, samples, projection)
 
     monkeypatch.setattr("napari_alibi_seg.core.judging.judge.training_forest", noted)
     expected = assessed(stack, painted, QUICK)
     assert expected.keys() == {(0,), (1,)}
-    assert len(trained) == 15
+    assert trained == [QUICK.trees] * 15  # never more than the classifier has
 
     engine, window = LiveEngine("cpu"), Window(0, 0, *stack.shape_yx)
     for index in expected:  # one after the other, as when the user moves through the stack

@@ -1,3 +1,4 @@
+import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def pixels():
 @pytest.fixture(autouse=True)
 def own_sessions(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_ALIBI_SEG_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def spared_collector(monkeypatch):
+    """Have garbage looked for in what the test makes alone: napari does at every removed layer."""
+    gc.freeze()
+    for name in ("freeze", "unfreeze"):
+        monkeypatch.setattr(gc, name, lambda: None)
 
 
 @dataclass

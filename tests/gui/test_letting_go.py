@@ -11,6 +11,12 @@ from napari_alibi_seg.core.judging.fractions import read_fractions
 from napari_alibi_seg.gui.strip import Strip
 
 
+@pytest.fixture
+def spared_collector():
+    """Look for garbage everywhere, as in use."""
+    gc.unfreeze()
+
+
 def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
     desk = segmented_desk
     parts = (desk.work, desk.work.scribbles, desk.work.result, *desk.viewer.layers)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.judging.assessment import Assessment, CrossValidation, Voter
     from napari_alibi_seg.core.segmentation import Segmenter
 
-_TREES = 40
+_MOST_TREES = 40
 _SIDE = 256
 
 
@@ -80,8 +80,9 @@ class Training:
         return StrokeSamples(painted, np.concatenate(stroke_pieces(self.painted)))
 
     def fit(self, samples: PixelSamples) -> Voter:
-        """Train a forest with the same settings but 40 trees; return a function of its votes."""
-        config = replace(self.config, channels=self.classifier.channels, trees=_TREES)
+        """Train a forest with the same settings but at most 40 trees; return its votes."""
+        trees = min(self.config.trees, _MOST_TREES)
+        config = replace(self.config, channels=self.classifier.channels, trees=trees)
         forest = run_to_end(training_forest(config, [samples], self.classifier.projection))
 
         def voter(values: NDArray[np.float32]) -> NDArray[np.float32]:
