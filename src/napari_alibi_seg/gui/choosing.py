@@ -161,12 +161,12 @@ class Chooser(QObject):
             strip.say(
                 f"{layer.name!r} holds more than {MANY} values, as labels of single grains or "
                 "particles do. Painting on it turns each into a class, which is slow.",
-                ("Paint on it", partial(self._paint_on, work, layer)),
+                ("Paint on it", partial(self._change_layer, work, layer)),
                 holds=lambda: layer in self._viewer.layers and work.scribbles.layer is not layer,
             )
             self.follow_layers()
         else:
-            self._paint_on(work, layer)
+            self._change_layer(work, layer)
 
     def offer_nothing(self) -> None:
         """Empty the lists of layers."""
@@ -262,7 +262,7 @@ class Chooser(QObject):
                 holds=lambda: before in layers and not before.visible,
             )
 
-    def _paint_on(self, work: Workspace, layer: Labels) -> None:
+    def _change_layer(self, work: Workspace, layer: Labels) -> None:
         if work is not self._work or layer not in self._viewer.layers:  # may be gone by now
             return
         before, layer.visible = work.scribbles.layer, True

@@ -28,6 +28,7 @@ from napari_alibi_seg.gui.watching import Watch
 from napari_alibi_seg.gui.workspaces import Workspaces
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from napari.viewer import Viewer
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
@@ -64,11 +65,11 @@ class Controller(QObject):
         self.chooser = Chooser(viewer, panels, self.workspaces, self.brush, self)
         self.removal = ClassRemoval(self.workspaces, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
-        self.restorer = Restorer(self)
+        self.restorer = Restorer(viewer, panels, self.workspaces, self.chooser, self.brush, self)
         self._generation = 0
         self._features_stopped = False
         self._once = False
-        self._current = False
+        self._up_to_date = False
         self._connect()
         self.display.show_no_image()
         self.chooser.follow_layers()
@@ -108,7 +109,7 @@ class Controller(QObject):
             generation=self._generation,
             advise=True,
         )
-        self._current = False
+        self._up_to_date = False
         self.pace.begin()
         self.bridge.ask(work.make_order(request, classes, chosen, settings))
 
@@ -125,7 +126,7 @@ class Controller(QObject):
         """Whether a result with the last stroke is still being computed."""
         if self.work is None or not (self._once or self.panels.result.live.isChecked()):
             return False
-        return self.work.scribbles.pending or (self.bridge.busy and not self._current)
+        return self.work.scribbles.pending or (self.bridge.busy and not self._up_to_date)
 
     @property
     def estimating(self) -> bool:
@@ -262,7 +263,7 @@ class Controller(QObject):
         shown = work.source.index(self.viewer.dims)
         self.display.hear(event, self._features_stopped)
         if isinstance(event, PlaneDone):
-            self._current = self._current or event.plane == shown
+            self._up_to_date = self._up_to_date or event.plane == shown
             self.stack.hear(event, self.panels.classes.classes)
         if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
             self.notices.recover()
@@ -301,7 +302,9 @@ class Controller(QObject):
         self.chooser.changed.connect(self.ask)
         self.workspaces.image_placed.connect(self._measure)
         self.removal.removed.connect(self.change_classes)
-        self.workspaces.scribbles_lost.connect(self.restorer.offer_lost)
+        self.workspaces.scribbles_lost.connect(self._go_on_without)
+        self.restorer.settings_read.connect(self.change_settings)
+        self.restorer.classifier_read.connect(self.apply)
         self.workspaces.result_lost.connect(self.display.forget_result)
         self.stack.begun.connect(self.update_once)
         self.stack.stopped.connect(self.ask)
@@ -314,6 +317,11 @@ class Controller(QObject):
         elif self.work is not None and pixel is not None:
             place = self.work.source.in_world(pixel)
             self.mark.point_at(place, self.work.scribbles.breadth)
+
+    def _go_on_without(self, lost: Labels) -> None:
+        """Offer to bring back a removed scribbles layer; nothing is painted on the new one."""
+        self.restorer.offer_lost(lost)
+        self.ask()
 
     def _look_elsewhere(self) -> None:
         if self.bridge.busy:

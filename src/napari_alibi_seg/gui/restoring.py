@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
 
 from napari_alibi_seg.core.errors import AlibiSegError
 from napari_alibi_seg.gui.ownership import OWNER
@@ -20,12 +21,17 @@ from napari_alibi_seg.gui.words import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari.viewer import Viewer
+
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
-    from napari_alibi_seg.gui.controller import Controller
+    from napari_alibi_seg.gui.brush import Brush
+    from napari_alibi_seg.gui.choosing import Chooser
+    from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.projects import OpenedProject
     from napari_alibi_seg.gui.records import Recipe, SessionFound
     from napari_alibi_seg.gui.source import ImageSource
     from napari_alibi_seg.gui.workspace import Workspace
+    from napari_alibi_seg.gui.workspaces import Workspaces
 
 _OTHER_IMAGE = (
     "Another image was chosen while the project was being read; choose the image it belongs to "
@@ -33,18 +39,46 @@ _OTHER_IMAGE = (
 )
 
 
-class Restorer:
+class Restorer(QObject):
     """Show the contents of session and project files, never overwriting strokes.
 
     Parameters
     ----------
-    controller : Controller
+    viewer : Viewer
+        The viewer.
+    panels : Panels
+        Show classes and settings from a file, and questions about it.
+    workspaces : Workspaces
+        Tell which image is open.
+    chooser : Chooser
+        Turns to the image of a project.
+    brush : Brush
+        Paints the first class of a file.
+    parent : QObject
         Owner.
     """
 
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
-        self._strip = controller.panels.strip
+    settings_read = Signal()
+    """The panels show the settings of a file."""
+    classifier_read = Signal(object)
+    """A classifier from a file is to be applied; the panels show its settings."""
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        panels: Panels,
+        workspaces: Workspaces,
+        chooser: Chooser,
+        brush: Brush,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._panels = panels
+        self._strip = panels.strip
+        self._workspaces = workspaces
+        self._chooser = chooser
+        self._brush = brush
 
     def offer_session(self, work: Workspace, found: SessionFound | SessionProblem) -> None:
         """Offer once to restore an earlier session of an image, or report a problem with it."""
@@ -64,7 +98,7 @@ class Restorer:
     def restore(self, work: Workspace, found: SessionFound) -> None:
         """Paint the strokes of a session file on its image."""
         scribbles = found.project.scribbles
-        if work is not self._controller.work:
+        if work is not self._workspaces.current:
             return
         if not _fits(scribbles.shape, work.source):
             self._strip.say(misfit(scribbles.shape, work.source.micrograph), warn=True)
@@ -90,7 +124,7 @@ class Restorer:
 
     def offer_lost(self, lost: Labels) -> None:
         """Offer to bring back a removed scribbles layer."""
-        work, layers = self._controller.work, self._controller.viewer.layers
+        work, layers = self._workspaces.current, self._viewer.layers
         assert work is not None
         instead = work.scribbles.layer
         self._strip.say(
@@ -98,11 +132,10 @@ class Restorer:
             ("Bring it back", partial(self._bring_back, work, lost)),
             holds=lambda: work.scribbles.layer is instead and lost not in layers,
         )
-        self._controller.ask()
 
     def use_classifier(self, classifier: PixelClassifier) -> None:
         """Apply a classifier from a file, with its settings, until something is painted."""
-        work, panels = self._controller.work, self._controller.panels
+        work, panels = self._workspaces.current, self._panels
         if work is None:
             return
         try:
@@ -119,8 +152,8 @@ class Restorer:
         )
         panels.classes.show_classes(_joined(classifier, panels.classes.classes))
         panels.show_config(config)
-        self._controller.apply(classifier)
-        self._controller.workspaces.show_classes()
+        self.classifier_read.emit(classifier)
+        self._workspaces.show_classes()
 
     def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
         """Show a project read from its file.
@@ -132,7 +165,7 @@ class Restorer:
         opened : OpenedProject
             The project, without its image if that is the one of `asked`.
         """
-        if opened.image is None and asked is not None and asked is not self._controller.work:
+        if opened.image is None and asked is not None and asked is not self._workspaces.current:
             self._strip.say(_OTHER_IMAGE, warn=True)
             return
         if opened.problem:
@@ -145,47 +178,46 @@ class Restorer:
             self._strip.say(str(error), warn=True)
             return
         (scribbles, painted, _), *images = layers
-        work = self._controller.work
+        work = self._workspaces.current
         if not images and work is not None and not _fits(scribbles.shape, work.source):
             self._strip.say(misfit(scribbles.shape, work.source.micrograph), warn=True)
             return
         for pixels, options, _ in images:
             image = Image(pixels, **options)
-            self._controller.viewer.add_layer(image)
-            self._controller.chooser.choose_image(image)
-        work = self._controller.work
+            self._viewer.add_layer(image)
+            self._chooser.choose_image(image)
+        work = self._workspaces.current
         if work is not None:
             if work.source.measure(opened.project.pixel_size, opened.project.spacing):
-                self._controller.viewer.reset_view()
-            self._paint_on(work, Labels(scribbles, **(painted | work.source.placement())))
+                self._viewer.reset_view()
+            self._replace_scribbles(work, Labels(scribbles, **(painted | work.source.placement())))
             self._adopt(recipe)
             self._strip.put_away()
 
     def _bring_back(self, work: Workspace, lost: Labels) -> None:
-        if work is self._controller.work:
+        if work is self._workspaces.current:
             work.owner = lost.metadata.get(OWNER, work.owner)
             layer = work.scribbles.layer
             layer.data = np.where(layer.data == 0, lost.data, layer.data)
             layer.name = lost.name
 
-    def _paint_on(self, work: Workspace, layer: Labels) -> None:
+    def _replace_scribbles(self, work: Workspace, layer: Labels) -> None:
         """Paint on a new layer; hide the previous one, or remove it if blank."""
         before, name = work.scribbles.layer, layer.name
-        self._controller.workspaces.paint_on_new(work, layer)
+        self._workspaces.paint_on_new(work, layer)
         if is_blank(before):
-            self._controller.viewer.layers.remove(before)
+            self._viewer.layers.remove(before)
             layer.name = name  # napari numbered the duplicate name
         else:
             before.visible = False
 
     def _adopt(self, recipe: Recipe) -> None:
         """Use the classes and settings of a recipe."""
-        panels = self._controller.panels
-        panels.classes.show_classes(recipe.classes)
-        panels.show_config(recipe.config)
-        self._controller.change_settings()
-        self._controller.workspaces.show_classes()
-        self._controller.brush.choose(recipe.classes[0].value)
+        self._panels.classes.show_classes(recipe.classes)
+        self._panels.show_config(recipe.config)
+        self.settings_read.emit()
+        self._workspaces.show_classes()
+        self._brush.choose(recipe.classes[0].value)
 
 
 def _joined(classifier: PixelClassifier, classes: Sequence[PaintClass]) -> list[PaintClass]:
