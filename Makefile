@@ -22,12 +22,8 @@ lint: .venv/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: .venv/docs
+docs: .venv/test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-
-.venv/docs: .venv/created
-	$(BIN)/pip install --quiet --editable '.[docs]'
-	touch $@
 
 .venv/demo: .venv/created
 	$(BIN)/pip install --quiet --editable .
@@ -35,7 +31,7 @@ docs: .venv/docs
 
 .venv/test: .venv/created
 	sh tools/system-packages $(SYSTEM)
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet --editable '.[test,docs]'
 	touch $@ .venv/demo
 
 .venv/created: pyproject.toml

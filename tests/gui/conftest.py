@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication
 from skimage.io import imread
 
@@ -23,6 +24,15 @@ def pixels():
 @pytest.fixture(autouse=True)
 def own_sessions(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_ALIBI_SEG_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def manifests_read_once():
+    """Keep the manifests of plugins, which napari reads for every viewer of a test."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda **_: iter(found))
+        yield
 
 
 @pytest.fixture(autouse=True)
