@@ -160,9 +160,12 @@ def test_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     assert [row["step"] for row in rows(run / "steps.csv")] == [str(n) for n in range(1, 9)]
 
 
-def test_two_processes_reach_the_weights_of_one(arguments: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("accumulate", ["1", "3"])
+def test_two_processes_reach_the_weights_of_one(
+    accumulate: str, arguments: list[str], tmp_path: Path
+) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    command = [*arguments, "--steps", "4", "--accumulate", "3"]
+    command = [*arguments, "--steps", "4", "--accumulate", accumulate]
     assert COMMAND.main([*command, "--output", str(one)]) == 0
 
     launched = [*TWO, *MODULE[1:], *command, "--output", str(two)]

@@ -177,14 +177,15 @@ def test_a_folder_in_use_is_refused_and_kept(tmp_path, capsys):
     assert [path.read_text() for path in output.iterdir()] == ["precious"]
 
 
-def test_being_stopped_leaves_no_trace_and_no_traceback(tmp_path, heed_signals):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_being_stopped_leaves_no_trace_and_no_traceback(tmp_path, heed_signals, ending):
     image, output = crop(0, tmp_path), tmp_path / "out"
     command = [sys.executable, "-m", "napari_alibi_seg.probing", str(image), "--model", ALIBI]
     command += ["--output", str(output)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed_signals) as process:
         while not list(tmp_path.glob(".*")) and process.poll() is None:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         error = process.communicate()[1].decode()
     # Where the interrupt falls into an exec() of a string, as in an import of torch, Python itself
     # ends by the signal although it was caught; a shell calls both 130.

@@ -65,7 +65,7 @@ class Controller(QObject):
         self.chooser = Chooser(viewer, panels, self.workspaces, self.brush, self)
         self.removal = ClassRemoval(self.workspaces, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
-        self.restorer = Restorer(viewer, panels, self.workspaces, self.chooser, self.brush, self)
+        self.restorer = Restorer(viewer, panels, self.workspaces, self.chooser, self)
         self._generation = 0
         self._features_stopped = False
         self._once = False
@@ -303,9 +303,9 @@ class Controller(QObject):
         self.workspaces.image_placed.connect(self._measure)
         self.removal.removed.connect(self.change_classes)
         self.workspaces.scribbles_lost.connect(self._go_on_without)
+        self.workspaces.result_lost.connect(self.display.forget_result)
         self.restorer.settings_read.connect(self.change_settings)
         self.restorer.classifier_read.connect(self.apply)
-        self.workspaces.result_lost.connect(self.display.forget_result)
         self.stack.begun.connect(self.update_once)
         self.stack.stopped.connect(self.ask)
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
-    from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.choosing import Chooser
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.projects import OpenedProject
@@ -49,11 +48,9 @@ class Restorer(QObject):
     panels : Panels
         Show classes and settings from a file, and questions about it.
     workspaces : Workspaces
-        Tell which image is open.
+        Tell which image is open, and show classes on its layers.
     chooser : Chooser
         Turns to the image of a project.
-    brush : Brush
-        Paints the first class of a file.
     parent : QObject
         Owner.
     """
@@ -69,7 +66,6 @@ class Restorer(QObject):
         panels: Panels,
         workspaces: Workspaces,
         chooser: Chooser,
-        brush: Brush,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
@@ -78,7 +74,6 @@ class Restorer(QObject):
         self._strip = panels.strip
         self._workspaces = workspaces
         self._chooser = chooser
-        self._brush = brush
 
     def offer_session(self, work: Workspace, found: SessionFound | SessionProblem) -> None:
         """Offer once to restore an earlier session of an image, or report a problem with it."""
@@ -216,8 +211,7 @@ class Restorer(QObject):
         self._panels.classes.show_classes(recipe.classes)
         self._panels.show_config(recipe.config)
         self.settings_read.emit()
-        self._workspaces.show_classes()
-        self._brush.choose(recipe.classes[0].value)
+        self._workspaces.show_other_classes()
 
 
 def _joined(classifier: PixelClassifier, classes: Sequence[PaintClass]) -> list[PaintClass]:

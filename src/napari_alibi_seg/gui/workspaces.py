@@ -163,8 +163,7 @@ class Workspaces(QObject):
         work.scribbles = self._brush.take(layer)
         if layer != before:
             give_back(before)
-        self.show_classes()
-        self._brush.choose(self._panels.classes.classes[0].value)
+        self.show_other_classes()
 
     def paint_on_new(self, work: Workspace, layer: Labels) -> None:
         """Add a layer, and paint on it from now on; the previous one stays."""
@@ -181,6 +180,11 @@ class Workspaces(QObject):
         if self.current is not None:
             self.current.scribbles.show(self._panels.classes.classes)
             self.current.result.show(self._panels.classes.classes)
+
+    def show_other_classes(self) -> None:
+        """Show other classes on the layers of the open image, and paint the first from now on."""
+        self.show_classes()
+        self._brush.choose(self._panels.classes.classes[0].value)
 
     def show_outputs(self) -> None:
         """Show or hide the maps of the open image as ticked."""

@@ -80,7 +80,7 @@ class Training:
         return StrokeSamples(painted, np.concatenate(stroke_pieces(self.painted)))
 
     def fit(self, samples: PixelSamples) -> Voter:
-        """Train a forest with the same settings but at most 40 trees; return its votes."""
+        """Train a forest of at most 40 trees with the same settings; return its voter."""
         trees = min(self.config.trees, _MOST_TREES)
         config = replace(self.config, channels=self.classifier.channels, trees=trees)
         forest = run_to_end(training_forest(config, [samples], self.classifier.projection))
