@@ -10,7 +10,7 @@ import numpy as np
 from napari_alibi_seg.core.images.levels import NORMALISED_RANGE, normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +27,8 @@ _STIFFNESS = 0.3
 """What a coefficient of 1 must gain, in nats."""
 _LARGEST = 1.0
 """Limit of the coefficients; without it, all values could be moved into one bin at the end."""
+_TOLERANCE = 1e-8
+"""Relative change of the cost at which the optimum is taken to be found."""
 _DECIMALS = 2
 """Of the coefficients; the optimum found differs by 1e-4 with the rounding of the machine."""
 _LEAST_GAIN = 0.07
@@ -154,10 +156,9 @@ def _terms(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: Sequence[in
     return np.stack([y, x, y * y - 1 / 3, x * y, x * x - 1 / 3])
 
 
-def _surface(coefficients: Iterable[float], terms: Floats) -> Floats:
+def _surface(coefficients: Floats | tuple[float, ...], terms: Floats) -> Floats:
     """Return the weighted sum of terms, unlike by a matrix product equal for any threads."""
-    weighted = [weight * term for weight, term in zip(coefficients, terms, strict=True)]
-    surface: Floats = np.sum(weighted, axis=0)
+    surface: Floats = np.einsum("i,i...->...", coefficients, terms)
     return surface
 
 
@@ -211,11 +212,12 @@ def _fitted(values: Floats, terms: Floats, factor: bool) -> Floats:
         even = _without(values, _surface(coefficients, terms), factor)
         entropy, slopes = _entropy(even)
         slopes *= -2 * even if factor else -1
-        penalty = _STIFFNESS * float(coefficients @ coefficients)
-        return entropy + penalty, (terms * slopes).sum(1) + 2 * _STIFFNESS * coefficients
+        rise = np.einsum("ij,j->i", terms, slopes) + 2 * _STIFFNESS * coefficients
+        return entropy + _STIFFNESS * float(coefficients @ coefficients), rise
 
-    bounds = [(-_LARGEST, _LARGEST)] * 5
-    optimum: Floats = minimize(cost, np.zeros(5), jac=True, method="L-BFGS-B", bounds=bounds).x
+    bounds, options = [(-_LARGEST, _LARGEST)] * 5, {"ftol": _TOLERANCE}
+    found = minimize(cost, np.zeros(5), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    optimum: Floats = found.x
     return optimum
 
 
@@ -224,12 +226,14 @@ def _entropy(values: Floats) -> tuple[float, Floats]:
     from scipy.ndimage import gaussian_filter1d
 
     low, high = NORMALISED_RANGE
-    places = np.clip((values - low) / (high - low) * _BINS, 0, _BINS - 1.001)
+    width = (high - low) / _BINS
+    places = np.clip((values - low) / width, 0, _BINS - 1.001)
     bins = places.astype(np.intp)
-    beyond = places - bins
-    counts = np.bincount(bins, 1 - beyond, _BINS) + np.bincount(bins + 1, beyond, _BINS)
+    beyond = np.bincount(bins, places - bins, _BINS)
+    counts = np.bincount(bins, minlength=_BINS) - beyond
+    counts[1:] += beyond[:-1]
     shares = gaussian_filter1d(counts / len(values), _BLUR, mode="reflect") + 1e-9
     rarity = -gaussian_filter1d(np.log(shares), _BLUR, mode="reflect")
-    slopes = (rarity[bins + 1] - rarity[bins]) * _BINS / (high - low) / len(values)
+    slopes = (np.diff(rarity) / width / len(values))[bins]
     slopes[(values < low) | (values > high)] = 0
     return -float(shares @ np.log(shares)), slopes
