@@ -126,7 +126,7 @@ class Desk:
 
     def stroke(self, start, end):
         """Drag the mouse over the canvas between two (row, column) pixels of the plane."""
-        points = [self.on_canvas(pixel) for pixel in np.linspace(start, end, 12)]
+        points = [self.on_canvas(pixel) for pixel in np.linspace(start, end, 4)]
         self.mouse.mouse_press(pos=points[0], modifiers=(), button=1)
         for point in points[1:]:
             self.mouse.mouse_move(pos=point, modifiers=(), button=1)
