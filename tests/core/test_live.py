@@ -341,6 +341,20 @@ def test_a_change_of_view_classifies_nothing_twice(request_of):
     assert again[-1] == first[-1]
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_final_result_is_not_followed_by_a_coarse_one_of_the_same_forest(request_of, loaded):
+    engine = LiveEngine("cpu")
+    trained = classifier_from(engine.update(request_of()))
+    request = request_of(classifier=trained if loaded else None)
+    list(engine.update(request))
+
+    again = replace(request, generation=1, probabilities=True)
+    blocks = [event for event in engine.update(again) if isinstance(event, ResultBlock)]
+
+    assert blocks
+    assert all(block.final for block in blocks)
+
+
 def test_ignored_pixels_become_zero_and_are_not_counted(request_of, scribbles):
     ignoring = scribbles.copy()
     ignoring[:10] = 7

@@ -66,8 +66,9 @@ class _Tally:
 class _Classification:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    `tallies` has one for each block it has classified, by plane; `assessed` has the planes whose
-    assessment is complete; `validation` is None before the first of them.
+    `tallies` has one for each block it has classified, by plane; `shown` has the planes whose last
+    result sent is its final one; `assessed` has those whose assessment is complete; `validation` is
+    None before the first of them.
     """
 
     request: LiveRequest
@@ -75,6 +76,7 @@ class _Classification:
     coarse: CoarseClassifier
     fine: PixelClassifier
     tallies: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
+    shown: set[Index] = field(default_factory=set)
     assessed: set[Index] = field(default_factory=set)
     validation: CrossValidation | None = None
 
@@ -236,7 +238,8 @@ class LiveEngine:
             yield ClassifierReady(fine, bool(request.image.light))
             return
         yield ClassifierReady(self._current.fine, bool(request.image.light))
-        if not self._current.tallies.get(request.planes[0]):
+        first = request.planes[0]
+        if not (self._current.tallies.get(first) or first in self._current.shown):
             yield from self._classify_coarsely(request, self._current.coarse, side)
 
     def _require(self, request: LiveRequest) -> None:
@@ -285,6 +288,7 @@ class LiveEngine:
             self._final_strokes[index] = self._current.painted
         else:
             self._final_strokes.pop(index, None)
+        self._current.shown.add(index)
         tallies = self._current.tallies[index].values()
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
         confusion = np.sum([one.confusion for one in tallies], axis=0)
