@@ -383,7 +383,7 @@ def test_what_is_painted_meanwhile_does_not_change_an_assessment(request_of, scr
 
 @pytest.mark.parametrize("config", [DEEP, QUICK])
 def test_pixels_without_data_are_never_classified_counted_or_suggested(patchy, scribbles, config):
-    missing = np.isnan(patchy.data)
+    missing = ~np.isfinite(patchy.data)
     scribbles[100:140, 5:50] = 3
     window = Window(0, 0, *patchy.shape_yx)
     asked = LiveRequest(patchy, scribbles, config, ((),), window, advise=True)

@@ -109,9 +109,10 @@ def test_the_content_hash_follows_pixels_type_and_levels():
     assert len({plane.content_hash(), *(other.content_hash() for other in others)}) == 5
 
 
-def test_missing_pixels_are_known_where_the_type_has_them():
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_missing_pixels_are_known_where_the_type_has_them(value):
     data = RAMP.astype(np.float32)
-    data[1, 2] = np.nan
+    data[1, 2] = value
     assert np.argwhere(Plane(data, Levels(0, 11)).missing(Window(1, 1, 2, 3))).tolist() == [[0, 1]]
     colour = np.stack([RAMP, data, RAMP], axis=-1)
     assert np.argwhere(Plane(colour, Levels(0, 11)).missing(Window(0, 0, 3, 4))).tolist() == [

@@ -369,7 +369,7 @@ def test_images_and_scribbles_that_do_not_match_are_explained(
 
 @pytest.mark.parametrize("config", [FAST, QUICK])
 def test_pixels_without_data_have_no_class_and_teach_nothing(patchy, scribbles, cache, config):
-    missing = np.isnan(patchy.data)
+    missing = ~np.isfinite(patchy.data)
     drawn = np.where(missing, 0, scribbles)
     clean = segmented(patchy, drawn, config, cache=cache)[()]
     assert np.array_equal(clean.labels == 0, missing)

@@ -149,21 +149,21 @@ class Plane:
         Returns
         -------
         ndarray or None
-            (height, width) bool, true where a pixel is NaN in any band or outside the region;
-            None if there is no region and the dtype has no NaN.
+            (height, width) bool, true where a pixel is NaN or infinite in any band, or outside the
+            region; None if there is no region and the dtype is of integers.
         """
         floats = np.issubdtype(self.data.dtype, np.floating)
         if self.region is None:
-            return self._nan(window) if floats else None
+            return self._not_finite(window) if floats else None
         outside = np.ones((window.height, window.width), bool)
         shared = self.region.overlap(window)
         if shared.height > 0 and shared.width > 0:
             outside[shared.seen_from(window).slices] = False
-        return outside | self._nan(window) if floats else outside
+        return outside | self._not_finite(window) if floats else outside
 
-    def _nan(self, window: Window) -> NDArray[np.bool_]:
-        nan: NDArray[np.bool_] = np.isnan(np.asarray(self.data[window.slices]))
-        return nan if nan.ndim == 2 else np.asarray(nan.any(axis=-1))
+    def _not_finite(self, window: Window) -> NDArray[np.bool_]:
+        finite: NDArray[np.bool_] = np.isfinite(np.asarray(self.data[window.slices]))
+        return ~(finite if finite.ndim == 2 else finite.all(axis=-1))
 
     def content_hash(self) -> str:
         """Return the SHA-256 of shape, dtype, levels and raw pixels, hexadecimal."""

@@ -123,7 +123,7 @@ def estimated_light(planes: Sequence[NDArray[Any]], levels: Levels) -> tuple[Sha
         Those of the image.
     """
     raw = np.stack([plane.reshape(*plane.shape[:2], -1) for plane in planes])
-    pixels = np.where(np.isnan(raw), np.float32(np.nan), normalised(raw, levels))
+    pixels = np.where(np.isfinite(raw), normalised(raw, levels), np.float32(np.nan))
     light = tuple(map(Shading.of, np.moveaxis(pixels, -1, 0)))
     return () if all(band.even for band in light) else light
 
