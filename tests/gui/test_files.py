@@ -66,6 +66,9 @@ def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
     assert desk.panels.classes.classes[0].name == "matrix"
     assert set(np.unique(desk.segmented)) == {1, 2}
 
+    desk.work.scribbles.layer.undo()
+    assert not desk.painted.any()
+
 
 def test_classes_of_more_than_eight_bits_are_restored(make_desk, pixels):
     desk = make_desk()

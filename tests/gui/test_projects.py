@@ -293,6 +293,12 @@ def test_an_image_of_no_file_is_kept_beside_the_project(desk, pixels, tmp_path):
     assert main(["apply", str(tmp_path / "p.alibi")]) == 0
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "p_labels.tif"), shown)
 
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: desk.work is not None)
+    assert desk.work.source.name == "alloy"
+
 
 def test_napari_opens_and_saves_projects_from_its_own_menus(saved, tmp_path):
     desk = saved()

@@ -94,9 +94,9 @@ class Exports:
     def _write_project(self, path: Path, work: Workspace) -> None:
         config = self._controller.effective_settings.config
         recipe = work.recipe(self._controller.panels.classes.classes, config)
-        image, scribbles = work.source.measured, work.scribbles.data.copy()
-        seen = work.features_seen(config)
-        self._background.start(projects.write_project, path, image, scribbles, recipe, seen)
+        name, image = work.source.layer.name, work.source.measured
+        painted, seen = work.scribbles.data.copy(), work.features_seen(config)
+        self._background.start(projects.write_project, path, name, image, painted, recipe, seen)
 
     def _write_classifier(self, path: Path, _: Workspace) -> None:
         classifier = self._controller.classifier

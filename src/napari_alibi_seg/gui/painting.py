@@ -110,12 +110,12 @@ class Scribbles(QObject):
         self._touch()
 
     def restore(self, scribbles: SparseScribbles) -> None:
-        """Paint the pixels of an earlier session, but not over present strokes."""
+        """Paint the pixels of an earlier session that are blank now, as one step to undo."""
         if scribbles.values.max(initial=0) > np.iinfo(self.data.dtype).max:
             self.layer.data = self.data.astype(scribbles.values.dtype)
         blank = self.data[tuple(scribbles.positions.T)] == 0
-        self.layer.data[tuple(scribbles.positions[blank].T)] = scribbles.values[blank]
-        self.layer.refresh()
+        where = tuple(scribbles.positions[blank].T)
+        self.layer.data_setitem(where, scribbles.values[blank].tolist())
         self._touch()
 
     def _choose(self) -> None:

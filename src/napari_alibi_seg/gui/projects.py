@@ -108,6 +108,7 @@ def recipe_of(project: Project) -> Recipe:
 
 def write_project(
     path: Path,
+    name: str,
     image: Micrograph,
     scribbles: NDArray[np.integer[Any]],
     recipe: Recipe,
@@ -124,7 +125,8 @@ def write_project(
     content = content_hash(image)
     file = keep_image(image, content, recipe.file, path)
     project = project_of(image, scribbles, *as_core(recipe.classes), recipe.config)
-    save_project(replace(project, image=file, content=content, features=features), path)
+    kept = replace(project, image=file, content=content, features=features, name=name)
+    save_project(kept, path)
     known = recipe.file is not None and recipe.file.path == file.path
     yield f"Written: {path}" + ("" if known else f", and beside it the image, {file.path.name}")
 
@@ -181,7 +183,7 @@ def layers_of(opened: OpenedProject) -> list[LayerData]:
         As from `recipe_of`.
     """
     project, recipe, image = opened.project, recipe_of(opened.project), opened.image
-    name = "image" if project.image is None else project.image.path.stem
+    name = project.name or ("image" if project.image is None else project.image.path.stem)
     shown: list[LayerData] = []
     place: dict[str, Any] = {}
     if image is not None:
@@ -223,7 +225,7 @@ def write_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
     recipe = labels[0].metadata.get(RECIPE) or _plain_recipe(layer, scribbles)
     recipe = replace(recipe, config=recipe.applied or recipe.config)
     source = ImageSource.of(layer, _reading(layer, scribbles, recipe.axes), recipe.channels)
-    *_, said = write_project(Path(path), source.measured, scribbles, recipe)
+    *_, said = write_project(Path(path), layer.name, source.measured, scribbles, recipe)
     show_info(said)
     return [path]
 

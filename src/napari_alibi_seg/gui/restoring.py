@@ -86,8 +86,8 @@ class Restorer(QObject):
         painted = counted(len(found.project.scribbles.values), "pixel")
         self._strip.say(
             f"You painted {painted} on this image before ({found.saved}).",
-            ("Restore", partial(self.restore, work, found)),
-            ("Start over", partial(self._decline, work, found)),
+            ("Bring them back", partial(self.restore, work, found)),
+            ("Leave them", partial(self._decline, work, found)),
         )
 
     def restore(self, work: Workspace, found: SessionFound) -> None:

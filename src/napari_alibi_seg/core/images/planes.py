@@ -162,8 +162,8 @@ class Plane:
         return outside | self._not_finite(window) if floats else outside
 
     def _not_finite(self, window: Window) -> NDArray[np.bool_]:
-        finite: NDArray[np.bool_] = np.isfinite(np.asarray(self.data[window.slices]))
-        return ~(finite if finite.ndim == 2 else finite.all(axis=-1))
+        endless: NDArray[np.bool_] = ~np.isfinite(np.asarray(self.data[window.slices]))
+        return endless if endless.ndim == 2 else np.asarray(endless.any(axis=-1))
 
     def content_hash(self) -> str:
         """Return the SHA-256 of shape, dtype, levels and raw pixels, hexadecimal."""

@@ -111,6 +111,8 @@ class Project:
         Pixel size when saved, which the image's file may lack; None uses that of the file.
     spacing : float or None
         Slice spacing when saved, in pixels; None derives it from the pixel size.
+    name : str
+        What the image was called in the window; empty uses the name of its file.
     """
 
     scribbles: SparseScribbles
@@ -123,6 +125,7 @@ class Project:
     owner: str = ""
     pixel_size: PixelSize | None = None
     spacing: float | None = None
+    name: str = ""
 
     def config_with(self, model: str | None) -> SegmentationConfig:
         """Return the training settings, with the name or path where the model is found now.

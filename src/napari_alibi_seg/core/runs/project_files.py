@@ -123,6 +123,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
         "owner": project.owner,
         "pixel_size": project.pixel_size and asdict(project.pixel_size),
         "spacing": project.spacing,
+        "name": project.name,
         "versions": versions(),
     }
 
@@ -141,6 +142,7 @@ def _project(header: dict[str, Any], scribbles: SparseScribbles, path: Path) -> 
         owner=str(header["owner"]),
         pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
         spacing=spacing and float(spacing),
+        name=str(header.get("name", "")),
     )
 
 
