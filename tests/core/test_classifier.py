@@ -242,6 +242,13 @@ def test_default_classes_have_colours_that_differ():
     assert len(colours) == 9
 
 
+def test_added_classes_never_share_a_colour():
+    classes = []
+    for value in range(1, 25):
+        classes.append(ClassInfo.beside(value, classes))
+    assert len({info.colour for info in classes}) == 24
+
+
 def test_saved_and_loaded_it_predicts_the_same(classifier, channels, tmp_path):
     path = tmp_path / "c.skops"
     save_classifier(classifier, path)

@@ -385,6 +385,7 @@ def test_other_images_have_no_intervals_if_the_strokes_cannot_be_assessed(quick,
     quick.bar(2, 58)
     quick.until(lambda: bool(quick.work.result.finished))
     quick.rest()
+    assert "The image is constant" in quick.panels.result.facts.text()
 
     quick.dock.reuse.apply_to_files([tmp_path / "other.tif"], tmp_path / "out")
     quick.until(lambda: "Segmented 1 of 1" in quick.panels.strip.words)

@@ -235,6 +235,7 @@ def test_a_loaded_classifier_is_saved_and_applied_whatever_is_painted(
 
     desk.dock.reuse.load(tmp_path / "c.skops")
     desk.until(lambda: desk.work.loaded is not None)
+    assert "The loaded classifier is used now, not your strokes" in desk.panels.strip.words
     desk.dock.exports.save(tmp_path / "again.skops")
     done(desk, "Written")
     desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], tmp_path / "out")

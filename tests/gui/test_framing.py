@@ -119,6 +119,13 @@ def test_the_view_of_one_image_stays_whatever_is_done_with_it(two):
     assert view(desk) == before
 
 
+def test_an_image_that_becomes_smaller_is_brought_into_view(two, pixels):
+    image = two.work.source.layer
+    image.data = pixels[:60, :80].copy()
+    two.rest()
+    assert share_in_view(two, image).max() > 0.9
+
+
 def test_the_view_of_a_grid_or_a_volume_stays(desk, pixels):
     desk.hurry()
     desk.open(np.stack([pixels] * 3), name="stack")

@@ -236,6 +236,7 @@ def test_replaced_pixels_are_segmented_anew(quick_desk, pixels):
     assert set(np.unique(desk.segmented)) == {1, 2}
     assert (desk.segmented != before).any()
     assert len(desk.viewer.layers) == 3
+    assert desk.panels.strip.words.startswith("The pixels of 'data' have changed; check")
 
 
 def test_strokes_that_do_not_fit_an_image_any_more_are_said_to_be_kept(quick_desk, pixels):

@@ -78,11 +78,17 @@ class ClassInfo:
 
     @classmethod
     def beside(cls, value: int, others: Iterable[ClassInfo]) -> Self:
-        """Return a class with a default name and a colour distinguishable from those of others."""
-        plain = cls.default(value)
-        taken, tried = [other.colour for other in others], map(_colour, (value, *range(1, 40)))
-        free = (one for one in tried if all(math.dist(one, other) > _ALIKE for other in taken))
-        return replace(plain, colour=next(free, plain.colour))
+        """Return a class with a default name and a colour distinguishable from those of others.
+
+        If there is no such colour left, it is the one that is least like them.
+        """
+        taken, tried = [other.colour for other in others], [*map(_colour, (value, *range(1, 40)))]
+
+        def apart(colour: Colour) -> float:
+            return min((math.dist(colour, other) for other in taken), default=math.inf)
+
+        free = (colour for colour in tried if apart(colour) > _ALIKE)
+        return replace(cls.default(value), colour=next(free, max(tried, key=apart)))
 
     @classmethod
     def given(cls, classes: Iterable[ClassInfo] | Mapping[int, str]) -> tuple[ClassInfo, ...]:

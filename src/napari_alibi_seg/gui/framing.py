@@ -37,9 +37,10 @@ class Framing:
         self._whole: object = None
 
     def turn_to(self, layer: Image) -> None:
-        """Bring an image into view if a different one was worked on before."""
-        before, self._turned_to = self._turned_to, layer.unique_id
-        if before not in (None, layer.unique_id) and self._share(layer) < _LEAST:
+        """Bring an image into view if a different one, or one of another size, came before."""
+        now = layer.unique_id, tuple(layer.extent.data[1])
+        before, self._turned_to = self._turned_to, now
+        if before not in (None, now) and self._share(layer) < _LEAST:
             self._fit(layer)
 
     def note_whole(self, layer: Image) -> None:

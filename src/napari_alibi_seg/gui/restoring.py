@@ -149,6 +149,11 @@ class Restorer(QObject):
         panels.show_config(config)
         self.classifier_read.emit(classifier)
         self._workspaces.show_classes()
+        if not is_blank(work.scribbles.layer):
+            self._strip.say(
+                "The loaded classifier is used now, not your strokes; paint on to use them again.",
+                holds=lambda: work.loaded is classifier,
+            )
 
     def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
         """Show a project read from its file.

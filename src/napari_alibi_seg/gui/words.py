@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import NO_DATA
+from napari_alibi_seg.core.images.levels import CONSTANT
 from napari_alibi_seg.core.judging.fractions import interval
 from napari_alibi_seg.core.naming import first_few, listed
 from napari_alibi_seg.gui.records import ResultState
@@ -169,6 +170,9 @@ def facts(
         words += " · this plane" if done.plane else ""
         words += f" · {_pixel_words(size)}" if size is not None else ""
         words += _fractions(classes, done, expected)
+        words += "" if done.voted or not done.pixels else f"<div>The image {CONSTANT}.</div>"
+    else:
+        words += "<br><i>The result follows automatically.</i>"
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
 
 
