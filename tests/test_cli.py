@@ -706,15 +706,24 @@ def test_a_classifier_is_kept_if_a_later_output_fails(folder, monkeypatch):
 
 
 def test_apply_writes_one_image_as_a_zarr_that_is_finished_by_the_same_command(
-    folder, classifier, capsys
+    folder, classifier, rows, capsys
 ):
     command = ["apply", str(classifier), str(folder / "image.png"), "--output"]
     assert main([*command, str(folder / "labels.ome.zarr")]) == 0
+    capsys.readouterr()
     assert main([*command, str(folder / "labels.ome.zarr")]) == 0
-    assert "0 of 1 planes" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "0 of 1 planes" in told
     assert main([*command, str(folder)]) == 0
     labels = np.asarray(zarr.open_group(folder / "labels.ome.zarr", mode="r")["0"])
     assert np.array_equal(labels, tifffile.imread(folder / "image_labels.tif"))
+
+    measured = rows(folder / "labels_fractions.csv")
+    assert {int(one["class_value"]): int(one["pixels"]) for one in measured} == {
+        value: np.count_nonzero(labels == value) for value in (1, 3)
+    }
+    for one in measured:
+        assert f"{one['class_name']}: {100 * float(one['fraction']):.2f} %" in told
 
 
 @pytest.mark.parametrize(
@@ -875,6 +884,7 @@ def test_workers_are_sent_paths_that_hold_in_their_folders(
 
     for module in ("volumes", "feature_files"):
         monkeypatch.setattr(f"napari_alibi_seg.core.runs.{module}.make_planes", note)
+    monkeypatch.setattr("napari_alibi_seg.core.runs.volumes.volume_fractions", lambda *_: [])
     more = ["--output", "o.zarr", "--model", student, "--cluster", "tcp://h:1"]
     assert main(["apply", classifier.name, "image.png", *more]) == 0
     assert main(["features", "image.png", *more]) == 0

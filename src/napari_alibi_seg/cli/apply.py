@@ -18,7 +18,15 @@ from napari_alibi_seg.cli.options import (
     add_spacing_option,
 )
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.naming import FILE_SUFFIXES, FRACTIONS, LABELS, MEANS, TABLE, listed
+from napari_alibi_seg.core.naming import (
+    FILE_SUFFIXES,
+    FRACTIONS,
+    LABELS,
+    MEANS,
+    TABLE,
+    listed,
+    stem,
+)
 from napari_alibi_seg.core.terminal import PLANES_KEPT, Bars, kept_if_interrupted, say, tell
 
 if TYPE_CHECKING:
@@ -188,8 +196,9 @@ def _tell_fractions(folder: Path, made: set[str]) -> None:
 
 
 def _apply_to_volume(options: argparse.Namespace) -> int:
-    """Write the planes that are still missing from an OME-Zarr of labels."""
-    from napari_alibi_seg.core.runs.volumes import segment_volume
+    """Write the planes that are still missing from an OME-Zarr of labels, then its fractions."""
+    from napari_alibi_seg.core.judging.fractions import add_fractions, overall_fractions
+    from napari_alibi_seg.core.runs.volumes import segment_volume, volume_fractions
     from napari_alibi_seg.core.writing import require_free
 
     image = image_file(Path(options.images[0]).resolve(), options)
@@ -207,6 +216,12 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
             progress=bars,
         )
     tell(f"segmentation: {output} ({made} of {planes} planes made now)")
+    table = output.with_name(f"{stem(output.name)}{FRACTIONS}")
+    rows = volume_fractions(image, classifier, output)
+    add_fractions(table, rows)
+    tell(f"fractions: {table}")
+    for name, fraction in overall_fractions(rows).items():
+        tell(f"  {name}: {100 * fraction:.2f} %")
     return 0
 
 

@@ -255,7 +255,9 @@ def _classes(text: str) -> frozenset[int]:
 def _names(text: str) -> tuple[ClassInfo, ...]:
     pairs = [[side.strip() for side in part.split("=", 1)] for part in text.split(",")]
     if not all(len(pair) == 2 and pair[1] for pair in pairs):
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 1=matrix,2=pores")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not like 1=matrix,2=pores; names have no comma"
+        )
     allowed = range(1, LARGEST_CLASS + 1)
     named = {whole(allowed, value): name for value, name in pairs}
     if len({*named.values()}) < len(pairs):

@@ -80,7 +80,7 @@ def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
     from napari_alibi_seg.core.forest.classifier_files import save_classifier
     from napari_alibi_seg.core.images.levels import CONSTANT
-    from napari_alibi_seg.core.judging.fractions import write_fractions
+    from napari_alibi_seg.core.judging.fractions import overall_fractions, write_fractions
     from napari_alibi_seg.core.judging.judge import assess
     from napari_alibi_seg.core.runs.results import require_tiff_name
     from napari_alibi_seg.core.segmentation import Segmenter
@@ -115,6 +115,8 @@ def segment(options: argparse.Namespace) -> int:
     if options.fractions:
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)
+        for name, fraction in overall_fractions(rows).items():
+            tell(f"  {name}: {100 * fraction:.2f} %")
         if all(row.accuracy is None for row in rows):
             say(f"the fractions have no intervals, because {_why_unknown(image, assessments)}.")
     return 0

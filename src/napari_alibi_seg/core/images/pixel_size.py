@@ -48,10 +48,10 @@ class PixelSize:
     x: float
 
     def __post_init__(self) -> None:
-        """Normalise the unit to its symbol; reject lengths that are not positive and finite."""
+        """Normalise the unit to its symbol; reject sizes that are not positive and finite."""
         lengths = {"y": self.y, "x": self.x} | ({} if self.z is None else {"z": self.z})
         valid = all(isinstance(length, Real) and _positive(length) for length in lengths.values())
-        if not valid or not isinstance(self.unit, str):
+        if not (valid and _positive(self.y * self.x)) or not isinstance(self.unit, str):
             raise ImageError(
                 f"Pixels cannot be {self.y!r} by {self.x!r} large, in planes {self.z!r} apart, in "
                 f"the unit {self.unit!r}; give positive numbers (z may be None) and a unit like "
@@ -88,8 +88,8 @@ def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
     Returns
     -------
     PixelSize or None
-        None if x or y is missing, not a positive number or in pixels, or if the unit of y cannot
-        be converted to that of x.
+        None if x or y is missing, not a positive number or in pixels, if the unit of y cannot be
+        converted to that of x, or if the area overflows.
     """
     usable = {}
     for axis, (number, name) in lengths.items():
@@ -104,7 +104,8 @@ def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
         for axis, (length, own) in usable.items()
         if own == unit or {own, unit} <= _METRES.keys()
     }
-    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"]) if "y" in sizes else None
+    sound = "y" in sizes and _positive(sizes["y"] * sizes["x"])
+    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"]) if sound else None
 
 
 def _unit(name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -90,8 +90,12 @@ class ClassFraction:
         measured = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
         side = (None, None) if size is None else (math.sqrt(size.area), size.unit)
-        row = (*measured, self.low, self.high, self.accuracy, *side, self.area)
-        return tuple(float(f"{one:.9g}") if isinstance(one, float) else one for one in row)
+        return rounded(*measured, self.low, self.high, self.accuracy, *side, self.area)
+
+
+def rounded(*values: object) -> tuple[object, ...]:
+    """Return values with floats rounded to nine digits."""
+    return tuple(float(f"{one:.9g}") if isinstance(one, float) else one for one in values)
 
 
 def class_fractions(
@@ -145,6 +149,15 @@ def class_fractions(
             )
         )
     return rows
+
+
+def overall_fractions(rows: Iterable[ClassFraction]) -> dict[str, float]:
+    """Return the fraction of each class, by name, in all planes together; empty without pixels."""
+    pixels: Counter[str] = Counter()
+    for row in rows:
+        pixels[row.name] += row.pixels
+    total = pixels.total()
+    return {name: count / total for name, count in pixels.items()} if total else {}
 
 
 def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:

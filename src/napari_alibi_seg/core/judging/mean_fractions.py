@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtrit
 
-from napari_alibi_seg.core.judging.fractions import COLUMNS, write_rows
+from napari_alibi_seg.core.judging.fractions import COLUMNS, rounded, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,11 +60,11 @@ class MeanFraction:
         return float(quantile * self.deviation / np.sqrt(self.images))
 
     def row(self) -> tuple[object, ...]:
-        """Return the values of `MEAN_COLUMNS`; None is an empty field."""
+        """Return the values of `MEAN_COLUMNS`, rounded as in the other table; None is empty."""
         low, high = max(self.mean - self.margin, 0.0), min(self.mean + self.margin, 1.0)
         relative = 100 * self.margin / self.mean if self.mean else None
         measured = (self.value, self.name, self.images, self.mean, self.deviation)
-        return (*measured, low, high, relative)
+        return rounded(*measured, low, high, relative)
 
 
 def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:

@@ -14,6 +14,7 @@ from napari_alibi_seg.core.errors import ClassifierError
 from napari_alibi_seg.core.features.cache import FeatureCache
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
 from napari_alibi_seg.core.images.micrograph import planes_of
+from napari_alibi_seg.core.judging.fractions import class_fractions
 from napari_alibi_seg.core.model.fetch import sha256
 from napari_alibi_seg.core.model.names import absolute_model
 from napari_alibi_seg.core.progress import Progress, silent
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.images.micrograph import ImageFile
     from napari_alibi_seg.core.images.planes import Plane
+    from napari_alibi_seg.core.judging.fractions import ClassFraction
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,26 @@ def segment_volume(
         cluster=cluster,
         progress=progress,
     )
+
+
+def volume_fractions(source: ImageFile, classifier: Path, output: Path) -> list[ClassFraction]:
+    """Measure the fractions of all classes in every plane that `segment_volume` has written.
+
+    They have no intervals, as votes are not kept.
+
+    Parameters
+    ----------
+    source, classifier, output
+        As for `segment_volume`.
+    """
+    image, classes = source.read(), load_classifier(classifier).classes
+    return [
+        row
+        for index in image.plane_indices()
+        for row in class_fractions(
+            source.path.name, image, index, read_plane(output, index), classes
+        )
+    ]
 
 
 def _reach(classifier: PixelClassifier, plane: Plane) -> int:
