@@ -264,6 +264,18 @@ def test_classes_are_named_and_pixels_measured_from_the_command_line(folder):
     assert read_image(folder / "r/image_labels.tif").pixel_size == PixelSize("nm", None, 250, 250)
 
 
+def test_a_classifier_tells_its_pixel_size_and_of_images_of_another_one(folder, capsys):
+    saved = folder / "c.skops"
+    assert segment(folder, *FAST, "--pixel-size", "4nm", "--save-classifier", str(saved)) == 0
+    command = ["apply", str(saved), str(folder / "image.png"), "--output", str(folder / "r")]
+    assert main([*command, "--pixel-size", "4.2nm"]) == 0
+    assert "doubtful" not in capsys.readouterr().err
+    assert main([*command, "--pixel-size", "4um", "--replace"]) == 0
+    assert "The pixels are 4 µm wide, not 4 nm wide" in capsys.readouterr().err
+    assert main(["describe", str(saved)]) == 0
+    assert "pixel size 4 nm" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("option", "text"),
     [

@@ -23,6 +23,7 @@ from napari_alibi_seg.core.forest.samples import PixelSamples, gather_samples, t
 from napari_alibi_seg.core.forest.training import growing_forest
 from napari_alibi_seg.core.forest.vote_calibration import CLASSICAL_PRIOR, DEEP_PRIOR, calibrated
 from napari_alibi_seg.core.images.levels import Levels
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.progress import map_steps, run_to_end
@@ -247,6 +248,29 @@ def test_added_classes_never_share_a_colour():
     for value in range(1, 25):
         classes.append(ClassInfo.beside(value, classes))
     assert len({info.colour for info in classes}) == 24
+
+
+@pytest.mark.parametrize(
+    ("trained", "given", "doubtful"),
+    [
+        (PixelSize("nm", None, 4, 4), PixelSize("µm", None, 0.004, 0.004), False),
+        (PixelSize("nm", None, 4, 4), PixelSize("nm", 20, 4.4, 4.4), False),
+        (PixelSize("nm", None, 4, 4), PixelSize("µm", None, 4, 4), True),
+        (PixelSize("nm", None, 4, 4), PixelSize("nm", None, 2, 2), True),
+        (PixelSize("parsec", None, 4, 4), PixelSize("parsec", None, 8, 8), True),
+        (PixelSize("parsec", None, 4, 4), PixelSize("nm", None, 8, 8), False),
+        (None, PixelSize("nm", None, 4, 4), False),
+        (PixelSize("nm", None, 4, 4), None, False),
+    ],
+)
+def test_pixels_of_another_size_than_was_trained_on_are_doubtful(
+    classifier, tmp_path, trained, given, doubtful
+):
+    path = tmp_path / "c.skops"
+    save_classifier(replace(classifier, pixel_size=trained), path)
+    loaded = load_classifier(path)
+    assert loaded.pixel_size == trained
+    assert bool(loaded.doubt(given)) is doubtful
 
 
 def test_saved_and_loaded_it_predicts_the_same(classifier, channels, tmp_path):

@@ -14,6 +14,7 @@ from napari_alibi_seg.cli import _parser, main
 from napari_alibi_seg.cli.options import training_config
 from napari_alibi_seg.core.choices import CLASSICAL, COMPONENT_COUNTS, DEFAULT_MODEL, TREE_COUNTS
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.judging.fractions import COLUMNS, read_fractions
 from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.bias import BiasReport
@@ -241,6 +242,25 @@ def test_a_loaded_classifier_is_saved_and_applied_whatever_is_painted(
     desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], tmp_path / "out")
     done(desk, "Segmented 1 of 1")
     assert [info.value for info in load_classifier(tmp_path / "again.skops").classes] == [1, 2]
+
+
+def test_a_classifier_tells_of_an_image_of_another_pixel_size(desk, pixels, tmp_path):
+    desk.hurry()
+    fine = desk.open(pixels, name="fine", scale=(2, 2), units=("nm", "nm"))
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    assert load_classifier(tmp_path / "c.skops").pixel_size == PixelSize("nm", None, 2, 2)
+    desk.viewer.layers.remove(fine)
+    desk.open(pixels, name="coarse", scale=(1, 1), units=("µm", "µm"))
+
+    desk.dock.reuse.load(tmp_path / "c.skops")
+
+    words = "The pixels are 1 µm wide, not 2 nm wide"
+    desk.until(lambda: desk.panels.strip.words.startswith(words))
 
 
 def test_a_loaded_classifier_is_used_on_another_device_too(painted_desk, tmp_path):

@@ -166,6 +166,8 @@ def _apply_to_images(options: argparse.Namespace) -> int:
                 say(f"{outcome.image} failed: {outcome.failure}")
             else:
                 tell(f"segmentation: {outcome.labels}")
+                if outcome.doubt:
+                    say(f"{outcome.image}: {outcome.doubt}")
     if len(failed) < len(targets):
         _tell_fractions(options.output, {path.name for path in targets if path not in failed})
     if failed:
@@ -197,6 +199,7 @@ def _tell_fractions(folder: Path, made: set[str]) -> None:
 
 def _apply_to_volume(options: argparse.Namespace) -> int:
     """Write the planes that are still missing from an OME-Zarr of labels, then its fractions."""
+    from napari_alibi_seg.core.forest.classifier_files import load_classifier
     from napari_alibi_seg.core.judging.fractions import add_fractions, overall_fractions
     from napari_alibi_seg.core.runs.volumes import segment_volume, volume_fractions
     from napari_alibi_seg.core.writing import require_free
@@ -218,6 +221,9 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
     tell(f"segmentation: {output} ({made} of {planes} planes made now)")
     table = output.with_name(f"{stem(output.name)}{FRACTIONS}")
     rows = volume_fractions(image, classifier, output)
+    doubt = load_classifier(classifier).doubt(image.read().pixel_size)
+    if doubt:
+        say(f"{image.path}: {doubt}")
     add_fractions(table, rows)
     tell(f"fractions: {table}")
     for name, fraction in overall_fractions(rows).items():

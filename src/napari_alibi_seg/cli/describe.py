@@ -51,10 +51,11 @@ def _of_classifier(classifier: PixelClassifier) -> dict[str, str]:
     from napari_alibi_seg.core.forest.classifier import kind_of_images
     from napari_alibi_seg.core.forest.training import kind_of
 
-    forest = classifier.forest
+    forest, size = classifier.forest, classifier.pixel_size
     return {
         "classes": ", ".join(f"{info.value} {info.name}" for info in classifier.classes),
         "images": kind_of_images(classifier.bands),
+        "pixel size": "unknown" if size is None else f"{size.side:.4g} {size.unit}",
         "model": str(classifier.features or classifier.model),
         "channels": _channels(classifier.channels, classifier.features is not None),
         "forest": f"{kind_of(forest)}, {len(forest.estimators_)} trees, seed {forest.random_state}",

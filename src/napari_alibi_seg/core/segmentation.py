@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +164,9 @@ class Segmenter:
             several=len(by_image) > 1,
         )
         trees = self.config.trees
-        return run_to_end(map_steps(work, lambda grown: self.progress("training", grown, trees)))
+        grown = map_steps(work, lambda grown: self.progress("training", grown, trees))
+        sizes = {one.pixel_size for one in ([image] if isinstance(image, Micrograph) else image)}
+        return replace(run_to_end(grown), pixel_size=sizes.pop() if len(sizes) == 1 else None)
 
     def apply(
         self, classifier: PixelClassifier, image: Micrograph, probabilities: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,10 @@ class Controller(QObject):
         if self.work is None or self.work.classifier is None:
             return None
         classes, _ = as_core(self.panels.classes.classes)
-        return self.work.classifier.renamed(classes)
+        known = self.work.classifier.renamed(classes)
+        if self.work.loaded is not None:
+            return known
+        return replace(known, pixel_size=self.work.source.measured.pixel_size)
 
     @property
     def updating(self) -> bool:

@@ -258,7 +258,7 @@ def segment_files(
     outcomes = segment_images(segmenter, classifier, targets, read, recognised)
     count, written = counted(len(targets), "image"), 0
     folder = next(iter(targets.values())).parent
-    failed = []
+    failed, doubtful = [], []
     try:
         for number, path in enumerate(targets, start=1):
             yield f"Segmenting {path.name} ({number} of {len(targets)})"
@@ -268,10 +268,11 @@ def segment_files(
                 failed.append(f"{path.name}: {outcome.failure}")
             else:
                 written += 1
+                doubtful += [f"{path.name}: {outcome.doubt}"] if outcome.doubt else []
         words = f"Segmented {written} of {count} in {folder}."
     except _StoppedError:
         words = f"Stopped; {written} of {count} segmented in {folder}."
-    yield "\n".join([words, *failed])
+    yield "\n".join([words, *failed, *doubtful])
 
 
 class _StoppedError(Exception):

@@ -149,7 +149,10 @@ class Restorer(QObject):
         panels.show_config(config)
         self.classifier_read.emit(classifier)
         self._workspaces.show_classes()
-        if not is_blank(work.scribbles.layer):
+        doubt = classifier.doubt(work.source.measured.pixel_size)
+        if doubt:
+            self._strip.say(doubt, warn=True, holds=lambda: work.loaded is classifier)
+        elif not is_blank(work.scribbles.layer):
             self._strip.say(
                 "The loaded classifier is used now, not your strokes; paint on to use them again.",
                 holds=lambda: work.loaded is classifier,

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features.extraction import FeatureIdentity
     from napari_alibi_seg.core.forest.training import PixelForest
     from napari_alibi_seg.core.forest.vote_calibration import TemperaturePrior
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
+
+_OTHER_SIZE = 1.25
+"""Pixels this many times as wide, or as narrow, are not of the same magnification."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class PixelClassifier:
         Number of values per pixel of the planes it was trained on: 1 for grey, 3 for colour.
     smoothing : int
         Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
+    pixel_size : PixelSize or None
+        That of the images it was trained on; None if it is unknown or they differ in it.
     """
 
     forest: PixelForest
@@ -59,6 +65,7 @@ class PixelClassifier:
     features: FeatureIdentity | None
     bands: int
     smoothing: int = 0
+    pixel_size: PixelSize | None = None
 
     @property
     def model(self) -> str:
@@ -112,6 +119,19 @@ class PixelClassifier:
                 f"The classifier was trained on features of {self.features or 'no model'}, but "
                 f"these are of {features or 'no model'}; use that model and scale, or train again."
             )
+
+    def doubt(self, size: PixelSize | None) -> str:
+        """Return why its result on pixels of a size is doubtful; empty if it is not, or unknown."""
+        mine = self.pixel_size
+        times = None if mine is None or size is None else size.times(mine)
+        if times is None or 1 / _OTHER_SIZE < times < _OTHER_SIZE:
+            return ""
+        sides = [f"{one.side:.4g} {one.unit}" for one in (size, mine) if one is not None]
+        return (
+            f"The pixels are {' wide, not '.join(sides)} wide as those that the classifier was "
+            "trained on. It knows structures by their width in pixels, so results are doubtful; "
+            "train on an image of this magnification, or resize this one."
+        )
 
     def segmentation(
         self,

@@ -23,6 +23,7 @@ from napari_alibi_seg.core.features.extraction import FeatureIdentity
 from napari_alibi_seg.core.forest.classifier import PixelClassifier
 from napari_alibi_seg.core.forest.voting import LEAF
 from napari_alibi_seg.core.headers import versions, with_tuples
+from napari_alibi_seg.core.images.pixel_size import saved_size
 from napari_alibi_seg.core.model.backbone import BackboneIdentity
 from napari_alibi_seg.core.model.geometry import Geometry
 from napari_alibi_seg.core.writing import replacing
@@ -40,7 +41,7 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
     Parameters
     ----------
     classifier : PixelClassifier
-        Saved with its classes, channels, projection, feature identity and smoothing.
+        Saved with its classes, channels, projection, feature identity, smoothing and pixel size.
     path : str or Path
         The file, usually ``.skops``; an existing one is replaced.
 
@@ -56,6 +57,7 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
         "features": None if classifier.features is None else asdict(classifier.features),
         "bands": classifier.bands,
         "smoothing": classifier.smoothing,
+        "pixel_size": classifier.pixel_size and asdict(classifier.pixel_size),
         "versions": {"python": platform.python_version(), **versions()},
     }
     projection = classifier.projection
@@ -118,6 +120,7 @@ def _from_state(state: Any) -> PixelClassifier:
         features=None if header["features"] is None else _identity(header["features"]),
         bands=header["bands"],
         smoothing=header["smoothing"],
+        pixel_size=saved_size(header.get("pixel_size")),
     )
     _require_consistent(classifier)
     for estimator in forest.estimators_:

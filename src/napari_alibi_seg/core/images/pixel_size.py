@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import ImageError
 
@@ -75,6 +75,27 @@ class PixelSize:
     def area(self) -> float:
         """Pixel area, in `unit` squared."""
         return self.y * self.x
+
+    @property
+    def side(self) -> float:
+        """Side of a square of the same area, in `unit`."""
+        return math.sqrt(self.area)
+
+    def times(self, other: PixelSize) -> float | None:
+        """Return how many times as large as another its side is; None if units are unknown."""
+        if self.unit == other.unit:
+            return self.side / other.side
+        mine, theirs = self.metres_per_unit, other.metres_per_unit
+        if mine is None or theirs is None:
+            return None
+        return self.side * mine / (other.side * theirs)
+
+
+def saved_size(fields: Mapping[str, Any] | None) -> PixelSize | None:
+    """Return a pixel size from the fields in a file; None for none."""
+    if not fields:
+        return None
+    return calibrate({axis: (fields[axis], fields["unit"]) for axis in "zyx"})
 
 
 def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:

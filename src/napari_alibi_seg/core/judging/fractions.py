@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ class ClassFraction:
         """Return the values of `COLUMNS`, floats rounded to nine digits; None is an empty field."""
         measured = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
-        side = (None, None) if size is None else (math.sqrt(size.area), size.unit)
+        side = (None, None) if size is None else (size.side, size.unit)
         return rounded(*measured, self.low, self.high, self.accuracy, *side, self.area)
 
 

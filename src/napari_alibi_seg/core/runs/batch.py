@@ -57,11 +57,14 @@ class Outcome:
         The file of its labels, written unless it failed.
     failure : str
         The error message; empty on success.
+    doubt : str
+        Why the labels are doubtful, as from `PixelClassifier.doubt`; empty if they are not.
     """
 
     image: Path
     labels: Path
     failure: str
+    doubt: str
 
 
 def label_targets(
@@ -145,9 +148,10 @@ def segment_images(
     """
     _require_same_classes(targets, classifier.classes)
     for path, target in targets.items():
-        failure = ""
+        failure = doubt = ""
         try:
             image = read(path)
+            doubt = classifier.doubt(image.pixel_size)
             image.levels.require_contrast("The image")
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
@@ -158,7 +162,7 @@ def segment_images(
             )
         except (AlibiSegError, MemoryError, OSError) as error:
             failure = f"{_told(error)}{_without_fractions(path, target)}"
-        yield Outcome(path, target, failure)
+        yield Outcome(path, target, failure, doubt)
 
 
 def _told(error: AlibiSegError | MemoryError | OSError) -> str:

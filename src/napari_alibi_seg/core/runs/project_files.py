@@ -20,7 +20,7 @@ from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError
 from napari_alibi_seg.core.headers import versions, with_tuples
 from napari_alibi_seg.core.images.micrograph import ImageFile
-from napari_alibi_seg.core.images.pixel_size import calibrate
+from napari_alibi_seg.core.images.pixel_size import saved_size
 from napari_alibi_seg.core.runs.project import Project, SparseScribbles
 from napari_alibi_seg.core.writing import replacing
 
@@ -129,7 +129,7 @@ def _header(project: Project, path: Path) -> dict[str, Any]:
 
 
 def _project(header: dict[str, Any], scribbles: SparseScribbles, path: Path) -> Project:
-    image, size, spacing = header["image"], header.get("pixel_size"), header.get("spacing")
+    image, spacing = header["image"], header.get("spacing")
     config = {**header["config"], "channels": ChannelConfig.saved(header["config"]["channels"])}
     return Project(
         scribbles=scribbles,
@@ -140,7 +140,7 @@ def _project(header: dict[str, Any], scribbles: SparseScribbles, path: Path) -> 
         content=str(header["content"]),
         features=str(header["features"]),
         owner=str(header["owner"]),
-        pixel_size=size and calibrate({axis: (size[axis], size["unit"]) for axis in "zyx"}),
+        pixel_size=saved_size(header.get("pixel_size")),
         spacing=spacing and float(spacing),
         name=str(header.get("name", "")),
     )
