@@ -1207,6 +1207,18 @@ def test_the_command_line_is_known_before_anything_heavy_is_imported():
     assert not imported_by(light) & {*QT, "numpy", "torch", "tifffile", "tqdm", "zarr"}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["segment", "nowhere.tif", "--scribbles", "s.tif", "--output", "out.tif"],
+        ["train", "--painted", "nowhere.tif", "s.tif", "--output", "c.skops"],
+    ],
+)
+def test_a_missing_image_is_told_before_anything_slow_is_imported(command):
+    told = f"from napari_alibi_seg.cli import main; assert main({command!r}) == 3"
+    assert not imported_by(told) & {*QT, "torch", "sklearn", "numba"}
+
+
 def test_settings_and_classes_import_nothing_heavy():
     light = "from napari_alibi_seg import ChannelConfig, ClassInfo, SegmentationConfig"
     heavy = {"torch", "sklearn", "scipy", "skimage", "numba", "tifffile"}

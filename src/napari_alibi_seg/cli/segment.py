@@ -78,12 +78,8 @@ def add_to(commands: Commands) -> None:
 
 def segment(options: argparse.Namespace) -> int:
     """Train on one image's scribbles and segment it."""
-    from napari_alibi_seg.core.forest.classifier_files import save_classifier
     from napari_alibi_seg.core.images.levels import CONSTANT
-    from napari_alibi_seg.core.judging.fractions import overall_fractions, write_fractions
-    from napari_alibi_seg.core.judging.judge import assess
     from napari_alibi_seg.core.runs.results import require_tiff_name
-    from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import require_free
 
     tiffs = [path for path in (options.output, options.probabilities) if path]
@@ -96,6 +92,17 @@ def segment(options: argparse.Namespace) -> int:
     drawn = read_drawn(options.scribbles, image, options)
     if image.levels.flat:
         say(f"{options.image} {CONSTANT}.")
+    _segment(options, image, drawn)
+    return 0
+
+
+def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]) -> None:
+    """Train and segment; apart from reading, so that bad input is told before torch is imported."""
+    from napari_alibi_seg.core.forest.classifier_files import save_classifier
+    from napari_alibi_seg.core.judging.fractions import overall_fractions, write_fractions
+    from napari_alibi_seg.core.judging.judge import assess
+    from napari_alibi_seg.core.segmentation import Segmenter
+
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(image, drawn, options.names, options.ignore)
@@ -119,7 +126,6 @@ def segment(options: argparse.Namespace) -> int:
             tell(f"  {name}: {100 * fraction:.2f} %")
         if all(row.accuracy is None for row in rows):
             say(f"the fractions have no intervals, because {_why_unknown(image, assessments)}.")
-    return 0
 
 
 def _write(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.files import read, read_drawn, warn_of_unused_classes
 from napari_alibi_seg.cli.options import (
@@ -17,8 +17,12 @@ from napari_alibi_seg.core.terminal import Bars, tell
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from napari_alibi_seg.cli.options import Commands
+    from napari_alibi_seg.core.images.micrograph import Micrograph
 
 
 def add_to(commands: Commands) -> None:
@@ -46,8 +50,6 @@ def add_to(commands: Commands) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train one classifier on the scribbles of several images."""
-    from napari_alibi_seg.core.forest.classifier_files import save_classifier
-    from napari_alibi_seg.core.segmentation import Segmenter
     from napari_alibi_seg.core.writing import require_free
 
     require_no_image_names([options.output])
@@ -59,10 +61,20 @@ def train(options: argparse.Namespace) -> int:
         read_drawn(path, image, options)
         for (_, path), image in zip(options.painted, images, strict=True)
     ]
+    _train(options, images, drawings)
+    return 0
+
+
+def _train(
+    options: argparse.Namespace, images: Sequence[Micrograph], drawings: Sequence[NDArray[Any]]
+) -> None:
+    """Train and save; apart from reading, so that bad input is told before torch is imported."""
+    from napari_alibi_seg.core.forest.classifier_files import save_classifier
+    from napari_alibi_seg.core.segmentation import Segmenter
+
     with Bars() as bars:
         segmenter = Segmenter(training_config(options), options.device, progress=bars)
         classifier = segmenter.fit(images, drawings, options.names, options.ignore)
         save_classifier(classifier, options.output)
         warn_of_unused_classes(classifier, drawings, options)
     tell(f"classifier: {options.output}")
-    return 0
