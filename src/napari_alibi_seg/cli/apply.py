@@ -208,6 +208,10 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
     classifier = options.recipe.resolve()
     require_free([image.path, classifier], [options.output])
     output = options.output.resolve()
+    known, volume = load_classifier(classifier), image.read()
+    doubt = known.doubt(volume.pixel_size)
+    if doubt:
+        say(f"{image.path}: {doubt}")
     with kept_if_interrupted(PLANES_KEPT), Bars() as bars:
         made, planes = segment_volume(
             image,
@@ -220,10 +224,7 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
         )
     tell(f"segmentation: {output} ({made} of {planes} planes made now)")
     table = output.with_name(f"{stem(output.name)}{FRACTIONS}")
-    rows = volume_fractions(image, classifier, output)
-    doubt = load_classifier(classifier).doubt(image.read().pixel_size)
-    if doubt:
-        say(f"{image.path}: {doubt}")
+    rows = volume_fractions(image.path.name, volume, known.classes, output)
     add_fractions(table, rows)
     tell(f"fractions: {table}")
     for name, fraction in overall_fractions(rows).items():

@@ -23,12 +23,14 @@ from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, make_plan
 from napari_alibi_seg.core.segmentation import Segmenter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
-    from napari_alibi_seg.core.images.micrograph import ImageFile
+    from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
     from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.judging.fractions import ClassFraction
 
@@ -146,24 +148,24 @@ def segment_volume(
     )
 
 
-def volume_fractions(source: ImageFile, classifier: Path, output: Path) -> list[ClassFraction]:
-    """Measure the fractions of all classes in every plane that `segment_volume` has written.
+def volume_fractions(
+    name: str, image: Micrograph, classes: Sequence[ClassInfo], output: Path
+) -> list[ClassFraction]:
+    """Measure the fractions of classes in every plane that `segment_volume` has written.
 
     They have no intervals, as votes are not kept.
 
     Parameters
     ----------
-    source, classifier, output
-        As for `segment_volume`.
+    name, image, classes
+        As for `class_fractions`.
+    output : Path
+        The labels.
     """
-    image, classes = source.read(), load_classifier(classifier).classes
-    return [
-        row
-        for index in image.plane_indices()
-        for row in class_fractions(
-            source.path.name, image, index, read_plane(output, index), classes
-        )
-    ]
+    fractions: list[ClassFraction] = []
+    for index in image.plane_indices():
+        fractions += class_fractions(name, image, index, read_plane(output, index), classes)
+    return fractions
 
 
 def _reach(classifier: PixelClassifier, plane: Plane) -> int:
