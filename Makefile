@@ -26,12 +26,12 @@ docs: .venv/test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .venv/demo: .venv/created
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --no-compile --editable .
 	touch $@
 
 .venv/test: .venv/created
 	sh tools/system-packages $(SYSTEM)
-	$(BIN)/pip install --quiet --editable '.[test,docs]'
+	$(BIN)/pip install --quiet --no-compile --editable '.[test,docs]'
 	touch $@ .venv/demo
 
 .venv/created: pyproject.toml

@@ -49,13 +49,17 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def folder(tmp_path):
     """A small real micrograph, and scribbles of classes 1 and 3 on it."""
+    return painted(tmp_path)
+
+
+def painted(folder):
     pixels = imread(SAMPLES / "superalloy.png")[100:200, :120]
     scribbles = np.zeros_like(pixels)
     scribbles[::9, ::4] = np.where(pixels > 110, 1, 0)[::9, ::4]
     scribbles[4::9, ::4] = np.where(pixels < 60, 3, 0)[4::9, ::4]
-    imsave(tmp_path / "image.png", pixels, check_contrast=False)
-    imsave(tmp_path / "scribbles.png", scribbles, check_contrast=False)
-    return tmp_path
+    imsave(folder / "image.png", pixels, check_contrast=False)
+    imsave(folder / "scribbles.png", scribbles, check_contrast=False)
+    return folder
 
 
 def segment(folder, *options, image="image.png", output="out.tif"):
@@ -72,9 +76,17 @@ def segment(folder, *options, image="image.png", output="out.tif"):
     )
 
 
-@pytest.fixture
-def classifier(folder):
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    folder = painted(tmp_path_factory.mktemp("trained"))
     assert segment(folder, *FAST, "--save-classifier", str(folder / "c.skops")) == 0
+    return folder
+
+
+@pytest.fixture
+def classifier(folder, trained):
+    for name in ("c.skops", "out.tif"):
+        shutil.copy(trained / name, folder)
     return folder / "c.skops"
 
 
