@@ -818,7 +818,7 @@ def test_strokes_where_there_is_no_data_are_told_so(folder, capsys):
     pixels = np.where(scribbles > 0, np.nan, imread(folder / "image.png")).astype(np.float32)
     tifffile.imwrite(folder / "holes.tif", pixels)
     assert segment(folder, *FAST, image="holes.tif") == 4
-    assert "no data (NaN)" in capsys.readouterr().err
+    assert "no data (NaN or infinite)" in capsys.readouterr().err
 
 
 def test_scribbles_of_one_class_have_their_own_code_too(folder, capsys):

@@ -355,6 +355,19 @@ def test_a_final_result_is_not_followed_by_a_coarse_one_of_the_same_forest(reque
     assert all(block.final for block in blocks)
 
 
+def test_an_undone_stroke_leaves_no_coarse_result(request_of, scribbles):
+    engine = LiveEngine("cpu")
+    list(engine.update(request_of()))
+    more = scribbles.copy()
+    more[70, 20:60] = 3
+    events = engine.update(request_of(scribbles=more, generation=1))
+    next(event for event in events if isinstance(event, ResultBlock))
+    events.close()
+
+    undone = engine.update(request_of(generation=2))
+    assert not next(event for event in undone if isinstance(event, ResultBlock)).final
+
+
 def test_ignored_pixels_become_zero_and_are_not_counted(request_of, scribbles):
     ignoring = scribbles.copy()
     ignoring[:10] = 7

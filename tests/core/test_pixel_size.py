@@ -9,7 +9,7 @@ from PIL import Image
 
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
-from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate
+from napari_alibi_seg.core.images.pixel_size import PixelSize, calibrate, common_size
 from napari_alibi_seg.core.images.reading import stored_pixel_size
 
 PIXELS = np.zeros((20, 35), np.uint8)
@@ -63,6 +63,21 @@ def test_what_is_no_pixel_size_is_refused_where_it_is_given(tmp_path, size):
     for make in (partial(read_image, tmp_path / "a.png"), partial(as_micrograph, PIXELS)):
         with pytest.raises(ImageError, match=r"A pixel size is a PixelSize.*PixelSize\('nm'"):
             make(pixel_size=size)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "same"),
+    [
+        ([PixelSize("nm", None, 4, 4)], True),
+        ([PixelSize("nm", None, 4, 4), PixelSize("µm", 1, 0.00401, 0.004)], True),
+        ([PixelSize("nm", None, 4, 4), PixelSize("nm", None, 5, 5)], False),
+        ([PixelSize("nm", None, 4, 4), None], False),
+        ([None, PixelSize("nm", None, 4, 4)], False),
+        ([PixelSize("nm", None, 4, 4), PixelSize("parsec", None, 4, 4)], False),
+    ],
+)
+def test_images_have_a_size_in_common_if_they_agree_in_it(sizes, same):
+    assert common_size(sizes) == (sizes[0] if same else None)
 
 
 def test_the_area_of_a_pixel_is_that_of_its_rectangle():

@@ -102,7 +102,7 @@ def test_strokes_where_there_is_no_data_are_told_of(desk, pixels):
     desk.hurry()
     desk.open(framed)
     desk.bar(1, 18)
-    desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
+    desk.until(lambda: "no data (NaN or infinite)" in desk.panels.strip.words)
     assert "painted of class 1 lies" in desk.panels.strip.words
     desk.panels.strip.buttons[-1].click()
     desk.bar(1, 28)
@@ -128,7 +128,7 @@ def test_strokes_without_data_are_told_of_for_every_image(desk, pixels):
             desk.choose_image(desk.viewer.layers[name])
             assert desk.panels.strip.words == ""
         desk.bar(1, 18)
-        desk.until(lambda: "no data (NaN)" in desk.panels.strip.words)
+        desk.until(lambda: "no data (NaN or infinite)" in desk.panels.strip.words)
     desk.rest()
 
 

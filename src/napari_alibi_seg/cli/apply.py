@@ -200,13 +200,19 @@ def _tell_fractions(folder: Path, made: set[str]) -> None:
 def _apply_to_volume(options: argparse.Namespace) -> int:
     """Write the planes that are still missing from an OME-Zarr of labels, then its fractions."""
     from napari_alibi_seg.core.forest.classifier_files import load_classifier
-    from napari_alibi_seg.core.judging.fractions import add_fractions, overall_fractions
+    from napari_alibi_seg.core.judging.fractions import (
+        add_fractions,
+        overall_fractions,
+        read_fractions,
+    )
     from napari_alibi_seg.core.runs.volumes import segment_volume, volume_fractions
     from napari_alibi_seg.core.writing import require_free
 
     image = image_file(Path(options.images[0]).resolve(), options)
     classifier = options.recipe.resolve()
-    require_free([image.path, classifier], [options.output])
+    table = options.output.with_name(f"{stem(options.output.name)}{FRACTIONS}")
+    require_free([image.path, classifier], [options.output, table])
+    read_fractions(table)  # a file that is none would be refused after the run
     output = options.output.resolve()
     known, volume = load_classifier(classifier), image.read()
     doubt = known.doubt(volume.pixel_size)
@@ -222,12 +228,10 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
             cluster=options.cluster,
             progress=bars,
         )
-    tell(f"segmentation: {output} ({made} of {planes} planes made now)")
-    table = output.with_name(f"{stem(output.name)}{FRACTIONS}")
-    rows = volume_fractions(image.path.name, volume, known.classes, output)
-    add_fractions(table, rows)
-    tell(f"fractions: {table}")
-    for name, fraction in overall_fractions(rows).items():
+        rows = volume_fractions(image.path.name, volume, known.classes, output)
+        add_fractions(table, rows)
+    tell(f"segmentation: {output} ({made} of {planes} planes made now)\nfractions: {table}")
+    for name, fraction in overall_fractions(rows):
         tell(f"  {name}: {100 * fraction:.2f} %")
     return 0
 

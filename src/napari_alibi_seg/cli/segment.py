@@ -122,7 +122,7 @@ def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]
     if options.fractions:
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)
-        for name, fraction in overall_fractions(rows).items():
+        for name, fraction in overall_fractions(rows):
             tell(f"  {name}: {100 * fraction:.2f} %")
         if all(row.accuracy is None for row in rows):
             say(f"the fractions have no intervals, because {_why_unknown(image, assessments)}.")

@@ -12,7 +12,10 @@ import zipfile
 import zlib
 from tokenize import TokenError
 
-NO_DATA = "lies where the image has no data (NaN) or outside its region, which teaches nothing"
+NO_DATA = (
+    "lies where the image has no data (NaN or infinite) or outside its region, which teaches "
+    "nothing"
+)
 """Part of messages about strokes that cannot be used for training."""
 
 DAMAGE = (

@@ -23,6 +23,7 @@ from napari_alibi_seg.core.forest.result import SAMPLED, Segmentation
 from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.training import kind_of, training_classifier
 from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
+from napari_alibi_seg.core.images.pixel_size import common_size
 from napari_alibi_seg.core.progress import Progress, map_steps, run_to_end, silent
 
 if TYPE_CHECKING:
@@ -165,8 +166,9 @@ class Segmenter:
         )
         trees = self.config.trees
         grown = map_steps(work, lambda grown: self.progress("training", grown, trees))
-        sizes = {one.pixel_size for one in ([image] if isinstance(image, Micrograph) else image)}
-        return replace(run_to_end(grown), pixel_size=sizes.pop() if len(sizes) == 1 else None)
+        images = [image] if isinstance(image, Micrograph) else image
+        size = common_size(one.pixel_size for one in images)
+        return replace(run_to_end(grown), pixel_size=size)
 
     def apply(
         self, classifier: PixelClassifier, image: Micrograph, probabilities: bool = False

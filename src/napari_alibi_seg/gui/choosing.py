@@ -248,14 +248,14 @@ class Chooser(QObject):
             self._panels.classes.show_classes(old.classes)
             self._panels.show_config(config)
             self._workspaces.show_classes()
-            self._tell_of_pixels(self._work)
+            self._tell_of_pixels(old)
             self.changed.emit()
         elif self._work is not None:
             self._tell_of_size(self._work, old.scribbles.layer)
 
     def _tell_of_pixels(self, work: Workspace) -> None:
         """Say that strokes are used on other pixels than they were painted on."""
-        if not is_blank(work.scribbles.layer):
+        if work.counts is not None and work.counts.pixels:
             self._panels.strip.say(
                 f"The pixels of {work.source.layer.name!r} have changed; check that its strokes "
                 "still lie where they should."

@@ -38,7 +38,7 @@ class Framing:
 
     def turn_to(self, layer: Image) -> None:
         """Bring an image into view if a different one, or one of another size, came before."""
-        now = layer.unique_id, tuple(layer.extent.data[1])
+        now = layer.unique_id, tuple(layer.extent.data[1][-2:])
         before, self._turned_to = self._turned_to, now
         if before not in (None, now) and self._share(layer) < _LEAST:
             self._fit(layer)

@@ -152,7 +152,7 @@ class Restorer(QObject):
         doubt = classifier.doubt(work.source.measured.pixel_size)
         if doubt:
             self._strip.say(doubt, warn=True, holds=lambda: work.loaded is classifier)
-        elif not is_blank(work.scribbles.layer):
+        elif work.counts is not None and work.counts.pixels:
             self._strip.say(
                 "The loaded classifier is used now, not your strokes; paint on to use them again.",
                 holds=lambda: work.loaded is classifier,

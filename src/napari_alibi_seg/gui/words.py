@@ -170,9 +170,7 @@ def facts(
         words += " · this plane" if done.plane else ""
         words += f" · {_pixel_words(size)}" if size is not None else ""
         words += _fractions(classes, done, expected)
-        words += "" if done.voted or not done.pixels else f"<div>The image {CONSTANT}.</div>"
-    else:
-        words += "<br><i>The result follows automatically.</i>"
+        words += f"<div>The image {CONSTANT}.</div>" if done.flat else ""
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_alibi_seg.core.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "µm": 1e-6, "nm": 1e-9, "pm": 1e-12, "Å": 1e-10}
 _SPELLINGS = {
@@ -89,6 +89,16 @@ class PixelSize:
         if mine is None or theirs is None:
             return None
         return self.side * mine / (other.side * theirs)
+
+
+def common_size(sizes: Iterable[PixelSize | None]) -> PixelSize | None:
+    """Return the first size if all are known and within a hundredth of it; else None."""
+    first, *others = sizes
+    for one in others:
+        times = None if first is None or one is None else one.times(first)
+        if times is None or not math.isclose(times, 1, rel_tol=0.01):
+            return None
+    return first
 
 
 def saved_size(fields: Mapping[str, Any] | None) -> PixelSize | None:

@@ -150,13 +150,13 @@ def class_fractions(
     return rows
 
 
-def overall_fractions(rows: Iterable[ClassFraction]) -> dict[str, float]:
-    """Return the fraction of each class, by name, in all planes together; empty without pixels."""
-    pixels: Counter[str] = Counter()
+def overall_fractions(rows: Iterable[ClassFraction]) -> list[tuple[str, float]]:
+    """Return names of classes and their fractions of all planes; none if no pixel has a class."""
+    pixels: Counter[tuple[int, str]] = Counter()
     for row in rows:
-        pixels[row.name] += row.pixels
+        pixels[row.value, row.name] += row.pixels
     total = pixels.total()
-    return {name: count / total for name, count in pixels.items()} if total else {}
+    return [(name, count / total) for (_, name), count in pixels.items()] if total else []
 
 
 def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:

@@ -251,6 +251,8 @@ class LiveEngine:
         self, request: LiveRequest, coarse: CoarseClassifier, side: int
     ) -> Iterator[ResultBlock]:
         self._final_strokes.pop(request.planes[0], None)
+        if self._current is not None:
+            self._current.shown.discard(request.planes[0])
         yield from self._preview.classify(request, coarse, side)
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
@@ -293,7 +295,7 @@ class LiveEngine:
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
         confusion = np.sum([one.confusion for one in tallies], axis=0)
         flat, classes = self._image.levels.flat, self._current.fine.classes
-        return PlaneDone(index, pixels, None if flat else Expectation.of(confusion, classes))
+        return PlaneDone(index, pixels, None if flat else Expectation.of(confusion, classes), flat)
 
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]

@@ -173,11 +173,14 @@ class PlaneDone:
         Number of pixels by class value; those of ignored scribbles are not counted.
     voted : Expectation or None
         What the votes alone say; None if the image is constant, or no pixel has data.
+    flat : bool
+        Whether the image is constant.
     """
 
     plane: Index
     pixels: Mapping[int, int] = field(default_factory=dict)
     voted: Expectation | None = None
+    flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
