@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import REPLACE, image_file, read, require_new
+from napari_alibi_seg.cli.files import REPLACE, image_file, read, require_new, tell_fractions
 from napari_alibi_seg.cli.options import (
     add_cluster_option,
     add_command,
@@ -24,8 +24,8 @@ from napari_alibi_seg.core.naming import (
     LABELS,
     MEANS,
     TABLE,
+    beside,
     listed,
-    stem,
 )
 from napari_alibi_seg.core.terminal import PLANES_KEPT, Bars, kept_if_interrupted, say, tell
 
@@ -200,17 +200,13 @@ def _tell_fractions(folder: Path, made: set[str]) -> None:
 def _apply_to_volume(options: argparse.Namespace) -> int:
     """Write the planes that are still missing from an OME-Zarr of labels, then its fractions."""
     from napari_alibi_seg.core.forest.classifier_files import load_classifier
-    from napari_alibi_seg.core.judging.fractions import (
-        add_fractions,
-        overall_fractions,
-        read_fractions,
-    )
+    from napari_alibi_seg.core.judging.fractions import add_fractions, read_fractions
     from napari_alibi_seg.core.runs.volumes import segment_volume, volume_fractions
     from napari_alibi_seg.core.writing import require_free
 
     image = image_file(Path(options.images[0]).resolve(), options)
     classifier = options.recipe.resolve()
-    table = options.output.with_name(f"{stem(options.output.name)}{FRACTIONS}")
+    table = beside(options.output, options.output.name, FRACTIONS)
     require_free([image.path, classifier], [options.output, table])
     read_fractions(table)  # a file that is none would be refused after the run
     output = options.output.resolve()
@@ -231,8 +227,7 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
         rows = volume_fractions(image.path.name, volume, known.classes, output)
         add_fractions(table, rows)
     tell(f"segmentation: {output} ({made} of {planes} planes made now)\nfractions: {table}")
-    for name, fraction in overall_fractions(rows):
-        tell(f"  {name}: {100 * fraction:.2f} %")
+    tell_fractions(rows)
     return 0
 
 

@@ -55,7 +55,7 @@ def _of_classifier(classifier: PixelClassifier) -> dict[str, str]:
     return {
         "classes": ", ".join(f"{info.value} {info.name}" for info in classifier.classes),
         "images": kind_of_images(classifier.bands),
-        "pixel size": "unknown" if size is None else f"{size.side:.4g} {size.unit}",
+        "pixel size": "unknown" if size is None else size.words,
         "model": str(classifier.features or classifier.model),
         "channels": _channels(classifier.channels, classifier.features is not None),
         "forest": f"{kind_of(forest)}, {len(forest.estimators_)} trees, seed {forest.random_state}",

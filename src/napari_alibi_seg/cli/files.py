@@ -1,4 +1,4 @@
-"""Read images and scribbles as the options specify, and guard existing results."""
+"""Read images and scribbles as the options specify; guard existing results, and sum up new ones."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import NO_DATA, OutputError
-from napari_alibi_seg.core.terminal import say
+from napari_alibi_seg.core.terminal import say, tell
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
+    from napari_alibi_seg.core.judging.fractions import ClassFraction
 
 
 REPLACE = "add --replace to write over results that are there"
@@ -79,6 +80,14 @@ def warn_of_unused_classes(
     lost = painted - options.ignore - {info.value for info in classifier.classes}
     if lost:
         say(f"what is painted of class {named(lost)} {NO_DATA}; paint where there is some.")
+
+
+def tell_fractions(rows: Iterable[ClassFraction]) -> None:
+    """Tell the fraction of each class in all planes together."""
+    from napari_alibi_seg.core.judging.fractions import overall_fractions
+
+    for name, fraction in overall_fractions(rows):
+        tell(f"  {name}: {100 * fraction:.2f} %")
 
 
 def require_new(outputs: Sequence[Path], replace: bool, advice: str = REPLACE) -> None:

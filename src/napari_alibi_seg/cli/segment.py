@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import read, read_drawn, warn_of_unused_classes
+from napari_alibi_seg.cli.files import read, read_drawn, tell_fractions, warn_of_unused_classes
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -99,7 +99,7 @@ def segment(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]) -> None:
     """Train and segment; apart from reading, so that bad input is told before torch is imported."""
     from napari_alibi_seg.core.forest.classifier_files import save_classifier
-    from napari_alibi_seg.core.judging.fractions import overall_fractions, write_fractions
+    from napari_alibi_seg.core.judging.fractions import write_fractions
     from napari_alibi_seg.core.judging.judge import assess
     from napari_alibi_seg.core.segmentation import Segmenter
 
@@ -122,8 +122,7 @@ def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]
     if options.fractions:
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)
-        for name, fraction in overall_fractions(rows):
-            tell(f"  {name}: {100 * fraction:.2f} %")
+        tell_fractions(rows)
         if all(row.accuracy is None for row in rows):
             say(f"the fractions have no intervals, because {_why_unknown(image, assessments)}.")
 

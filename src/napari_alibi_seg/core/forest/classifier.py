@@ -123,14 +123,15 @@ class PixelClassifier:
     def doubt(self, size: PixelSize | None) -> str:
         """Return why its result on pixels of a size is doubtful; empty if it is not, or unknown."""
         mine = self.pixel_size
-        times = None if mine is None or size is None else size.times(mine)
+        if mine is None or size is None:
+            return ""
+        times = size.times(mine)
         if times is None or 1 / _OTHER_SIZE < times < _OTHER_SIZE:
             return ""
-        sides = [f"{one.side:.4g} {one.unit}" for one in (size, mine) if one is not None]
         return (
-            f"The pixels are {' wide, not '.join(sides)} wide as those that the classifier was "
-            "trained on. It knows structures by their width in pixels, so results are doubtful; "
-            "train on an image of this magnification, or resize this one."
+            f"The pixels are {size.words} wide, not {mine.words} wide as those that the classifier "
+            "was trained on. It knows structures by their width in pixels, so results are "
+            "doubtful; train on an image of this magnification, or resize this one."
         )
 
     def segmentation(

@@ -81,6 +81,11 @@ class PixelSize:
         """Side of a square of the same area, in `unit`."""
         return math.sqrt(self.area)
 
+    @property
+    def words(self) -> str:
+        """`side` with its unit, such as ``4 nm``."""
+        return f"{self.side:.4g} {self.unit}"
+
     def times(self, other: PixelSize) -> float | None:
         """Return how many times as large as another its side is; None if units are unknown."""
         if self.unit == other.unit:
