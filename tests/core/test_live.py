@@ -368,6 +368,26 @@ def test_an_undone_stroke_leaves_no_coarse_result(request_of, scribbles):
     assert not next(event for event in undone if isinstance(event, ResultBlock)).final
 
 
+def test_undo_redo_and_undo_leave_nothing_of_the_redone_stroke(request_of, scribbles):
+    engine, more = LiveEngine("cpu"), scribbles.copy()
+    more[60:70, 10:80] = 1
+    expected = painted_by(engine.update(request_of()), scribbles.shape)
+    list(engine.update(request_of(scribbles=more)))
+    list(engine.update(request_of()))
+    shown = expected.copy()
+    redone = engine.update(request_of(scribbles=more))
+    block = next(event for event in redone if isinstance(event, ResultBlock))
+    shown[block.window.slices] = block.result.labels
+    redone.close()
+    assert (shown != expected).any()
+
+    for event in engine.update(request_of()):
+        if isinstance(event, ResultBlock):
+            shown[event.window.slices] = event.result.labels
+
+    np.testing.assert_array_equal(shown, expected)
+
+
 def test_ignored_pixels_become_zero_and_are_not_counted(request_of, scribbles):
     ignoring = scribbles.copy()
     ignoring[:10] = 7

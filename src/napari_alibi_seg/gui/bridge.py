@@ -34,8 +34,9 @@ _NO_MEMORY = (
 class Bridge(QObject):
     """Run orders in a thread and forward their events on the main thread.
 
-    A superseded order stops at its next event. Events it still sends are forwarded only if nothing
-    but the view, names and colours has changed since, so that nothing stale is ever shown.
+    A superseded order stops at its next event. One it has sent by then is forwarded only if
+    nothing but the view, names and colours is known to have changed; after an undo, which layers
+    do not tell apart from a change of view, the next order replaces what it shows.
     """
 
     reported = Signal(object)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.channels.pixel_channels import Projection
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.forest.result import Segmentation
+    from napari_alibi_seg.core.forest.training import PixelForest
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.judging.assessment import CrossValidation
@@ -66,9 +67,8 @@ class _Tally:
 class _Classification:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    `tallies` has one for each block it has classified, by plane; `shown` has the planes whose last
-    result sent is its final one; `assessed` has those whose assessment is complete; `validation` is
-    None before the first of them.
+    `tallies` has one for each block that was last sent as classified by it, by plane; `assessed`
+    has the planes whose assessment is complete; `validation` is None before the first of them.
     """
 
     request: LiveRequest
@@ -76,9 +76,16 @@ class _Classification:
     coarse: CoarseClassifier
     fine: PixelClassifier
     tallies: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
-    shown: set[Index] = field(default_factory=set)
     assessed: set[Index] = field(default_factory=set)
     validation: CrossValidation | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Final:
+    """What a final result was made from: a forest, and its strokes unless it is from a file."""
+
+    forest: PixelForest
+    strokes: Mapping[Index, NDArray[Any]] | None
 
 
 class LiveEngine:
@@ -98,7 +105,7 @@ class LiveEngine:
         self._trainer = LiveTrainer(self._features, self._channels)
         self._preview = CoarsePreview(self._trainer, self._channels)
         self._current: _Classification | None = None
-        self._final_strokes: dict[Index, Mapping[Index, NDArray[Any]]] = {}
+        self._final: dict[Index, _Final] = {}  # by plane, where that was sent last
 
     def update(self, request: LiveRequest) -> Generator[LiveEvent, None, None]:
         """Compute what is to be shown.
@@ -175,13 +182,15 @@ class LiveEngine:
             self._channels.open(planes)
             self._trainer.forget()
             self._current = None
-            self._final_strokes = {}
+            self._final = {}
             self._image = image
 
     def _shows_final(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
         """Return whether the last result sent for a plane is final and from the same strokes."""
-        strokes = self._final_strokes.get(index)
-        return strokes is not None and same_scribbles(strokes, painted)
+        final = self._final.get(index)
+        if final is None or final.strokes is None:
+            return False
+        return same_scribbles(final.strokes, painted)
 
     def _warm(self, request: LiveRequest, side: int) -> Iterator[Step]:
         """Project features and filter the visible part in advance of the first stroke."""
@@ -239,7 +248,9 @@ class LiveEngine:
             return
         yield ClassifierReady(self._current.fine, bool(request.image.light))
         first = request.planes[0]
-        if not (self._current.tallies.get(first) or first in self._current.shown):
+        final = self._final.get(first)
+        shown = final is not None and final.forest is self._current.fine.forest
+        if not (shown or self._current.tallies.get(first)):
             yield from self._classify_coarsely(request, self._current.coarse, side)
 
     def _require(self, request: LiveRequest) -> None:
@@ -250,9 +261,9 @@ class LiveEngine:
     def _classify_coarsely(
         self, request: LiveRequest, coarse: CoarseClassifier, side: int
     ) -> Iterator[ResultBlock]:
-        self._final_strokes.pop(request.planes[0], None)
+        self._final.pop(request.planes[0], None)
         if self._current is not None:
-            self._current.shown.discard(request.planes[0])
+            self._current.tallies.pop(request.planes[0], None)
         yield from self._preview.classify(request, coarse, side)
 
     def _classify(self, request: LiveRequest, index: Index, side: int) -> Iterator[LiveEvent]:
@@ -286,11 +297,8 @@ class LiveEngine:
         """Note that the result of a plane is final, and sum it up."""
         assert self._current is not None
         assert self._image is not None
-        if request.classifier is None:
-            self._final_strokes[index] = self._current.painted
-        else:
-            self._final_strokes.pop(index, None)
-        self._current.shown.add(index)
+        strokes = self._current.painted if request.classifier is None else None
+        self._final[index] = _Final(self._current.fine.forest, strokes)
         tallies = self._current.tallies[index].values()
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
         confusion = np.sum([one.confusion for one in tallies], axis=0)

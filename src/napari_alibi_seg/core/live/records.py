@@ -51,7 +51,8 @@ class LiveRequest:
     probabilities : bool
         Whether final blocks have probabilities; coarse ones never do.
     generation : int
-        Increases with every change of a field other than `planes`, `visible` and `classes`.
+        Increases where events of earlier requests would be stale: with every change of a field
+        other than `planes`, `visible` and `classes`. Undo changes `scribbles` without it.
     advise : bool
         Whether to suggest, at the end, where to paint next, and to assess the displayed plane and
         the other scribbled planes with a final result.
