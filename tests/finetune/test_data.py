@@ -179,20 +179,20 @@ def test_pictures_beyond_memory_are_the_same_when_read_anew(images: Path) -> Non
 
 def test_crops_are_functions_of_seed_and_key(images: Path) -> None:
     corpus = read_corpus([images], CONFIG)
-    crops = Crops(corpus, corpus.training, CONFIG)
+    crops = Crops.of(CONFIG, corpus, corpus.training)
     keys = [(1, 0, 0, number) for number in range(8)]
     batch = crops.batch(56, keys)
 
     assert batch.shape == (8, 3, 56, 56)
     torch.testing.assert_close(crops.batch(56, keys[3:5]), batch[3:5], rtol=0, atol=0)
     assert len({crop.sum().item() for crop in batch}) == 8
-    other = Crops(corpus, corpus.training, replace(CONFIG, seed=1)).batch(56, keys)
+    other = Crops.of(replace(CONFIG, seed=1), corpus, corpus.training).batch(56, keys)
     assert not torch.equal(other, batch)
 
 
 def test_crops_without_changes_keep_the_range(images: Path) -> None:
     corpus = read_corpus([images], PLAIN)
-    batch = Crops(corpus, corpus.training, PLAIN).batch(56, [(1, 0, 0, n) for n in range(16)])
+    batch = Crops.of(PLAIN, corpus, corpus.training).batch(56, [(1, 0, 0, n) for n in range(16)])
     assert batch.min() >= 0
     assert batch.max() <= 1
     assert batch.std(dim=(1, 2, 3)).min() > 0.05
@@ -202,7 +202,9 @@ def test_grey_share_decides_which_crops_have_colour(images: Path) -> None:
     for grey, coloured in ((0.0, True), (1.0, False)):
         config = replace(PLAIN, grey=grey)
         corpus = read_corpus([images], config)
-        batch = Crops(corpus, corpus.training, config).batch(28, [(1, 0, 0, n) for n in range(20)])
+        batch = Crops.of(config, corpus, corpus.training).batch(
+            28, [(1, 0, 0, n) for n in range(20)]
+        )
         assert bool((batch.std(dim=1) > 1e-3).any()) is coloured
 
 

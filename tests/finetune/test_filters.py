@@ -11,7 +11,6 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -213,9 +212,9 @@ def test_views_and_their_tokens_are_turned_alike(trained) -> None:
 
 
 def test_tokens_are_contrasts_on_components_of_falling_size(teacher, images, tmp_path) -> None:
-    config = FilterConfig(images=(str(images),)).of_pictures
+    config = FilterConfig(images=(str(images),))
     corpus = read_corpus([images], config)
-    crops = Crops(corpus, corpus.training, config, augmented=False)
+    crops = Crops(corpus, corpus.training, config.seed, config.magnification, grey=1.0)
     views = Teacher(teacher, 64, tmp_path, "these").views(crops, Stream.TRAINING, 12)
     tokens = views.tokens.float()
     assert views.images.shape == (12, 64, 64)
@@ -313,4 +312,3 @@ def test_help_explains_every_option_with_its_default() -> None:
 def test_config_survives_json() -> None:
     config = FilterConfig(images=("a", "b"), magnification=(0.5, 2.0), seed=3)
     assert FilterConfig.from_json(config.to_json()) == config
-    np.testing.assert_equal(config.of_pictures.seed, 3)

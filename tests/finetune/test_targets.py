@@ -28,7 +28,7 @@ CONFIG = FinetuneConfig(crop_sizes=(64,), crop_shares=(1.0,), target_crops=48, h
 @pytest.fixture
 def crops(images: Path) -> Crops:
     corpus = read_corpus([images], CONFIG)
-    return Crops(corpus, corpus.training, CONFIG)
+    return Crops.of(CONFIG, corpus, corpus.training)
 
 
 class Positional(torch.nn.Module):
@@ -74,9 +74,9 @@ def test_centring_leaves_content_alone(crops: Crops) -> None:
 
 def test_blanked_channels_are_found_by_probing(crops: Crops) -> None:
     teacher = Positional()
-    config = replace(CONFIG, target=Target.BLANKED)
+    config = replace(CONFIG, target=Target.BLANKED, blank_above=0.3)
 
-    assert position_channels(teacher, crops, above=0.3) == [3]
+    assert position_channels(teacher, crops, config) == [3]
     assert make_table(teacher, crops, config).kept.tolist() == [1, 1, 1, 0]
 
 
@@ -117,12 +117,12 @@ def test_both_probes_tell_a_model_that_knows_its_columns_from_one_that_does_not(
 ) -> None:
     knowing, unknowing = Positional(), Positional(known=0.0)
     table = TargetTable({}, torch.ones(4))
-    scores = Validation(knowing, table, crops).score(unknowing)
+    scores = Validation(knowing, table, crops, CONFIG.validation_crops).score(unknowing)
 
     assert scores.teacher_loio_r2 > 0.3 > 0.1 > scores.loio_r2
     assert scores.teacher_authors_r2 > scores.authors_r2 + 0.3
     assert scores.null_r2 < 0.1
-    itself = Validation(knowing, table, crops).score(knowing)
+    itself = Validation(knowing, table, crops, CONFIG.validation_crops).score(knowing)
     assert itself.authors_r2 == scores.teacher_authors_r2
     assert itself.null_r2 < 0.1 < itself.loio_r2
 

@@ -45,7 +45,7 @@ def make_trainer(teacher_name: str, images: Path):
             Processes(0, 1, torch.device("cpu")),
             imitated,
             TargetTable({}, torch.ones(imitated.channels)),
-            Crops(corpus, corpus.training, config),
+            Crops.of(config, corpus, corpus.training),
             start(config, teacher, identity),
         )
 
@@ -245,7 +245,7 @@ def test_only_the_student_sees_changed_crops_of_a_clean_teacher(make_trainer) ->
     for clean in (False, True):
         trainer = make_trainer(replace(config, clean=clean))
         [part] = trainer.portions(0)
-        unchanged = replace(trainer.crops, augmented=False).batch(64, part.batch.keys)
+        unchanged = replace(trainer.crops, light=None).batch(64, part.batch.keys)
         assert torch.equal(part.shown, unchanged) is clean
         assert torch.equal(part.shown, part.images) is not clean
 

@@ -218,6 +218,25 @@ def test_preliminary_ends_with_the_final_result_and_does_not_come_back(desk, pix
     assert not any(word for _, word in said)
 
 
+def test_a_stack_is_not_told_to_be_whole_before_it_is(stacked):
+    desk, counts = stacked, []
+    tell = desk.controller.stack.tell
+
+    def change_in_between(work, classes):
+        tell(work, classes)
+        counts.append((desk.panels.strip.words, len(work.result.unfinished)))
+        if len(counts) == 2:
+            desk.panels.training.trees.setValue(11)
+
+    desk.controller.stack.tell = change_in_between
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: len(counts) > 2)
+    desk.rest()
+
+    assert not any(left for words, left in counts if words.startswith("All 3 planes"))
+    assert desk.controller.stack.planes == ()
+
+
 @pytest.fixture
 def painted(desk, pixels):
     desk.hurry()
@@ -364,6 +383,34 @@ def test_the_last_class_stays(desk, pixels):
     assert values(desk) == [2]
     assert not desk.panels.classes.rows[0].delete.isEnabled()
     assert desk.work.scribbles.layer.selected_label == 2
+
+
+def test_a_class_is_not_offered_to_be_deleted_once_it_is_the_last(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    desk.bar(1, 18)
+    desk.rest()
+    delete(desk, 0)
+    assert desk.panels.strip.words.startswith("Delete 'class 1'")
+
+    delete(desk, 1)
+    assert desk.panels.strip.words == ""
+    assert values(desk) == [1]
+    desk.rest()
+
+
+def test_a_blank_class_that_is_deleted_is_no_stroke(painted):
+    desk = painted
+    desk.controller.apply(desk.controller.classifier)
+    desk.panels.classes.add_class()
+    desk.rest()
+    assert desk.work.loaded is not None
+
+    delete(desk, 3)
+    desk.rest()
+
+    assert values(desk) == [1, 2, 3]
+    assert desk.work.loaded is not None
 
 
 def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk, pixels):

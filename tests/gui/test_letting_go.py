@@ -32,6 +32,21 @@ def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
     assert [ref() for ref in left] == [None] * 6
 
 
+def test_what_was_computed_of_the_last_image_is_let_go_of(segmented_desk, pixels):
+    desk = segmented_desk
+    left = weakref.ref(desk.work.source.micrograph)
+
+    desk.viewer.layers.clear()
+    desk.rest()
+    gc.collect()
+
+    assert left() is None
+    desk.open(pixels, name="alloy")
+    desk.two_strokes()
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+
+
 def test_layers_that_were_put_away_are_let_go_of(segmented_desk, pixels):
     desk = segmented_desk
     other = desk.open(255 - pixels, name="second")

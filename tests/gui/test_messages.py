@@ -273,6 +273,15 @@ def test_a_question_comes_back_after_what_was_told_meanwhile(strip):
     assert strip.words == ""
 
 
+def test_a_question_comes_back_after_another_one_but_not_after_itself(strip):
+    for words in ("Is it so?", "Really?", "Really?"):
+        strip.say(words, ("Yes", lambda: None))
+    strip.buttons[0].click()
+    assert strip.words == "Is it so?"
+    strip.buttons[0].click()
+    assert strip.words == ""
+
+
 def test_a_report_that_can_be_stopped_comes_back_after_a_question_and_no_older_one_does(strip):
     strip.say("1 of 3", ("Stop", lambda: None), report=True)
     strip.say("Is it so?", ("Yes", lambda: None))

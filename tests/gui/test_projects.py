@@ -219,6 +219,20 @@ def test_opening_on_the_open_image_keeps_what_is_painted_there(saved, tmp_path):
     assert layer in desk.viewer.layers
 
 
+def test_opening_removes_no_layer_of_the_person_though_it_is_blank(saved, tmp_path):
+    desk = saved()
+    own = desk.viewer.add_labels(np.zeros_like(desk.painted), name="my own")
+    desk.choose_scribbles(own)
+    idle(desk)
+
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: desk.work.scribbles.layer is not own)
+    idle(desk)
+
+    assert own in desk.viewer.layers
+    assert desk.painted.any()
+
+
 def test_a_missing_image_is_told_and_the_strokes_can_be_taken_over(saved, tmp_path, pixels):
     desk = saved()
     project = load_project(tmp_path / "p.alibi")

@@ -337,6 +337,11 @@ def test_stopped_features_leave_the_pixel_filters(desk, pixels):
     desk.rest()
     assert desk.work.fitted.features is None
 
+    desk.panels.training.trees.setValue(11)
+    desk.rest()
+    assert desk.panels.image.chip.words == "Stopped"
+    assert desk.work.fitted.features is None
+
     desk.panels.image.chip.button.click()
     desk.until(lambda: desk.panels.image.chip.state is ChipState.READY)
     desk.rest()
@@ -380,6 +385,11 @@ def test_without_live_only_the_button_updates(desk, pixels):
     desk.panels.result.update_button.click()
     desk.rest()
     assert set(np.unique(desk.segmented)) == {1, 2}
+
+    fitted = desk.work.fitted
+    desk.panels.training.trees.setValue(11)
+    desk.rest()
+    assert desk.work.fitted is fitted
 
 
 def test_the_button_to_update_can_be_pressed_only_where_it_does_something(desk):
@@ -458,6 +468,10 @@ def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
     assert result.uncertainty.visible
     assert not any(layer.visible for layer in result.probabilities.values())
     assert result.labels.visible
+
+    desk.panels.result.uncertainty.setChecked(False)
+    assert not desk.controller.bridge.busy  # nothing is lacking
+    assert not result.uncertainty.visible
     desk.panels.result.uncertainty.setChecked(False)
     assert not result.uncertainty.visible
     desk.rest()

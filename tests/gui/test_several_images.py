@@ -229,6 +229,22 @@ def test_an_offer_belongs_to_its_image(two, pixels):
     np.testing.assert_array_equal(desk.painted, painted)
 
 
+def test_an_offer_outlasts_a_blank_layer_that_is_removed(two, pixels):
+    desk = two
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(pixels.copy(), name="again")
+    desk.until(lambda: desk.panels.strip.words.startswith("You painted"))
+
+    desk.viewer.layers.remove("scribbles on again")
+    desk.rest()
+    assert desk.panels.strip.words.startswith("You painted")
+    desk.panels.strip.buttons[0].click()
+    desk.rest()
+
+    assert desk.painted.any()
+
+
 def test_an_offer_that_was_dismissed_is_not_made_again(two, pixels):
     desk = two
     desk.viewer.layers.clear()
@@ -587,6 +603,20 @@ def test_a_project_that_is_read_while_another_image_is_chosen_paints_nothing_the
     desk.rest()
 
     assert not desk.painted.any()
+
+
+def test_a_classifier_that_is_read_while_another_image_is_chosen_is_not_used_there(two, tmp_path):
+    desk = two
+    desk.dock.exports.save(tmp_path / "c.skops")
+    desk.until(lambda: "Written" in desk.panels.strip.words)
+    desk.rest()
+
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    choose(desk, "second")
+    desk.until(lambda: "Another image" in desk.panels.strip.words)
+    desk.rest()
+
+    assert desk.work.loaded is None
 
 
 def test_strokes_that_were_left_for_others_are_not_taken_for_another_image(two):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save
 
-from napari_alibi_seg.core.model.checkpoints import load_strictly
+from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.model.checkpoints import load_strictly, read_tensors
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -42,8 +43,18 @@ class Checkpoint:
     mean: nn.Module
     optimiser: torch.optim.AdamW
 
-    def write(self, path: Path, header: dict[str, str]) -> None:
-        """Write everything as safetensors."""
+    def write(self, path: Path, made_from: str, **figures: str) -> None:
+        """Write everything, with figures in the header, as safetensors.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        made_from : str
+            What the run is made from, as digests; see `restore`.
+        **figures : str
+            Step and other state of the run.
+        """
         tensors = {
             **{self.prefix + name: value for name, value in self.learning.state_dict().items()},
             **{_MEAN + name: value for name, value in self.mean.state_dict().items()},
@@ -51,16 +62,29 @@ class Checkpoint:
         }
         stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with replacing(path) as aside:
-            aside.write_bytes(save(stored, metadata=header))
+            aside.write_bytes(save(stored, metadata={"made_from": made_from, **figures}))
 
-    def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
-        """Restore what `write` wrote to a file.
+    def restore(self, path: Path, made_from: str) -> dict[str, str]:
+        """Restore what `write` wrote, and return the figures.
 
         Raises
         ------
         ModelError
-            If the weights are of another architecture.
+            If the file is damaged, of another architecture, or made from something else.
         """
+        try:
+            tensors, header = read_tensors(path)
+        except ModelError as error:
+            raise ModelError(
+                f"{path} is damaged or cannot be read, so the run cannot go on; start a new one, "
+                "with --init from the weights of this one if these were written."
+            ) from error
+        if header.get("made_from") != made_from:
+            raise ModelError(
+                f"{path} was trained on other images, or with another model, than those given, or "
+                "pixels have changed since; give the same ones, or start a new run in another "
+                "--output."
+            )
         load_strictly(self.learning, _below(self.prefix, tensors), path)
         load_strictly(self.mean, _below(_MEAN, tensors), path)
         moments = _below(_ADAM, tensors)
@@ -76,6 +100,7 @@ class Checkpoint:
                     for key in ("exp_avg", "exp_avg_sq")
                 },
             }
+        return header
 
     def _moments(self) -> dict[str, Tensor]:
         return {

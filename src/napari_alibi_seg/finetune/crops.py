@@ -35,6 +35,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Light:
+    """How strongly the light and noise of crops vary; see the options of `FinetuneConfig`."""
+
+    contrast: float
+    brightness: float
+    noise: float
+
+
+@dataclass(frozen=True)
 class Crops:
     """Reproducible random crops of a set of pictures.
 
@@ -46,16 +55,28 @@ class Crops:
         Provides the pixels.
     pictures : list of Picture
         Pictures to crop from.
-    config : FinetuneConfig
-        Provides the seed, the magnification and the augmentation strengths.
-    augmented : bool
-        Whether gamma, contrast, brightness and noise are also varied at random.
+    seed : int
+        Seed of all random numbers.
+    magnification : tuple of float
+        Smallest and largest magnification before cropping.
+    grey : float
+        Share of crops made grey, 0 to 1.
+    light : Light or None
+        How gamma, contrast, brightness and noise are varied; None leaves them as they are.
     """
 
     corpus: Corpus
     pictures: list[Picture]
-    config: FinetuneConfig
-    augmented: bool = True
+    seed: int
+    magnification: tuple[float, ...]
+    grey: float
+    light: Light | None = None
+
+    @classmethod
+    def of(cls, config: FinetuneConfig, corpus: Corpus, pictures: list[Picture]) -> Crops:
+        """Return the crops of a distillation run, with light varied as its options say."""
+        light = Light(config.contrast, config.brightness, config.noise)
+        return cls(corpus, pictures, config.seed, config.magnification, config.grey, light)
 
     def batch(self, size: int, keys: Iterable[tuple[int, ...]]) -> Tensor:
         """Return one crop per key.
@@ -72,7 +93,7 @@ class Crops:
         Tensor
             (B, 3, size, size) float32, approximately in [0, 1].
         """
-        crops = [self._crop(size, np.random.default_rng((self.config.seed, *key))) for key in keys]
+        crops = [self._crop(size, np.random.default_rng((self.seed, *key))) for key in keys]
         if not crops:
             return torch.empty(0, 3, size, size)
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
@@ -80,17 +101,17 @@ class Crops:
     def _crop(self, size: int, random: np.random.Generator) -> NDArray[np.float32]:
         picture = self.pictures[random.integers(len(self.pictures))]
         pixels = self.corpus.pixels(picture)
-        low, high = np.log(self.config.magnification)
+        low, high = np.log(self.magnification)
         side = round(size / np.exp(random.uniform(low, high)))
         side = max(1, min(side, *pixels.shape[:2]))
         top, left = (int(random.integers(length - side + 1)) for length in pixels.shape[:2])
         crop = _resized(pixels[top : top + side, left : left + side], size)
         crop = np.rot90(crop, int(random.integers(4)))
         crop = crop[::-1] if random.random() < 0.5 else crop
-        if random.random() < self.config.grey:
+        if random.random() < self.grey:
             crop = crop.mean(axis=-1, keepdims=True)
-        if self.augmented:
-            crop = _changed(crop, self.config, random)
+        if self.light is not None:
+            crop = _changed(crop, self.light, random)
         return np.broadcast_to(crop, (size, size, 3))
 
 
@@ -127,11 +148,11 @@ def _resized(crop: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
 
 
 def _changed(
-    crop: NDArray[np.float32], config: FinetuneConfig, random: np.random.Generator
+    crop: NDArray[np.float32], light: Light, random: np.random.Generator
 ) -> NDArray[np.float32]:
-    gamma, factor = 1 + random.uniform(-config.contrast, config.contrast, size=2)
-    shift = random.uniform(-config.brightness, config.brightness)
-    deviation = random.uniform(0, config.noise)
+    gamma, factor = 1 + random.uniform(-light.contrast, light.contrast, size=2)
+    shift = random.uniform(-light.brightness, light.brightness)
+    deviation = random.uniform(0, light.noise)
     changed = (crop**gamma - 0.5) * factor + 0.5 + shift
     changed += deviation * random.standard_normal(crop.shape, dtype=np.float32)
     return np.asarray(changed, dtype=np.float32)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.images.levels import Levels
     from napari_alibi_seg.core.images.micrograph import Micrograph
-    from napari_alibi_seg.finetune.config import FinetuneConfig
+    from napari_alibi_seg.finetune.run_config import RunConfig
 
 LOG = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class Corpus:
 
 def read_corpus(
     sources: Sequence[Path],
-    config: FinetuneConfig,
+    config: RunConfig,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Corpus:
     """Read all images, skip and log those that cannot be used, and split the rest.
@@ -185,7 +185,7 @@ def read_corpus(
     ----------
     sources : sequence of Path
         Files and folders, which are searched recursively; see `images_of`.
-    config : FinetuneConfig
+    config : RunConfig
         Provides `held_out`, `sources` and `memory`.
     progress : callable
         Wraps the iteration over files, as tqdm does.

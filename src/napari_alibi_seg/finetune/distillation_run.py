@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,12 +101,12 @@ def _distil(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutco
         with processes.together():
             if (output / CHECKPOINT).exists():
                 state.load(output / CHECKPOINT, made_from)
-        crops = Crops(corpus, corpus.training, config)
+        crops = Crops.of(config, corpus, corpus.training)
         imitated = Imitated(teacher, config.inner_blocks)
         with processes.together():
             if processes.first:
                 write_config(output, config)
-                _keep_table(output / _TARGETS, imitated, crops, begun=state.step > 0)
+                _keep_table(output / _TARGETS, imitated, crops, config, begun=state.step > 0)
         table = TargetTable.load(output / _TARGETS).to(processes.device)
         trainer = Trainer(config, processes, imitated, table, crops, state)
         return DistillationRun(output, trainer, processes, corpus, identity, made_from).train()
@@ -128,9 +129,10 @@ class DistillationRun(Run[Trainer]):
     def validator(self) -> Callable[[], Scores]:
         """Compute the teacher's tokens of the validation crops."""
         config, teacher = self.trainer.config, self.trainer.teacher.backbone
-        held_out = Crops(self.corpus, self.corpus.validation, config, augmented=False)
+        held_out = replace(Crops.of(config, self.corpus, self.corpus.validation), light=None)
         table = self.trainer.table.of_last(teacher.channels)
-        return partial(Validation(teacher, table, held_out).score, self.trainer.state.mean)
+        validation = Validation(teacher, table, held_out, config.validation_crops)
+        return partial(validation.score, self.trainer.state.mean)
 
     def export(self) -> None:
         """Write the averaged student in float16, usable as a model by its path, and its card."""
@@ -189,7 +191,9 @@ def _teacher(config: FinetuneConfig, device: torch.device) -> tuple[Backbone, Ba
     return teacher.to(device), identity
 
 
-def _keep_table(path: Path, teacher: Imitated, crops: Crops, begun: bool) -> None:
+def _keep_table(
+    path: Path, teacher: Imitated, crops: Crops, config: FinetuneConfig, begun: bool
+) -> None:
     if not begun or not path.exists():  # without a checkpoint, a table may stem from other images
         LOG.info("finding out what position adds to the teacher's tokens")
-        make_table(teacher, crops, crops.config).save(path)
+        make_table(teacher, crops, config).save(path)

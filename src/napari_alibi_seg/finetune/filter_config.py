@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
-from napari_alibi_seg.finetune.config import FinetuneConfig
 from napari_alibi_seg.finetune.options import Option
 from napari_alibi_seg.finetune.run_config import Precision, RunConfig
 
@@ -82,16 +81,4 @@ class FilterConfig(RunConfig):
                     self.precision is not Precision.FLOAT16
                 ),
             }
-        )
-
-    @property
-    def of_pictures(self) -> FinetuneConfig:
-        """Options for reading pictures and cropping views from them, all grey."""
-        return FinetuneConfig(
-            magnification=self.magnification,
-            grey=1.0,
-            held_out=self.held_out,
-            sources=self.sources,
-            seed=self.seed,
-            memory=self.memory,
         )

@@ -75,7 +75,7 @@ def train_filters(config: FilterConfig, output: Path, resume: bool) -> TrainingO
     check_folder(output, config, resume)
     model, identity = _teacher(config, device)
     sources = [Path(image) for image in config.images]
-    corpus = read_corpus(sources, config.of_pictures, progress("images"))
+    corpus = read_corpus(sources, config, progress("images"))
     made_from = f"{identity.weights} {corpus.digest()}"
     with only_run(output, config, resume):
         if not resume:  # the run can be resumed even before it has all tokens
@@ -164,7 +164,7 @@ def _views(
     teacher = Teacher(model, side, folder, made_from, progress("tokens"))
 
     def cut(pictures: list[Picture], stream: Stream, count: int) -> TokenViews:
-        crops = Crops(corpus, pictures, config.of_pictures, augmented=False)
+        crops = Crops(corpus, pictures, config.seed, config.magnification, grey=1.0)
         return teacher.views(crops, stream, count)
 
     training = cut(corpus.training, Stream.TRAINING, config.pictures)

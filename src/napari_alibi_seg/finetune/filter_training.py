@@ -15,7 +15,6 @@ from torch.nn.utils import clip_grad_norm_
 
 from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
 from napari_alibi_seg.core.channels.learned_filters import FilterNetwork
-from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.model.checkpoints import load_strictly, read_tensors
 from napari_alibi_seg.finetune.checkpoint import Checkpoint
 from napari_alibi_seg.finetune.crops import Stream
@@ -137,25 +136,12 @@ class FilterState:
             load_strictly(learner.filters, read_tensors(path)[0], path)
 
     def save(self, path: Path, made_from: str) -> None:
-        """Write everything needed to resume, as safetensors."""
-        self._checkpoint.write(path, {"step": str(self.step), "made_from": made_from})
+        """Write everything needed to resume; see `Checkpoint.write`."""
+        self._checkpoint.write(path, made_from, step=str(self.step))
 
     def load(self, path: Path, made_from: str) -> None:
-        """Restore the state that `save` wrote.
-
-        Raises
-        ------
-        ModelError
-            If the file is damaged, or from a run with other pictures or another model.
-        """
-        tensors, header = read_tensors(path)
-        if header.get("made_from") != made_from:
-            raise ModelError(
-                f"{path} was trained on other pictures or another model than those given; give "
-                "the same ones, or start a new run in another --output."
-            )
-        self._checkpoint.restore(tensors, path)
-        self.step = int(header["step"])
+        """Restore the state that `save` wrote; see `Checkpoint.restore`."""
+        self.step = int(self._checkpoint.restore(path, made_from)["step"])
 
     @property
     def _checkpoint(self) -> Checkpoint:

@@ -13,7 +13,6 @@ from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.model.checkpoints import (
     convert_to_alibi,
     load_backbone,
-    read_tensors,
 )
 from napari_alibi_seg.finetune.checkpoint import Checkpoint
 from napari_alibi_seg.finetune.optimisation import computes_bfloat16
@@ -54,37 +53,18 @@ class State:
     step: int = 0
     crops: int = 0
 
-    def save(self, path: Path, corpus: str) -> None:
-        """Write everything needed to resume, as safetensors; `corpus` is its digest."""
-        header = {"step": str(self.step), "crops": str(self.crops), "corpus": corpus}
-        header["scaler"] = json.dumps(self.scaler.state_dict())
-        self._checkpoint.write(path, header)
+    def save(self, path: Path, made_from: str) -> None:
+        """Write everything needed to resume; see `Checkpoint.write`."""
+        scaler, step, crops = json.dumps(self.scaler.state_dict()), str(self.step), str(self.crops)
+        self._checkpoint.write(path, made_from, step=step, crops=crops, scaler=scaler)
 
-    def load(self, path: Path, corpus: str) -> None:
-        """Restore the state that `save` wrote.
-
-        Raises
-        ------
-        ModelError
-            If the file is damaged, of another architecture, or from a run on other images.
-        """
-        try:
-            tensors, header = read_tensors(path)
-        except ModelError as error:
-            raise ModelError(
-                f"{path} is damaged or cannot be read, so the run cannot go on; start a new one, "
-                "with --init from the student.safetensors of this one if that is there."
-            ) from error
-        if header.get("corpus") != corpus:
-            raise ModelError(
-                f"{path} was trained on other images than those given, or their pixels have "
-                "changed since; give the same ones, or start a new run with --init."
-            )
-        self._checkpoint.restore(tensors, path)
-        scaler = json.loads(header["scaler"])
+    def load(self, path: Path, made_from: str) -> None:
+        """Restore the state that `save` wrote; see `Checkpoint.restore`."""
+        figures = self._checkpoint.restore(path, made_from)
+        scaler = json.loads(figures["scaler"])
         if scaler:  # empty if the scaler is disabled
             self.scaler.load_state_dict(scaler)
-        self.step, self.crops = int(header["step"]), int(header["crops"])
+        self.step, self.crops = int(figures["step"]), int(figures["crops"])
 
     @property
     def _checkpoint(self) -> Checkpoint:

@@ -113,39 +113,46 @@ def make_table(teacher: Imitated, crops: Crops, config: FinetuneConfig) -> Targe
     kept = torch.ones(teacher.channels)
     sizes = set(config.crop_sizes)
     if config.target is Target.CENTRED:
-        offsets = {size // teacher.patch_size: _offset(teacher, crops, size) for size in sizes}
+        offsets = {
+            size // teacher.patch_size: _offset(teacher, crops, config, size) for size in sizes
+        }
         return TargetTable(offsets, kept)
     if config.target is Target.BLANKED:
-        kept[position_channels(teacher, crops, config.blank_above)] = 0.0
+        kept[position_channels(teacher, crops, config)] = 0.0
     return TargetTable({}, kept)
 
 
-def position_channels(teacher: Imitated, crops: Crops, above: float) -> list[int]:
-    """Return the channels whose R^2 for any position ramp, in held-out crops, exceeds `above`."""
-    size = sorted(crops.config.crop_sizes)[len(crops.config.crop_sizes) // 2]
-    count = min(_PROBED_CROPS, crops.config.target_crops)
+def position_channels(teacher: Imitated, crops: Crops, config: FinetuneConfig) -> list[int]:
+    """Return the channels whose R^2 for any position ramp exceeds `config.blank_above`.
+
+    They are fitted on crops of the middle size and judged on others.
+    """
+    size = sorted(config.crop_sizes)[len(config.crop_sizes) // 2]
+    count = min(_PROBED_CROPS, config.target_crops)
     grid = (size // teacher.patch_size,) * 2
     targets = np.concatenate([ramps(grid)[ramp] for ramp in _PROBED_RAMPS], axis=-1)
     moments = [
         ChannelMoments.of([image.numpy()], targets)
-        for tokens in _tokens(teacher, crops, size, count)
+        for tokens in _tokens(teacher, crops, config, size, count)
         for image in tokens
     ]
     r2 = left_out_channel_r2(moments)[0].max(axis=1)  # (C, ramps) -> (C,)
-    return [int(channel) for channel in np.flatnonzero(r2 > above)]
+    return [int(channel) for channel in np.flatnonzero(r2 > config.blank_above)]
 
 
-def _offset(teacher: Imitated, crops: Crops, size: int) -> Tensor:
+def _offset(teacher: Imitated, crops: Crops, config: FinetuneConfig, size: int) -> Tensor:
     total = torch.zeros((), dtype=torch.float64)
-    for tokens in _tokens(teacher, crops, size, crops.config.target_crops):
+    for tokens in _tokens(teacher, crops, config, size, config.target_crops):
         total = total + tokens.sum(dim=0, dtype=torch.float64)
-    mean = total / crops.config.target_crops  # (h, w, C)
+    mean = total / config.target_crops  # (h, w, C)
     return (mean - mean.mean(dim=(0, 1))).float()
 
 
-def _tokens(teacher: Imitated, crops: Crops, size: int, count: int) -> Iterator[Tensor]:
+def _tokens(
+    teacher: Imitated, crops: Crops, config: FinetuneConfig, size: int, count: int
+) -> Iterator[Tensor]:
     """Yield the teacher tokens of `count` crops, in batches of (B, h, w, C) on the CPU."""
-    together = max(1, crops.config.batch_tokens // (size // teacher.patch_size) ** 2)
+    together = max(1, config.batch_tokens // (size // teacher.patch_size) ** 2)
     device = next(teacher.parameters()).device
 
     def batch(start: int) -> Tensor:

@@ -172,7 +172,7 @@ class Trainer:
     def portions(self, step: int) -> list[Portion]:
         """Return this process's share of each batch of a step, on its device."""
         rank, count, device = self.processes.rank, self.processes.count, self.processes.device
-        unchanged = replace(self.crops, augmented=False)
+        unchanged = replace(self.crops, light=None)
         portions = []
         for batch in training_batches(self.config, step, self.teacher.patch_size, count):
             keys = batch.keys[rank::count]

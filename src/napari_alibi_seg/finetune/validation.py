@@ -82,18 +82,20 @@ class Validation:
     table : TargetTable
         Targets for the last block's tokens, on the same device.
     crops : Crops
-        Crops of the held-out pictures, of which `validation_crops` are used.
+        Crops of the held-out pictures.
+    count : int
+        Number of crops to use.
     """
 
-    def __init__(self, teacher: Backbone, table: TargetTable, crops: Crops) -> None:
-        patch, count = teacher.patch_size, crops.config.validation_crops
+    def __init__(self, teacher: Backbone, table: TargetTable, crops: Crops, count: int) -> None:
+        patch = teacher.patch_size
         keys = [(Stream.VALIDATION, number) for number in range(count)]
         self._images = crops.batch(_SIDE * patch, keys)
         self._large = crops.batch(2 * _SIDE * patch, keys[:_TILED_CROPS])
         self._teacher = _tokens(teacher, self._images)
         device = next(teacher.parameters()).device
         self._targets = table.apply(self._teacher.to(device)).cpu()
-        self._seed = crops.config.seed
+        self._seed = crops.seed
         self._teacher_loio = leave_one_image_out_r2([*self._teacher.numpy()])
         self._teacher_authors = self._authors(_tokens(teacher, self._large))
 

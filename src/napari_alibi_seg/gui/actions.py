@@ -76,9 +76,8 @@ class Actions:
 
     def load(self, path: Path) -> None:
         """Load a classifier, and use it instead of training until something is painted."""
-        self._background.start(
-            files.read_classifier, path, receive=self._controller.restorer.use_classifier
-        )
+        use = partial(self._controller.restorer.use_classifier, self._controller.work)
+        self._background.start(files.read_classifier, path, receive=use)
 
     def apply_to_files(self, paths: Sequence[Path], folder: Path) -> None:
         """Segment other images; ask first if that takes long or would replace files."""

@@ -52,6 +52,7 @@ class Bridge(QObject):
         self._running: _Run | None = None
         self._generation = -1
         self._heard = False
+        self._left_alone = False
 
     @property
     def busy(self) -> bool:
@@ -61,6 +62,7 @@ class Bridge(QObject):
     def ask(self, order: Order) -> None:
         """Run an order once the running one has stopped; it replaces a waiting one."""
         self._generation = order.request.generation
+        self._left_alone = False
         self._waiting = order
         self.interrupt()
         if self._running is None:
@@ -106,6 +108,12 @@ class Bridge(QObject):
         self._waiting = None
         self.interrupt()
 
+    def let_go(self) -> None:
+        """Free what was computed of the image as soon as nothing runs, unless an order comes."""
+        self._left_alone = True
+        if self._running is None:
+            self._start()
+
     def release(self) -> None:
         """Stop, and free everything that was computed."""
         self.stop()
@@ -116,6 +124,8 @@ class Bridge(QObject):
         order, self._waiting = self._waiting, None
         left, self._left = self._left, []
         if order is None and not left:
+            for engine in self._engines.values() if self._left_alone else ():
+                engine.close()
             return
         self._running = _Run(order, left)
         worker = create_worker(

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
-from napari_alibi_seg.core.live.records import ClassifierReady, LiveRequest, ModelReady, PlaneDone
+from napari_alibi_seg.core.live.records import LiveRequest, ModelReady, PlaneDone
 from napari_alibi_seg.gui.bridge import Bridge
 from napari_alibi_seg.gui.brush import Brush
 from napari_alibi_seg.gui.choosing import Chooser
@@ -19,6 +19,7 @@ from napari_alibi_seg.gui.display import Display
 from napari_alibi_seg.gui.framing import Framing
 from napari_alibi_seg.gui.notices import Notices
 from napari_alibi_seg.gui.pace import Pace
+from napari_alibi_seg.gui.painting import is_blank
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.records import SessionFound, SessionProblem, Settings, as_core
 from napari_alibi_seg.gui.removal import ClassRemoval
@@ -154,10 +155,12 @@ class Controller(QObject):
             self.stack.propose(self.work, self.effective_settings.config)
 
     def change_outputs(self) -> None:
-        """Show or hide the maps as ticked."""
+        """Show or hide the maps as ticked; compute those that are missing."""
         if self.work is not None:
             self.workspaces.show_outputs()
-            self.ask()
+            kind, shown = self.panels.result.shown_map, self.work.source.index(self.viewer.dims)
+            if kind and shown in self.work.result.unmapped(kind):
+                self.ask()
 
     def toggle_features(self) -> None:
         """Stop the features, or start them again."""
@@ -169,11 +172,18 @@ class Controller(QObject):
         self.ask()
 
     def change_settings(self) -> None:
-        """Train with changed settings, and drop a classifier from a file."""
+        """Train with changed settings, and drop a classifier from a file.
+
+        Features that were stopped, or failed, begin again only if they are other ones.
+        """
         self.notices.recover()
+        self.stack.forget()
+        self._once = False
         if self.work is not None:
+            self._features_stopped &= self.work.keeps_features(self.panels.settings.config)
             self.work.outdate()
-        self.apply(None)
+            self.work.loaded = self.work.put_aside = None
+        self.ask()
 
     def change_device(self) -> None:
         """Compute on another device, with whatever classifier is used."""
@@ -181,12 +191,11 @@ class Controller(QObject):
         self._features_stopped = False
         self.ask()
 
-    def apply(self, classifier: PixelClassifier | None) -> None:
-        """Apply a classifier until something is painted; None trains on the strokes."""
-        self._features_stopped = False
+    def apply(self, classifier: PixelClassifier) -> None:
+        """Apply a classifier until something is painted."""
+        self._features_stopped, self._once = False, True
         if self.work is not None:
             self.work.loaded, self.work.put_aside = classifier, None
-            self._once |= classifier is not None
         self.ask()
 
     def _show_work(self, work: Workspace) -> None:
@@ -227,6 +236,7 @@ class Controller(QObject):
     def change_classes(self) -> None:
         """Show changed names and colours; only other ignored classes change the result."""
         self.workspaces.show_classes()
+        self.panels.strip.review()
         if self.work is not None:
             _, ignored = as_core(self.panels.classes.classes)
             order = self.work.order
@@ -262,13 +272,11 @@ class Controller(QObject):
             self.restorer.offer_session(work, event)
             return
         self.pace.hear(event)
-        if isinstance(event, ClassifierReady):
-            work.fitted_with = self.effective_settings.config
-        shown = work.source.index(self.viewer.dims)
+        work.hear(event, self.effective_settings.config)
         self.display.hear(event, self._features_stopped)
         if isinstance(event, PlaneDone):
-            self._up_to_date = self._up_to_date or event.plane == shown
-            self.stack.hear(event, self.panels.classes.classes)
+            self._up_to_date |= event.plane == work.source.index(self.viewer.dims)
+            self.stack.tell(work, self.panels.classes.classes)
         if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
             self.notices.recover()
         if isinstance(event, ScribbleCounts):
@@ -294,7 +302,7 @@ class Controller(QObject):
         self.brush.settled.connect(look)
         self.brush.spot_wanted.connect(self.go_to_next_spot)
         self.panels.result.spot_button.clicked.connect(self.go_to_next_spot)
-        self.watch.layers_changed.connect(self.chooser.follow_layers)
+        self.watch.layers_changed.connect(self._follow_layers)
         self.watch.plane_changed.connect(self.display.show_plane)
         self.watch.plane_changed.connect(look)
         self.watch.region_changed.connect(self._look_elsewhere)
@@ -324,8 +332,14 @@ class Controller(QObject):
 
     def _go_on_without(self, lost: Labels) -> None:
         """Offer to bring back a removed scribbles layer; nothing is painted on the new one."""
-        self.restorer.offer_lost(lost)
+        if not is_blank(lost):
+            self.restorer.offer_lost(lost)
         self.ask()
+
+    def _follow_layers(self) -> None:
+        self.chooser.follow_layers()
+        if self.work is None:
+            self.bridge.let_go()
 
     def _look_elsewhere(self) -> None:
         if self.bridge.busy:

@@ -98,7 +98,7 @@ class Display:
         return before is ResultState.PRELIMINARY
 
     def hear(self, event: LiveEvent, stopped: bool) -> None:
-        """Show an event about the open image.
+        """Show an event about the open image, which the image's state reflects already.
 
         Parameters
         ----------
@@ -118,7 +118,6 @@ class Display:
                 self._on_features(event, work)
                 self._tell_of_long_features(event, work)
             case ClassifierReady():
-                work.note_classifier(event.classifier)
                 self._panels.training.tell_light(event.uneven)
                 self._coarse = False
                 self._enable(work)
@@ -126,12 +125,10 @@ class Display:
                 self._on_block(event, work)
                 self._coarse |= not event.final
             case PlaneDone():
-                work.finish(event)
                 if event.plane == self._plane(work):
                     self._coarse, self._state = False, ResultState.FINAL
                 self.show_plane()
             case Advice():
-                work.note_advice(event)
                 self.show_plane()
 
     def forget_result(self) -> None:
@@ -168,9 +165,6 @@ class Display:
         self._coarse = False
         if self._state is ResultState.OUTLIVED:
             self._state = ResultState.FINAL
-        work.note_counts(event)
-        if not (work.trainable or work.loaded):
-            work.forget_classifier()
         self._enable(work)
         self._panels.classes.ensure(list(event.pixels))
         self._panels.classes.show_counts(event.pixels)

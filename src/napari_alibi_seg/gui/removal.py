@@ -61,8 +61,9 @@ class ClassRemoval(QObject):
         )
 
     def _is_painted(self, work: Workspace, info: PaintClass, before: ScribbleCounts | None) -> bool:
-        """Whether a class is unchanged and, by any newer report, still has strokes."""
-        now, there = work.counts, info in self._panels.classes.classes
+        """Whether a class is unchanged, not the last, and still has strokes by any newer report."""
+        now, classes = work.counts, self._panels.classes.classes
+        there = info in classes and len(classes) > 1
         if info.ignored or now is None or now == before:  # no newer report on its strokes
             return there
         return there and info.value in {*now.pixels, *now.lost}
@@ -73,8 +74,9 @@ class ClassRemoval(QObject):
             return
         self._panels.classes.remove(value, painted)
         if work is not None:
-            work.scribbles.remove(value)
-            self._brush.activate()  # undo is that of the active layer
+            if painted:
+                work.scribbles.remove(value)
+                self._brush.activate()  # undo is that of the active layer
             self.removed.emit()
             if work.scribbles.layer.selected_label == value:
                 self._brush.choose(self._panels.classes.classes[0].value)

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.gui.ownership import OWNER
+from napari_alibi_seg.gui.ownership import OWNER, is_taken_over
 from napari_alibi_seg.gui.painting import is_blank
 from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
 from napari_alibi_seg.gui.records import PaintClass, SessionProblem
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.workspaces import Workspaces
 
 _OTHER_IMAGE = (
-    "Another image was chosen while the project was being read; choose the image it belongs to "
-    "and open the project again."
+    "Another image was chosen while the file was being read; choose the image it is for and open "
+    "it again."
 )
 
 
@@ -128,10 +128,19 @@ class Restorer(QObject):
             holds=lambda: work.scribbles.layer is instead and lost not in layers,
         )
 
-    def use_classifier(self, classifier: PixelClassifier) -> None:
-        """Apply a classifier from a file, with its settings, until something is painted."""
+    def use_classifier(self, asked: Workspace | None, classifier: PixelClassifier) -> None:
+        """Apply a classifier from a file, with its settings, until something is painted.
+
+        Parameters
+        ----------
+        asked : Workspace or None
+            The image that was open when the classifier was asked for.
+        classifier : PixelClassifier
+            The classifier.
+        """
         work, panels = self._workspaces.current, self._panels
-        if work is None:
+        if work is None or work is not asked:
+            self._strip.say(_OTHER_IMAGE, warn=True)
             return
         try:
             classifier.require_bands(work.source.micrograph.bands)
@@ -205,10 +214,11 @@ class Restorer(QObject):
             layer.name = lost.name
 
     def _replace_scribbles(self, work: Workspace, layer: Labels) -> None:
-        """Paint on a new layer; hide the previous one, or remove it if blank."""
+        """Paint on a new layer; hide the previous one, or remove it if blank and not the user's."""
         before, name = work.scribbles.layer, layer.name
+        own = is_taken_over(before)
         self._workspaces.paint_on_new(work, layer)
-        if is_blank(before):
+        if is_blank(before) and not own:
             self._viewer.layers.remove(before)
             layer.name = name  # napari numbered the duplicate name
         else:

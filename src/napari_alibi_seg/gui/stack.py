@@ -13,11 +13,10 @@ from napari_alibi_seg.gui.pace import LONG_S
 from napari_alibi_seg.gui.words import estimate_words, shares_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.images.windows import Index
-    from napari_alibi_seg.core.live.records import PlaneDone
     from napari_alibi_seg.gui.pace import Pace
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.strip import Strip
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class StackRun(QObject):
-    """Track which planes of a stack are to be segmented, and which are done.
+    """Track which planes of a stack are to be segmented, and tell how many are done.
 
     Parameters
     ----------
@@ -44,9 +43,7 @@ class StackRun(QObject):
         super().__init__(parent)
         self._strip = strip
         self._pace = pace
-        self._name = ""
         self._proposed: Workspace | None = None
-        self._done: dict[Index, Mapping[int, int]] = {}
         self.planes: tuple[Index, ...] = ()
 
     def propose(self, work: Workspace, config: SegmentationConfig) -> None:
@@ -80,21 +77,22 @@ class StackRun(QObject):
         self.forget()
         self._proposed = None
 
-    def hear(self, event: PlaneDone, classes: Sequence[PaintClass]) -> None:
+    def tell(self, work: Workspace, classes: Sequence[PaintClass]) -> None:
         """Report the number of finished planes and, at the end, the class fractions."""
         if not self.planes:
             return
-        self._done[event.plane] = event.pixels
-        done, total = len(self._done), len(self.planes)
+        done, total = len(work.result.finished), len(self.planes)
         if done < total:
             words = f"Segmented {done} of {total} planes."
             self._strip.say(words, ("Stop", self.stop), holds=self._goes_on, report=True)
             return
         self.planes = ()
-        shares = shares_words(sum(map(Counter, self._done.values()), Counter()), classes)
-        words = f"All {total} planes are segmented. Overall: {shares}."
+        pixels: Counter[int] = Counter()
+        for index in work.result.finished:
+            pixels.update(work.done[index].pixels)
+        words = f"All {total} planes are segmented. Overall: {shares_words(pixels, classes)}."
         self._strip.say(words, holds=self._is_whole, report=True)
-        show_info(f"All {total} planes of {self._name} are segmented.")
+        show_info(f"All {total} planes of {work.source.layer.name} are segmented.")
 
     def _is_possible(self, work: Workspace) -> bool:
         return work is self._proposed and work.fitted is not None
@@ -108,7 +106,5 @@ class StackRun(QObject):
     def _begin(self, work: Workspace) -> None:
         if work is not self._proposed:
             return
-        self._name = work.source.layer.name
         self.planes = tuple(work.source.micrograph.plane_indices())
-        self._done = {}
         self.begun.emit()

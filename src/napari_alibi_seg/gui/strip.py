@@ -72,7 +72,7 @@ class Strip(QFrame):
     ) -> None:
         """Show a message, at once or when its turn comes.
 
-        A question that a message without actions replaces is shown again afterwards.
+        A question that another message replaces is shown again afterwards.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class Strip(QFrame):
         if (waits or report) and self.asks and not replaces:
             self._let_wait(message)
             return
-        if self.asks and not report and (self._message.report or not actions):
+        if self.asks and not report and words != self._message.words:
             self._let_wait(self._message)
         elif report:
             self._waiting = [one for one in self._waiting if not one.report]

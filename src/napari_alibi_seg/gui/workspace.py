@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import numpy as np
 
+from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.judging.expectation import expectation, recognises
+from napari_alibi_seg.core.live.records import Advice, ClassifierReady, PlaneDone
 from napari_alibi_seg.gui.ownership import OWNER, follow_name
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.records import Order, PaintClass, Recipe, as_core
@@ -21,12 +23,11 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.config import SegmentationConfig
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
-    from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.judging.expectation import Expectation
     from napari_alibi_seg.core.judging.suggestions import Spot
-    from napari_alibi_seg.core.live.records import Advice, LiveRequest, PlaneDone
+    from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest
     from napari_alibi_seg.gui.painting import Scribbles
     from napari_alibi_seg.gui.records import Settings
     from napari_alibi_seg.gui.result import ResultLayers
@@ -187,7 +188,41 @@ class Workspace:
         )
         return self.order
 
-    def note_classifier(self, classifier: PixelClassifier) -> None:
+    def hear(self, event: LiveEvent, config: SegmentationConfig) -> None:
+        """Note what the engine tells; blocks of the result are placed by whoever shows them.
+
+        Parameters
+        ----------
+        event : LiveEvent
+            The event from the engine.
+        config : SegmentationConfig
+            The settings in effect.
+        """
+        match event:
+            case ScribbleCounts():
+                self._note_counts(event)
+            case ClassifierReady():
+                self._note_classifier(event.classifier, config)
+            case PlaneDone():
+                self.result.finish(event.plane)
+                self.done[event.plane] = event
+            case Advice():
+                self._note_advice(event)
+
+    def _note_counts(self, counts: ScribbleCounts) -> None:
+        """Note how much is painted; a change, for example by undo, makes results out of date.
+
+        Strokes that give no classifier drop the last one; its result stays on the screen.
+        """
+        if self.counts not in (None, counts):
+            self.outdate()
+        self.counts = counts
+        if not (self.trainable or self.loaded):
+            self.fitted = None
+            self._forget_estimates()
+            self.outdate()
+
+    def _note_classifier(self, classifier: PixelClassifier, config: SegmentationConfig) -> None:
         """Note the applied classifier; results of another forest are out of date.
 
         With the same one, what was painted since is undone; but strokes of an ignored class, which
@@ -197,7 +232,7 @@ class Workspace:
             self._forget_estimates()
         elif self.order is None or not self.order.request.ignored:
             self.result.resume()
-        self.fitted, self.forest_outdated = classifier, False
+        self.fitted, self.fitted_with, self.forest_outdated = classifier, config, False
 
     def touch(self) -> None:
         """Note that the user painted: all is out of date, but for now it may be undone."""
@@ -220,12 +255,7 @@ class Workspace:
         trained = self.fitted is not None and not self.forest_outdated
         return trained or self.loaded is not None
 
-    def finish(self, done: PlaneDone) -> None:
-        """Note that a plane has its final result."""
-        self.result.finish(done.plane)
-        self.done[done.plane] = done
-
-    def note_advice(self, advice: Advice) -> None:
+    def _note_advice(self, advice: Advice) -> None:
         """Note where to paint next on a plane, and its assessment if it is complete."""
         self.spots[advice.plane] = deque(advice.spots)
         if advice.assessment is not None:
@@ -267,18 +297,6 @@ class Workspace:
         lacking = [drawn[index] for index in self.result.finished - self.assessments.keys()]
         return any(np.isin(plane[painted_pixels(plane)], values).any() for plane in lacking)
 
-    def note_counts(self, counts: ScribbleCounts) -> None:
-        """Note how much is painted; a change, for example by undo, makes results out of date."""
-        if self.counts not in (None, counts):
-            self.outdate()
-        self.counts = counts
-
-    def forget_classifier(self) -> None:
-        """Drop the classifier, as the strokes give none; the old result stays on the screen."""
-        self.fitted = None
-        self._forget_estimates()
-        self.outdate()
-
     def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:
         """Return the recipe to store with the strokes."""
         source = self.source
@@ -291,6 +309,11 @@ class Workspace:
         if not settled or fitted is None or fitted.features is None:
             return ""
         return fitted.features.key
+
+    def keeps_features(self, config: SegmentationConfig) -> bool:
+        """Whether the features for these settings are those last ordered."""
+        last = None if self.order is None else self.order.config
+        return last is not None and (last.model, last.scale) == (config.model, config.scale)
 
     @property
     def stack(self) -> bool:

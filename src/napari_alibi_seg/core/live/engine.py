@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.forest.training import PixelForest
     from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.images.windows import Index, Window
     from napari_alibi_seg.core.judging.assessment import CrossValidation
     from napari_alibi_seg.core.live.records import LiveEvent, LiveRequest
@@ -143,7 +144,8 @@ class LiveEngine:
         )
 
     def _update(self, request: LiveRequest, side: int) -> Iterator[LiveEvent]:
-        self._open(request.image)
+        if request.image is not self._image:
+            self._turn_to(request.image, planes_of(request.image))
         painted, counts = training_scribbles_and_counts(
             self._channels.planes, request.scribbles, request.ignored
         )
@@ -175,15 +177,17 @@ class LiveEngine:
         if request.advise:
             yield from self._advise(request, painted)
 
-    def _open(self, image: Micrograph) -> None:
-        if image is not self._image:
-            planes = planes_of(image)
-            self._features.open(planes)
-            self._channels.open(planes)
-            self._trainer.forget()
-            self._current = None
-            self._final = {}
-            self._image = image
+    def close(self) -> None:
+        """Forget the image and what was computed of it, except for features in the cache."""
+        self._turn_to(None, {})
+
+    def _turn_to(self, image: Micrograph | None, planes: Mapping[Index, Plane]) -> None:
+        self._features.open(planes)
+        self._channels.open(planes)
+        self._trainer.forget()
+        self._current = None
+        self._final = {}
+        self._image = image
 
     def _shows_final(self, index: Index, painted: Mapping[Index, NDArray[Any]]) -> bool:
         """Return whether the last result sent for a plane is final and from the same strokes."""
@@ -351,4 +355,5 @@ def _same_training(
 
 
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:
-    return last.generation == request.generation and last.probabilities == request.probabilities
+    same = last.generation == request.generation
+    return same and (last.probabilities or not request.probabilities)
