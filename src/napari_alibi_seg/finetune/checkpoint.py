@@ -32,6 +32,8 @@ class Checkpoint:
     ----------
     prefix : str
         Prefix of the names of the tensors of `learning`.
+    exported : str
+        Name of the file that a run writes of what it has learnt.
     learning, mean : nn.Module
         The weights in training and their exponential moving average.
     optimiser : AdamW
@@ -39,6 +41,7 @@ class Checkpoint:
     """
 
     prefix: str
+    exported: str
     learning: nn.Module
     mean: nn.Module
     optimiser: torch.optim.AdamW
@@ -77,7 +80,7 @@ class Checkpoint:
         except ModelError as error:
             raise ModelError(
                 f"{path} is damaged or cannot be read, so the run cannot go on; start a new one, "
-                "with --init from the weights of this one if these were written."
+                f"with --init from the {self.exported} of this one if that is there."
             ) from error
         if header.get("made_from") != made_from:
             raise ModelError(

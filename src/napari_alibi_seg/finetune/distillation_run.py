@@ -33,7 +33,7 @@ from napari_alibi_seg.finetune.run import (
     progress,
     write_config,
 )
-from napari_alibi_seg.finetune.state import start
+from napari_alibi_seg.finetune.state import STUDENT, start
 from napari_alibi_seg.finetune.targets import Imitated, TargetTable, make_table
 from napari_alibi_seg.finetune.training import Trainer
 from napari_alibi_seg.finetune.validation import Scores, Validation
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-_STUDENT, _TARGETS = "student.safetensors", "targets.safetensors"
+_TARGETS = "targets.safetensors"
 
 
 def distil(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutcome | None:
@@ -115,7 +115,7 @@ def _distil(config: FinetuneConfig, output: Path, resume: bool) -> TrainingOutco
 class DistillationRun(Run[Trainer]):
     """Runs a distillation; the weights are those of the averaged student."""
 
-    WEIGHTS = _STUDENT
+    WEIGHTS = STUDENT
     SHOWN = "loss={0.loss:.4f}"
     SCORES = Scores
 
@@ -136,7 +136,7 @@ class DistillationRun(Run[Trainer]):
 
     def export(self) -> None:
         """Write the averaged student in float16, usable as a model by its path, and its card."""
-        config, state, student = self.trainer.config, self.trainer.state, self.output / _STUDENT
+        config, state, student = self.trainer.config, self.trainer.state, self.output / STUDENT
         header = {
             "teacher": self.teacher.weights,
             "licence": config.licence,

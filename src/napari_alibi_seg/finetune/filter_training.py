@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d
 from torch.nn.utils import clip_grad_norm_
 
 from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
-from napari_alibi_seg.core.channels.learned_filters import FilterNetwork
+from napari_alibi_seg.core.channels.learned_filters import WEIGHTS, FilterNetwork
 from napari_alibi_seg.core.model.checkpoints import load_strictly, read_tensors
 from napari_alibi_seg.finetune.checkpoint import Checkpoint
 from napari_alibi_seg.finetune.crops import Stream
@@ -145,7 +145,7 @@ class FilterState:
 
     @property
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(_LEARNER, self.learner, self.mean, self.optimiser)
+        return Checkpoint(_LEARNER, WEIGHTS, self.learner, self.mean, self.optimiser)
 
 
 @dataclass(frozen=True)

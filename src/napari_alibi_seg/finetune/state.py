@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity
     from napari_alibi_seg.finetune.config import FinetuneConfig
 
-_STUDENT = "student."
+STUDENT = "student.safetensors"
+"""File name of an exported student."""
+_LEARNING = "student."
 _SLOPES = "attn.m"
 
 
@@ -68,7 +70,7 @@ class State:
 
     @property
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(_STUDENT, self.student.vit, self.mean.vit, self.optimiser)
+        return Checkpoint(_LEARNING, STUDENT, self.student.vit, self.mean.vit, self.optimiser)
 
 
 @torch.no_grad()
