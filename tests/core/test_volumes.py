@@ -213,7 +213,7 @@ def command(volume, classifier, output):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_after_kill_9_the_same_command_goes_on(pixels, classifier, output, tmp_path):
-    volume = ImageFile(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
+    volume = ImageFile(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 1, 2))))
     process = subprocess.Popen(command(volume, classifier, output))
     while len(entries(output)) < 4:
         assert process.poll() is None
@@ -481,7 +481,7 @@ def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
 def test_a_run_survives_a_worker_that_is_killed(cluster, pixels, classifier, output, tmp_path):
     from distributed import Client
 
-    volume = ImageFile(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 2, 2))))
+    volume = ImageFile(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 1, 2))))
     made = []
     run = Thread(
         target=lambda: made.append(

@@ -15,7 +15,7 @@ from napari_alibi_seg.core.runs.project import open_image
 from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.core.segmentation import segment
 
-THROUGH = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas_3d=SIGMAS_3D))
+THROUGH = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas_3d=SIGMAS_3D), trees=10)
 
 
 @pytest.fixture
