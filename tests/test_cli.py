@@ -1237,9 +1237,9 @@ def test_settings_and_classes_import_nothing_heavy():
     assert not imported_by(light) & {*QT, *heavy}
 
 
-def test_the_core_and_the_command_line_import_no_qt():
+def test_the_core_and_the_command_line_import_no_qt_and_timm_for_a_model_only():
     core = "import napari_alibi_seg.cli, napari_alibi_seg.core.segmentation"
-    assert not imported_by(core) & QT
+    assert not imported_by(core) & {*QT, "timm", "torchvision"}
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])

@@ -89,6 +89,7 @@ def _import_torch() -> None:
     try:
         _load_libraries()
         with _uncollected():
+            import timm  # noqa: F401
             import torch  # noqa: F401
 
             import napari_alibi_seg.core.live.engine  # noqa: F401

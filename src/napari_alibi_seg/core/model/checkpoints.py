@@ -3,7 +3,7 @@
 A name is one of `MODELS`, ``timm:<id>`` (a stock model with its own position encoding and weights
 from the Hugging Face hub), ``timm:<id>:<file>`` (the same from a local file) or the path of a
 checkpoint. Only `load_backbone` uses the network, for names whose weights are on the hub and not
-cached.
+cached. timm, which takes two seconds to import, is imported for the first model.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from pathlib import Path
 from pickle import UnpicklingError  # what torch.load raises for a file that holds code
 from typing import TYPE_CHECKING, Any
 
-import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from timm.models import eva
 from torch import Tensor
 
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
@@ -120,6 +118,8 @@ def convert_to_alibi(architecture: str, teacher: Backbone, geometry: Geometry) -
 
 
 def _create(architecture: str, **options: Any) -> Any:
+    import timm
+
     if not timm.is_model(architecture):
         raise ModelError(
             f"timm {timm.__version__} has no architecture {architecture!r}; "
@@ -189,6 +189,8 @@ def _published(path: Path, entry: ModelEntry) -> Backbone:
         geometry = replace(geometry, slopes=Slopes.LEARNED)
     backbone = build_alibi(entry.architecture, geometry)
     if "storage_tokens" in tensors:
+        from timm.models import eva
+
         slopes = {key: value for key, value in tensors.items() if key.endswith(".attn.m")}
         tensors = {**eva.checkpoint_filter_fn(tensors, backbone.vit), **slopes}
     load_strictly(backbone.vit, tensors, path)
