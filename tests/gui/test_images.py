@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_alibi_seg.gui.painting import colormap
+from napari_alibi_seg.gui.painting import DEBOUNCE_MS, colormap
 from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.records import PaintClass
 from napari_alibi_seg.gui.scripts import command
@@ -55,6 +55,19 @@ def test_the_whole_stack_is_segmented_on_demand(quick_desk, pixels):
 
     assert desk.segmented.all()
     assert desk.viewer.dims.current_step[0] == shown
+
+
+def test_another_plane_is_ordered_once(stacked):
+    desk, orders = stacked, []
+    ask = desk.controller.bridge.ask
+    desk.controller.bridge.ask = lambda order: (orders.append(order.request.planes), ask(order))
+
+    desk.viewer.dims.set_point(0, 2)
+    desk.qtbot.wait(2 * DEBOUNCE_MS)
+    desk.rest()
+
+    assert orders == [((2,),)]
+    assert desk.segmented[2].all()
 
 
 def test_three_dimensional_display_does_no_harm(quick_desk, pixels):

@@ -112,6 +112,7 @@ class Controller(QObject):
             advise=True,
         )
         self._up_to_date = False
+        work.scribbles.note_order()
         self.pace.begin()
         self.bridge.ask(work.make_order(request, classes, chosen, settings))
 

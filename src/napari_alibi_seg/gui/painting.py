@@ -89,6 +89,10 @@ class Scribbles(QObject):
         """Diameter of the brush, in world units."""
         return float(self.layer.brush_size * abs(self.layer.scale[-1]))
 
+    def note_order(self) -> None:
+        """Signal nothing of what happened so far, which the order that is made now covers."""
+        self._timer.stop()
+
     def choose(self, value: int) -> None:
         """Paint a class from now on."""
         self.layer.visible = True  # napari does not paint on hidden layers
