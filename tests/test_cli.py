@@ -242,6 +242,31 @@ def test_why_fractions_have_no_intervals_is_told(folder, capsys):
     assert "too few pixels are painted" in told()
 
 
+def test_a_classifier_that_recognises_nothing_says_so_of_other_images(folder, capsys):
+    saved, images = folder / "c.skops", [str(folder / f"{name}.png") for name in "ab"]
+    for seed, image in enumerate([folder / "image.png", *images]):
+        noise = np.random.default_rng(seed).integers(0, 256, (100, 120), np.uint8)
+        imsave(image, noise, check_contrast=False)
+    apply = ["apply", str(saved), *images, "--replace", "--output", str(folder / "r")]
+
+    def told(*assessing):
+        assert segment(folder, *FAST, "--save-classifier", str(saved), *assessing) == 0
+        assert main(["describe", str(saved)]) == 0
+        capsys.readouterr()
+        assert main(apply) == 0
+        said = capsys.readouterr()
+        empty = pandas.read_csv(folder / "r/fractions.csv").isna()
+        return "".join(said), empty[["fraction_low", "fraction_high", "expected_accuracy"]].all()
+
+    said, empty = told("--fractions", str(folder / "f.csv"))
+    assert empty.all()
+    assert "no intervals, because strokes left out of training are not recognised" in said
+    assert "least certain" not in said
+    said, empty = told()  # not assessed
+    assert not empty.any()
+    assert "not recognised" not in said
+
+
 def test_a_constant_image_is_told_and_teaches_nothing(folder, classifier, capsys):
     flat, output = str(folder / "flat.png"), folder / "c2.skops"
     imsave(flat, np.full((100, 120), 7, np.uint8), check_contrast=False)

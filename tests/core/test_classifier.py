@@ -273,6 +273,23 @@ def test_pixels_of_another_size_than_was_trained_on_are_doubtful(
     assert bool(loaded.doubt(given)) is doubtful
 
 
+@pytest.mark.parametrize("recognised", [True, False, None])
+def test_a_classifier_remembers_whether_it_recognises_strokes(classifier, tmp_path, recognised):
+    path = tmp_path / "c.skops"
+    save_classifier(replace(classifier, recognised=recognised), path)
+    assert load_classifier(path).recognised is recognised
+
+
+def test_of_a_file_of_before_it_is_not_known_whether_it_recognises_strokes(classifier, tmp_path):
+    path = tmp_path / "c.skops"
+    save_classifier(replace(classifier, recognised=False), path)
+    state = skops.io.load(path, trusted=[TREE])
+    header = json.loads(state["header"])
+    del header["recognised"]
+    skops.io.dump({**state, "header": json.dumps(header)}, path)
+    assert load_classifier(path).recognised is None
+
+
 def test_saved_and_loaded_it_predicts_the_same(classifier, channels, tmp_path):
     path = tmp_path / "c.skops"
     save_classifier(classifier, path)
@@ -381,6 +398,7 @@ def _other_zip(path):
         _change_header(channels=lambda channels: {**channels, "sigmas": [1e9, 1.0]}),
         _change_header(features=lambda features: None),
         _change_header(bands=lambda bands: 2),
+        _change_header(recognised=lambda recognised: "no"),
         _no_zip,
         _other_zip,
     ],

@@ -8,6 +8,7 @@ import tifffile
 from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog
 
+from napari_alibi_seg.core.forest.classifier_files import load_classifier
 from napari_alibi_seg.core.forest.result import Segmentation
 from napari_alibi_seg.core.images.micrograph import as_micrograph, read_image
 from napari_alibi_seg.core.images.pixel_size import PixelSize
@@ -409,6 +410,7 @@ def test_a_classifier_from_a_file_gives_intervals_from_its_votes(quick, pixels, 
     quick.open(pixels)
     paint(quick)
     written(quick, quick.dock.exports.save, tmp_path / "c.skops")
+    assert load_classifier(tmp_path / "c.skops").recognised is True
     quick.viewer.layers.clear()
     quick.rest()
     quick.open(pixels[::-1].copy())
@@ -422,6 +424,29 @@ def test_a_classifier_from_a_file_gives_intervals_from_its_votes(quick, pixels, 
     assert (table["fraction_low"] < table["fraction_high"]).all()
     assert table["area"].isna().all()
     assert "No pixel size is known" in quick.panels.result.facts.toolTip()
+
+
+def test_a_classifier_that_recognises_nothing_is_believed_nowhere(quick, pixels, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (2, *pixels.shape), np.uint8)
+    quick.open(noise[0])
+    quick.bar(1, 18)
+    quick.bar(2, 58)
+    quick.until(lambda: "not recognised" in quick.panels.result.facts.text())
+    quick.rest()
+    written(quick, quick.dock.exports.save, tmp_path / "c.skops")
+    assert load_classifier(tmp_path / "c.skops").recognised is False
+    quick.viewer.layers.clear()
+    quick.rest()
+    quick.open(noise[1])
+    quick.dock.reuse.load(tmp_path / "c.skops")
+    quick.until(lambda: bool(quick.work.result.finished))
+    quick.rest()
+
+    table = exported_table(quick, tmp_path / "f.csv")
+
+    assert table["fraction_low"].isna().all()
+    assert "are not recognised" in quick.panels.result.facts.text()
+    assert "nine times" not in quick.panels.result.facts.toolTip()
 
 
 def test_areas_beside_each_other_are_in_one_unit():

@@ -7,7 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.cli.files import REPLACE, image_file, read, require_new, tell_fractions
+from napari_alibi_seg.cli.files import (
+    REPLACE,
+    UNRECOGNISED,
+    image_file,
+    read,
+    require_new,
+    tell_fractions,
+)
 from napari_alibi_seg.cli.options import (
     add_cluster_option,
     add_command,
@@ -170,6 +177,11 @@ def _apply_to_images(options: argparse.Namespace) -> int:
                     say(f"{outcome.image}: {outcome.doubt}")
     if len(failed) < len(targets):
         _tell_fractions(options.output, {path.name for path in targets if path not in failed})
+        if classifier.recognised is False:
+            say(
+                f"the fractions have no intervals, because {UNRECOGNISED}, or too few to leave "
+                "some out; paint more of each class, and train again."
+            )
     if failed:
         say(f"{len(failed)} of {len(targets)} images failed: {listed(failed, _NAMED)}.")
     return 1 if failed else 0
@@ -258,7 +270,7 @@ def _apply_project(options: argparse.Namespace) -> int:
         )
         planes = project.segment(segmenter, classifier, image)
         dtype = project.scribbles.values.dtype
-        rows = write_segmentation(target, image, dtype, name, planes, assessments)
+        rows = write_segmentation(target, image, dtype, name, classifier, planes, assessments)
     write_fractions(table, rows)
     tell(f"segmentation: {target}\nfractions: {table}")
     return 0

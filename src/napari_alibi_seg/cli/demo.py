@@ -51,7 +51,7 @@ def demo(options: argparse.Namespace) -> int:
         classifier = segmenter.fit(image, scribbles, classes)
         [(index, result)] = segmenter.apply(classifier, image)
     name, planes = "superalloy.png", [(index, result)]
-    measured = write_segmentation(labels, image, result.labels.dtype, name, planes)
+    measured = write_segmentation(labels, image, result.labels.dtype, name, classifier, planes)
     with replacing(picture) as aside:
         overlay_picture(planes_of(image)[index], scribbles, result, measured).save(aside)
     tell(f"segmentation: {labels}\noverlay:      {picture}  <- look at this one")

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.runs.project import Project
 
+_RECOGNISED = {
+    True: "recognised if left out of training",
+    False: "not recognised if left out of training, or too few to leave some out: no intervals",
+    None: "not assessed",
+}
+
 
 def add_to(commands: Commands) -> None:
     """Add the command and its options."""
@@ -60,6 +66,7 @@ def _of_classifier(classifier: PixelClassifier) -> dict[str, str]:
         "channels": _channels(classifier.channels, classifier.features is not None),
         "forest": f"{kind_of(forest)}, {len(forest.estimators_)} trees, seed {forest.random_state}",
         "smoothing": _smoothing(classifier.smoothing),
+        "strokes": _RECOGNISED[classifier.recognised],
     }
 
 

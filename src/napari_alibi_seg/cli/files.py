@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 REPLACE = "add --replace to write over results that are there"
+UNRECOGNISED = "strokes left out of training are not recognised"
 
 
 def image_file(path: Path, options: argparse.Namespace) -> ImageFile:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import read, read_drawn, tell_fractions, warn_of_unused_classes
+from napari_alibi_seg.cli.files import (
+    UNRECOGNISED,
+    read,
+    read_drawn,
+    tell_fractions,
+    warn_of_unused_classes,
+)
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -99,6 +106,7 @@ def segment(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]) -> None:
     """Train and segment; apart from reading, so that bad input is told before torch is imported."""
     from napari_alibi_seg.core.forest.classifier_files import save_classifier
+    from napari_alibi_seg.core.judging.expectation import recognises
     from napari_alibi_seg.core.judging.fractions import write_fractions
     from napari_alibi_seg.core.judging.judge import assess
     from napari_alibi_seg.core.segmentation import Segmenter
@@ -110,8 +118,12 @@ def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]
         if options.save_classifier:  # first, so that a later failure cannot lose it
             save_classifier(classifier, options.save_classifier)
             tell(f"classifier: {options.save_classifier}")
-        strokes = drawn, options.ignore
-        assessments = assess(segmenter, classifier, image, *strokes) if options.fractions else {}
+        strokes, assessments = (drawn, options.ignore), {}
+        if options.fractions:
+            assessments = assess(segmenter, classifier, image, *strokes)
+            if options.save_classifier:  # again, with what is now known
+                assessed = replace(classifier, recognised=recognises(assessments))
+                save_classifier(assessed, options.save_classifier)
         found = segmenter.apply(classifier, image, options.probabilities is not None)
         planes = (
             (index, one.without_painted(drawn[index], options.ignore)) for index, one in found
@@ -147,7 +159,9 @@ def _write(
             writer = stack_writer(probabilities, image, np.float32, len(names), names)
             planes = _passing(planes, stack.enter_context(writer))
         dtype = classifier.label_values.dtype
-        rows = write_segmentation(labels, image, dtype, options.image.name, planes, assessments)
+        rows = write_segmentation(
+            labels, image, dtype, options.image.name, classifier, planes, assessments
+        )
     tell(f"segmentation: {labels}")
     if probabilities:
         tell(f"probabilities: {probabilities}")
@@ -168,7 +182,7 @@ def _why_unknown(image: Micrograph, assessments: Mapping[Index, Assessment]) -> 
     if image.levels.flat:
         return "the image is constant"
     if assessments:
-        return "strokes left out of training are not recognised; paint more of each class"
+        return f"{UNRECOGNISED}; paint more of each class"
     return "too few pixels are painted to leave some out of training; paint more of each class"
 
 

@@ -89,7 +89,7 @@ class Actions:
         assert classifier is not None
         device = self._controller.effective_settings.device
         read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
-        go = partial(self._segment_files, classifier, device, read, work.recognised)
+        go = partial(self._segment_files, classifier, device, read)
         propose = partial(self._propose, work, footer_rows, go)
         self._strip.say("Looking at the images")
         self._background.start(files.survey, paths, folder, read, receive=propose)
@@ -105,7 +105,6 @@ class Actions:
         classifier: PixelClassifier,
         device: str,
         read: Callable[[Path], Micrograph],
-        recognised: bool,
         targets: Mapping[Path, Path],
     ) -> None:
         self._background.start(
@@ -114,7 +113,6 @@ class Actions:
             targets,
             device,
             read,
-            recognised,
             self._background.stopped,
             long=True,
         )

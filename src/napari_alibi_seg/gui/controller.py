@@ -125,7 +125,9 @@ class Controller(QObject):
         known = self.work.classifier.renamed(classes)
         if self.work.loaded is not None:
             return known
-        return replace(known, pixel_size=self.work.source.measured.pixel_size)
+        recognised = None if self.estimating else self.work.recognised
+        size = self.work.source.measured.pixel_size
+        return replace(known, pixel_size=size, recognised=recognised)
 
     @property
     def updating(self) -> bool:

@@ -228,14 +228,13 @@ def segment_files(
     targets: Mapping[Path, Path],
     device: str,
     read: Callable[[Path], Micrograph],
-    recognised: bool,
     stopped: Event,
 ) -> Iterator[str]:
     """Segment files one by one with `segment_images`, each to its target.
 
     Parameters
     ----------
-    classifier, targets, read, recognised
+    classifier, targets, read
         As for `segment_images`.
     device : str
         As for `Segmenter`.
@@ -255,7 +254,7 @@ def segment_files(
             raise _StoppedError
 
     segmenter = Segmenter.of(classifier, device=device, progress=heed_stop)
-    outcomes = segment_images(segmenter, classifier, targets, read, recognised)
+    outcomes = segment_images(segmenter, classifier, targets, read)
     count, written = counted(len(targets), "image"), 0
     folder = next(iter(targets.values())).parent
     failed, doubtful = [], []

@@ -125,6 +125,10 @@ VOTED = (
     "in ten, as far as this plane is like those painted; check by eye."
 )
 SETTLED = "More strokes like these would change little."
+UNRECOGNISED = (
+    "No ranges: strokes left out of the classifier's training are not recognised, or too few to "
+    "leave some out."
+)
 ALIKE = "Strokes left out of training are not recognised: to the forest, the classes look alike."
 NO_PIXEL_SIZE = (
     "No pixel size is known, so there are no areas: give the layer a scale and units (how-to: "
@@ -171,6 +175,8 @@ def facts(
         words += f" · {_pixel_words(size)}" if size is not None else ""
         words += _fractions(classes, done, expected)
         words += f"<div>The image {CONSTANT}.</div>" if done.flat else ""
+        unbelieved = loaded and done.voted is not None and expected is None
+        words += f"<div>{UNRECOGNISED}</div>" if unbelieved else ""
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
 
 

@@ -272,9 +272,11 @@ class Workspace:
 
     def expected(self, index: Index) -> Expectation | None:
         """Return what is expected of a finished plane; None if nothing can be said."""
-        assessments = self.assessments if self.loaded is None else None
         done = self.done.get(index)
-        return expectation(index, None if done is None else done.voted, assessments)
+        voted = None if done is None else done.voted
+        if self.loaded is not None:
+            return expectation(index, voted, recognised=self.loaded.recognised)
+        return expectation(index, voted, self.assessments)
 
     @property
     def trainable(self) -> bool:
@@ -283,8 +285,8 @@ class Workspace:
 
     @property
     def recognised(self) -> bool:
-        """Whether the classifier is known, or one from a file believed, to recognise strokes."""
-        return self.loaded is not None or recognises(self.assessments)
+        """Whether the classifier last trained is known to recognise strokes."""
+        return recognises(self.assessments)
 
     @property
     def unassessed(self) -> bool:

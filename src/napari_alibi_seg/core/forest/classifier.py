@@ -56,6 +56,9 @@ class PixelClassifier:
         Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
     pixel_size : PixelSize or None
         That of the images it was trained on; None if it is unknown or they differ in it.
+    recognised : bool or None
+        Whether strokes left out of its training are recognised (`recognises`), without which its
+        votes are no evidence; None if it was not assessed.
     """
 
     forest: PixelForest
@@ -66,6 +69,7 @@ class PixelClassifier:
     bands: int
     smoothing: int = 0
     pixel_size: PixelSize | None = None
+    recognised: bool | None = None
 
     @property
     def model(self) -> str:

@@ -41,7 +41,7 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
     Parameters
     ----------
     classifier : PixelClassifier
-        Saved with its classes, channels, projection, feature identity, smoothing and pixel size.
+        Saved with everything that it has as attributes.
     path : str or Path
         The file, usually ``.skops``; an existing one is replaced.
 
@@ -58,6 +58,7 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
         "bands": classifier.bands,
         "smoothing": classifier.smoothing,
         "pixel_size": classifier.pixel_size and asdict(classifier.pixel_size),
+        "recognised": classifier.recognised,
         "versions": {"python": platform.python_version(), **versions()},
     }
     projection = classifier.projection
@@ -121,6 +122,7 @@ def _from_state(state: Any) -> PixelClassifier:
         bands=header["bands"],
         smoothing=header["smoothing"],
         pixel_size=saved_size(header.get("pixel_size")),
+        recognised=header.get("recognised"),
     )
     _require_consistent(classifier)
     for estimator in forest.estimators_:
@@ -144,6 +146,8 @@ def _require_consistent(classifier: PixelClassifier) -> None:
         raise ValueError("the radius of the smoothing is out of range")
     if type(classifier.bands) is not int or classifier.bands < 1:
         raise ValueError("the number of bands is not a positive integer")
+    if not isinstance(classifier.recognised, bool | None):
+        raise ValueError("whether strokes are recognised is neither true nor false")
     if (projection is None) != (classifier.features is None):
         raise ValueError("features and projection do not belong together")
     deep = 0 if projection is None else len(projection.components)

@@ -87,7 +87,7 @@ def expectation(
     index: Index,
     voted: Expectation | None,
     assessments: Mapping[Index, Assessment] | None = None,
-    recognised: bool = True,
+    recognised: bool | None = None,
 ) -> Expectation | None:
     """Return what is expected of a segmented plane; None if nothing can be said.
 
@@ -100,14 +100,15 @@ def expectation(
     assessments : mapping, optional
         Assessments of the painted planes, if the image was painted; the votes for its other
         planes count as `recognises` says.
-    recognised : bool
-        Whether votes count if the image was not painted.
+    recognised : bool or None
+        `PixelClassifier.recognised`; votes do not count if that is False, where the image was not
+        painted.
     """
     if assessments is not None:
         if index in assessments:
             return assessments[index].expected
         recognised = recognises(assessments)
-    return voted if recognised else None
+    return None if recognised is False else voted
 
 
 def expected_fractions(

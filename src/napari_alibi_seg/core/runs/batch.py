@@ -112,7 +112,6 @@ def segment_images(
     classifier: PixelClassifier,
     targets: Mapping[Path, Path],
     read: Callable[[Path], Micrograph] = read_image,
-    recognised: bool = True,
 ) -> Iterator[Outcome]:
     """Segment images one after the other; a failure, as of an image or disk, stops no others.
 
@@ -131,9 +130,6 @@ def segment_images(
         From `label_targets`.
     read : callable
         Reads an image from its path.
-    recognised : bool
-        Whether the classifier is known (`recognises`), or believed, to recognise strokes held out
-        of its training; otherwise there are no intervals.
 
     Yields
     ------
@@ -157,9 +153,7 @@ def segment_images(
             dtype = classifier.label_values.dtype
             # Labels without fractions would be taken for labels that the user put there.
             keep = partial(_add_to_tables, target.parent)
-            write_segmentation(
-                target, image, dtype, path.name, planes, recognised=recognised, keep=keep
-            )
+            write_segmentation(target, image, dtype, path.name, classifier, planes, keep=keep)
         except (AlibiSegError, MemoryError, OSError) as error:
             failure = f"{_told(error)}{_without_fractions(path, target)}"
         yield Outcome(path, target, failure, doubt)
@@ -228,9 +222,9 @@ def write_segmentation(
     image: Micrograph,
     dtype: DTypeLike,
     name: str,
+    classifier: PixelClassifier,
     planes: Iterable[tuple[Index, Segmentation]],
     assessments: Mapping[Index, Assessment] | None = None,
-    recognised: bool = True,
     keep: Callable[[list[ClassFraction]], None] | None = None,
 ) -> list[ClassFraction]:
     """Write the labels of an image plane by plane, and measure their area fractions.
@@ -241,9 +235,11 @@ def write_segmentation(
         As for `stack_writer`.
     name : str
         Name of the image in the table.
+    classifier : PixelClassifier
+        The classifier that segments it.
     planes : iterable of tuple
         Index and segmentation of every plane, in order.
-    assessments, recognised
+    assessments : mapping, optional
         As for `expectation`, which decides on the intervals.
     keep : callable, optional
         Receives the fractions before the labels appear, which they do not if it raises an error.
@@ -258,7 +254,7 @@ def write_segmentation(
         for index, result in planes:
             write(index, result.labels)
             voted = Expectation.of(result.confusion, result.classes)
-            expected = expectation(index, voted, assessments, recognised)
+            expected = expectation(index, voted, assessments, classifier.recognised)
             expected = None if image.levels.flat else expected
             rows += class_fractions(name, image, index, result.labels, result.classes, expected)
         if keep is not None:
