@@ -47,6 +47,11 @@ class FeatureWork:
     key: str
     device: str
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The features."""
+        return {"features": self.key}
+
     def load(self) -> LoadedWork:
         """Load the weights.
 
@@ -129,7 +134,6 @@ def write_features(
         "features",
         PlaneJob(source, image.levels, (), FeatureWork(model, scale, identity.key, device), output),
         create,
-        features=identity.key,
         cluster=cluster,
         progress=progress,
     )

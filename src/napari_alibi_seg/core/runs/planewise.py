@@ -52,6 +52,10 @@ _LOADING = Lock()
 class PlaneWork(Protocol):
     """A computation for every plane, as a record that is sent to workers."""
 
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """The field of `Plan` that tells this computation from others."""
+
     def load(self) -> LoadedWork:
         """Load the model and classifier it needs, once per process of a run.
 
@@ -123,8 +127,6 @@ def make_planes(
     job: PlaneJob,
     create: Callable[[Path], None],
     *,
-    classifier: str | None = None,
-    features: str | None = None,
     reach: int = 0,
     cluster: str | None = None,
     progress: Progress = silent,
@@ -143,8 +145,6 @@ def make_planes(
         this program.
     create : callable
         Creates the empty output at a path.
-    classifier, features : str, optional
-        As in `Plan`; pass the one that the work uses.
     reach : int
         Number of planes before and after each that its result depends on.
     cluster : str, optional
@@ -175,7 +175,8 @@ def make_planes(
         precision, *others = {precision for _, precision in checked}
         if others:
             raise _mixed()
-        plan = Plan(_PROGRAM, _settings(image, reach), precision, digests, classifier, features)
+        settings = _settings(image, reach)
+        plan = Plan(_PROGRAM, settings, precision, digests, **job.work.identity)
         if job.output.exists() and ledger.agrees(plan):
             require_signed(job.output, plan)
         else:

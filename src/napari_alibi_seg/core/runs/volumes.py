@@ -56,6 +56,11 @@ class LabelWork:
     model: str | None
     device: str
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The classifier."""
+        return {"classifier": self.classifier_hash}
+
     def load(self) -> LoadedWork:
         """Load the classifier and the weights.
 
@@ -141,7 +146,6 @@ def segment_volume(
         "segmentation",
         PlaneJob(source, first.levels, first.light, work, output),
         create,
-        classifier=work.classifier_hash,
         reach=_reach(known, first),
         cluster=cluster,
         progress=progress,
