@@ -544,6 +544,34 @@ def test_results_of_classifiers_of_other_classes_are_not_mixed(folder, classifie
     assert apply("named.skops", "other.png") == 0
 
 
+def test_results_of_another_classifier_of_the_same_classes_are_not_mixed(
+    folder, classifier, capsys
+):
+    shutil.copy(folder / "image.png", folder / "other.png")
+    assert segment(folder, *FAST, "--seed", "1", "--save-classifier", str(folder / "d.skops")) == 0
+    names = [load_classifier(folder / one).fingerprint for one in ("c.skops", "d.skops")]
+
+    def apply(recipe, *images):
+        names = [str(folder / name) for name in (recipe, *images)]
+        return main(["apply", *names, "--output", str(folder / "r"), "--replace"])
+
+    assert apply("c.skops", "image.png") == 0
+    before = (folder / "r/fractions.csv").read_bytes()
+    capsys.readouterr()
+    assert apply("d.skops", "other.png") == 7
+    told = capsys.readouterr().err
+    assert f"other images by the classifier {names[0]}, and this one is {names[1]}; choose" in told
+    assert (folder / "r/fractions.csv").read_bytes() == before
+    assert not (folder / "r/other_labels.tif").exists()
+
+    assert apply("d.skops", "other.png", "image.png") == 0
+    for table in ("fractions.csv", "fractions_mean.csv"):
+        assert set(pandas.read_csv(folder / "r" / table)["classifier"]) == {names[1]}
+    capsys.readouterr()
+    assert main(["describe", str(folder / "d.skops")]) == 0
+    assert f"classifier {names[1]}\n" in capsys.readouterr().out
+
+
 def test_outside_a_region_nothing_is_segmented_counted_or_learnt(folder, classifier, capsys):
     apply = ["apply", str(classifier), str(folder / "image.png"), "--output"]
     assert main([*apply, str(folder / "all")]) == 0
@@ -772,6 +800,7 @@ def test_apply_writes_one_image_as_a_zarr_that_is_finished_by_the_same_command(
         value: np.count_nonzero(labels == value) for value in (1, 3)
     }
     for one in measured:
+        assert one["classifier"] == load_classifier(classifier).fingerprint
         assert f"{one['class_name']}: {100 * float(one['fraction']):.2f} %" in told
 
 

@@ -290,6 +290,35 @@ def test_of_a_file_of_before_it_is_not_known_whether_it_recognises_strokes(class
     assert load_classifier(path).recognised is None
 
 
+def test_a_fingerprint_tells_what_makes_other_labels_and_nothing_else(
+    classifier, channels, features, scribbles, tmp_path
+):
+    path = tmp_path / "c.skops"
+    save_classifier(classifier, path)
+    same = [
+        load_classifier(path),
+        classifier.renamed([ClassInfo(1, "austenite", (9, 9, 9))]),
+        replace(classifier, pixel_size=PixelSize("nm", None, 4, 4), recognised=True),
+    ]
+    assert {one.fingerprint for one in same} == {classifier.fingerprint}
+    assert not classifier.fingerprint[0].isdigit()
+
+    other = features.identity
+    changed = [
+        replace(classifier, forest=grown([gather_samples(channels, scribbles)], 5, seed=1)),
+        replace(classifier, smoothing=6),
+        replace(classifier, channels=replace(CONFIG, contrast=3.0)),
+        replace(classifier, features=replace(other, scale=other.scale + 1)),
+        replace(classifier, projection=Projection(*(2 * part for part in _parts(classifier)))),
+        replace(classifier, classes=(ClassInfo.default(1), ClassInfo.default(2))),
+    ]
+    assert len({one.fingerprint for one in (classifier, *changed)}) == 1 + len(changed)
+
+
+def _parts(classifier):
+    return classifier.projection.mean, classifier.projection.components
+
+
 def test_saved_and_loaded_it_predicts_the_same(classifier, channels, tmp_path):
     path = tmp_path / "c.skops"
     save_classifier(classifier, path)

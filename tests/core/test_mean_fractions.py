@@ -65,7 +65,7 @@ def test_an_interval_stays_within_0_and_1_and_needs_something_to_be_relative_to(
 
     write_mean_fractions(tmp_path / "m.csv", mean_fractions(table(("a", 0, 0), ("b", 0, 0))))
     with (tmp_path / "m.csv").open(encoding="utf-8-sig", newline="") as file:
-        assert list(csv.reader(file))[2] == ["2", "pores", "2", "0.0", "0.0", "0.0", "0.0", ""]
+        assert list(csv.reader(file))[2] == ["2", "pores", "2", "0.0", "0.0", "0.0", "0.0", "", ""]
 
 
 def test_classes_of_one_value_but_other_names_are_not_averaged(table):
@@ -74,6 +74,16 @@ def test_classes_of_one_value_but_other_names_are_not_averaged(table):
         row[3] = row[3].replace("pores", "carbides")
     means = {mean.name: mean.mean for mean in mean_fractions(rows)}
     assert means == pytest.approx({"matrix": 0.6, "pores": 0.2, "carbides": 0.6})
+
+
+def test_results_of_different_classifiers_are_not_averaged(table):
+    rows = table(("a", 0, 10), ("b", 0, 30), ("c", 0, 50), ("d", 0, 70), ("e", 0, 90))
+    for row, classifier in zip(rows, "ccccddddee", strict=True):
+        row[-1] = classifier
+    means = {(mean.classifier, mean.name): mean.mean for mean in mean_fractions(rows)}
+    assert means == pytest.approx(
+        {("c", "matrix"): 0.8, ("c", "pores"): 0.2, ("d", "matrix"): 0.4, ("d", "pores"): 0.6}
+    )
 
 
 def test_an_image_without_any_class_does_not_count(table):

@@ -236,7 +236,7 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
             cluster=options.cluster,
             progress=bars,
         )
-        rows = volume_fractions(image.path.name, volume, known.classes, output)
+        rows = volume_fractions(image.path.name, volume, known, output)
         add_fractions(table, rows)
     tell(f"segmentation: {output} ({made} of {planes} planes made now)\nfractions: {table}")
     tell_fractions(rows)

@@ -59,6 +59,7 @@ def _of_classifier(classifier: PixelClassifier) -> dict[str, str]:
 
     forest, size = classifier.forest, classifier.pixel_size
     return {
+        "classifier": classifier.fingerprint,
         "classes": ", ".join(f"{info.value} {info.name}" for info in classifier.classes),
         "images": kind_of_images(classifier.bands),
         "pixel size": "unknown" if size is None else size.words,

@@ -118,10 +118,10 @@ class Exports:
         assert work.result.labels is not None
         finished = sorted(work.result.finished)
         labels = {index: work.result.labels.data[index].copy() for index in finished}
-        image, classes = work.source.measured, classifier.classes
+        image = work.source.measured
         name = work.source.layer.name if image.path is None else image.path.name
         expected = {index: work.expected(index) for index in finished}
-        self._background.start(files.write_table, path, name, image, labels, classes, expected)
+        self._background.start(files.write_table, path, name, image, labels, classifier, expected)
 
     def _write_scribbles(self, path: Path, work: Workspace) -> None:
         scribbles = work.scribbles.data.copy()

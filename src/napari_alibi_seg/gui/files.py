@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index
@@ -85,7 +84,7 @@ def write_table(
     name: str,
     image: Micrograph,
     labels: Mapping[Index, NDArray[np.integer[Any]]],
-    classes: Sequence[ClassInfo],
+    classifier: PixelClassifier,
     expected: Mapping[Index, Expectation | None],
 ) -> Iterator[str]:
     """Write the area fractions of some planes of an image as a table.
@@ -98,9 +97,10 @@ def write_table(
     from napari_alibi_seg.core.judging.fractions import class_fractions, write_fractions
 
     require_no_image_names([path])
+    classes, by = classifier.classes, classifier.fingerprint
     rows: list[ClassFraction] = []
     for index in sorted(labels):
-        rows += class_fractions(name, image, index, labels[index], classes, expected[index])
+        rows += class_fractions(name, image, index, labels[index], classes, expected[index], by)
     write_fractions(path, rows)
     yield f"Written: {path}"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +79,26 @@ class PixelClassifier:
     def model(self) -> str:
         """Name of the backbone when it was trained, or ``classical`` for none."""
         return CLASSICAL if self.features is None else self.features.backbone.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A name for what determines its labels, in memory and in files: the digits of a SHA-256.
+
+        Names and colours of the classes and the pixel size do not count. It begins with a letter,
+        or some would be taken for numbers by programs that read tables.
+        """
+        features = None if self.features is None else self.features.key
+        settings = asdict(self.channels), features, self.bands, self.smoothing
+        found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        projection, trees = self.projection, (one.tree_ for one in self.forest.estimators_)
+        projected = () if projection is None else (projection.mean, projection.components)
+        nodes = (
+            (one.children_left, one.children_right, one.feature, one.threshold, one.value)
+            for one in trees
+        )
+        for values in chain((self.label_values,), projected, *nodes):
+            found.update(np.ascontiguousarray(values).data)
+        return f"c{found.hexdigest()[:12]}"
 
     @property
     def scale(self) -> int:

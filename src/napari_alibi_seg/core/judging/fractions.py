@@ -38,6 +38,7 @@ COLUMNS = (
     "pixel_size",
     "length_unit",
     "area",
+    "classifier",
 )
 """Columns of the table, in this order."""
 _ACCURACY = COLUMNS.index("expected_accuracy")
@@ -66,6 +67,8 @@ class ClassFraction:
         Expected share of the plane's pixels that are right; None if unknown.
     pixel_size : PixelSize or None
         Pixel size of the image.
+    classifier : str or None
+        `PixelClassifier.fingerprint` of the classifier behind the labels; None if that is unknown.
     """
 
     image: str
@@ -78,6 +81,7 @@ class ClassFraction:
     high: float | None
     accuracy: float | None
     pixel_size: PixelSize | None
+    classifier: str | None = None
 
     @property
     def area(self) -> float | None:
@@ -89,7 +93,9 @@ class ClassFraction:
         measured = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
         side = (None, None) if size is None else (size.side, size.unit)
-        return rounded(*measured, self.low, self.high, self.accuracy, *side, self.area)
+        return rounded(
+            *measured, self.low, self.high, self.accuracy, *side, self.area, self.classifier
+        )
 
 
 def rounded(*values: object) -> tuple[object, ...]:
@@ -104,6 +110,7 @@ def class_fractions(
     labels: NDArray[np.integer[Any]],
     classes: Sequence[ClassInfo],
     expected: Expectation | None = None,
+    classifier: str | None = None,
 ) -> list[ClassFraction]:
     """Measure the area fractions of a segmented plane.
 
@@ -121,6 +128,8 @@ def class_fractions(
         The classes to measure.
     expected : Expectation, optional
         What is expected of the plane, for the intervals.
+    classifier : str, optional
+        As in `ClassFraction`.
 
     Returns
     -------
@@ -145,6 +154,7 @@ def class_fractions(
                 high,
                 None if expected is None else expected.accuracy,
                 image.pixel_size,
+                classifier,
             )
         )
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +25,12 @@ MEAN_COLUMNS = (
     "mean_low_95",
     "mean_high_95",
     "relative_accuracy_percent",
+    "classifier",
 )
 """Columns of the table of means, in this order."""
 
-_IMAGE, _VALUE, _NAME, _PIXELS = map(
-    COLUMNS.index, ("image", "class_value", "class_name", "pixels")
+_IMAGE, _VALUE, _NAME, _PIXELS, _CLASSIFIER = map(
+    COLUMNS.index, ("image", "class_value", "class_name", "pixels", "classifier")
 )
 
 
@@ -41,6 +42,8 @@ class MeanFraction:
     ----------
     value, name : int, str
         Value and name of the class.
+    classifier : str
+        The classifier behind the labels, as in the table.
     images : int
         Number of images, at least 2.
     mean, deviation : float
@@ -49,6 +52,7 @@ class MeanFraction:
 
     value: int
     name: str
+    classifier: str
     images: int
     mean: float
     deviation: float
@@ -64,14 +68,15 @@ class MeanFraction:
         low, high = max(self.mean - self.margin, 0.0), min(self.mean + self.margin, 1.0)
         relative = 100 * self.margin / self.mean if self.mean else None
         measured = (self.value, self.name, self.images, self.mean, self.deviation)
-        return rounded(*measured, low, high, relative)
+        return rounded(*measured, low, high, relative, self.classifier)
 
 
 def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
     """Return the mean fraction of every class (value and name) listed for two images or more.
 
     The planes of a stack are pooled, since neighbouring planes are not independent samples.
-    Images without any classified pixel are left out.
+    Images without any classified pixel are left out. Results of different classifiers are not
+    averaged.
 
     Parameters
     ----------
@@ -83,14 +88,15 @@ def mean_fractions(table: Iterable[Sequence[str]]) -> list[MeanFraction]:
     list of MeanFraction
         By class value.
     """
-    pixels: dict[str, dict[tuple[int, str], int]] = defaultdict(lambda: defaultdict(int))
+    pixels: dict[tuple[str, str], Counter[tuple[int, str]]] = defaultdict(Counter)
     for row in table:
-        pixels[row[_IMAGE]][int(row[_VALUE]), row[_NAME]] += int(row[_PIXELS])
-    fractions: dict[tuple[int, str], list[float]] = defaultdict(list)
-    for counts in pixels.values():
-        total = sum(counts.values())
+        of_class = int(row[_VALUE]), row[_NAME]
+        pixels[row[_IMAGE], row[_CLASSIFIER]][of_class] += int(row[_PIXELS])
+    fractions: dict[tuple[int, str, str], list[float]] = defaultdict(list)
+    for (_, classifier), counts in pixels.items():
+        total = counts.total()
         for of_class, count in counts.items() if total else ():
-            fractions[of_class].append(count / total)
+            fractions[*of_class, classifier].append(count / total)
     return [
         MeanFraction(*of_class, len(some), float(np.mean(some)), float(np.std(some, ddof=1)))
         for of_class, some in sorted(fractions.items())

@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.forest.result import Segmentation
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.segmentation import Segmenter
+
+_VALUE, _NAME, _CLASSIFIER = map(COLUMNS.index, ("class_value", "class_name", "classifier"))
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,10 @@ def segment_images(
     Raises
     ------
     OutputError
-        Before the first image, if the table holds other images with other classes, whose means
-        would be mixed.
+        Before the first image, if the table holds other images with other classes or by another
+        classifier.
     """
-    _require_same_classes(targets, classifier.classes)
+    _require_same_classifier(targets, classifier)
     for path, target in targets.items():
         failure = doubt = ""
         try:
@@ -168,19 +169,25 @@ def _told(error: AlibiSegError | MemoryError | OSError) -> str:
     return str(error) or "Out of memory."
 
 
-def _require_same_classes(targets: Mapping[Path, Path], classes: Sequence[ClassInfo]) -> None:
+def _require_same_classifier(targets: Mapping[Path, Path], classifier: PixelClassifier) -> None:
     again = {name_in_table(path.name) for path in targets}
-    value, name = COLUMNS.index("class_value"), COLUMNS.index("class_name")
-    ours = {(str(info.value), name_in_table(info.name)) for info in classes}
+    mine = classifier.fingerprint
+    ours = {(str(info.value), name_in_table(info.name)) for info in classifier.classes}
     for table in {target.parent / TABLE for target in targets.values()}:
-        theirs = {(row[value], row[name]) for row in read_fractions(table) if row[0] not in again}
+        others = [row for row in read_fractions(table) if row[0] not in again]
+        theirs = {(row[_VALUE], row[_NAME]) for row in others}
+        makers = {row[_CLASSIFIER] or "of unknown name" for row in others}
         if theirs and theirs != ours:
             before, now = (", ".join(map("=".join, sorted(some))) for some in (theirs, ours))
-            raise OutputError(
-                f"{table} holds fractions of other images in the classes {before}, and those of "
-                f"the classifier are {now}; choose another folder, or segment all of its images "
-                "anew."
-            )
+            trouble = f"in the classes {before}, and those of the classifier are {now}"
+        elif makers - {mine}:
+            trouble = f"by the classifier {', '.join(sorted(makers))}, and this one is {mine}"
+        else:
+            continue
+        raise OutputError(
+            f"{table} holds fractions of other images {trouble}; choose another folder, or segment "
+            "all of its images anew."
+        )
 
 
 def _add_to_tables(folder: Path, rows: Sequence[ClassFraction]) -> None:
@@ -256,7 +263,9 @@ def write_segmentation(
             voted = Expectation.of(result.confusion, result.classes)
             expected = expectation(index, voted, assessments, classifier.recognised)
             expected = None if image.levels.flat else expected
-            rows += class_fractions(name, image, index, result.labels, result.classes, expected)
+            rows += class_fractions(
+                name, image, index, result.labels, result.classes, expected, classifier.fingerprint
+            )
         if keep is not None:
             keep(rows)
     return rows

@@ -23,12 +23,10 @@ from napari_alibi_seg.core.runs.planewise import LoadedWork, PlaneJob, make_plan
 from napari_alibi_seg.core.segmentation import Segmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
     from napari_alibi_seg.core.images.planes import Plane
@@ -153,22 +151,26 @@ def segment_volume(
 
 
 def volume_fractions(
-    name: str, image: Micrograph, classes: Sequence[ClassInfo], output: Path
+    name: str, image: Micrograph, classifier: PixelClassifier, output: Path
 ) -> list[ClassFraction]:
-    """Measure the fractions of classes in every plane that `segment_volume` has written.
+    """Measure the fractions of the classes in every plane that `segment_volume` has written.
 
     They have no intervals, as votes are not kept.
 
     Parameters
     ----------
-    name, image, classes
+    name, image
         As for `class_fractions`.
+    classifier : PixelClassifier
+        The classifier that segmented it.
     output : Path
         The labels.
     """
+    classes, by = classifier.classes, classifier.fingerprint
     fractions: list[ClassFraction] = []
     for index in image.plane_indices():
-        fractions += class_fractions(name, image, index, read_plane(output, index), classes)
+        labels = read_plane(output, index)
+        fractions += class_fractions(name, image, index, labels, classes, classifier=by)
     return fractions
 
 
