@@ -572,6 +572,38 @@ def test_results_of_another_classifier_of_the_same_classes_are_not_mixed(
     assert f"classifier {names[1]}\n" in capsys.readouterr().out
 
 
+def test_what_another_classifier_made_is_not_taken_for_done(folder, classifier, capsys):
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(folder / "image.png", folder / name)
+    assert segment(folder, *FAST, "--seed", "1", "--save-classifier", str(folder / "d.skops")) == 0
+
+    def apply(recipe, images, *options):
+        names = [str(folder / name) for name in (recipe, *images)]
+        return main(["apply", *names, "--output", str(folder / "r"), *options])
+
+    assert apply("c.skops", ["a.png", "b.png"]) == 0
+    assert apply("d.skops", ["a.png", "b.png"], "--replace") == 0
+    assert apply("c.skops", ["b.png"], "--replace", "--skip-existing") == 7  # a.png is of d
+    before = (folder / "r/a_labels.tif").read_bytes()
+    capsys.readouterr()
+    assert apply("c.skops", ["a.png", "b.png", "c.png"], "--skip-existing") == 7
+    assert "a_labels.tif, b_labels.tif; another classifier made" in capsys.readouterr().err
+    assert (folder / "r/a_labels.tif").read_bytes() == before
+
+    again = ("--replace", "--skip-existing")
+    assert apply("c.skops", ["a.png", "b.png", "c.png"], *again) == 0
+    told = capsys.readouterr().out
+    assert "0 of 3 images were done before" in told
+    assert "another classifier made their results: a.png, b.png" in told
+    corrected = folder / "r/a_labels.tif"
+    corrected.write_text("corrected by hand")
+    assert apply("c.skops", ["a.png", "b.png", "c.png"], *again) == 0
+    assert "3 of 3 images were done before" in capsys.readouterr().out
+    assert corrected.read_text() == "corrected by hand"
+    made = {load_classifier(classifier).fingerprint}
+    assert set(pandas.read_csv(folder / "r/fractions.csv")["classifier"]) == made
+
+
 def test_outside_a_region_nothing_is_segmented_counted_or_learnt(folder, classifier, capsys):
     apply = ["apply", str(classifier), str(folder / "image.png"), "--output"]
     assert main([*apply, str(folder / "all")]) == 0

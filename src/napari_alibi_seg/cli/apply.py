@@ -38,6 +38,7 @@ from napari_alibi_seg.core.terminal import PLANES_KEPT, Bars, kept_if_interrupte
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from napari_alibi_seg.cli.options import Commands
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
@@ -71,16 +72,16 @@ def add_to(commands: Commands) -> None:
         help="output folder (default for a project: the folder it is in), or a .zarr for one "
         "volume, written plane by plane; repeat the command to finish an interrupted run",
     )
-    before = command.add_mutually_exclusive_group()
-    before.add_argument(
+    command.add_argument(
         "--replace",
         action="store_true",
         help="overwrite existing labels and, for a project, its table of fractions",
     )
-    before.add_argument(
+    command.add_argument(
         "--skip-existing",
         action="store_true",
-        help="skip images whose labels and fractions exist already, e.g. after an interruption",
+        help="skip images whose labels and fractions by this classifier exist already, e.g. after "
+        "an interruption",
     )
     add_cluster_option(command, "segment a volume on the dask cluster with this scheduler")
     command.add_argument(
@@ -146,7 +147,7 @@ def _require_options_of_volumes(options: argparse.Namespace) -> None:
 def _apply_to_images(options: argparse.Namespace) -> int:
     """Write the labels of every image and one table of fractions; return 1 if any image failed."""
     from napari_alibi_seg.core.forest.classifier_files import load_classifier
-    from napari_alibi_seg.core.runs.batch import label_targets, segment_images, unfinished
+    from napari_alibi_seg.core.runs.batch import label_targets, segment_images
     from napari_alibi_seg.core.segmentation import Segmenter
 
     classifier = load_classifier(options.recipe)
@@ -154,8 +155,7 @@ def _apply_to_images(options: argparse.Namespace) -> int:
     advice = f"{REPLACE}, or --skip-existing to leave out finished images"
     if options.skip_existing:
         advice = "the table lacks its fractions, so move it away to have it made anew"
-        every, targets = len(targets), unfinished(targets, options.output)
-        tell(f"{every - len(targets)} of {every} images were done before")
+        targets = _unfinished(options, classifier, targets)
     require_new([*targets.values()], options.replace, advice)
     kept = "finished images were kept"
     if options.replace:
@@ -185,6 +185,23 @@ def _apply_to_images(options: argparse.Namespace) -> int:
     if failed:
         say(f"{len(failed)} of {len(targets)} images failed: {listed(failed, _NAMED)}.")
     return 1 if failed else 0
+
+
+def _unfinished(
+    options: argparse.Namespace, classifier: PixelClassifier, targets: Mapping[Path, Path]
+) -> dict[Path, Path]:
+    """Leave out images that this classifier has segmented; another's results need `--replace`."""
+    from napari_alibi_seg.core.runs.batch import finished
+
+    makers = finished(targets, options.output)
+    others = [image for image, maker in makers.items() if maker != classifier.fingerprint]
+    advice = "another classifier made what is there, so add --replace to have it made anew"
+    require_new([targets[image] for image in others], options.replace, advice)
+    done = makers.keys() - others
+    tell(f"{len(done)} of {len(targets)} images were done before, going by their names")
+    if others:
+        tell(f"segmented again, as another classifier made their results: {listed(others)}")
+    return {image: labels for image, labels in targets.items() if image not in done}
 
 
 def _tell_fractions(folder: Path, made: set[str]) -> None:

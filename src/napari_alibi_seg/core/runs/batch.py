@@ -98,13 +98,19 @@ def label_targets(
     return targets
 
 
-def unfinished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
-    """Return the items of `label_targets` whose labels or fractions are not in the folder yet."""
-    in_table = {row[0] for row in read_fractions(folder / TABLE)}
+def finished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, str]:
+    """Return the images of `label_targets` whose labels and fractions are in the folder already.
+
+    Returns
+    -------
+    dict
+        The classifier that the table names for each of them, which it knows by their names.
+    """
+    in_table = {row[0]: row[_CLASSIFIER] for row in read_fractions(folder / TABLE)}
     return {
-        image: labels
+        image: in_table[name_in_table(image.name)]
         for image, labels in targets.items()
-        if not (os.path.exists(labels) and name_in_table(image.name) in in_table)
+        if os.path.exists(labels) and name_in_table(image.name) in in_table
     }
 
 
