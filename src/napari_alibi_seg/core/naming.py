@@ -129,5 +129,5 @@ def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
     same = next(path for path in images if names[path.name.casefold()] > 1)
     raise OutputError(
         f"Two images have the same name, {same.name}, and would be written to one file; "
-        "segment each folder by itself, into an output folder (--output) of its own."
+        "segment folder after folder, each into an output folder with results of its own."
     )

@@ -97,7 +97,7 @@ def load_classifier(path: str | Path) -> PixelClassifier:
     except (*DAMAGE, AlibiSegError) as error:
         raise ClassifierError(
             f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
-            "save it again with --save-classifier."
+            "save it again, or train another."
         ) from error
     if loaded is None:
         raise ClassifierError(

@@ -253,7 +253,7 @@ def make_plane(
 def _mixed() -> DeviceError:
     return DeviceError(
         "Some workers of the cluster have a GPU, which computes features in half precision, and "
-        "some have none; start workers of one kind, or compute with --device cpu."
+        "some have none; start workers of one kind, or choose the CPU as device."
     )
 
 

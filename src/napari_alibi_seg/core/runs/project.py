@@ -144,8 +144,8 @@ class Project:
         if config.deep != self.config.deep:
             raise ProjectError(
                 f"The project was painted with the model {self.config.model}, and {model} is "
-                "another one; --model only says where the same model is now, so leave it out, or "
-                "open the project in napari and choose the model there."
+                "another one; what is given as its model only says where the same one is now, so "
+                "leave it out, or open the project in napari and choose the model there."
             )
         return config
 
