@@ -290,8 +290,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
 
 def _no_table(path: Path) -> OutputError:
     return OutputError(
-        f"{path} is no table of area fractions to add rows to, and was left as it is; move it "
-        "away, or choose another folder."
+        f"{path} is no table of area fractions with the columns of this version, and was left as "
+        "it is; move it away, or choose another folder."
     )
 
 
