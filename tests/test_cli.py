@@ -182,6 +182,23 @@ def test_3d_filters_are_asked_for_and_told_the_distance_between_planes(stack, ca
     assert "no axis Z" in capsys.readouterr().err
 
 
+def test_the_pixel_size_that_a_volume_has_already_changes_nothing_of_its_result(stack):
+    sizes = {"PhysicalSizeZ": 50.0, "PhysicalSizeY": 5.0, "PhysicalSizeX": 5.0}
+    units = {f"PhysicalSize{axis}Unit": "nm" for axis in "ZYX"}
+    pixels = tifffile.imread(stack / "stack.tif")
+    tifffile.imwrite(stack / "v.ome.tif", pixels, metadata={"axes": "ZYX"} | sizes | units)
+    options = (*FAST, "--filters-3d", "--scribbles", str(stack / "scribbles.tif"))
+    told = {
+        "out.tif": [],
+        "same.tif": ["--pixel-size", "5nm"],
+        "twice.tif": ["--pixel-size", "10nm"],
+    }
+    for name, size in told.items():
+        assert segment(stack, *options, *size, image="v.ome.tif", output=name) == 0
+    assert (stack / "same.tif").read_bytes() == (stack / "out.tif").read_bytes()
+    assert read_image(stack / "twice.tif").pixel_size == PixelSize("nm", 50, 10, 10)
+
+
 def test_training_never_writes_over_what_is_painted(folder):
     pair = [str(folder / "image.png"), str(folder / "scribbles.png")]
     assert main(["train", "--painted", *pair, "--output", pair[1], *FAST]) == 7

@@ -57,6 +57,22 @@ def test_a_size_has_the_symbol_of_its_unit_and_is_positive():
             PixelSize(unit, *lengths)
 
 
+@pytest.mark.parametrize(
+    ("given", "stored", "expected"),
+    [
+        (PixelSize("nm", None, 4, 4), PixelSize("µm", 0.05, 0.005, 0.005), 50),
+        (PixelSize("nm", 20, 4, 4), PixelSize("nm", 50, 5, 5), 20),
+        (PixelSize("nm", None, 4, 4), PixelSize("parsec", 50, 5, 5), None),
+        (PixelSize("parsec", None, 4, 4), PixelSize("parsec", 50, 5, 5), 50),
+        (PixelSize("nm", None, 4, 4), PixelSize("nm", None, 5, 5), None),
+        (PixelSize("nm", None, 4, 4), None, None),
+    ],
+)
+def test_a_size_without_a_spacing_takes_that_of_another(given, stored, expected):
+    z = None if expected is None else pytest.approx(expected)
+    assert astuple(given.with_spacing_of(stored)) == (given.unit, z, 4, 4)
+
+
 @pytest.mark.parametrize("size", [4.0, "4nm", ("nm", None, 4.0, 4.0)])
 def test_what_is_no_pixel_size_is_refused_where_it_is_given(tmp_path, size):
     write_png(tmp_path / "a.png")

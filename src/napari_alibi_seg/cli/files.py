@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import NO_DATA, OutputError
@@ -45,9 +44,10 @@ def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
     """Read an image with its options: those of `image_file`, pixel size and region."""
-    image, more = image_file(path, options).read(), vars(options)
-    size = more.get("pixel_size") or image.pixel_size
-    return replace(image, pixel_size=size, region=more.get("region"))
+    from napari_alibi_seg.core.images.micrograph import read_image
+
+    file, more = image_file(path, options), vars(options)
+    return read_image(**vars(file), pixel_size=more.get("pixel_size"), region=more.get("region"))
 
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:

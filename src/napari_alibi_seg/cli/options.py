@@ -71,7 +71,8 @@ def add_pixel_size_option(command: argparse.ArgumentParser) -> None:
         "--pixel-size",
         type=_pixel_size,
         metavar="LENGTH",
-        help="side length of a pixel, e.g. 4nm or 0.25um; overrides the file's metadata",
+        help="side length of a pixel, e.g. 4nm or 0.25um; overrides the file's, but not the "
+        "distance between its planes",
     )
 
 

@@ -217,7 +217,7 @@ def read_image(
     spacing : float, optional
         Slice spacing, in pixels, for 3-D filters; overrides the file's metadata.
     pixel_size : PixelSize, optional
-        Overrides the file's pixel size and slice spacing.
+        Overrides the file's pixel size, and its slice spacing where it has a `z`.
     region : tuple of slice, optional
         Rows and columns to segment; see `Micrograph`.
 
@@ -237,6 +237,8 @@ def read_image(
     from napari_alibi_seg.core.images.reading import open_stored
 
     image = settle(open_stored(Path(path), dataset), axes, channels)
+    if isinstance(pixel_size, PixelSize):
+        pixel_size = pixel_size.with_spacing_of(image.pixel_size)
     return replace(image, spacing=spacing, pixel_size=pixel_size or image.pixel_size, region=region)
 
 

@@ -95,6 +95,13 @@ class PixelSize:
             return None
         return self.side * mine / (other.side * theirs)
 
+    def with_spacing_of(self, other: PixelSize | None) -> PixelSize:
+        """Return this size, with the slice spacing of another, if known, where it has none."""
+        if self.z is not None or other is None:
+            return self
+        lengths = {"z": (other.z, other.unit), "y": (self.y, self.unit), "x": (self.x, self.unit)}
+        return calibrate(lengths) or self
+
 
 def common_size(sizes: Iterable[PixelSize | None]) -> PixelSize | None:
     """Return the first size if all are known and within a hundredth of it; else None."""
