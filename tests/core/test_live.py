@@ -17,6 +17,7 @@ from napari_alibi_seg.core.forest.scribbles import ScribbleCounts, same_scribble
 from napari_alibi_seg.core.forest.smoothing import support
 from napari_alibi_seg.core.images.levels import Levels
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.live import channels as live_channels
@@ -41,7 +42,7 @@ from napari_alibi_seg.core.live.records import (
     ResultBlock,
     Step,
 )
-from napari_alibi_seg.core.segmentation import segment
+from napari_alibi_seg.core.segmentation import Segmenter, segment
 
 DEEP = SegmentationConfig(scale=1, trees=20)
 QUICK = SegmentationConfig(CLASSICAL, trees=20)
@@ -83,6 +84,15 @@ def test_the_engine_gives_what_segment_gives(
     expected = segment(image, scribbles, config, "cpu")
 
     np.testing.assert_array_equal(painted_by(events, scribbles.shape), expected.labels)
+
+
+def test_the_engine_trains_what_fit_trains(request_of, micrograph, scribbles):
+    image = replace(micrograph, pixel_size=PixelSize("nm", None, 5.0, 5.0))
+
+    live = classifier_from(LiveEngine("cpu").update(request_of(QUICK, image=image)))
+
+    fitted = Segmenter(QUICK, "cpu").fit(image, scribbles)
+    assert replace(live, forest=None) == replace(fitted, forest=None)
 
 
 def test_final_blocks_have_the_probabilities_that_segment_gives(request_of, micrograph, scribbles):

@@ -26,6 +26,7 @@ from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.strokes import training_pixels
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.judging.judge import assess
 from napari_alibi_seg.core.progress import run_to_end
@@ -231,6 +232,20 @@ def test_names_and_colours_travel_with_the_classes(micrograph, scribbles):
     assert classifier.classes == (ClassInfo.default(1), pore)
     named = Segmenter(QUICK).fit(micrograph, scribbles, {1: "matrix", 2: "", 3: "pore"}).classes
     assert named == (ClassInfo.default(1, "matrix"), ClassInfo.default(3, "pore"))
+
+
+@pytest.mark.parametrize("given", [list, iter])
+def test_a_classifier_has_the_pixel_size_of_the_images_that_are_painted(
+    micrograph, scribbles, given
+):
+    painted, other = (
+        replace(micrograph, pixel_size=PixelSize("nm", None, side, side)) for side in (5.0, 10.0)
+    )
+    drawings = [scribbles, 0 * scribbles]
+    classifier = Segmenter(QUICK).fit(given([painted, other]), given(drawings))
+    assert classifier.pixel_size == painted.pixel_size
+    assert classifier.doubt(other.pixel_size)
+    assert Segmenter(QUICK).fit([painted, other], [scribbles] * 2).pixel_size is None
 
 
 @pytest.mark.parametrize("classes", [["matrix", "pore"], "matrix", 5, {1: 5}])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.result import SAMPLED, Segmentation
 from napari_alibi_seg.core.forest.samples import gather_samples
 from napari_alibi_seg.core.forest.training import kind_of, training_classifier
-from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of
+from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.pixel_size import common_size
 from napari_alibi_seg.core.progress import Progress, map_steps, run_to_end, silent
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.planes import Plane
     from napari_alibi_seg.core.images.windows import Window
 
@@ -143,7 +144,7 @@ class Segmenter:
         """
         named = ClassInfo.given(classes)
         by_image = painted_images(image, scribbles, ignored)
-        painted = [pair for pairs in by_image for pair in pairs]
+        painted = [pair for _, pairs in by_image for pair in pairs]
         planes = [plane for plane, _ in painted]
         for plane in planes:
             self.config.channels.require(plane)
@@ -162,13 +163,11 @@ class Segmenter:
             features=self._identity(scale),
             bands=planes[0].bands,
             classes=named,
+            pixel_size=common_size(one.pixel_size for one, _ in by_image),
             several=len(by_image) > 1,
         )
         trees = self.config.trees
-        grown = map_steps(work, lambda grown: self.progress("training", grown, trees))
-        images = [image] if isinstance(image, Micrograph) else image
-        size = common_size(one.pixel_size for one in images)
-        return replace(run_to_end(grown), pixel_size=size)
+        return run_to_end(map_steps(work, lambda grown: self.progress("training", grown, trees)))
 
     def apply(
         self, classifier: PixelClassifier, image: Micrograph, probabilities: bool = False

@@ -59,7 +59,8 @@ class PixelClassifier:
     smoothing : int
         Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
     pixel_size : PixelSize or None
-        That of the images it was trained on; None if it is unknown or they differ in it.
+        That of the images it was trained on, those with strokes; None if it is unknown or they
+        differ in it.
     recognised : bool or None
         Whether strokes left out of its training are recognised (`recognises`), without which its
         votes are no evidence; None if it was not assessed.

@@ -31,8 +31,8 @@ def painted_images(
     image: Micrograph | Sequence[Micrograph],
     scribbles: NDArray[np.integer[Any]] | Sequence[NDArray[np.integer[Any]]],
     ignored: Collection[int],
-) -> list[list[PaintedPlane]]:
-    """Return the scribbled planes of every image that has any.
+) -> list[tuple[Micrograph, list[PaintedPlane]]]:
+    """Return every image that has scribbled planes, with these.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def painted_images(
     pairs = list(zip(images, arrays, strict=True))
     for pair in pairs:
         _require_fitting(*pair)
-    by_image = [_painted_planes(*pair, ignored) for pair in pairs]
-    _require_enough_classes([plane for some in by_image for plane in some], pairs, ignored)
-    return [some for some in by_image if some]
+    by_image = [(one, _painted_planes(one, drawn, ignored)) for one, drawn in pairs]
+    _require_enough_classes([plane for _, some in by_image for plane in some], pairs, ignored)
+    return [(one, some) for one, some in by_image if some]
 
 
 def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.features.extraction import FeatureIdentity
     from napari_alibi_seg.core.forest.boundaries import BoundaryPixels
     from napari_alibi_seg.core.forest.samples import PixelSamples
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
 
 PixelForest: TypeAlias = ExtraTreesClassifier | RandomForestClassifier
 Vary: TypeAlias = "Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]"
@@ -69,6 +70,7 @@ def training_classifier(
     features: FeatureIdentity | None,
     bands: int,
     classes: Sequence[ClassInfo],
+    pixel_size: PixelSize | None,
     several: bool = False,
 ) -> Generator[int, None, PixelClassifier]:
     """Train a classifier, as a generator that can be closed at any step.
@@ -83,6 +85,8 @@ def training_classifier(
         Number of values per pixel of the planes.
     classes : sequence of ClassInfo
         Names and colours of classes; others get default ones.
+    pixel_size : PixelSize or None
+        What the painted images have in common.
 
     Yields
     ------
@@ -98,6 +102,7 @@ def training_classifier(
         features=features,
         bands=bands,
         smoothing=config.smoothing,
+        pixel_size=pixel_size,
     )
 
 

@@ -131,7 +131,7 @@ class ClassifierReady:
     Attributes
     ----------
     classifier : PixelClassifier
-        The one requested, or equal to that of `Segmenter.fit` for the same scribbles.
+        The one requested, or equal to that of `Segmenter.fit` for the same image and scribbles.
     uneven : bool
         Whether the light of the image is uneven.
     """
