@@ -409,6 +409,10 @@ def test_a_tiff_with_several_images_needs_a_choice(tmp_path):
     with pytest.raises(ImageError, match=r"0 \(20, 35\), 1 \(10, 17\)"):
         read_image(tmp_path / "a.tif")
     assert_same(read_image(tmp_path / "a.tif", dataset="1"), values((10, 17)), "YX")
+    assert_same(read_image(tmp_path / "a.tif", dataset=1), values((10, 17)), "YX")
+    for other in (2, 1.0, ["1"]):
+        with pytest.raises(ImageError, match=r"holds no .*; choose a dataset .* 0 \(20, 35\)"):
+            read_image(tmp_path / "a.tif", dataset=other)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])

@@ -186,7 +186,7 @@ def read_image(
     path: str | Path,
     *,
     axes: str | None = None,
-    dataset: str | None = None,
+    dataset: str | int | None = None,
     channels: int | Sequence[int] | None = None,
     spacing: float | None = None,
     pixel_size: PixelSize | None = None,
@@ -206,7 +206,7 @@ def read_image(
         One letter per dimension, in the order of the file, from TZYXC and S (red, green and blue
         samples, as opposed to channels C of any meaning; transparency is ignored); overrides the
         file's metadata.
-    dataset : str, optional
+    dataset : str or int, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; required
         if there are several, ignored for PNG, JPEG and BMP.
     channels : int or sequence of int, optional
@@ -250,8 +250,10 @@ class ImageFile:
     ----------
     path : Path
         The file, or the folder of an OME-Zarr image.
-    axes, dataset : str or None
-        One letter per dimension, and which array or image of the file.
+    axes : str or None
+        One letter per dimension.
+    dataset : str, int or None
+        Which array or image of the file.
     channels : tuple of int or None
         The selected channels.
     spacing : float or None
@@ -260,7 +262,7 @@ class ImageFile:
 
     path: Path
     axes: str | None = None
-    dataset: str | None = None
+    dataset: str | int | None = None
     channels: tuple[int, ...] | None = None
     spacing: float | None = None
 

@@ -40,14 +40,14 @@ _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
 
 
-def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False) -> Stored:
+def open_stored(path: Path, dataset: str | int | None = None, *, indices: bool = False) -> Stored:
     """Open an image file of any supported format.
 
     Parameters
     ----------
     path : Path
         A TIFF, PNG, JPEG, BMP or HDF5 file or a Zarr folder.
-    dataset : str, optional
+    dataset : str or int, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF.
     indices : bool
         Return the palette indices of an image with a palette (as for labels), not its colours.
@@ -57,7 +57,7 @@ def open_stored(path: Path, dataset: str | None = None, *, indices: bool = False
     ImageError
         If the file does not exist, cannot be read, or holds several arrays and none is named.
     """
-    suffix = path.suffix.lower()
+    suffix, dataset = path.suffix.lower(), None if dataset is None else str(dataset)
     with reading(path):
         if not path.exists():
             raise ImageError(f"{path} does not exist; check the name and the folder.")

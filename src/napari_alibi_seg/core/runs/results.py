@@ -60,7 +60,7 @@ def read_scribbles(
     micrograph: Micrograph,
     *,
     axes: str | None = None,
-    dataset: str | None = None,
+    dataset: str | int | None = None,
 ) -> NDArray[Any]:
     """Read the scribbles drawn on a micrograph.
 
@@ -71,9 +71,11 @@ def read_scribbles(
         pixels, classes from 1. For a PNG or TIFF with a palette, indices are read, not colours.
     micrograph : Micrograph
         The image they were drawn on.
-    axes, dataset : str, optional
-        As for `read_image`. Axes need no names if the shape equals that of the micrograph, as in
-        files written by napari.
+    axes : str, optional
+        As for `read_image`; not needed if the shape equals that of the micrograph, as in files
+        written by napari.
+    dataset : str or int, optional
+        As for `read_image`.
 
     Returns
     -------
