@@ -1417,6 +1417,20 @@ def test_a_disk_that_fails_under_one_image_does_not_end_the_batch(
     assert pandas.read_csv(results / "fractions.csv")["image"].unique().tolist() == ["b.png"]
 
 
+def test_a_disk_that_fails_under_a_result_is_told_in_a_sentence(folder, capsys, monkeypatch):
+    def failing(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(tifffile.TiffWriter, "write", failing)
+    before = sorted(folder.iterdir())
+    assert segment(folder, *FAST) == 7
+    [said] = capsys.readouterr().err.splitlines()
+    assert "Input/output error); see that its disk is there" in said
+    assert sorted(folder.iterdir()) == before
+    with pytest.raises(OSError, match="Input/output error"):
+        segment(folder, *FAST, "--verbose")
+
+
 def test_images_of_names_that_no_system_takes_or_no_folder_has_fail_alone(
     folder, classifier, capsys
 ):

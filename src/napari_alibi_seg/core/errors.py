@@ -110,6 +110,14 @@ class ProjectError(AlibiSegError):
     exit_code = 9
 
 
+def disk_failure(error: OSError) -> OutputError:
+    """Return the error for a disk that failed where nothing else explains it."""
+    return OutputError(
+        f"A file could not be read or written ({error}); see that its disk is there and works, and "
+        "try again."
+    )
+
+
 def thread_shortage(error: RuntimeError) -> DeviceError | None:
     """Return a `DeviceError` if `error` means that no thread could be started, else None."""
     if "can't start new thread" not in str(error):

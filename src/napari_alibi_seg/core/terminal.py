@@ -11,7 +11,12 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, thread_shortage
+from napari_alibi_seg.core.errors import (
+    AlibiSegError,
+    DeviceError,
+    disk_failure,
+    thread_shortage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +51,7 @@ def run_command(run: Callable[[], int], advice: str, verbose: bool = False) -> i
     except KeyboardInterrupt as interrupt:
         [kept] = getattr(interrupt, "__notes__", ["nothing unfinished was kept"])
         code, problem = INTERRUPTED, f"interrupted; {kept}."
-    except (AlibiSegError, MemoryError, RuntimeError) as error:
+    except (AlibiSegError, MemoryError, RuntimeError, OSError) as error:
         known = _known(error, advice)
         if verbose or known is None:
             raise
@@ -127,9 +132,13 @@ def _print_any_name() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _known(error: AlibiSegError | MemoryError | RuntimeError, advice: str) -> AlibiSegError | None:
+def _known(
+    error: AlibiSegError | MemoryError | RuntimeError | OSError, advice: str
+) -> AlibiSegError | None:
     if isinstance(error, AlibiSegError):
         return error
+    if isinstance(error, OSError):
+        return disk_failure(error)
     if isinstance(error, MemoryError) or any(words in str(error) for words in _SHORT_MEMORY):
         return DeviceError(f"there is too little memory; {advice}.")
     return thread_shortage(error)

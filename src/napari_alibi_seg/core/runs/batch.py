@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_alibi_seg.core.errors import AlibiSegError, OutputError
+from napari_alibi_seg.core.errors import AlibiSegError, OutputError, disk_failure
 from napari_alibi_seg.core.images.micrograph import read_image
 from napari_alibi_seg.core.judging.expectation import Expectation, expectation
 from napari_alibi_seg.core.judging.fractions import (
@@ -167,12 +167,8 @@ def segment_images(
 
 
 def _told(error: AlibiSegError | MemoryError | OSError) -> str:
-    if isinstance(error, OSError):
-        return (
-            f"A file could not be read or written ({error}); see that its disk is there and works, "
-            "and segment the image again."
-        )
-    return str(error) or "Out of memory."
+    known = disk_failure(error) if isinstance(error, OSError) else error
+    return str(known) or "Out of memory."
 
 
 def _require_same_classifier(targets: Mapping[Path, Path], classifier: PixelClassifier) -> None:
