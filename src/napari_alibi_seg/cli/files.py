@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import NO_DATA, OutputError
@@ -25,7 +26,7 @@ UNRECOGNISED = "strokes left out of training are not recognised"
 
 
 def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
-    """Return an image with the options to read it with: `add_image_options` and spacing.
+    """Return an image with the options to read it with, all but the region.
 
     Warns if white is 0 in the file.
     """
@@ -38,16 +39,13 @@ def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
             "what looks bright counts as dark; if other images are stored the usual way, with "
             "black as 0, save this one anew like them before you use them together."
         )
-    spacing = vars(options).get("spacing")
-    return ImageFile(path, options.axes, options.dataset, options.channels, spacing)
+    measured = [vars(options).get(option) for option in ("spacing", "pixel_size")]
+    return ImageFile(path, options.axes, options.dataset, options.channels, *measured)
 
 
 def read(path: Path, options: argparse.Namespace) -> Micrograph:
-    """Read an image with its options: those of `image_file`, pixel size and region."""
-    from napari_alibi_seg.core.images.micrograph import read_image
-
-    file, more = image_file(path, options), vars(options)
-    return read_image(**vars(file), pixel_size=more.get("pixel_size"), region=more.get("region"))
+    """Read an image with its options: those of `image_file`, and the region."""
+    return replace(image_file(path, options).read(), region=vars(options).get("region"))
 
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:

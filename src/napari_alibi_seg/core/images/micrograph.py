@@ -258,6 +258,8 @@ class ImageFile:
         The selected channels.
     spacing : float or None
         Slice spacing, in pixels.
+    pixel_size : PixelSize or None
+        Overrides that of the file.
     """
 
     path: Path
@@ -265,6 +267,7 @@ class ImageFile:
     dataset: str | int | None = None
     channels: tuple[int, ...] | None = None
     spacing: float | None = None
+    pixel_size: PixelSize | None = None
 
     def read(self) -> Micrograph:
         """Open the image with `read_image`, which see for the errors."""

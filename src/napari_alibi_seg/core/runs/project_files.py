@@ -136,7 +136,7 @@ def _project(header: dict[str, Any], scribbles: SparseScribbles, path: Path) -> 
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         ignored=frozenset(int(value) for value in header["ignored"]),
         config=SegmentationConfig(**config),
-        image=None if image is None else ImageFile(**_with_path(image, path)),
+        image=None if image is None else _image_file(image, path),
         content=str(header["content"]),
         features=str(header["features"]),
         owner=str(header["owner"]),
@@ -151,9 +151,10 @@ def _image_fields(image: ImageFile, path: Path) -> dict[str, Any]:
     return options | {"path": _relative(image.path, path)}
 
 
-def _with_path(fields: dict[str, Any], path: Path) -> dict[str, Any]:
-    absolute = os.path.normpath(path.absolute().parent / fields["path"])
-    return {**fields, "path": Path(absolute)}
+def _image_file(fields: dict[str, Any], path: Path) -> ImageFile:
+    absolute = Path(os.path.normpath(path.absolute().parent / fields["path"]))
+    size = saved_size(fields.get("pixel_size"))
+    return ImageFile(**{**fields, "path": absolute, "pixel_size": size})
 
 
 def _relative(image: Path, path: Path) -> str:
