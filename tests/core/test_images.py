@@ -125,12 +125,32 @@ def test_a_micrograph_has_the_axes_of_its_data_in_order(axes):
 
 
 @pytest.mark.parametrize(
-    "region", [np.s_[::2, :], np.s_[::-1, :], np.s_[:-1], (1, 2), ":-64", np.s_[:, :, :]], ids=repr
+    "region",
+    [
+        np.s_[::2, :],
+        np.s_[::-1, :],
+        np.s_[:-1],
+        (1, 2),
+        ":-64",
+        np.s_[:, :, :],
+        np.s_[1.0:5, :],
+        np.s_[:, :"5"],
+    ],
+    ids=repr,
 )
 def test_a_region_is_two_slices_without_a_step(region):
     with pytest.raises(ImageError, match="two slices without a step"):
         as_micrograph(values((8, 9)), region=region)
     assert as_micrograph(values((8, 9)), region=np.s_[1:-2, ::1]).region_window.height == 5
+    ends = np.arange(1, 7)
+    assert as_micrograph(values((8, 9)), region=np.s_[ends[0] : ends[5], :]).region_window.top == 1
+
+
+@pytest.mark.parametrize("spacing", [0, -1.0, np.nan, np.inf, "2", (2.0,)])
+def test_planes_lie_a_positive_number_of_pixels_apart(spacing):
+    with pytest.raises(ImageError, match=r"cannot lie .* give a positive number of pixels"):
+        as_micrograph(values((3, 8, 9)), "ZYX", spacing=spacing)
+    assert as_micrograph(values((3, 8, 9)), "ZYX", spacing=np.float32(2)).anisotropy == 2
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4"])

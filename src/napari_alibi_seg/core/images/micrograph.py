@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -86,14 +87,15 @@ class Micrograph:
                 f"A pixel size is a PixelSize, but this is {self.pixel_size!r}; write, for "
                 "example, PixelSize('nm', None, 4.0, 4.0)."
             )
-        if self.spacing is not None and not 0 < self.spacing < np.inf:
+        spacing = 1.0 if self.spacing is None else self.spacing
+        if not isinstance(spacing, Real) or not 0 < spacing < np.inf:
             raise ImageError(
-                f"Planes cannot lie {self.spacing} pixels apart; give a positive number of pixels."
+                f"Planes cannot lie {spacing!r} pixels apart; give a positive number of pixels."
             )
         if self.region is not None and not _is_rectangle(self.region):
             raise ImageError(
                 f"The region {self.region!r} cannot be used; give two slices without a step, of "
-                "rows and of columns, like np.s_[:-64, :]."
+                "whole rows and of whole columns, like np.s_[:-64, :]."
             )
         window = self.region_window
         if window is not None and window.height * window.width == 0:
@@ -177,9 +179,15 @@ class Micrograph:
 
 
 def _is_rectangle(region: object) -> bool:
-    """Whether a region is two slices without a step."""
+    """Whether a region is two slices between whole numbers, without a step."""
     parts = region if isinstance(region, tuple) else ()
-    return len(parts) == 2 and all(isinstance(p, slice) and p.step in (None, 1) for p in parts)
+    return len(parts) == 2 and all(map(_is_span, parts))
+
+
+def _is_span(part: object) -> bool:
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        return False
+    return all(isinstance(end, Integral | None) for end in (part.start, part.stop))
 
 
 def read_image(
