@@ -13,6 +13,8 @@ from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.windows import Window
+from napari_alibi_seg.core.live.engine import LiveEngine
+from napari_alibi_seg.core.live.records import LiveRequest, ResultBlock
 
 CONFIG = SegmentationConfig("classical", channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=7)
 
@@ -103,8 +105,22 @@ def test_more_than_the_budget_waits_or_goes_alone():
     take(11)
 
 
-def test_planes_classified_at_once_share_one_budget(segmenter, classifier, micrograph, monkeypatch):
+def test_planes_classified_at_once_share_one_budget(
+    segmenter, classifier, micrograph, scribbles, monkeypatch
+):
     inside, most = set(), []
+    window = Window(0, 0, *micrograph.shape_yx)
+    request = LiveRequest(micrograph, scribbles, CONFIG, ((),), window, classifier=classifier)
+
+    def applied():
+        return dict(segmenter.apply(classifier, micrograph))[()].labels
+
+    def live():
+        labels = np.zeros(scribbles.shape, np.uint8)
+        for event in LiveEngine("cpu").update(request):
+            if isinstance(event, ResultBlock):
+                labels[event.window.slices] = event.result.labels
+        return labels
 
     def watched(forest, values):
         inside.add(get_ident())
@@ -113,11 +129,12 @@ def test_planes_classified_at_once_share_one_budget(segmenter, classifier, micro
         inside.remove(get_ident())
         return found
 
-    expected = dict(segmenter.apply(classifier, micrograph))[()].labels
-    monkeypatch.setattr("napari_alibi_seg.core.segmentation._BLOCKS", Budget(1))
+    expected = applied()
+    monkeypatch.setattr(prediction, "_BLOCKS", Budget(1))
     monkeypatch.setattr(prediction, "votes", watched)
     monkeypatch.setattr("napari_alibi_seg.core.segmentation.BLOCK", 37)
-    with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda _: dict(segmenter.apply(classifier, micrograph)), range(3)))
+    monkeypatch.setattr("napari_alibi_seg.core.live.engine._SIDES", (37,))
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda classify: classify(), [applied, live] * 2))
     assert max(most) == 1
-    assert all(np.array_equal(one[()].labels, expected) for one in results)
+    assert all(np.array_equal(labels, expected) for labels in results)

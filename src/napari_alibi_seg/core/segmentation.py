@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import Budget
 from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Projection
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.classes import ClassInfo
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 BLOCK = 256
 """Side of the blocks in which pixels are classified, a multiple of `SAMPLED`; affects memory use,
 not the result."""
-_BLOCKS = Budget(1e9)  # shared by all planes that are classified at once
 
 
 @dataclass(frozen=True)
@@ -238,7 +236,7 @@ class Segmenter:
         found = (
             part
             for windows in every
-            for parts in predictions(classifier, channels, windows, BLOCK, probabilities, _BLOCKS)
+            for parts in predictions(classifier, channels, windows, BLOCK, probabilities)
             for part in parts.items()
         )
         total = sum(map(len, every))

@@ -31,6 +31,7 @@ _KEPT_BYTES, _MOST_ACROSS = 200e6, 32
 # Memory per block, in copies: channels, their concatenation and temporaries of the filters; votes
 # in double precision, smoothed votes and temporaries.
 _COPIES = 3
+_BLOCKS = Budget(1e9)  # of blocks in progress; shared by all planes that are classified at once
 
 
 def predictions(
@@ -39,9 +40,8 @@ def predictions(
     windows: Sequence[Window],
     side: int,
     probabilities: bool = False,
-    budget: Budget | None = None,
 ) -> Iterator[dict[Window, Segmentation]]:
-    """Classify windows of a plane on all cores.
+    """Classify windows of a plane on all cores, in memory shared with all other planes.
 
     Parameters
     ----------
@@ -56,8 +56,6 @@ def predictions(
         the result.
     probabilities : bool
         Whether to compute probabilities in addition to labels.
-    budget : Budget, optional
-        Limits the memory of the blocks in progress.
 
     Yields
     ------
@@ -66,17 +64,14 @@ def predictions(
         of `windows`; pixels without data are 0.
     """
     pending = _Votes(classifier, channels, windows, side, probabilities)
-    if budget is None:
-        yield from in_order(pending.add, pending.wanted)
-        return
     per_pixel = classifier.forest.n_features_in_ + 2 * len(classifier.classes)
     needed = _COPIES * 4 * side**2 * per_pixel
 
     def add(block: Window) -> dict[Window, Segmentation]:
-        with budget.taken(needed):
+        with _BLOCKS.taken(needed):
             return pending.add(block)
 
-    yield from in_order(add, pending.wanted, max(1, int(budget.limit / needed)))
+    yield from in_order(add, pending.wanted, max(1, int(_BLOCKS.limit / needed)))
 
 
 def strips(shape: tuple[int, int], side: int, classes: int) -> list[list[Window]]:
