@@ -156,10 +156,15 @@ def test_one_forest_serves_all_planes_of_a_stack(micrograph_pixels, scribbles):
 
 def test_segment_returns_the_shape_of_the_image(micrograph_pixels, scribbles):
     stack = as_micrograph(np.stack([micrograph_pixels] * 2), axes="ZYX")
-    result = segment(stack, np.stack([scribbles, 0 * scribbles]), QUICK)
+    painted = np.stack([scribbles, 0 * scribbles])
+    result = segment(stack, painted, QUICK)
     assert result.labels.shape == (2, 150, 170)
     assert result.probabilities.shape == (2, 2, 150, 170)
     np.testing.assert_array_equal(result.sampled, result.probabilities[..., ::4, ::4])
+    for (number,), plane in segmented(stack, painted, QUICK).items():
+        np.testing.assert_array_equal(result.labels[number], plane.labels)
+        np.testing.assert_array_equal(result.probabilities[:, number], plane.probabilities)
+        np.testing.assert_array_equal(result.sampled[:, number], plane.sampled)
     assert result.confusion.sum() == pytest.approx(2 * 38 * 43)
 
 

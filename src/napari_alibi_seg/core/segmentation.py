@@ -352,10 +352,9 @@ def segment(
     """
     segmenter = Segmenter(config or SegmentationConfig(), device)
     classifier = segmenter.fit(image, scribbles)
-    planes = [result for _, result in segmenter.apply(classifier, image, probabilities=True)]
-    labels = np.stack([plane.labels for plane in planes]).reshape(image.label_shape)
-    probable = np.stack([p.probabilities for p in planes if p.probabilities is not None], axis=1)
-    probable = probable.reshape(-1, *image.label_shape)  # (K, planes, Y, X) -> (K, ..., Y, X)
-    sampled = np.stack([p.sampled for p in planes if p.sampled is not None], axis=1)
-    sampled = sampled.reshape(-1, *image.label_shape[:-2], *sampled.shape[-2:])
-    return Segmentation(labels, probable, classifier.classes, sampled)
+    labels = np.empty(image.label_shape, classifier.label_values.dtype)
+    probable = np.empty((len(classifier.classes), *image.label_shape), np.float32)
+    by_plane = np.moveaxis(probable, 0, -3)
+    for index, plane in segmenter.apply(classifier, image, probabilities=True):
+        labels[index], by_plane[index] = plane.labels, plane.probabilities
+    return Segmentation(labels, probable, classifier.classes, probable[..., ::SAMPLED, ::SAMPLED])
