@@ -222,8 +222,8 @@ def test_a_stack_is_not_told_to_be_whole_before_it_is(stacked):
     desk, counts = stacked, []
     tell = desk.controller.stack.tell
 
-    def change_in_between(work, classes):
-        tell(work, classes)
+    def change_in_between(work, plane, classes):
+        tell(work, plane, classes)
         counts.append((desk.panels.strip.words, len(work.result.unfinished)))
         if len(counts) == 2:
             desk.panels.training.trees.setValue(11)
@@ -235,6 +235,29 @@ def test_a_stack_is_not_told_to_be_whole_before_it_is(stacked):
 
     assert not any(left for words, left in counts if words.startswith("All 3 planes"))
     assert desk.controller.stack.planes == ()
+
+
+def test_a_stack_that_is_whole_is_segmented_again_with_a_map_of_every_plane(stacked):
+    desk, told = stacked, []
+    desk.apply_to_stack()
+    tell = desk.controller.stack.tell
+
+    def turn_after_the_first(work, plane, classes):
+        tell(work, plane, classes)
+        told.append(desk.panels.strip.words)
+        if len(told) == 1:
+            desk.controller.ask(new=False)
+
+    desk.controller.stack.tell = turn_after_the_first
+    desk.panels.result.uncertainty.setChecked(True)
+    desk.rest()
+    told.clear()
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.until(lambda: bool(told) and told[-1].startswith("All 3 planes"))
+    desk.rest()
+
+    assert told[0] == "Segmented 1 of 3 planes."
+    assert not desk.work.result.unmapped("uncertainty")
 
 
 @pytest.fixture

@@ -273,9 +273,10 @@ def test_a_question_comes_back_after_what_was_told_meanwhile(strip):
     assert strip.words == ""
 
 
-def test_a_question_comes_back_after_another_one_but_not_after_itself(strip):
-    for words in ("Is it so?", "Really?", "Really?"):
-        strip.say(words, ("Yes", lambda: None))
+def test_a_question_comes_back_after_another_one_but_not_after_one_for_the_same_answer(strip):
+    for words, answer in (("1 s?", "Start"), ("Is it so?", "Yes"), ("2 s?", "Start")):
+        strip.say(words, (answer, lambda: None))
+    assert strip.words == "2 s?"
     strip.buttons[0].click()
     assert strip.words == "Is it so?"
     strip.buttons[0].click()

@@ -443,6 +443,50 @@ def test_ignored_classes_count_nowhere(segmented_desk):
     assert desk.panels.classes.rows[2].count.text() == "ignored"
 
 
+def test_an_undone_stroke_of_an_ignored_class_is_segmented_again(segmented_desk):
+    desk = segmented_desk
+    desk.panels.classes.add_class()
+    desk.panels.classes.rows[2].ignore.setChecked(True)
+    desk.rest()
+    desk.bar(3, 100)
+    desk.rest()
+    assert (desk.segmented == 0).sum() == (desk.painted == 3).sum() > 0
+
+    desk.work.scribbles.layer.undo()
+    desk.rest()
+
+    assert not (desk.painted == 3).any()
+    assert (desk.segmented > 0).all()
+
+
+def test_the_result_of_another_classifier_is_never_taken_for_that_of_a_loaded_one(segmented_desk):
+    desk, first = segmented_desk, segmented_desk.controller.classifier
+    desk.panels.training.trees.setValue(11)
+    desk.rest()
+    assert desk.work.result.finished
+
+    desk.controller.apply(first)
+
+    assert not desk.work.result.finished
+    desk.rest()
+    assert desk.work.result.finished
+
+
+def test_whether_strokes_are_recognised_is_unknown_where_that_was_not_assessed(desk, pixels):
+    desk.hurry()
+    desk.open(pixels)
+    desk.two_strokes()
+    desk.until(lambda: desk.work.fitted is not None)
+    desk.panels.result.live.setChecked(False)
+    desk.rest()
+    assert desk.work.unassessed
+    assert desk.controller.classifier.recognised is None
+
+    desk.panels.result.live.setChecked(True)
+    desk.rest()
+    assert desk.controller.classifier.recognised is not None
+
+
 def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
     desk = segmented_desk
     desk.panels.result.uncertainty.setChecked(True)
@@ -471,8 +515,6 @@ def test_uncertainty_and_probabilities_are_shown_and_hidden(segmented_desk):
 
     desk.panels.result.uncertainty.setChecked(False)
     assert not desk.controller.bridge.busy  # nothing is lacking
-    assert not result.uncertainty.visible
-    desk.panels.result.uncertainty.setChecked(False)
     assert not result.uncertainty.visible
     desk.rest()
 

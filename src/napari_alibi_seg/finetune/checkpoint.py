@@ -86,7 +86,7 @@ class Checkpoint:
             raise ModelError(
                 f"{path} was trained on other images, or with another model, than those given, or "
                 "pixels have changed since; give the same ones, or start a new run in another "
-                "--output."
+                f"--output, with --init from the {self.exported} of this one to go on from that."
             )
         load_strictly(self.learning, _below(self.prefix, tensors), path)
         load_strictly(self.mean, _below(_MEAN, tensors), path)

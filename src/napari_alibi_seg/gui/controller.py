@@ -125,9 +125,14 @@ class Controller(QObject):
         known = self.work.classifier.renamed(classes)
         if self.work.loaded is not None:
             return known
-        recognised = None if self.estimating else self.work.recognised
         size = self.work.source.measured.pixel_size
+        recognised = self.work.recognised if self._assessed(self.work) else None
         return replace(known, pixel_size=size, recognised=recognised)
+
+    def _assessed(self, work: Workspace) -> bool:
+        """Whether it is known if strokes left out of training are recognised."""
+        ended = not self.bridge.busy and work.order is not None and work.order.request.predict
+        return ended or not work.unassessed
 
     @property
     def updating(self) -> bool:
@@ -198,7 +203,7 @@ class Controller(QObject):
         """Apply a classifier until something is painted."""
         self._features_stopped, self._once = False, True
         if self.work is not None:
-            self.work.loaded, self.work.put_aside = classifier, None
+            self.work.use(classifier)
         self.ask()
 
     def _show_work(self, work: Workspace) -> None:
@@ -279,7 +284,7 @@ class Controller(QObject):
         self.display.hear(event, self._features_stopped)
         if isinstance(event, PlaneDone):
             self._up_to_date |= event.plane == work.source.index(self.viewer.dims)
-            self.stack.tell(work, self.panels.classes.classes)
+            self.stack.tell(work, event.plane, self.panels.classes.classes)
         if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
             self.notices.recover()
         if isinstance(event, ScribbleCounts):

@@ -44,6 +44,7 @@ class StackRun(QObject):
         self._strip = strip
         self._pace = pace
         self._proposed: Workspace | None = None
+        self._done: set[Index] = set()
         self.planes: tuple[Index, ...] = ()
 
     def propose(self, work: Workspace, config: SegmentationConfig) -> None:
@@ -77,18 +78,20 @@ class StackRun(QObject):
         self.forget()
         self._proposed = None
 
-    def tell(self, work: Workspace, classes: Sequence[PaintClass]) -> None:
-        """Report the number of finished planes and, at the end, the class fractions."""
+    def tell(self, work: Workspace, plane: Index, classes: Sequence[PaintClass]) -> None:
+        """Report that a plane is done, how many are and, at the end, the class fractions."""
         if not self.planes:
             return
-        done, total = len(work.result.finished), len(self.planes)
+        self._done.add(plane)
+        self._done &= work.result.finished
+        done, total = len(self._done), len(self.planes)
         if done < total:
             words = f"Segmented {done} of {total} planes."
             self._strip.say(words, ("Stop", self.stop), holds=self._goes_on, report=True)
             return
         self.planes = ()
         pixels: Counter[int] = Counter()
-        for index in work.result.finished:
+        for index in self._done:
             pixels.update(work.done[index].pixels)
         words = f"All {total} planes are segmented. Overall: {shares_words(pixels, classes)}."
         self._strip.say(words, holds=self._is_whole, report=True)
@@ -107,4 +110,5 @@ class StackRun(QObject):
         if work is not self._proposed:
             return
         self.planes = tuple(work.source.micrograph.plane_indices())
+        self._done.clear()
         self.begun.emit()

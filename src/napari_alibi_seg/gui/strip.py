@@ -28,6 +28,13 @@ class _Message:
     holds: Callable[[], bool] = _always
     report: bool = False
 
+    def repeats(self, other: _Message) -> bool:
+        """Whether it is the same kind of report or question as another message."""
+        if self.report or other.report:
+            return self.report and other.report
+        mine, theirs = ([words for words, _ in one.actions] for one in (self, other))
+        return bool(mine) and mine == theirs
+
 
 class Strip(QFrame):
     """A message with buttons for what to do about it; hidden without a message."""
@@ -72,7 +79,8 @@ class Strip(QFrame):
     ) -> None:
         """Show a message, at once or when its turn comes.
 
-        A question that another message replaces is shown again afterwards.
+        A question that another message replaces is shown again afterwards, unless that asks for
+        the same answers.
 
         Parameters
         ----------
@@ -91,14 +99,13 @@ class Strip(QFrame):
             report. One with a button that another message replaces is shown again afterwards.
         """
         message = _Message(words, actions, warn, holds or _always, report)
-        replaces = report and self._message.report
-        if (waits or report) and self.asks and not replaces:
+        again = message.repeats(self._message)
+        if self.asks and (waits or (report and not again)):
             self._let_wait(message)
             return
-        if self.asks and not report and words != self._message.words:
+        if self.asks and not again:
             self._let_wait(self._message)
-        elif report:
-            self._waiting = [one for one in self._waiting if not one.report]
+        self._waiting = [one for one in self._waiting if not message.repeats(one)]
         self._show(message)
 
     def review(self) -> None:

@@ -244,6 +244,12 @@ class Workspace:
         self.forest_outdated = True
         self.result.outdate()
 
+    def use(self, classifier: PixelClassifier) -> None:
+        """Apply a classifier until something is painted; results of another are out of date."""
+        self.loaded, self.put_aside = classifier, None
+        if self.fitted is None or self.fitted.forest is not classifier.forest:
+            self.outdate()
+
     @property
     def classifier(self) -> PixelClassifier | None:
         """The classifier from a file, or else the one last trained."""

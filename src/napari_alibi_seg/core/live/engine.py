@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,8 +69,9 @@ class _Tally:
 class _Classification:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    `tallies` has one for each block that was last sent as classified by it, by plane; `assessed`
-    has the planes whose assessment is complete; `validation` is None before the first of them.
+    `tallies` has one for each block that was last sent as classified by it, by plane; `left_out`
+    tells planes apart by their strokes of ignored classes; `assessed` has the planes whose
+    assessment is complete; `validation` is None before the first of them.
     """
 
     request: LiveRequest
@@ -77,6 +79,7 @@ class _Classification:
     coarse: CoarseClassifier
     fine: PixelClassifier
     tallies: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
+    left_out: dict[Index, bytes] = field(default_factory=dict)
     assessed: set[Index] = field(default_factory=set)
     validation: CrossValidation | None = None
 
@@ -168,7 +171,7 @@ class LiveEngine:
             return
         yield from self._train(request, painted, side)
         for index in request.planes:
-            if index != request.planes[0] and self._is_classified(index, side):
+            if index != request.planes[0] and self._is_classified(request, index, side):
                 yield self._finish(request, index)  # its features may no longer be kept
                 continue
             if deep:
@@ -252,8 +255,7 @@ class LiveEngine:
             return
         yield ClassifierReady(self._current.fine, bool(request.image.light))
         first = request.planes[0]
-        final = self._final.get(first)
-        shown = final is not None and final.forest is self._current.fine.forest
+        shown = self._final_forest(first) is self._current.fine.forest
         if not (shown or self._current.tallies.get(first)):
             yield from self._classify_coarsely(request, self._current.coarse, side)
 
@@ -275,7 +277,7 @@ class LiveEngine:
         classifier, plane = self._current.fine, self._channels.planes[index]
         channels = self._trainer.channels_for(classifier, request, index)
         self._channels.look_at(index, request.visible)
-        tallies = self._current.tallies.setdefault(index, {})
+        tallies = self._tallies(request, index)
         seen = visible_blocks(plane, request.visible, side)[:_BLOCKS_FIRST]
         rest = strips(plane.shape, side, len(classifier.classes))
         rest.sort(key=lambda strip: distance(strip[len(strip) // 2], request.visible))
@@ -285,17 +287,32 @@ class LiveEngine:
                 for window, result in parts.items():
                     painted = request.scribbles[index][window.slices]
                     shown = result.without_painted(painted, request.ignored)
+                    if self._final_forest(index) is not classifier.forest:
+                        self._final.pop(index, None)
                     yield ResultBlock(index, window, shown, True)
                     tallies[window] = _Tally.of(shown)
                 yield Step()
         yield self._finish(request, index)
 
-    def _is_classified(self, index: Index, side: int) -> bool:
+    def _tallies(self, request: LiveRequest, index: Index) -> dict[Window, _Tally]:
+        """Return the tallies of a plane, none if its strokes of ignored classes have changed."""
+        assert self._current is not None
+        left_out = _left_out(request, index)
+        if self._current.left_out.get(index) != left_out:
+            self._current.left_out[index] = left_out
+            self._current.tallies.pop(index, None)
+        return self._current.tallies.setdefault(index, {})
+
+    def _final_forest(self, index: Index) -> PixelForest | None:
+        final = self._final.get(index)
+        return None if final is None else final.forest
+
+    def _is_classified(self, request: LiveRequest, index: Index, side: int) -> bool:
         """Return whether the fine classifier has classified every block of a plane."""
         assert self._current is not None
         shape, classes = self._channels.planes[index].shape, self._current.fine.classes
         windows = {window for strip in strips(shape, side, len(classes)) for window in strip}
-        return windows == self._current.tallies.get(index, {}).keys()
+        return windows == self._tallies(request, index).keys()
 
     def _finish(self, request: LiveRequest, index: Index) -> PlaneDone:
         """Note that the result of a plane is final, and sum it up."""
@@ -352,6 +369,14 @@ def _same_training(
     if last.request.classifier is not None or request.classifier is not None:
         return last.request.classifier is request.classifier
     return same_scribbles(last.painted, painted)
+
+
+def _left_out(request: LiveRequest, index: Index) -> bytes:
+    """Return a digest of where ignored classes are painted; empty without such classes."""
+    if not request.ignored:
+        return b""
+    painted = np.isin(request.scribbles[index], [*request.ignored])
+    return sha256(np.packbits(painted).tobytes()).digest()
 
 
 def _continues(last: LiveRequest, request: LiveRequest) -> bool:
