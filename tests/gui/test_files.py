@@ -256,6 +256,7 @@ def test_a_classifier_tells_of_an_image_of_another_pixel_size(desk, pixels, tmp_
     assert load_classifier(tmp_path / "c.skops").pixel_size == PixelSize("nm", None, 2, 2)
     desk.viewer.layers.remove(fine)
     desk.open(pixels, name="coarse", scale=(1, 1), units=("µm", "µm"))
+    desk.until(lambda: desk.work is not None and desk.work.source.layer.name == "coarse")
 
     desk.dock.reuse.load(tmp_path / "c.skops")
 
