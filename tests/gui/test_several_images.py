@@ -591,31 +591,23 @@ def test_a_session_file_of_another_size_is_explained_and_never_painted(two, pixe
     assert not desk.painted.any()
 
 
-def test_a_project_that_is_read_while_another_image_is_chosen_paints_nothing_there(two, tmp_path):
-    desk = two
-    desk.dock.exports.save_project(tmp_path / "p.alibi")
+@pytest.mark.parametrize("kind", ["project", "classifier"])
+def test_what_is_read_while_another_image_is_chosen_is_not_used_there(two, tmp_path, kind):
+    desk, exports, reuse = two, two.dock.exports, two.dock.reuse
+    save, read, path = {
+        "project": (exports.save_project, reuse.open_project, tmp_path / "p.alibi"),
+        "classifier": (exports.save, reuse.load, tmp_path / "c.skops"),
+    }[kind]
+    save(path)
     desk.until(lambda: "Written" in desk.panels.strip.words)
     desk.rest()
 
-    desk.dock.reuse.open_project(tmp_path / "p.alibi")
+    read(path)
     choose(desk, "second")
     desk.until(lambda: "Another image" in desk.panels.strip.words)
     desk.rest()
 
     assert not desk.painted.any()
-
-
-def test_a_classifier_that_is_read_while_another_image_is_chosen_is_not_used_there(two, tmp_path):
-    desk = two
-    desk.dock.exports.save(tmp_path / "c.skops")
-    desk.until(lambda: "Written" in desk.panels.strip.words)
-    desk.rest()
-
-    desk.dock.reuse.load(tmp_path / "c.skops")
-    choose(desk, "second")
-    desk.until(lambda: "Another image" in desk.panels.strip.words)
-    desk.rest()
-
     assert desk.work.loaded is None
 
 

@@ -11,12 +11,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.errors import (
-    AlibiSegError,
-    DeviceError,
-    disk_failure,
-    thread_shortage,
-)
+from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, disk_failure, thread_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

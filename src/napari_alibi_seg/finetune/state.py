@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from napari_alibi_seg.core.errors import ModelError
-from napari_alibi_seg.core.model.checkpoints import (
-    convert_to_alibi,
-    load_backbone,
-)
+from napari_alibi_seg.core.model.checkpoints import convert_to_alibi, load_backbone
 from napari_alibi_seg.finetune.checkpoint import Checkpoint
 from napari_alibi_seg.finetune.optimisation import computes_bfloat16
 from napari_alibi_seg.finetune.run_config import Precision
