@@ -247,7 +247,7 @@ class Segmenter:
             if part.sampled is not None:
                 sampled[:, *_sampled(window)] = part.sampled
             progress("segmentation", done, total)
-        return Segmentation(labels, probable, classifier.classes, sampled)
+        return Segmentation(labels, probable, classifier.classes, sampled, channels.novelty)
 
     def channels(
         self, classifier: PixelClassifier, plane: Plane, progress: Progress | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,10 +39,14 @@ class Projection:
         (C,) float32.
     components : ndarray
         (D, C) float32, orthonormal rows, largest variance first.
+    missed : float
+        Share of the variance of a plane's features that the components miss, 0 to 1, in that of
+        the planes it was fitted on where it is largest; 0 if unknown.
     """
 
     mean: NDArray[np.float32]
     components: NDArray[np.float32]
+    missed: float = 0.0
 
     @classmethod
     def fit(cls, maps: Sequence[FeatureMap], config: ChannelConfig) -> Projection:
@@ -53,7 +57,30 @@ class Projection:
             return cls(tokens[0].astype(np.float32), np.eye(1, tokens.shape[1], dtype=np.float32))
         kept = min(config.components, *tokens.shape)
         pca = PCA(kept, svd_solver="covariance_eigh").fit(tokens)
-        return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+        fitted = cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+        return replace(fitted, missed=max(fitted.share_missed(m.tokens) for m in maps))
+
+    def share_missed(self, tokens: NDArray[np.float16]) -> float:
+        """Return the share of the variance of (h, w, C) tokens that the components miss."""
+        flat = tokens.reshape(-1, tokens.shape[-1])[:: -(-tokens[..., 0].size // _FITTED_TOKENS)]
+        deviations = flat - flat.mean(axis=0, dtype=np.float32)
+        total = np.square(deviations).sum()
+        seen = np.square(deviations @ self.components.T).sum()
+        return float(1 - seen / total) if total else 0.0
+
+    def novelty(self, tokens: NDArray[np.float16]) -> float | None:
+        """Return how many times as much the components miss of (h, w, C) tokens as they should.
+
+        This is the reconstruction error of principal components, by which process control finds
+        what a model was not made for (Q residuals, Jackson and Mudholkar, Technometrics 21, 341
+        (1979)), relative to that of the fitted planes.
+
+        Returns
+        -------
+        float or None
+            About 1 for planes like those fitted; None if `missed` is unknown.
+        """
+        return self.share_missed(tokens) / self.missed if self.missed else None
 
     def __call__(self, tokens: NDArray[np.float16]) -> NDArray[np.float32]:
         """Project (h, w, C) tokens to (h, w, D) row by row, to avoid a float32 copy of the map."""
@@ -76,6 +103,11 @@ class PixelChannels:
         Deep features of the plane; None for pixel filters only.
     projection : Projection, optional
         Required with `features`.
+
+    Attributes
+    ----------
+    novelty : float or None
+        `Projection.novelty` of the plane; None without features.
     """
 
     def __init__(
@@ -88,8 +120,9 @@ class PixelChannels:
         config.require(plane)
         self._plane = plane.flattened if config.flatten else plane
         self._config = config
-        self._tokens = None
+        self._tokens = self.novelty = None
         if features is not None and projection is not None:
+            self.novelty = projection.novelty(features.tokens)
             self._tokens = local_contrast(projection(features.tokens), config.contrast)
             self._stride = features.stride
         elif not config.sigmas:

@@ -50,6 +50,7 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
     OutputError
         If the file cannot be written.
     """
+    projection = classifier.projection
     header = {
         "format": _FORMAT,
         "classes": [asdict(info) for info in classifier.classes],
@@ -59,9 +60,9 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
         "smoothing": classifier.smoothing,
         "pixel_size": classifier.pixel_size and asdict(classifier.pixel_size),
         "recognised": classifier.recognised,
+        "missed": 0.0 if projection is None else projection.missed,
         "versions": {"python": platform.python_version(), **versions()},
     }
-    projection = classifier.projection
     state = {
         "header": json.dumps(header, sort_keys=True),
         "forest": classifier.forest,
@@ -112,12 +113,12 @@ def _from_state(state: Any) -> PixelClassifier:
     kinds = ExtraTreesClassifier | RandomForestClassifier
     if header["format"] != _FORMAT or not isinstance(forest, kinds):
         raise ValueError(f"expected {_FORMAT!r}")
-    projection = state["projection"]
+    parts = state["projection"]
     classifier = PixelClassifier(
         forest=forest,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         channels=ChannelConfig.saved(header["channels"]),
-        projection=None if projection is None else Projection(*projection),
+        projection=None if parts is None else Projection(*parts, header.get("missed", 0.0)),
         features=None if header["features"] is None else _identity(header["features"]),
         bands=header["bands"],
         smoothing=header["smoothing"],
@@ -148,6 +149,10 @@ def _require_consistent(classifier: PixelClassifier) -> None:
         raise ValueError("the number of bands is not a positive integer")
     if not isinstance(classifier.recognised, bool | None):
         raise ValueError("whether strokes are recognised is neither true nor false")
+    if projection is not None and not (
+        isinstance(projection.missed, int | float) and 0 <= projection.missed <= 1
+    ):
+        raise ValueError("the share of variance that is missed is not from 0 to 1")
     if (projection is None) != (classifier.features is None):
         raise ValueError("features and projection do not belong together")
     deep = 0 if projection is None else len(projection.components)

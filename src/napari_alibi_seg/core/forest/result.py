@@ -38,12 +38,16 @@ class Segmentation:
     sampled : ndarray or None
         (K, ceil(Y / 4), ceil(X / 4)) float32 probabilities of every fourth row and column, from
         the first, computed like `probabilities`; None if coarse.
+    novelty : float or None
+        How unlike the painted images the plane is (`Projection.novelty`), about 1 for one of them;
+        None for a window, or if it is unknown.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
     probabilities: NDArray[np.float32] | None
     classes: tuple[ClassInfo, ...]
     sampled: NDArray[np.float32] | None = None
+    novelty: float | None = None
 
     @property
     def confusion(self) -> NDArray[np.float64] | None:

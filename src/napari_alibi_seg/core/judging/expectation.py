@@ -21,6 +21,10 @@ _WRONG_PIXELS = 1.2
 (docs/accuracy.md)."""
 
 
+_UNLIKE = 3.0
+"""From this `Projection.novelty` on, a plane is unlike those painted (docs/accuracy.md)."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number between 0 and 1 with a nominal 90 % interval for the true value.
@@ -46,15 +50,21 @@ class Expectation:
         Area fraction by class value.
     assessed : bool
         Whether strokes on the plane were held out to assess it.
+    unlike : bool
+        Whether the plane is unlike those painted, so that its votes are no evidence.
     """
 
     accuracy: float
     fractions: Mapping[int, Estimate]
     assessed: bool = False
+    unlike: bool = False
 
     @classmethod
     def of(
-        cls, confusion: NDArray[np.float64] | None, classes: Sequence[ClassInfo]
+        cls,
+        confusion: NDArray[np.float64] | None,
+        classes: Sequence[ClassInfo],
+        novelty: float | None = None,
     ) -> Expectation | None:
         """Return what the votes for a plane say; None if none of its pixels has data.
 
@@ -67,12 +77,15 @@ class Expectation:
             (K, K), as in `Segmentation`.
         classes : sequence of ClassInfo
             The K classes.
+        novelty : float, optional
+            As in `Segmentation`.
         """
         if confusion is None or not confusion.any():
             return None
         confusion = confusion / confusion.sum()
         values = [info.value for info in classes]
-        return cls(float(np.trace(confusion)), expected_fractions(confusion, values))
+        fractions, unlike = expected_fractions(confusion, values), (novelty or 0) > _UNLIKE
+        return cls(float(np.trace(confusion)), fractions, unlike=unlike)
 
 
 def recognises(assessments: Mapping[Index, Assessment]) -> bool:
@@ -102,13 +115,14 @@ def expectation(
         planes count as `recognises` says.
     recognised : bool or None
         `PixelClassifier.recognised`; votes do not count if that is False, where the image was not
-        painted.
+        painted. Nor do they where the plane is unlike those painted.
     """
     if assessments is not None:
         if index in assessments:
             return assessments[index].expected
         recognised = recognises(assessments)
-    return None if recognised is False else voted
+    doubtful = recognised is False or (voted is not None and voted.unlike)
+    return None if doubtful else voted
 
 
 def expected_fractions(

@@ -38,6 +38,11 @@ class PlaneChannels:
         """Rows and columns of the plane."""
         return self._kept.shape
 
+    @property
+    def novelty(self) -> float | None:
+        """How unlike the painted planes this one is; None without deep channels."""
+        return None if self.deep is None else self.deep.novelty
+
     def guide(self, window: Window) -> NDArray[np.float32]:
         """Return (height, width) normalised grey values of a window."""
         return self._kept.guide(window)

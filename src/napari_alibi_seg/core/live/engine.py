@@ -69,9 +69,10 @@ class _Tally:
 class _Classification:
     """The coarse and the fine classifier, what they were made from, and progress of the fine one.
 
-    `tallies` has one for each block that was last sent as classified by it, by plane; `left_out`
-    tells planes apart by their strokes of ignored classes; `assessed` has the planes whose
-    assessment is complete; `validation` is None before the first of them.
+    `tallies` has one for each block that was last sent as classified by it, by plane; `novelty` is
+    that of these planes; `left_out` tells planes apart by their strokes of ignored classes;
+    `assessed` has the planes whose assessment is complete; `validation` is None before the first of
+    them.
     """
 
     request: LiveRequest
@@ -79,6 +80,7 @@ class _Classification:
     coarse: CoarseClassifier
     fine: PixelClassifier
     tallies: dict[Index, dict[Window, _Tally]] = field(default_factory=dict)
+    novelty: dict[Index, float | None] = field(default_factory=dict)
     left_out: dict[Index, bytes] = field(default_factory=dict)
     assessed: set[Index] = field(default_factory=set)
     validation: CrossValidation | None = None
@@ -278,6 +280,7 @@ class LiveEngine:
         channels = self._trainer.channels_for(classifier, request, index)
         self._channels.look_at(index, request.visible)
         tallies = self._tallies(request, index)
+        self._current.novelty[index] = channels.novelty
         seen = visible_blocks(plane, request.visible, side)[:_BLOCKS_FIRST]
         rest = strips(plane.shape, side, len(classifier.classes))
         rest.sort(key=lambda strip: distance(strip[len(strip) // 2], request.visible))
@@ -323,8 +326,10 @@ class LiveEngine:
         tallies = self._current.tallies[index].values()
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
         confusion = np.sum([one.confusion for one in tallies], axis=0)
-        flat, classes = self._image.levels.flat, self._current.fine.classes
-        return PlaneDone(index, pixels, None if flat else Expectation.of(confusion, classes), flat)
+        flat, fine = self._image.levels.flat, self._current.fine
+        novelty = self._current.novelty[index]
+        voted = None if flat else Expectation.of(confusion, fine.classes, novelty)
+        return PlaneDone(index, pixels, voted, flat)
 
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]
