@@ -518,6 +518,32 @@ def test_a_batch_is_completed_after_its_table_could_not_be_written(
     assert table["image"].unique().tolist() == ["a.png", "b.png"]
 
 
+@pytest.mark.parametrize("added", [False, True])
+def test_an_image_whose_replacement_is_interrupted_is_done_again(
+    folder, classifier, monkeypatch, capsys, added
+):
+    results, other = folder / "results", folder / "other.skops"
+    assert segment(folder, *FAST, "--seed", "1", "--save-classifier", str(other)) == 0
+    places = [str(folder / "image.png"), "--output", str(results)]
+    assert main(["apply", str(classifier), *places]) == 0
+    by_first = (results / "image_labels.tif").read_bytes()
+
+    def interrupted(path, rows):
+        if added:
+            add_fractions(path, rows)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_alibi_seg.core.runs.batch.add_fractions", interrupted)
+        assert main(["apply", str(other), *places, "--replace"]) == 130
+    capsys.readouterr()
+    assert main(["apply", str(other), *places, "--replace", "--skip-existing"]) == 0
+    assert "0 of 1 images were done before" in capsys.readouterr().out
+    assert (results / "image_labels.tif").read_bytes() != by_first
+    makers = pandas.read_csv(results / "fractions.csv")["classifier"].unique().tolist()
+    assert makers == [load_classifier(other).fingerprint]
+
+
 def test_images_of_a_batch_may_follow_options_and_their_fractions_have_means(
     folder, classifier, capsys
 ):

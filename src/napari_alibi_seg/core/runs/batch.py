@@ -123,9 +123,11 @@ def segment_images(
     """Segment images one after the other; a failure, as of an image or disk, stops no others.
 
     As soon as an image is done, its fractions are added to the table beside its labels, and the
-    table of means over all images is updated, so that an interruption does not lose them. Its
-    labels appear last, and not at all if the tables cannot be written. An image that fails is taken
-    out of the tables, so that results of an earlier classifier are not counted with the new ones.
+    table of means over all images is updated, so that an interruption does not lose them. Labels of
+    an earlier run are removed before that, and its own appear after it. So labels are never beside
+    fractions of other ones, an image is `finished` by this classifier or not at all, and one that
+    cannot be written into the tables has no labels. An image that fails is taken out of the tables,
+    so that results of an earlier classifier are not counted with the new ones.
 
     Parameters
     ----------
@@ -158,8 +160,7 @@ def segment_images(
             image.levels.require_contrast("The image")
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            # Labels without fractions would be taken for labels that the user put there.
-            keep = partial(_add_to_tables, target.parent)
+            keep = partial(_add_to_tables, target)
             write_segmentation(target, image, dtype, path.name, classifier, planes, keep=keep)
         except (AlibiSegError, MemoryError, OSError) as error:
             failure = f"{_told(error)}{_without_fractions(path, target)}"
@@ -192,10 +193,13 @@ def _require_same_classifier(targets: Mapping[Path, Path], classifier: PixelClas
         )
 
 
-def _add_to_tables(folder: Path, rows: Sequence[ClassFraction]) -> None:
-    with locked(folder / TABLE):
-        add_fractions(folder / TABLE, rows)
-        _update_means(folder)
+def _add_to_tables(labels: Path, rows: Sequence[ClassFraction]) -> None:
+    table = labels.parent / TABLE
+    with locked(table):
+        if os.path.isfile(labels):
+            os.unlink(labels)
+        add_fractions(table, rows)
+        _update_means(table.parent)
 
 
 def _update_means(folder: Path) -> None:
