@@ -1,5 +1,6 @@
 import json
 import shutil
+import tracemalloc
 import zipfile
 from contextlib import suppress
 from dataclasses import replace
@@ -236,12 +237,12 @@ def test_a_kept_copy_never_replaces_that_of_another_image(tmp_path, micrograph_p
     np.testing.assert_array_equal(kept[0].read().data, micrograph_pixels)
 
 
-def replaced(path, name, change):
+def replaced(path, name, change, compression=zipfile.ZIP_STORED):
     """Change one member of a project file."""
     with zipfile.ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.namelist()}
     members[name] = change(members[name])
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for member, content in members.items():
             archive.writestr(member, content)
 
@@ -305,6 +306,32 @@ def test_nothing_in_a_project_is_unpickled(folder, project_on, scribbles):
     replaced(path, "values.npy", lambda _: (folder / "values.npy").read_bytes())
     with pytest.raises(ProjectError, match="damaged"):
         load_project(path)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2, 7, 5), (700, 500)])
+def test_a_wholly_painted_image_is_a_project_too(shape, tmp_path):
+    image = as_micrograph(np.zeros(shape, np.uint8), "TZYX"[-len(shape) :])
+    drawn = np.full(shape, 2**16 - 1, np.uint16)
+    project = Project(SparseScribbles.of(image, drawn), CLASSES, frozenset(), CONFIG)
+    save_project(project, tmp_path / "p.alibi")
+    np.testing.assert_array_equal(load_project(tmp_path / "p.alibi").scribbles.array(), drawn)
+
+
+@pytest.mark.parametrize("name", ["project.json", "positions.npy", "values.npy"])
+def test_a_small_file_that_unpacks_to_more_than_its_image_has_is_refused_before_it_takes_memory(
+    folder, project_on, scribbles, name
+):
+    path, size = folder / "projects/p.alibi", 2**27
+    save_project(project_on(scribbles), path)
+    replaced(path, name, lambda content: content + bytes(size), zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < size / 100
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProjectError, match=f"{name} is too large"):
+            load_project(path)
+        assert tracemalloc.get_traced_memory()[1] < size / 100
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_failed_save_leaves_the_earlier_project(folder, project_on, scribbles):

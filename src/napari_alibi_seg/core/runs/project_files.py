@@ -7,6 +7,7 @@ path of the image is stored relative to the project, so a folder with both can b
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
 from dataclasses import asdict
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 
 _FORMAT = "napari-alibi-seg project 2"
-_LARGEST_PROJECT = 2**31
+_LARGEST_HEADER = 2**26
+_NPY_HEADER = 2**10
+_CLASS_BYTES, _INDEX_BYTES = 2, 8
 
 
 def save_project(project: Project, path: str | Path) -> None:
@@ -75,15 +78,11 @@ def load_project(path: str | Path) -> Project:
         raise ProjectError(f"There is no project file {path}; check the path.")
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > _LARGEST_PROJECT:
-                raise ValueError("it is too large")
+            _require_size(archive, "project.json", _LARGEST_HEADER)
             header = json.loads(archive.read("project.json"), object_hook=with_tuples)
-            positions, values = (_array(archive, name) for name in ("positions", "values"))
-        if header["format"] != _FORMAT:
-            raise ValueError(f"expected {_FORMAT!r}, found {header['format']!r}")
-        scribbles = SparseScribbles(
-            tuple(int(length) for length in header["shape"]), positions, values
-        )
+            if header["format"] != _FORMAT:
+                raise ValueError(f"expected {_FORMAT!r}, found {header['format']!r}")
+            scribbles = _scribbles(archive, tuple(int(length) for length in header["shape"]))
         _require_inside(scribbles)
         return _project(header, scribbles, path)
     except (*DAMAGE, AlibiSegError) as error:
@@ -93,10 +92,24 @@ def load_project(path: str | Path) -> Project:
         ) from error
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    with archive.open(f"{name}.npy") as member:
-        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+def _scribbles(archive: zipfile.ZipFile, shape: tuple[int, ...]) -> SparseScribbles:
+    values = _array(archive, "values", math.prod(shape) * _CLASS_BYTES)
+    positions = _array(archive, "positions", values.size * len(shape) * _INDEX_BYTES)
+    return SparseScribbles(shape, positions, values)
+
+
+def _array(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
+    member = f"{name}.npy"
+    _require_size(archive, member, most + _NPY_HEADER)
+    with archive.open(member) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
+
+
+def _require_size(archive: zipfile.ZipFile, member: str, most: int) -> None:
+    """Reject what a small file may unpack to, before it takes the memory."""
+    if archive.getinfo(member).file_size > most:
+        raise ValueError(f"its {member} is too large")
 
 
 def _require_inside(scribbles: SparseScribbles) -> None:
