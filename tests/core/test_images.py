@@ -760,6 +760,28 @@ def test_tiff_pixel_size(tmp_path, options, expected):
         assert (found.y, found.x) == pytest.approx((expected.y, expected.x), rel=1e-6)
 
 
+def write_described_twice(path, array, imagej, **options):
+    """Write an OME-TIFF with a second description, that of ImageJ, as Micro-Manager does."""
+    described = [(271, "s", 0, imagej, True)]
+    metadata = {"axes": "ZYX"}
+    tifffile.imwrite(path, array, ome=True, metadata=metadata, extratags=described, **options)
+    with tifffile.TiffFile(path) as tiff, path.open("r+b") as file:
+        file.seek(tiff.pages.first.tags[271].offset)
+        file.write((270).to_bytes(2, "little"))
+
+
+@pytest.mark.parametrize("unit", ["um", "nm"])
+def test_a_tiff_described_by_ome_and_imagej_is_read(tmp_path, unit):
+    array = values((3, 20, 35))
+    described = f"ImageJ=1.53\nimages=3\nslices=3\nunit={unit}\nspacing=2.0\n"
+    per_cm = resolution_tags(40000, "CENTIMETER")
+    write_described_twice(tmp_path / "a.tif", array, described, **per_cm)
+    micrograph = read_image(tmp_path / "a.tif")
+    assert_same(micrograph, array, "ZYX")
+    side = pytest.approx(1 / 40000 if unit == "nm" else 0.25)
+    assert astuple(micrograph.pixel_size) == (PixelSize(unit, 2, 1, 1).unit, 2, side, side)
+
+
 def write_fei(path, length, section="Scan"):
     header = f"[{section}]\r\nPixelWidth={length}\r\nPixelHeight={length}\r\n"
     tifffile.imwrite(path, values((20, 35)), extratags=[(34682, "s", 0, header, True)])

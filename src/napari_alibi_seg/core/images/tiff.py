@@ -37,6 +37,7 @@ _CLASSIC_BYTES = 2**32 - 2**25
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _PER_INCH = {2: 1.0, 3: 2.54}
+_CENTIMETRES, _MICROMETRES = 3, ("um", "µm", "\u03bcm")
 _MEASURED = {4: "mm", 5: "µm"}
 """Values of ResolutionUnit that are not used for print resolutions."""
 _PRINTED = {"inch": 1.0, "in": 1.0, "cm": 2.54}
@@ -106,7 +107,7 @@ def _require_whole(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPag
             raise damaged(path, "pieces of a plane are missing")
         if max(ends) > page.parent.filehandle.size:
             raise damaged(path, "the file ends too early")
-    if _next_page(tiff) >= tiff.filehandle.size or (tiff.is_imagej and series.kind != "imagej"):
+    if _next_page(tiff) >= tiff.filehandle.size or (tiff.is_imagej and series.kind == "generic"):
         raise damaged(path, "pages are missing")
 
 
@@ -196,13 +197,17 @@ def _ome_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
 
 
 def _imagej_size(tiff: tifffile.TiffFile) -> PixelSize | None:
-    metadata = tiff.imagej_metadata or {}
+    """Return the size in a description by ImageJ, which reads µm per cm as Micro-Manager does."""
+    metadata, page = tiff.imagej_metadata or {}, tiff.pages.first
     unit = metadata.get("unit")
-    y, x = _dots(tiff.pages.first)
+    y, x = _dots(page)
     per_inch = _PRINTED.get(str(unit))
     if per_inch and not resolution_size(y * per_inch, x * per_inch):
         return None
-    return calibrate({"z": (metadata.get("spacing"), unit), "y": (1 / y, unit), "x": (1 / x, unit)})
+    one = 1e4 if unit in _MICROMETRES and _resolution_unit(page) == _CENTIMETRES else 1.0
+    return calibrate(
+        {"z": (metadata.get("spacing"), unit), "y": (one / y, unit), "x": (one / x, unit)}
+    )
 
 
 def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
@@ -226,12 +231,16 @@ def _decimal(number: object) -> float:
 
 
 def _tagged_size(page: tifffile.TiffPage) -> PixelSize | None:
-    unit = int(page.tags.valueof("ResolutionUnit", 2))
+    unit = _resolution_unit(page)
     y, x = _dots(page)
     if unit in _MEASURED:
         return calibrate({"y": (1 / y, _MEASURED[unit]), "x": (1 / x, _MEASURED[unit])})
     per_inch = _PER_INCH.get(unit, math.nan)
     return resolution_size(y * per_inch, x * per_inch)
+
+
+def _resolution_unit(page: tifffile.TiffPage) -> int:
+    return int(page.tags.valueof("ResolutionUnit", 2))
 
 
 def _dots(page: tifffile.TiffPage) -> tuple[float, float]:
