@@ -760,6 +760,27 @@ def test_tiff_pixel_size(tmp_path, options, expected):
         assert (found.y, found.x) == pytest.approx((expected.y, expected.x), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"unit": "um", "spacing": -1.5}, PixelSize("µm", 1.5, 0.5, 0.25)),
+        ({"unit": r"\u00C5"}, PixelSize("Å", None, 0.5, 0.25)),
+        ({"unit": r"\u03BCm", "yunit": "nm"}, PixelSize("µm", None, 0.0005, 0.25)),
+        ({"unit": "um", "spacing": 40, "zunit": "nm"}, PixelSize("µm", 0.04, 0.5, 0.25)),
+        ({"unit": "um", "spacing": 40, "zunit": "pixel"}, PixelSize("µm", None, 0.5, 0.25)),
+        ({"unit": "um", "spacing": "wide"}, PixelSize("µm", None, 0.5, 0.25)),
+    ],
+)
+def test_imagej_may_name_a_unit_per_axis_and_escape_it(tmp_path, told, expected):
+    array, metadata = values((2, 20, 35)), {"axes": "ZYX", **told}
+    tifffile.imwrite(
+        tmp_path / "a.tif", array, imagej=True, metadata=metadata, resolution=(4.0, 2.0)
+    )
+    found = read_image(tmp_path / "a.tif").pixel_size
+    assert found.unit == expected.unit
+    assert astuple(found)[1:] == pytest.approx(astuple(expected)[1:])
+
+
 def write_described_twice(path, array, imagej, **options):
     """Write an OME-TIFF with a second description, that of ImageJ, as Micro-Manager does."""
     described = [(271, "s", 0, imagej, True)]
@@ -770,7 +791,7 @@ def write_described_twice(path, array, imagej, **options):
         file.write((270).to_bytes(2, "little"))
 
 
-@pytest.mark.parametrize("unit", ["um", "nm"])
+@pytest.mark.parametrize("unit", ["um", r"\u00B5m", "nm"])
 def test_a_tiff_described_by_ome_and_imagej_is_read(tmp_path, unit):
     array = values((3, 20, 35))
     described = f"ImageJ=1.53\nimages=3\nslices=3\nunit={unit}\nspacing=2.0\n"
@@ -778,8 +799,8 @@ def test_a_tiff_described_by_ome_and_imagej_is_read(tmp_path, unit):
     write_described_twice(tmp_path / "a.tif", array, described, **per_cm)
     micrograph = read_image(tmp_path / "a.tif")
     assert_same(micrograph, array, "ZYX")
-    side = pytest.approx(1 / 40000 if unit == "nm" else 0.25)
-    assert astuple(micrograph.pixel_size) == (PixelSize(unit, 2, 1, 1).unit, 2, side, side)
+    side, symbol = (1 / 40000, "nm") if unit == "nm" else (0.25, "µm")
+    assert astuple(micrograph.pixel_size) == (symbol, 2, *[pytest.approx(side)] * 2)
 
 
 def write_fei(path, length, section="Scan"):

@@ -17,7 +17,7 @@ _SPELLINGS = {
     "m": ("meter", "metre"),
     "cm": ("centimeter", "centimetre"),
     "mm": ("millimeter", "millimetre"),
-    "µm": ("micrometer", "micrometre", "micron", "microns", "um", "\\u00B5m", "\u03bcm"),
+    "µm": ("micrometer", "micrometre", "micron", "microns", "um", "\u03bcm"),
     "nm": ("nanometer", "nanometre"),
     "pm": ("picometer", "picometre"),
     "Å": ("angstrom", "\u212b"),

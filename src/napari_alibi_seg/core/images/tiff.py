@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import string
 import struct
 import xml.etree.ElementTree as ElementTree
@@ -199,15 +200,21 @@ def _ome_size(tiff: tifffile.TiffFile, number: int) -> PixelSize | None:
 def _imagej_size(tiff: tifffile.TiffFile) -> PixelSize | None:
     """Return the size in a description by ImageJ, which reads µm per cm as Micro-Manager does."""
     metadata, page = tiff.imagej_metadata or {}, tiff.pages.first
-    unit = metadata.get("unit")
+    unit, y_unit, z_unit = (
+        _unescaped(metadata.get(name, metadata.get("unit"))) for name in ("unit", "yunit", "zunit")
+    )
     y, x = _dots(page)
-    per_inch = _PRINTED.get(str(unit))
+    per_inch = _PRINTED.get(unit)
     if per_inch and not resolution_size(y * per_inch, x * per_inch):
         return None
     one = 1e4 if unit in _MICROMETRES and _resolution_unit(page) == _CENTIMETRES else 1.0
-    return calibrate(
-        {"z": (metadata.get("spacing"), unit), "y": (one / y, unit), "x": (one / x, unit)}
-    )
+    z = abs(_decimal(metadata.get("spacing")))
+    return calibrate({"z": (z, z_unit), "y": (one / y, y_unit), "x": (one / x, unit)})
+
+
+def _unescaped(unit: object) -> str:
+    r"""Return a unit with the characters that Java writes as \uXXXX."""
+    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), str(unit))
 
 
 def _vendor_size(tiff: tifffile.TiffFile) -> PixelSize | None:
