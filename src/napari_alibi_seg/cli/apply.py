@@ -264,7 +264,7 @@ def _apply_project(options: argparse.Namespace) -> int:
     """Retrain on a project's strokes and write the labels and fractions of its image."""
     from napari_alibi_seg.core.judging.fractions import write_fractions
     from napari_alibi_seg.core.judging.judge import assess
-    from napari_alibi_seg.core.runs.batch import write_segmentation
+    from napari_alibi_seg.core.runs.batch import unlike_words, write_segmentation
     from napari_alibi_seg.core.runs.project import open_image
     from napari_alibi_seg.core.runs.project_files import load_project
     from napari_alibi_seg.core.segmentation import Segmenter
@@ -290,6 +290,8 @@ def _apply_project(options: argparse.Namespace) -> int:
         rows = write_segmentation(target, image, dtype, name, classifier, planes, assessments)
     write_fractions(table, rows)
     tell(f"segmentation: {target}\nfractions: {table}")
+    if unlike := unlike_words(rows):
+        say(unlike)
     return 0
 
 

@@ -109,6 +109,7 @@ def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]
     from napari_alibi_seg.core.judging.expectation import recognises
     from napari_alibi_seg.core.judging.fractions import write_fractions
     from napari_alibi_seg.core.judging.judge import assess
+    from napari_alibi_seg.core.runs.batch import unlike_words
     from napari_alibi_seg.core.segmentation import Segmenter
 
     with Bars() as bars:
@@ -135,6 +136,8 @@ def _segment(options: argparse.Namespace, image: Micrograph, drawn: NDArray[Any]
         write_fractions(options.fractions, rows)
         _tell_strokes(options.fractions, image, *strokes)
         tell_fractions(rows)
+        if unlike := unlike_words(rows):
+            say(unlike)
         if all(row.accuracy is None for row in rows):
             say(f"the fractions have no intervals, because {_why_unknown(image, assessments)}.")
 

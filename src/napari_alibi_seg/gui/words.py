@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import NO_DATA
 from napari_alibi_seg.core.images.levels import CONSTANT
+from napari_alibi_seg.core.judging.expectation import is_unlike
 from napari_alibi_seg.core.judging.fractions import interval
 from napari_alibi_seg.core.naming import first_few, listed
 from napari_alibi_seg.gui.records import ResultState
@@ -129,7 +130,7 @@ UNRECOGNISED = (
     "No ranges: strokes left out of the classifier's training are not recognised, or too few to "
     "leave some out."
 )
-UNLIKE = "No ranges: this looks unlike the images painted. Check by eye, or paint here, too."
+UNLIKE = "This looks unlike what was painted: check by eye, or paint here, too."
 ALIKE = "Strokes left out of training are not recognised: to the forest, the classes look alike."
 NO_PIXEL_SIZE = (
     "No pixel size is known, so there are no areas: give the layer a scale and units (how-to: "
@@ -176,7 +177,9 @@ def facts(
         words += f" · {_pixel_words(size)}" if size is not None else ""
         words += _fractions(classes, done, expected)
         words += f"<div>The image {CONSTANT}.</div>" if done.flat else ""
-        words += _no_ranges(done.voted, loaded) if expected is None else ""
+        unbelieved = loaded and done.voted is not None and expected is None
+        words += f"<div>{UNRECOGNISED}</div>" if unbelieved else ""
+        words += f"<div>{UNLIKE}</div>" if is_unlike(done.novelty) else ""
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
 
 
@@ -223,13 +226,6 @@ def shares_words(pixels: Mapping[int, int], classes: Sequence[PaintClass]) -> st
 def _pixel_words(size: PixelSize) -> str:
     sides = dict.fromkeys(f"{side:.4g}" for side in (size.y, size.x))
     return f"{' by '.join(sides)} {escape(size.unit)}/px"
-
-
-def _no_ranges(voted: Expectation | None, loaded: bool) -> str:
-    """Return why votes do not count; empty if there are none or the strokes' words tell."""
-    if voted is None or not (voted.unlike or loaded):
-        return ""
-    return f"<div>{UNLIKE if voted.unlike else UNRECOGNISED}</div>"
 
 
 def _accuracy(assessment: Assessment) -> str:

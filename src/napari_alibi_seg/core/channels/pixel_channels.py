@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,8 +40,8 @@ class Projection:
     components : ndarray
         (D, C) float32, orthonormal rows, largest variance first.
     missed : float
-        Share of the variance of a plane's features that the components miss, 0 to 1, in that of
-        the planes it was fitted on where it is largest; 0 if unknown.
+        Share of the variance of features, 0 to 1, that components fitted on half of a plane miss in
+        its other half; the mean over the fitted planes. 0 if unknown.
     """
 
     mean: NDArray[np.float32]
@@ -57,30 +57,23 @@ class Projection:
             return cls(tokens[0].astype(np.float32), np.eye(1, tokens.shape[1], dtype=np.float32))
         kept = min(config.components, *tokens.shape)
         pca = PCA(kept, svd_solver="covariance_eigh").fit(tokens)
-        fitted = cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
-        return replace(fitted, missed=max(fitted.share_missed(m.tokens) for m in maps))
-
-    def share_missed(self, tokens: NDArray[np.float16]) -> float:
-        """Return the share of the variance of (h, w, C) tokens that the components miss."""
-        flat = tokens.reshape(-1, tokens.shape[-1])[:: -(-tokens[..., 0].size // _FITTED_TOKENS)]
-        deviations = flat - flat.mean(axis=0, dtype=np.float32)
-        total = np.square(deviations).sum()
-        seen = np.square(deviations @ self.components.T).sum()
-        return float(1 - seen / total) if total else 0.0
+        missed = float(np.mean([_missed_elsewhere(m.tokens, kept) for m in maps]))
+        return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32), missed)
 
     def novelty(self, tokens: NDArray[np.float16]) -> float | None:
-        """Return how many times as much the components miss of (h, w, C) tokens as they should.
+        """Return how many times as much the components miss in (h, w, C) tokens as is usual.
 
-        This is the reconstruction error of principal components, by which process control finds
-        what a model was not made for (Q residuals, Jackson and Mudholkar, Technometrics 21, 341
-        (1979)), relative to that of the fitted planes.
+        This is the reconstruction error of principal components, from which process control sees
+        that a model no longer holds (Jackson and Mudholkar, Technometrics 21, 341 (1979)), relative
+        to that of unseen parts of the fitted planes (docs/accuracy.md).
 
         Returns
         -------
         float or None
-            About 1 for planes like those fitted; None if `missed` is unknown.
+            About 1 for the fitted planes, 1 to 2.5 for others like them; None if `missed` is
+            unknown.
         """
-        return self.share_missed(tokens) / self.missed if self.missed else None
+        return _share_missed(self.components, _few(tokens)) / self.missed if self.missed else None
 
     def __call__(self, tokens: NDArray[np.float16]) -> NDArray[np.float32]:
         """Project (h, w, C) tokens to (h, w, D) row by row, to avoid a float32 copy of the map."""
@@ -187,6 +180,33 @@ class PixelChannels:
             block = pixel_filters(self._config, self._plane, window)
             values[here] = block[rows[here] - window.top, columns[here] - window.left]
         return values
+
+
+def _few(tokens: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Return (N, C) float32 tokens of a plane in row-major order, about 20,000 at most."""
+    every = -(-tokens[..., 0].size // _FITTED_TOKENS)
+    return tokens.reshape(-1, tokens.shape[-1])[::every].astype(np.float32)
+
+
+def _share_missed(components: NDArray[np.float32], tokens: NDArray[np.float32]) -> float:
+    deviations = tokens - tokens.mean(axis=0)
+    total = np.square(deviations).sum()
+    return float(1 - np.square(deviations @ components.T).sum() / total) if total else 0.0
+
+
+def _missed_elsewhere(tokens: NDArray[np.float16], components: int) -> float:
+    """Return the share that components of two of four bands of rows miss in the others."""
+    bands = np.array_split(_few(tokens), 4)
+    halves = [np.concatenate(bands[start::2]) for start in (0, 1)]
+    kept = min(components, *map(len, halves))
+    return float(
+        np.mean(
+            [
+                _share_missed(PCA(kept, svd_solver="covariance_eigh").fit(one).components_, other)
+                for one, other in (halves, halves[::-1])
+            ]
+        )
+    )
 
 
 def local_contrast(tokens: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,12 +113,12 @@ def _from_state(state: Any) -> PixelClassifier:
     kinds = ExtraTreesClassifier | RandomForestClassifier
     if header["format"] != _FORMAT or not isinstance(forest, kinds):
         raise ValueError(f"expected {_FORMAT!r}")
-    parts = state["projection"]
+    projected, missed = state["projection"], header.get("missed", 0.0)
     classifier = PixelClassifier(
         forest=forest,
         classes=tuple(ClassInfo(**fields) for fields in header["classes"]),
         channels=ChannelConfig.saved(header["channels"]),
-        projection=None if parts is None else Projection(*parts, header.get("missed", 0.0)),
+        projection=None if projected is None else replace(Projection(*projected), missed=missed),
         features=None if header["features"] is None else _identity(header["features"]),
         bands=header["bands"],
         smoothing=header["smoothing"],

@@ -20,9 +20,8 @@ _WRONG_PIXELS = 1.2
 """Half-width of a 90 % interval, as a multiple of the share of pixels expected to be wrong
 (docs/accuracy.md)."""
 
-
-_UNLIKE = 3.0
-"""From this `Projection.novelty` on, a plane is unlike those painted (docs/accuracy.md)."""
+_UNLIKE = 2.5
+"""The novelty from which on a plane is unlike those painted (docs/accuracy.md)."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +49,15 @@ class Expectation:
         Area fraction by class value.
     assessed : bool
         Whether strokes on the plane were held out to assess it.
-    unlike : bool
-        Whether the plane is unlike those painted, so that its votes are no evidence.
     """
 
     accuracy: float
     fractions: Mapping[int, Estimate]
     assessed: bool = False
-    unlike: bool = False
 
     @classmethod
     def of(
-        cls,
-        confusion: NDArray[np.float64] | None,
-        classes: Sequence[ClassInfo],
-        novelty: float | None = None,
+        cls, confusion: NDArray[np.float64] | None, classes: Sequence[ClassInfo]
     ) -> Expectation | None:
         """Return what the votes for a plane say; None if none of its pixels has data.
 
@@ -77,15 +70,12 @@ class Expectation:
             (K, K), as in `Segmentation`.
         classes : sequence of ClassInfo
             The K classes.
-        novelty : float, optional
-            As in `Segmentation`.
         """
         if confusion is None or not confusion.any():
             return None
         confusion = confusion / confusion.sum()
         values = [info.value for info in classes]
-        fractions, unlike = expected_fractions(confusion, values), (novelty or 0) > _UNLIKE
-        return cls(float(np.trace(confusion)), fractions, unlike=unlike)
+        return cls(float(np.trace(confusion)), expected_fractions(confusion, values))
 
 
 def recognises(assessments: Mapping[Index, Assessment]) -> bool:
@@ -94,6 +84,11 @@ def recognises(assessments: Mapping[Index, Assessment]) -> bool:
     Without any, nothing shows that the classes are recognised.
     """
     return bool(assessments) and all(one.recognises for one in assessments.values())
+
+
+def is_unlike(novelty: float | None) -> bool:
+    """Return whether a plane of this novelty (`Segmentation.novelty`) is unlike those painted."""
+    return novelty is not None and novelty > _UNLIKE
 
 
 def expectation(
@@ -115,14 +110,13 @@ def expectation(
         planes count as `recognises` says.
     recognised : bool or None
         `PixelClassifier.recognised`; votes do not count if that is False, where the image was not
-        painted. Nor do they where the plane is unlike those painted.
+        painted.
     """
     if assessments is not None:
         if index in assessments:
             return assessments[index].expected
         recognised = recognises(assessments)
-    doubtful = recognised is False or (voted is not None and voted.unlike)
-    return None if doubtful else voted
+    return None if recognised is False else voted
 
 
 def expected_fractions(

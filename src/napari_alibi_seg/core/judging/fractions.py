@@ -39,6 +39,7 @@ COLUMNS = (
     "length_unit",
     "area",
     "classifier",
+    "novelty",
 )
 """Columns of the table, in this order."""
 _ACCURACY = COLUMNS.index("expected_accuracy")
@@ -69,6 +70,8 @@ class ClassFraction:
         Pixel size of the image.
     classifier : str or None
         `PixelClassifier.fingerprint` of the classifier behind the labels; None if that is unknown.
+    novelty : float or None
+        How unlike the painted images the plane is, as in `Segmentation`; None if unknown.
     """
 
     image: str
@@ -82,6 +85,7 @@ class ClassFraction:
     accuracy: float | None
     pixel_size: PixelSize | None
     classifier: str | None = None
+    novelty: float | None = None
 
     @property
     def area(self) -> float | None:
@@ -93,9 +97,8 @@ class ClassFraction:
         measured = (self.image, self.plane, self.value, self.name, self.pixels, self.fraction)
         size = self.pixel_size
         side = (None, None) if size is None else (size.side, size.unit)
-        return rounded(
-            *measured, self.low, self.high, self.accuracy, *side, self.area, self.classifier
-        )
+        expected = (self.low, self.high, self.accuracy)
+        return rounded(*measured, *expected, *side, self.area, self.classifier, self.novelty)
 
 
 def rounded(*values: object) -> tuple[object, ...]:
@@ -111,6 +114,7 @@ def class_fractions(
     classes: Sequence[ClassInfo],
     expected: Expectation | None = None,
     classifier: str | None = None,
+    novelty: float | None = None,
 ) -> list[ClassFraction]:
     """Measure the area fractions of a segmented plane.
 
@@ -128,7 +132,7 @@ def class_fractions(
         The classes to measure.
     expected : Expectation, optional
         What is expected of the plane, for the intervals.
-    classifier : str, optional
+    classifier, novelty : optional
         As in `ClassFraction`.
 
     Returns
@@ -155,6 +159,7 @@ def class_fractions(
                 None if expected is None else expected.accuracy,
                 image.pixel_size,
                 classifier,
+                novelty,
             )
         )
     return rows

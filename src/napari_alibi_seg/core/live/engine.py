@@ -326,10 +326,9 @@ class LiveEngine:
         tallies = self._current.tallies[index].values()
         pixels = dict(sum((one.pixels for one in tallies), Counter()))
         confusion = np.sum([one.confusion for one in tallies], axis=0)
-        flat, fine = self._image.levels.flat, self._current.fine
-        novelty = self._current.novelty[index]
-        voted = None if flat else Expectation.of(confusion, fine.classes, novelty)
-        return PlaneDone(index, pixels, voted, flat)
+        flat, classes = self._image.levels.flat, self._current.fine.classes
+        voted = None if flat else Expectation.of(confusion, classes)
+        return PlaneDone(index, pixels, voted, flat, self._current.novelty[index])
 
     def _advise(
         self, request: LiveRequest, painted: Mapping[Index, NDArray[Any]]

@@ -176,12 +176,15 @@ class PlaneDone:
         What the votes alone say; None if the image is constant, or no pixel has data.
     flat : bool
         Whether the image is constant.
+    novelty : float or None
+        As in `Segmentation`.
     """
 
     plane: Index
     pixels: Mapping[int, int] = field(default_factory=dict)
     voted: Expectation | None = None
     flat: bool = False
+    novelty: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

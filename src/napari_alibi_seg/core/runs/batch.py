@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import AlibiSegError, OutputError, disk_failure
 from napari_alibi_seg.core.images.micrograph import read_image
-from napari_alibi_seg.core.judging.expectation import Expectation, expectation
+from napari_alibi_seg.core.judging.expectation import Expectation, expectation, is_unlike
 from napari_alibi_seg.core.judging.fractions import (
     COLUMNS,
     ClassFraction,
@@ -59,7 +59,8 @@ class Outcome:
     failure : str
         The error message; empty on success.
     doubt : str
-        Why the labels are doubtful, as from `PixelClassifier.doubt`; empty if they are not.
+        Why the labels are doubtful, as from `PixelClassifier.doubt` and `unlike_words`; empty if
+        they are not.
     """
 
     image: Path
@@ -161,7 +162,10 @@ def segment_images(
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
             keep = partial(_add_to_tables, target)
-            write_segmentation(target, image, dtype, path.name, classifier, planes, keep=keep)
+            rows = write_segmentation(
+                target, image, dtype, path.name, classifier, planes, keep=keep
+            )
+            doubt = " ".join(filter(None, (doubt, unlike_words(rows))))
         except (AlibiSegError, MemoryError, OSError) as error:
             failure = f"{_told(error)}{_without_fractions(path, target)}"
         yield Outcome(path, target, failure, doubt)
@@ -270,8 +274,28 @@ def write_segmentation(
             expected = expectation(index, voted, assessments, classifier.recognised)
             expected = None if image.levels.flat else expected
             rows += class_fractions(
-                name, image, index, result.labels, result.classes, expected, classifier.fingerprint
+                name,
+                image,
+                index,
+                result.labels,
+                result.classes,
+                expected,
+                classifier.fingerprint,
+                result.novelty,
             )
         if keep is not None:
             keep(rows)
     return rows
+
+
+def unlike_words(rows: Iterable[ClassFraction]) -> str:
+    """Return what to say if planes of an image are unlike those painted; empty if none is."""
+    novelties = {row.plane: row.novelty for row in rows}
+    unlike = sum(map(is_unlike, novelties.values()))
+    if not unlike:
+        return ""
+    what = "It looks" if len(novelties) == 1 else f"{unlike} of {len(novelties)} planes look"
+    return (
+        f"{what} unlike what the classifier was trained on; check the labels by eye, or train on "
+        "such an image, too."
+    )
