@@ -440,6 +440,14 @@ def test_a_damaged_file_is_called_so(classifier, tmp_path, spoil):
         load_classifier(path)
 
 
+def test_a_lack_of_memory_is_not_called_damage(classifier, tmp_path, monkeypatch):
+    path = tmp_path / "c.skops"
+    save_classifier(classifier, path)
+    monkeypatch.setattr(skops.io, "load", lambda *_, **__: np.empty(2**60, np.uint8))
+    with pytest.raises(ClassifierError, match="more memory than is free"):
+        load_classifier(path)
+
+
 def test_a_path_may_be_a_plain_string(classifier, tmp_path):
     path = str(tmp_path / "c.skops")
     save_classifier(classifier, path)

@@ -1,9 +1,11 @@
+import errno
 import json
 import shutil
 import tracemalloc
 import zipfile
 from contextlib import suppress
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -332,6 +334,30 @@ def test_a_small_file_that_unpacks_to_more_than_its_image_has_is_refused_before_
         assert tracemalloc.get_traced_memory()[1] < size / 100
     finally:
         tracemalloc.stop()
+
+
+def test_a_lack_of_memory_is_not_called_damage(folder, project_on, scribbles):
+    path, large = folder / "projects/p.alibi", BytesIO()
+    save_project(project_on(scribbles), path)
+    claimed = {"descr": "|u1", "fortran_order": False, "shape": (2**50,)}
+    np.lib.format.write_array_header_1_0(large, claimed)
+    replaced(path, "values.npy", lambda _: large.getvalue())
+    with pytest.raises(ProjectError, match="more memory than is free"):
+        load_project(path)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    folder, project_on, scribbles, monkeypatch
+):
+    path = folder / "projects/p.alibi"
+    save_project(project_on(scribbles), path)
+
+    def forbidden(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(zipfile, "ZipFile", forbidden)  # root may read whatever there is
+    with pytest.raises(ProjectError, match=r"Permission denied.*whether you may read"):
+        load_project(path)
 
 
 def test_a_failed_save_leaves_the_earlier_project(folder, project_on, scribbles):

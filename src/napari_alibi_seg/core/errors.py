@@ -6,11 +6,16 @@ sentence and exits with the error's `exit_code`; the napari dock shows it unchan
 
 from __future__ import annotations
 
+import errno
 import struct
 import sys
 import zipfile
 import zlib
 from tokenize import TokenError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NO_DATA = (
     "lies where the image has no data (NaN or infinite) or outside its region, which teaches "
@@ -36,6 +41,7 @@ DAMAGE = (
 )
 """Exceptions that readers raise on damaged files, collected by fuzzing intact files."""
 
+_NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT}
 _OTHER_WAYS_TO_THREADS = {
     "linux": ", raise the limit (ulimit -u, or the pids limit of the container), or run on fewer "
     "cores (OMP_NUM_THREADS=1 taskset -c 0 before the command)",
@@ -108,6 +114,21 @@ class ProjectError(AlibiSegError):
     """A project file is damaged, or its image is missing or has changed."""
 
     exit_code = 9
+
+
+def inaccessible(path: str | Path, error: Exception) -> str | None:
+    """Return what to say of a file that need not be damaged, as for lack of memory, else None."""
+    if isinstance(error, MemoryError):
+        return (
+            f"{path} needs more memory than is free, or its header is damaged; close other "
+            "programs, or copy the file again."
+        )
+    if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
+        return (
+            f"{path} cannot be read ({error.strerror}); check its name, and whether you may read "
+            "it and its folder."
+        )
+    return None
 
 
 def disk_failure(error: OSError) -> OutputError:

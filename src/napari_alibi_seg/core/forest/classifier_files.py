@@ -18,7 +18,7 @@ from napari_alibi_seg.core.channels.pixel_channels import Projection
 from napari_alibi_seg.core.choices import SMOOTHING_RADII
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig
-from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ClassifierError
+from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ClassifierError, inaccessible
 from napari_alibi_seg.core.features.extraction import FeatureIdentity
 from napari_alibi_seg.core.forest.classifier import PixelClassifier
 from napari_alibi_seg.core.forest.voting import LEAF
@@ -97,7 +97,8 @@ def load_classifier(path: str | Path) -> PixelClassifier:
         loaded = None if unsafe else _from_state(skops.io.load(path, trusted=[_TREE]))
     except (*DAMAGE, AlibiSegError) as error:
         raise ClassifierError(
-            f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
+            inaccessible(path, error)
+            or f"{path} is no classifier of napari-alibi-seg or is damaged ({error}); "
             "save it again, or train another."
         ) from error
     if loaded is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from napari_alibi_seg.core.errors import DAMAGE, ImageError, UnsettledError
+from napari_alibi_seg.core.errors import DAMAGE, ImageError, UnsettledError, inaccessible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +29,6 @@ COPIED_BYTES = 2**28
 
 _PIECE_SIDE = 1024
 _SIDE_BY_SIDE = 16  # up to this many interleaved channels are read together if unchunked
-_NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,19 +152,11 @@ def reading(path: Path, part: Callable[[], str | None] | None = None) -> Iterato
     """
     try:
         yield
-    except MemoryError as error:
-        if part:
-            raise
-        raise ImageError(
-            f"{path} needs more memory than is free, or its header is damaged; close other "
-            "programs, or copy the file again."
-        ) from error
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
-            raise ImageError(
-                f"{path} cannot be read ({error.strerror}); check its name, and whether you may "
-                "read it and its folder."
-            ) from error
+        if part and isinstance(error, MemoryError):
+            raise
+        if told := inaccessible(path, error):
+            raise ImageError(told) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         where = part() if part else None
         if where is None:

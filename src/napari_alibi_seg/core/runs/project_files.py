@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
-from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError
+from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ProjectError, inaccessible
 from napari_alibi_seg.core.headers import versions, with_tuples
 from napari_alibi_seg.core.images.micrograph import ImageFile
 from napari_alibi_seg.core.images.pixel_size import saved_size
@@ -87,8 +87,9 @@ def load_project(path: str | Path) -> Project:
         return _project(header, scribbles, path)
     except (*DAMAGE, AlibiSegError) as error:
         raise ProjectError(
-            f"{path} is no project of napari-alibi-seg or is damaged ({error}); use another copy "
-            "of it, or save it again."
+            inaccessible(path, error)
+            or f"{path} is no project of napari-alibi-seg or is damaged ({error}); use another "
+            "copy of it, or save it again."
         ) from error
 
 
