@@ -453,7 +453,11 @@ def loads():
     return load_job.cache_info().misses
 
 
-def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
+def held():
+    return load_job.cache_info().currsize
+
+
+def test_a_cluster_gives_the_same_bytes_and_holds_weights_loaded_once_per_worker_while_it_runs(
     cluster, pixels, micrograph, scribbles, tmp_path, output
 ):
     from distributed import Client
@@ -462,13 +466,14 @@ def test_a_cluster_gives_the_same_bytes_and_loads_weights_once_per_worker(
     classifier = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
     address = cluster.scheduler_address
     with Client(address, set_as_default=False) as client:
-        before = client.run(loads)
-        assert segment_volume(volume, classifier, output, device="cpu", cluster=address) == (
-            PLANES,
-            PLANES,
+        found = []
+        look = after(PLANES, lambda: found.extend(client.run(loads).values()))
+        made = segment_volume(
+            volume, classifier, output, device="cpu", cluster=address, progress=look
         )
-        now = client.run(loads)
-    assert [now[worker] - before[worker] for worker in now] == [1, 1]
+        assert made == (PLANES, PLANES)
+        assert found == [1, 1]
+        assert [*client.run(held).values()] == [0, 0]
     local = tmp_path / "local.ome.zarr"
     segment_volume(volume, classifier, local, device="cpu")
     chunks = [path for path in local.glob("*/c/**/*") if path.is_file()]

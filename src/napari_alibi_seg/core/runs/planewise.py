@@ -6,7 +6,7 @@ paths, never pixels.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
@@ -343,6 +343,11 @@ def _runner(cluster: str | None, threads: int, progress: Progress) -> Iterator[R
             load_job.cache_clear()
     else:
         with connected(cluster) as client:
-            yield lambda stage, work, todo: on_cluster(
-                work, todo, reporting(stage, len(todo)), client, progress
-            )
+            try:
+                yield lambda stage, work, todo: on_cluster(
+                    work, todo, reporting(stage, len(todo)), client, progress
+                )
+            finally:
+                if client.status == "running":  # the client of a lost cluster would wait for it
+                    with suppress(OSError):
+                        client.run(load_job.cache_clear, on_error="ignore")
