@@ -30,7 +30,7 @@ from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.images.windows import Window
-from napari_alibi_seg.core.live.advice import suggesting
+from napari_alibi_seg.core.judging.judge import sampling_plane
 from napari_alibi_seg.core.live.channels import LiveChannels, PlaneChannels
 from napari_alibi_seg.core.progress import run_to_end
 from quality import tasks
@@ -91,7 +91,7 @@ class Canvas:
 
     def suggested(self, classifier: PixelClassifier, scribbles: Labels) -> tuple[int, int]:
         """Return (row, column) of the first suggested spot that is annotated."""
-        _, spots = run_to_end(suggesting((), scribbles, self.channels, classifier))
+        spots = run_to_end(sampling_plane(classifier, self.channels)).spots(scribbles)
         return next((s.row, s.column) for s in spots if self.truth[s.row, s.column])
 
     def score(self, classifier: PixelClassifier, scribbles: Labels) -> float:

@@ -23,7 +23,7 @@ from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
 from napari_alibi_seg.core.judging.assessment import StrokeSamples, cross_validating
-from napari_alibi_seg.core.judging.suggestions import grid_step
+from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
 from napari_alibi_seg.core.progress import run_to_end
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.windows import Index
     from napari_alibi_seg.core.judging.assessment import Assessment, CrossValidation, Voter
+    from napari_alibi_seg.core.judging.suggestions import Spot
     from napari_alibi_seg.core.segmentation import Segmenter
 
 _MOST_TREES = 40
@@ -108,6 +109,11 @@ class SampledPlane:
     values: NDArray[np.float32]
     votes: NDArray[np.float32]
     missing: NDArray[np.bool_]
+
+    def spots(self, scribbles: NDArray[Any]) -> tuple[Spot, ...]:
+        """Suggest where to paint next, beside (Y, X) scribbles of any class: `next_spots`."""
+        step = grid_step((scribbles.shape[0], scribbles.shape[1]))
+        return next_spots(self.votes, scribbles > 0, step, self.missing)
 
     def assessment(self, validation: CrossValidation, scribbles: NDArray[Any]) -> Assessment | None:
         """Assess the classifier that votes; None if every pixel lacks data or is ignored.

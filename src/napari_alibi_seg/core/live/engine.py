@@ -22,13 +22,14 @@ from napari_alibi_seg.core.forest.scribbles import same_scribbles, training_scri
 from napari_alibi_seg.core.forest.smoothing import support
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.core.judging.expectation import Expectation
-from napari_alibi_seg.core.live.advice import suggesting
+from napari_alibi_seg.core.judging.judge import sampling_plane
 from napari_alibi_seg.core.live.blocks import distance, visible_blocks
 from napari_alibi_seg.core.live.channels import LiveChannels
 from napari_alibi_seg.core.live.coarse import CoarseClassifier, CoarsePreview
 from napari_alibi_seg.core.live.features import GrowingFeatures
 from napari_alibi_seg.core.live.records import Advice, ClassifierReady, PlaneDone, ResultBlock, Step
 from napari_alibi_seg.core.live.training import LiveTrainer
+from napari_alibi_seg.core.progress import map_steps
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -345,7 +346,9 @@ class LiveEngine:
         for index in dict.fromkeys([shown, *others]):
             scribbles = request.scribbles[index].copy()  # the user may go on painting meanwhile
             channels = self._trainer.channels_for(fine, request, index)
-            sampled, spots = yield from suggesting(index, scribbles, channels, fine)
+            sampled = yield from map_steps(sampling_plane(fine, channels), lambda _: Step())
+            spots = sampled.spots(scribbles)
+            yield Advice(index, spots)
             if trained and index in painted:
                 validation = yield from self._cross_validate(request, painted)
                 assessment = validation and sampled.assessment(validation, scribbles)
