@@ -26,7 +26,7 @@ def cosine(one, other):
 @pytest.fixture(scope="module")
 def small_tiles():
     """Tiles of 8 tokens, so that a small image has many."""
-    return FeatureExtractor(*load_backbone(), device="cpu", tile=8, halo=2)
+    return FeatureExtractor(*load_backbone(), device="cpu", tile=8)
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +146,9 @@ def test_a_scale_out_of_range_is_refused(extractor, scale):
         extractor.identity(scale)
 
 
-def test_an_impossible_halo_is_refused(extractor):
-    with pytest.raises(ValueError, match="halo"):
-        FeatureExtractor(*load_backbone(), device="cpu", tile=8, halo=4)
+def test_a_tile_that_is_no_larger_than_what_tiles_share_is_refused():
+    with pytest.raises(ValueError, match="more than 4 tokens"):
+        FeatureExtractor(*load_backbone(), device="cpu", tile=4)
 
 
 class Crowded(torch.nn.Module):
@@ -176,14 +176,14 @@ def test_tiles_that_memory_does_not_hold_are_halved_once_the_failed_attempt_is_g
     identity = load_backbone()[1]
     monkeypatch.setattr(FeatureExtractor, "_batch_size", lambda _: 8)
     crowded, roomy = Crowded(room=2), Crowded(room=8)
-    few, many = (FeatureExtractor(one, identity, "cpu", 8, 2) for one in (crowded, roomy))
+    few, many = (FeatureExtractor(one, identity, "cpu", 8) for one in (crowded, roomy))
     assert np.array_equal(few.extract(plane, 1).tokens, many.extract(plane, 1).tokens)
     assert max(roomy.tried) > 4
     assert crowded.tried[:3] == [roomy.tried[0], roomy.tried[0] // 2, 2]
 
 
 def test_memory_for_not_even_one_tile_is_explained(plane):
-    extractor = FeatureExtractor(Crowded(room=0), load_backbone()[1], "cpu", 8, 2)
+    extractor = FeatureExtractor(Crowded(room=0), load_backbone()[1], "cpu", 8)
     with pytest.raises(DeviceError, match="does not suffice for the model and a tile"):
         extractor.extract(plane, 1)
 
@@ -203,7 +203,7 @@ class Counting(FeatureExtractor):
 
 @pytest.fixture
 def counting():
-    return Counting(*load_backbone(), device="cpu", tile=4, halo=0)
+    return Counting(*load_backbone(), device="cpu", tile=8)
 
 
 def test_features_are_computed_once_per_content(counting, cache, plane):

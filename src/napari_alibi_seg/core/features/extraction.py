@@ -118,15 +118,15 @@ class FeatureExtractor:
         Its identity, as returned by `load_model`.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-    tile, halo : int
-        Tile size and half the overlap of neighbouring tiles, in tokens. All tiles have this size,
-        also on smaller images (which are reflected), so that features do not depend on image size
-        where the geometry depends on the canvas.
+    tile : int
+        Tile size in tokens, of which neighbouring tiles share 4. All tiles have this size, also on
+        smaller images (which are reflected), so that features do not depend on image size where the
+        geometry depends on the canvas.
 
     Raises
     ------
     ValueError
-        Unless ``0 <= halo < tile / 2``.
+        If the tile is not larger than what it shares.
     DeviceError
         If the device does not exist on this machine or has too little memory.
     """
@@ -137,19 +137,16 @@ class FeatureExtractor:
         identity: BackboneIdentity,
         device: str = "auto",
         tile: int = TILE,
-        halo: int = HALO,
     ) -> None:
-        if not 0 <= 2 * halo < tile:
+        if tile <= 2 * HALO:
             raise ValueError(
-                f"halo must be in [0, tile / 2), but is {halo} with tile {tile}; take a smaller "
-                "halo or a larger tile."
+                f"tile must be more than {2 * HALO} tokens, but is {tile}; take a larger one."
             )
         self.device = choose_device(device)
         with memory_shortage_explained(self.device):
             self.backbone = backbone.to(self.device)
         self._identity = identity
         self._tile = tile
-        self._halo = halo
         self._layer = usual_layer(backbone.depth)
 
     @classmethod
@@ -180,7 +177,7 @@ class FeatureExtractor:
                 f"scale must be one of {', '.join(map(str, SCALES))}, but is {scale}; resize the "
                 "image for another magnification."
             )
-        return FeatureIdentity(self._identity, scale, self._tile, self._halo, self._layer)
+        return FeatureIdentity(self._identity, scale, self._tile, HALO, self._layer)
 
     def grid(self, shape: tuple[int, int], scale: int) -> tuple[int, int]:
         """Return the (rows, columns) of the patch grid that covers a plane."""
@@ -189,7 +186,7 @@ class FeatureExtractor:
 
     def tiles(self, shape: tuple[int, int], scale: int) -> list[Tile]:
         """Return all tiles of a plane of the given shape."""
-        return tiles(self.grid(shape, scale), self._tile, self._halo)
+        return tiles(self.grid(shape, scale), self._tile, HALO)
 
     def compute(
         self, plane: Plane, wanted: Sequence[Tile], scale: int
