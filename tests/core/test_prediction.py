@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from napari_alibi_seg import ChannelConfig, SegmentationConfig, Segmenter
-from napari_alibi_seg.core.blockwise import Budget, blocks
+from napari_alibi_seg.core.blockwise import Budget
 from napari_alibi_seg.core.forest import prediction
 from napari_alibi_seg.core.forest.prediction import predictions, strips
 from napari_alibi_seg.core.forest.smoothing import smoothed
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of
-from napari_alibi_seg.core.images.windows import Window
+from napari_alibi_seg.core.images.windows import Window, blocks
 from napari_alibi_seg.core.live.engine import LiveEngine
 from napari_alibi_seg.core.live.records import LiveRequest, ResultBlock
 

@@ -9,33 +9,11 @@ from contextlib import contextmanager
 from threading import Condition
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_alibi_seg.core.images.windows import Window
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 G = TypeVar("G")
 T = TypeVar("T")
-
-
-def blocks(shape: tuple[int, int], side: int, part: Window | None = None) -> list[Window]:
-    """Cut a plane into windows of at most `side` x `side` pixels, row by row.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the plane.
-    side : int
-        Side of the windows, in pixels.
-    part : Window, optional
-        Only windows that intersect it are returned.
-    """
-    part = (part or Window(0, 0, *shape)).within(shape)
-    return [
-        Window(top, left, min(side, shape[0] - top), min(side, shape[1] - left))
-        for top in range(part.top // side * side, part.top + part.height, side)
-        for left in range(part.left // side * side, part.left + part.width, side)
-    ]
 
 
 def available_cores() -> int:

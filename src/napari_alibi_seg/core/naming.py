@@ -1,4 +1,4 @@
-"""Names of result files, derived from image names and valid on every operating system."""
+"""Names of result files, derived from image names and valid on every operating system; Zarrs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ _OME = re.compile(r"\.ome$", re.IGNORECASE)
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.I)
 _LONGEST = 100
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is a Zarr folder of version 2 or 3, regardless of its name."""
+    # Not Path.is_file, which raises for inaccessible folders and overlong names.
+    return any(os.path.isfile(path / mark) for mark in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def require_no_image_names(outputs: Iterable[Path]) -> None:

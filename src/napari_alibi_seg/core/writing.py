@@ -14,7 +14,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from napari_alibi_seg.core.errors import OutputError
-from napari_alibi_seg.core.images.stored import is_zarr
+from napari_alibi_seg.core.naming import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import Budget, blocks, in_order
+from napari_alibi_seg.core.blockwise import Budget, in_order
 from napari_alibi_seg.core.forest.smoothing import smoothed, support
 from napari_alibi_seg.core.forest.voting import votes
-from napari_alibi_seg.core.images.windows import Window
+from napari_alibi_seg.core.images.windows import Window, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

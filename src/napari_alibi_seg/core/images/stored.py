@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
@@ -208,12 +207,6 @@ def copyable(data: Array, axes: str | None = None) -> Array:
     if isinstance(data, np.ndarray) and data.nbytes > COPIED_BYTES:
         return lazily(data, axes=axes)
     return data
-
-
-def is_zarr(path: Path) -> bool:
-    """Return whether a path is a Zarr folder of version 2 or 3, regardless of its name."""
-    # Not Path.is_file, which raises for inaccessible folders and overlong names.
-    return any(os.path.isfile(path / mark) for mark in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def lazily(array: Any, chunks: tuple[int, ...] | None = None, axes: str | None = None) -> da.Array:

@@ -57,6 +57,26 @@ class Window:
         return Window(self.top - larger.top, self.left - larger.left, self.height, self.width)
 
 
+def blocks(shape: tuple[int, int], side: int, part: Window | None = None) -> list[Window]:
+    """Cut a plane into windows of at most `side` x `side` pixels, row by row.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the plane.
+    side : int
+        Side of the windows, in pixels.
+    part : Window, optional
+        Only windows that intersect it are returned.
+    """
+    part = (part or Window(0, 0, *shape)).within(shape)
+    return [
+        Window(top, left, min(side, shape[0] - top), min(side, shape[1] - left))
+        for top in range(part.top // side * side, part.top + part.height, side)
+        for left in range(part.left // side * side, part.left + part.width, side)
+    ]
+
+
 def mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
     """Return the (length,) indices ``start, start + 1, ...`` reflected into ``[0, size)``.
 

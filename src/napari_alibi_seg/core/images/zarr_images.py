@@ -15,10 +15,10 @@ from napari_alibi_seg.core.images.stored import (
     Stored,
     choose,
     is_image,
-    is_zarr,
     letters,
     nothing_in,
 )
+from napari_alibi_seg.core.naming import is_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path

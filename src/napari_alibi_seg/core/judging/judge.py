@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import blocks
 from napari_alibi_seg.core.errors import ScribbleError
 from napari_alibi_seg.core.forest.classifier import require_classifier
 from napari_alibi_seg.core.forest.samples import PixelSamples, gather_samples
@@ -22,6 +21,7 @@ from napari_alibi_seg.core.forest.strokes import stroke_pieces
 from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.forest.voting import votes
 from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
+from napari_alibi_seg.core.images.windows import blocks
 from napari_alibi_seg.core.judging.assessment import StrokeSamples, cross_validating
 from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
 from napari_alibi_seg.core.progress import run_to_end

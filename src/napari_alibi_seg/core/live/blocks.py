@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_alibi_seg.core.blockwise import blocks
+from napari_alibi_seg.core.images.windows import blocks
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from napari_alibi_seg.core.errors import DAMAGE, ImageError
-from napari_alibi_seg.core.images.stored import is_zarr, reading
+from napari_alibi_seg.core.images.stored import reading
 from napari_alibi_seg.core.images.tiff import TIFF_SUFFIXES
-from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS, SCRIBBLES
+from napari_alibi_seg.core.naming import IMAGE_SUFFIXES, LABELS, SCRIBBLES, is_zarr
 from napari_alibi_seg.core.runs.ledger import is_signed
 from napari_alibi_seg.core.runs.results import SOFTWARE
 

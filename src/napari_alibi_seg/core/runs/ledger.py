@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 
 from napari_alibi_seg.core.errors import DAMAGE, OutputError
-from napari_alibi_seg.core.images.stored import is_zarr
+from napari_alibi_seg.core.naming import is_zarr
 from napari_alibi_seg.core.writing import claimed, replacing
 
 if TYPE_CHECKING:
