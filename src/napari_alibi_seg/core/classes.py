@@ -41,7 +41,8 @@ class ClassInfo:
     Attributes
     ----------
     value : int
-        Value in scribbles and labels, at least 1.
+        Value in scribbles and labels, 1 to 65535. Others but 0 are no error here: the window lists
+        whatever is painted, and training refuses it.
     name : str
         Name given by the user.
     colour : tuple of int
