@@ -23,7 +23,10 @@ SAMPLED = 4
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The classes of a plane or of a window of it.
+    """The classes of a plane or of a window of it, or of the planes of an image.
+
+    Where it is of several planes, as from `segment`, their axes come before Y: labels and
+    uncertainty are (..., Y, X), and what has one layer for each class is (K, ..., Y, X).
 
     Attributes
     ----------
