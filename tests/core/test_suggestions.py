@@ -3,6 +3,11 @@ import numpy as np
 from napari_alibi_seg.core.judging.suggestions import grid_step, next_spots
 
 
+def spots_of(doubt, painted, step):
+    """Return the spots of a plane with data everywhere."""
+    return next_spots(votes_of(doubt), painted, step, np.zeros(doubt.shape, bool))
+
+
 def votes_of(doubt):
     """Return votes of two classes with the margin 1 - doubt."""
     return np.stack([1 - doubt / 2, doubt / 2], axis=-1).astype(np.float32)
@@ -13,7 +18,7 @@ def test_the_first_spot_lies_in_the_doubtful_region_and_not_on_a_boundary():
     doubt[:, 30] = 1
     doubt[10:20, 44:56] = 0.8
 
-    first = next_spots(votes_of(doubt), np.zeros((256, 256), bool), 4)[0]
+    first = spots_of(doubt, np.zeros((256, 256), bool), 4)[0]
 
     assert 40 <= first.row < 80
     assert 176 <= first.column < 224
@@ -24,7 +29,7 @@ def test_spots_keep_away_from_strokes_and_from_each_other():
     painted = np.zeros((256, 256), bool)
     painted[:, :100] = True
 
-    spots = next_spots(votes_of(np.full((64, 64), 0.5)), painted, 4)
+    spots = spots_of(np.full((64, 64), 0.5), painted, 4)
 
     places = np.array([(spot.row, spot.column) for spot in spots])
     assert len(spots) == 8
@@ -35,7 +40,7 @@ def test_spots_keep_away_from_strokes_and_from_each_other():
 
 
 def test_nothing_is_suggested_where_all_is_clear():
-    assert next_spots(votes_of(np.zeros((8, 8))), np.zeros((32, 32), bool), 4) == ()
+    assert spots_of(np.zeros((8, 8)), np.zeros((32, 32), bool), 4) == ()
 
 
 def test_a_grid_has_few_points_and_fits_blocks():
@@ -49,7 +54,7 @@ def test_no_spot_lies_at_the_border_however_doubtful_it_is_there():
     doubt = np.full((64, 64), 0.9)
     doubt[3:-3, 3:-3] = 0.2
 
-    spots = next_spots(votes_of(doubt), np.zeros((256, 256), bool), 4)
+    spots = spots_of(doubt, np.zeros((256, 256), bool), 4)
 
     places = np.array([(spot.row, spot.column) for spot in spots])
     assert len(spots) == 8
@@ -61,4 +66,4 @@ def test_a_plane_of_few_pixels_has_spots_too():
     for shape in ((24, 24), (7, 300), (1, 1)):
         h, w = (-(-length // 2) for length in shape)
 
-        assert next_spots(votes_of(np.full((h, w), 0.5)), np.zeros(shape, bool), 2)
+        assert spots_of(np.full((h, w), 0.5), np.zeros(shape, bool), 2)

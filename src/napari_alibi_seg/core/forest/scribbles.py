@@ -113,7 +113,7 @@ def ignored_classes(ignored: object) -> frozenset[int]:
 def training_scribbles(
     planes: Mapping[Index, Plane],
     scribbles: NDArray[np.integer[Any]],
-    ignored: Collection[int] = (),
+    ignored: Collection[int],
 ) -> dict[Index, NDArray[Any]]:
     """Copy the scribbled planes, without ignored classes and pixels where the image has no data.
 
@@ -140,7 +140,7 @@ def training_scribbles(
 def training_scribbles_and_counts(
     planes: Mapping[Index, Plane],
     scribbles: NDArray[np.integer[Any]],
-    ignored: Collection[int] = (),
+    ignored: Collection[int],
 ) -> tuple[dict[Index, NDArray[Any]], ScribbleCounts]:
     """Copy the scribbled (Y, X) planes as `training_scribbles` does, and count what is painted."""
     painted: dict[Index, NDArray[Any]] = {}

@@ -63,7 +63,7 @@ def next_spots(
     votes: NDArray[np.float32],
     painted: NDArray[np.bool_],
     step: int,
-    missing: NDArray[np.bool_] | None = None,
+    missing: NDArray[np.bool_],
 ) -> tuple[Spot, ...]:
     """Rank the most informative places for a stroke: at most eight, away from each other.
 
@@ -75,12 +75,11 @@ def next_spots(
         (Y, X) bool mask of the plane: existing strokes, and other places to avoid.
     step : int
         Pixels between points of the grid; point (0, 0) is pixel (0, 0).
-    missing : ndarray, optional
+    missing : ndarray
         (h, w) bool mask of grid points without data, which are never suggested.
     """
     doubt = gaussian_filter(margin_uncertainty(votes), _BRUSH / step) * _inside(painted.shape, step)
-    if missing is not None:
-        doubt[missing] = 0
+    doubt[missing] = 0
     nearest = _distances(painted, step)
     rows, columns = np.ogrid[: doubt.shape[0], : doubt.shape[1]]
     spots: list[Spot] = []
