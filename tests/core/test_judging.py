@@ -109,6 +109,14 @@ def test_classes_that_are_ignored_or_without_data_are_not_missed(patchy, scribbl
     assert set(assessed(patchy, scribbles, replace(QUICK, trees=10), frozenset({9}))) == {()}
 
 
+def test_scribbles_that_do_not_fit_the_image_are_refused_as_in_training(micrograph, scribbles):
+    segmenter = Segmenter(QUICK, "cpu")
+    classifier = segmenter.fit(micrograph, scribbles)
+    for wrong, said in ((scribbles[1:], "have shape"), (scribbles / 1, "of type float64")):
+        with pytest.raises(ScribbleError, match=said):
+            assess(segmenter, classifier, micrograph, wrong)
+
+
 def test_only_a_classifier_is_assessed(micrograph, scribbles):
     with pytest.raises(ClassifierError, match="load_classifier"):
         assess(Segmenter(QUICK), "c.skops", micrograph, scribbles)

@@ -69,7 +69,15 @@ class Segmenter:
             )
 
     @classmethod
-    def of(cls, classifier: PixelClassifier, model: str | None = None, **options: Any) -> Segmenter:
+    def of(
+        cls,
+        classifier: PixelClassifier,
+        model: str | None = None,
+        *,
+        device: str = "auto",
+        cache: FeatureCache | None = None,
+        progress: Progress = silent,
+    ) -> Segmenter:
         """Return a segmenter with the model and settings that a classifier was trained with.
 
         Parameters
@@ -79,8 +87,8 @@ class Segmenter:
         model : str, optional
             Name or path of the backbone, if the name in the classifier is not valid on this
             machine.
-        **options
-            `device`, `cache`, `progress`.
+        device, cache, progress
+            As for `Segmenter`.
 
         Raises
         ------
@@ -103,7 +111,7 @@ class Segmenter:
             forest=kind_of(forest),
             smoothing=classifier.smoothing,
         )
-        return cls(config, **options)
+        return cls(config, device, FeatureCache() if cache is None else cache, progress)
 
     def fit(
         self,

@@ -75,13 +75,14 @@ def painted_images(
     arrays = (np.asarray(np.ma.filled(drawn, 0)) for drawn in drawings)
     pairs = list(zip(images, arrays, strict=True))
     for pair in pairs:
-        _require_fitting(*pair)
+        require_fitting(*pair)
     by_image = [(one, _painted_planes(one, drawn, ignored)) for one, drawn in pairs]
     _require_enough_classes([plane for _, some in by_image for plane in some], pairs, ignored)
     return [(one, some) for one, some in by_image if some]
 
 
-def _require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
+def require_fitting(image: Micrograph, scribbles: NDArray[Any]) -> None:
+    """Raise a `ScribbleError` unless scribbles are integers of the image's ``label_shape``."""
     if scribbles.shape != image.label_shape:
         raise ScribbleError(
             f"The scribbles have shape {scribbles.shape} but the image has {image.label_shape} "

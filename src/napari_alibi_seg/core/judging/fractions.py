@@ -195,9 +195,10 @@ def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
 
 
 def add_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
-    """Create a table or add to an existing one, replacing its rows of the same images.
+    """Create a table or add to an existing one, replacing its rows of images of the same names.
 
-    A file lock lets several programs add to one table.
+    Images are known by nothing but their names, without folders. A file lock lets several programs
+    add to one table.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_alibi_seg.core.errors import ScribbleError
 from napari_alibi_seg.core.forest.classifier import require_classifier
+from napari_alibi_seg.core.forest.painted_images import require_fitting
 from napari_alibi_seg.core.forest.samples import PixelSamples, gather_samples
 from napari_alibi_seg.core.forest.scribbles import (
     ignored_classes,
@@ -190,16 +191,17 @@ def assess(
     Raises
     ------
     ScribbleError
-        If the classes that are painted, without ignored ones and where the image has data, are not
-        those of the classifier.
+        If the scribbles do not match the image, or the classes that are painted, without ignored
+        ones and where the image has data, are not those of the classifier.
     ClassifierError, ImageError
         As from `Segmenter.channels`.
     """
     require_micrograph(image)
     require_classifier(classifier)
+    scribbles, ignored = np.asarray(np.ma.filled(scribbles, 0)), ignored_classes(ignored)
+    require_fitting(image, scribbles)
     if image.levels.flat:
         return {}
-    scribbles, ignored = np.ma.filled(scribbles, 0), ignored_classes(ignored)
     planes = planes_of(image)
     painted = training_scribbles(planes, scribbles, ignored)
     _require_same_classes(classifier, painted)
