@@ -4,7 +4,7 @@
 
 A classifier is trained on two images of a set and applied to the other images of that set; a row
 per set tells how far the expected accuracy was off, and how many of the intervals of area fractions
-contained the true fraction.
+contained the true fraction; so do the last rows for images unlike those painted, and for others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from methods import SHARED
 from napari_alibi_seg import SegmentationConfig, Segmenter
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.features.cache import FeatureCache
-from napari_alibi_seg.core.judging.expectation import Expectation
+from napari_alibi_seg.core.judging.expectation import Expectation, is_unlike
 from quality import Task, tasks
 
 if TYPE_CHECKING:
@@ -32,12 +32,18 @@ if TYPE_CHECKING:
 
 
 class Comparison(NamedTuple):
-    """An image's expected and true accuracy, and the share of intervals that hold."""
+    """An image's expected and true accuracy, the share of intervals that hold, and its novelty."""
 
     set: str
     expected: float
     true: float
     held: float
+    unlike: bool
+
+    @property
+    def figures(self) -> tuple[float, ...]:
+        """The values of a row."""
+        return self.expected, self.true, abs(self.expected - self.true), self.held
 
 
 def comparisons(segmenter: Segmenter, task: Task) -> Iterator[Comparison]:
@@ -59,17 +65,21 @@ def compared(name: str, result: Segmentation, truth: Labels) -> Comparison:
         for value, told in expected.fractions.items()
     ]
     right = float(np.mean(result.labels[known] == truth[known]))
-    return Comparison(name, expected.accuracy, right, float(np.mean(held)))
+    unlike = is_unlike(result.novelty)
+    return Comparison(name, expected.accuracy, right, float(np.mean(held)), unlike)
 
 
 def report(found: list[Comparison]) -> None:
     """Print the means of every set, and the means of these."""
     means = {}
     for name in dict.fromkeys(one.set for one in found):
-        here = [one for one in found if one.set == name]
-        figures = [(one.expected, one.true, abs(one.expected - one.true), one.held) for one in here]
-        means[f"{name} ({len(here)})"] = np.mean(figures, axis=0)
+        here = [one.figures for one in found if one.set == name]
+        means[f"{name} ({len(here)})"] = np.mean(here, axis=0)
     means["mean of sets"] = np.mean([*means.values()], axis=0)
+    for words, unlike in (("unlike those painted", True), ("others", False)):
+        some = [one.figures for one in found if one.unlike is unlike]
+        if some:
+            means[f"{words} ({len(some)})"] = np.mean(some, axis=0)
     head = ["set (images)", "expected accuracy", "true", "off by", "fractions held"]
     print_table(head, [[name, *(f"{one:.3f}" for one in row)] for name, row in means.items()])
 

@@ -280,14 +280,23 @@ def test_a_classifier_remembers_whether_it_recognises_strokes(classifier, tmp_pa
     assert load_classifier(path).recognised is recognised
 
 
-def test_of_a_file_of_before_it_is_not_known_whether_it_recognises_strokes(classifier, tmp_path):
+def test_a_classifier_remembers_what_its_components_miss(classifier, features, tmp_path):
+    path = tmp_path / "c.skops"
+    save_classifier(classifier, path)
+    novelty = classifier.projection.novelty(features.tokens)
+    assert load_classifier(path).projection.novelty(features.tokens) == novelty > 0
+
+
+def test_what_a_file_of_before_does_not_tell_is_unknown(classifier, features, tmp_path):
     path = tmp_path / "c.skops"
     save_classifier(replace(classifier, recognised=False), path)
     state = skops.io.load(path, trusted=[TREE])
     header = json.loads(state["header"])
-    del header["recognised"]
+    del header["recognised"], header["missed"]
     skops.io.dump({**state, "header": json.dumps(header)}, path)
-    assert load_classifier(path).recognised is None
+    loaded = load_classifier(path)
+    assert loaded.recognised is None
+    assert loaded.projection.novelty(features.tokens) is None
 
 
 def test_a_fingerprint_tells_what_makes_other_labels_and_nothing_else(
@@ -428,6 +437,8 @@ def _other_zip(path):
         _change_header(features=lambda features: None),
         _change_header(bands=lambda bands: 2),
         _change_header(recognised=lambda recognised: "no"),
+        _change_header(missed=lambda missed: 1.5),
+        _change_header(missed=lambda missed: "little"),
         _no_zip,
         _other_zip,
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 import pytest
+from skimage.io import imread
 from sklearn.ensemble import RandomForestClassifier
 
 from napari_alibi_seg.core.channels.kinds import LEARNED_CHANNELS
@@ -28,11 +29,13 @@ from napari_alibi_seg.core.forest.training import training_forest
 from napari_alibi_seg.core.images.micrograph import as_micrograph, planes_of
 from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.windows import Window
+from napari_alibi_seg.core.judging.expectation import is_unlike
 from napari_alibi_seg.core.judging.judge import assess
 from napari_alibi_seg.core.progress import run_to_end
 from napari_alibi_seg.core.runs.results import read_scribbles
 from napari_alibi_seg.core.segmentation import Segmenter, segment
 
+SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
 FAST = SegmentationConfig(scale=1, channels=ChannelConfig(8, sigmas=(1.0, 2.5)), trees=10)
 QUICK = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas=(1.0, 2.5)), trees=10)
 
@@ -346,6 +349,24 @@ def test_half_of_the_trees_see_no_deep_channels_and_half_of_these_no_learned_one
     assert not any(sees_deep[20:])
     assert any(sees_learned[20:30])
     assert not any(sees_learned[30:])
+
+
+def test_an_image_of_another_material_is_unlike_those_painted(
+    micrograph, micrograph_pixels, scribbles, cache
+):
+    segmenter = Segmenter(FAST, "cpu", cache)
+    classifier = segmenter.fit(micrograph, scribbles)
+
+    def unlike(pixels):
+        [(_, result)] = segmenter.apply(classifier, as_micrograph(pixels))
+        return is_unlike(result.novelty)
+
+    assert not unlike(micrograph_pixels)
+    assert not unlike(np.fliplr(micrograph_pixels))
+    assert unlike(imread(SAMPLES / "sandstone.png")[:150, :170])
+    filters = Segmenter(QUICK)
+    [(_, result)] = filters.apply(filters.fit(micrograph, scribbles), micrograph)
+    assert result.novelty is None
 
 
 def test_a_random_forest_sees_the_strokes_in_their_own_light(micrograph, scribbles):
