@@ -75,6 +75,9 @@ def test_votes_count_where_there_are_no_strokes_if_strokes_are_recognised_elsewh
     voted = Expectation(0.7, {})
     assert expectation((1,), voted) is voted
     assert expectation((1,), voted, recognised=False) is None
+    assert expectation((1,), voted, novelty=9.0) is None
+    assert expectation((1,), voted, novelty=1.5) is voted
+    assert expectation((0,), voted, {(0,): good}, novelty=9.0) == EXPECTED
     assert expectation((1,), voted, {(0,): good}) is voted
     assert expectation((0,), voted, {(0,): good}) == EXPECTED
     for told in ({}, {(0,): bad}, {(0,): bad, (2,): good}):

@@ -1,5 +1,6 @@
 import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -7,6 +8,7 @@ import pytest
 import tifffile
 from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog
+from skimage.io import imread
 
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
 from napari_alibi_seg.core.forest.result import Segmentation
@@ -19,6 +21,8 @@ from napari_alibi_seg.gui.records import PaintClass, Settings
 from napari_alibi_seg.gui.scripts import command, quoted_for_windows
 from napari_alibi_seg.gui.source import ImageSource, readings
 from napari_alibi_seg.gui.words import area_words
+
+SAMPLES = Path(__file__).parents[2] / "src/napari_alibi_seg/samples"
 
 NANOMETRES = {
     f"PhysicalSize{axis}{key}": value
@@ -447,6 +451,26 @@ def test_a_classifier_that_recognises_nothing_is_believed_nowhere(quick, pixels,
     assert table["fraction_low"].isna().all()
     assert "are not recognised" in quick.panels.result.facts.text()
     assert "nine times" not in quick.panels.result.facts.toolTip()
+
+
+def test_an_image_unlike_those_painted_has_no_ranges(desk, pixels, tmp_path):
+    desk.open(pixels)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.rest()
+    written(desk, desk.dock.exports.save, tmp_path / "c.skops")
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(imread(SAMPLES / "sandstone.png")[:100, :120])
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: bool(desk.work.result.finished))
+    desk.rest()
+
+    table = exported_table(desk, tmp_path / "f.csv")
+
+    assert table["fraction_low"].isna().all()
+    assert (table["novelty"] > 2.5).all()
+    assert "unlike what was painted" in desk.panels.result.facts.text()
 
 
 def test_areas_beside_each_other_are_in_one_unit():

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_alibi_seg.core.choices import CLASSICAL
 from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.workspace import Workspace
 
+_LOOKING_MS = 1000
+"""How long a plane of a stack that is being segmented has before another one on the screen."""
+
 
 class Controller(QObject):
     """Follow the viewer and the panels, and keep the result up to date.
@@ -68,6 +71,9 @@ class Controller(QObject):
         self.removal = ClassRemoval(self.workspaces, panels, self.brush, self)
         self.stack = StackRun(panels.strip, self.pace, self)
         self.restorer = Restorer(viewer, panels, self.workspaces, self.chooser, self)
+        self._looking = QTimer(self)
+        self._looking.setSingleShot(True)
+        self._looking.setInterval(_LOOKING_MS)
         self._generation = 0
         self._features_stopped = False
         self._once = False
@@ -312,7 +318,8 @@ class Controller(QObject):
         self.panels.result.spot_button.clicked.connect(self.go_to_next_spot)
         self.watch.layers_changed.connect(self._follow_layers)
         self.watch.plane_changed.connect(self.display.show_plane)
-        self.watch.plane_changed.connect(look)
+        self.watch.plane_changed.connect(self._look_at_plane)
+        self._looking.timeout.connect(look)
         self.watch.region_changed.connect(self._look_elsewhere)
         self.bridge.reported.connect(self.hear)
         self.bridge.failed.connect(self.fail)
@@ -348,6 +355,13 @@ class Controller(QObject):
         self.chooser.follow_layers()
         if self.work is None:
             self.bridge.let_go()
+
+    def _look_at_plane(self) -> None:
+        """Show the plane on the screen; looking through a stack leaves its segmentation time."""
+        if not self.stack.planes:
+            self.ask(new=False)
+        elif not self._looking.isActive():
+            self._looking.start()
 
     def _look_elsewhere(self) -> None:
         if self.bridge.busy:

@@ -116,12 +116,15 @@ class Exports:
         classifier = self._controller.classifier
         assert classifier is not None
         assert work.result.labels is not None
-        finished = sorted(work.result.finished)
-        labels = {index: work.result.labels.data[index].copy() for index in finished}
-        image = work.source.measured
+        labels, image = work.result.labels.data, work.source.measured
         name = work.source.layer.name if image.path is None else image.path.name
-        expected = {index: work.expected(index) for index in finished}
-        self._background.start(files.write_table, path, name, image, labels, classifier, expected)
+        planes = {
+            index: files.SegmentedPlane(
+                labels[index].copy(), work.expected(index), work.done[index].novelty
+            )
+            for index in work.result.finished
+        }
+        self._background.start(files.write_table, path, name, image, planes, classifier)
 
     def _write_scribbles(self, path: Path, work: Workspace) -> None:
         scribbles = work.scribbles.data.copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
 from napari_alibi_seg.core.naming import require_no_image_names
@@ -79,13 +79,20 @@ def write_maps(
     yield f"Written: {path}"
 
 
+class SegmentedPlane(NamedTuple):
+    """The (Y, X) labels of a plane, what is expected of it, and its novelty (`Segmentation`)."""
+
+    labels: NDArray[np.integer[Any]]
+    expected: Expectation | None
+    novelty: float | None
+
+
 def write_table(
     path: Path,
     name: str,
     image: Micrograph,
-    labels: Mapping[Index, NDArray[np.integer[Any]]],
+    planes: Mapping[Index, SegmentedPlane],
     classifier: PixelClassifier,
-    expected: Mapping[Index, Expectation | None],
 ) -> Iterator[str]:
     """Write the area fractions of some planes of an image as a table.
 
@@ -99,8 +106,8 @@ def write_table(
     require_no_image_names([path])
     classes, by = classifier.classes, classifier.fingerprint
     rows: list[ClassFraction] = []
-    for index in sorted(labels):
-        rows += class_fractions(name, image, index, labels[index], classes, expected[index], by)
+    for index, (labels, expected, novelty) in sorted(planes.items()):
+        rows += class_fractions(name, image, index, labels, classes, expected, by, novelty)
     write_fractions(path, rows)
     yield f"Written: {path}"
 

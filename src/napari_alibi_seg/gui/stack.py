@@ -84,10 +84,9 @@ class StackRun(QObject):
             return
         self._done.add(plane)
         self._done &= work.result.finished
-        done, total = len(self._done), len(self.planes)
-        if done < total:
-            words = f"Segmented {done} of {total} planes."
-            self._strip.say(words, ("Stop", self.stop), holds=self._goes_on, report=True)
+        total = len(self.planes)
+        if len(self._done) < total:
+            self._tell_progress()
             return
         self.planes = ()
         pixels: Counter[int] = Counter()
@@ -96,6 +95,10 @@ class StackRun(QObject):
         words = f"All {total} planes are segmented. Overall: {shares_words(pixels, classes)}."
         self._strip.say(words, holds=self._is_whole, report=True)
         show_info(f"All {total} planes of {work.source.layer.name} are segmented.")
+
+    def _tell_progress(self) -> None:
+        words = f"Segmented {len(self._done)} of {len(self.planes)} planes."
+        self._strip.say(words, ("Stop", self.stop), holds=self._goes_on, report=True)
 
     def _is_possible(self, work: Workspace) -> bool:
         return work is self._proposed and work.fitted is not None
@@ -111,4 +114,5 @@ class StackRun(QObject):
             return
         self.planes = tuple(work.source.micrograph.plane_indices())
         self._done.clear()
+        self._tell_progress()
         self.begun.emit()

@@ -130,7 +130,7 @@ UNRECOGNISED = (
     "No ranges: strokes left out of the classifier's training are not recognised, or too few to "
     "leave some out."
 )
-UNLIKE = "This looks unlike what was painted: check by eye, or paint here, too."
+UNLIKE = "No ranges: this looks unlike what was painted. Check by eye, or paint here, too."
 ALIKE = "Strokes left out of training are not recognised: to the forest, the classes look alike."
 NO_PIXEL_SIZE = (
     "No pixel size is known, so there are no areas: give the layer a scale and units (how-to: "
@@ -177,9 +177,7 @@ def facts(
         words += f" · {_pixel_words(size)}" if size is not None else ""
         words += _fractions(classes, done, expected)
         words += f"<div>The image {CONSTANT}.</div>" if done.flat else ""
-        unbelieved = loaded and done.voted is not None and expected is None
-        words += f"<div>{UNRECOGNISED}</div>" if unbelieved else ""
-        words += f"<div>{UNLIKE}</div>" if is_unlike(done.novelty) else ""
+        words += _no_ranges(done, loaded) if done.voted is not None and expected is None else ""
     return words if assessment is None else f"{words}<div>{_accuracy(assessment)}</div>"
 
 
@@ -226,6 +224,13 @@ def shares_words(pixels: Mapping[int, int], classes: Sequence[PaintClass]) -> st
 def _pixel_words(size: PixelSize) -> str:
     sides = dict.fromkeys(f"{side:.4g}" for side in (size.y, size.x))
     return f"{' by '.join(sides)} {escape(size.unit)}/px"
+
+
+def _no_ranges(done: PlaneDone, loaded: bool) -> str:
+    """Return why votes do not count, unless the words on the strokes tell."""
+    if is_unlike(done.novelty):
+        return f"<div>{UNLIKE}</div>"
+    return f"<div>{UNRECOGNISED}</div>" if loaded else ""
 
 
 def _accuracy(assessment: Assessment) -> str:

@@ -279,10 +279,12 @@ class Workspace:
     def expected(self, index: Index) -> Expectation | None:
         """Return what is expected of a finished plane; None if nothing can be said."""
         done = self.done.get(index)
-        voted = None if done is None else done.voted
+        if done is None:
+            return None
         if self.loaded is not None:
-            return expectation(index, voted, recognised=self.loaded.recognised)
-        return expectation(index, voted, self.assessments)
+            recognised = self.loaded.recognised
+            return expectation(index, done.voted, None, recognised, done.novelty)
+        return expectation(index, done.voted, self.assessments, novelty=done.novelty)
 
     @property
     def trainable(self) -> bool:

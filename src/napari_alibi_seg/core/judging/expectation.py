@@ -96,6 +96,7 @@ def expectation(
     voted: Expectation | None,
     assessments: Mapping[Index, Assessment] | None = None,
     recognised: bool | None = None,
+    novelty: float | None = None,
 ) -> Expectation | None:
     """Return what is expected of a segmented plane; None if nothing can be said.
 
@@ -111,12 +112,14 @@ def expectation(
     recognised : bool or None
         `PixelClassifier.recognised`; votes do not count if that is False, where the image was not
         painted.
+    novelty : float, optional
+        As in `Segmentation`; the votes for a plane that `is_unlike` do not count.
     """
     if assessments is not None:
         if index in assessments:
             return assessments[index].expected
         recognised = recognises(assessments)
-    return None if recognised is False else voted
+    return None if recognised is False or is_unlike(novelty) else voted
 
 
 def expected_fractions(

@@ -271,7 +271,8 @@ def write_segmentation(
         for index, result in planes:
             write(index, result.labels)
             voted = Expectation.of(result.confusion, result.classes)
-            expected = expectation(index, voted, assessments, classifier.recognised)
+            known = (assessments, classifier.recognised, result.novelty)
+            expected = expectation(index, voted, *known)
             expected = None if image.levels.flat else expected
             rows += class_fractions(
                 name,
@@ -296,6 +297,6 @@ def unlike_words(rows: Iterable[ClassFraction]) -> str:
         return ""
     what = "It looks" if len(novelties) == 1 else f"{unlike} of {len(novelties)} planes look"
     return (
-        f"{what} unlike what the classifier was trained on; check the labels by eye, or train on "
-        "such an image, too."
+        f"{what} unlike what the classifier was trained on, so fractions have no intervals there; "
+        "check the labels by eye, or train on such an image, too."
     )
