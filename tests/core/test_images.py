@@ -398,6 +398,40 @@ def test_named_axes_of_the_user_override_the_file(tmp_path):
     assert_same(read_image(tmp_path / "a.tif", axes="SYX"), np.moveaxis(array, 0, -1), "YXS")
 
 
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ("ZYX", (30, 4, 5)),
+        ("YZX", (4, 30, 5)),
+        ("YXZ", (5, 30, 4)),
+        ("TYX", (None, 4, 5)),
+        ("CYX", (None, 4, 5)),
+    ],
+)
+def test_pixels_are_as_far_apart_as_the_file_says_whatever_its_axes_are_called(
+    tmp_path, axes, expected
+):
+    array, units = values((3, 20, 35)), dict.fromkeys("zyx", "nm")
+    size = {f"PhysicalSize{a}": s for a, s in zip("ZYX", (30.0, 4.0, 5.0), strict=True)}
+    size |= {f"PhysicalSize{axis}Unit": "nm" for axis in "ZYX"}
+    tifffile.imwrite(tmp_path / "a.tif", array, ome=True, metadata={"axes": "ZYX", **size})
+    write_ome_zarr(tmp_path / "a.zarr", array, "zyx", units, [15.0, 2.0, 2.5])
+    for name in ("a.tif", "a.zarr"):
+        channels = [0, 1] if "C" in axes else None
+        micrograph = read_image(tmp_path / name, axes=axes, channels=channels)
+        assert astuple(micrograph.pixel_size) == ("nm", *expected)
+    scales = {axis.lower(): scale for axis, scale in zip(axes, (30, 4, 5), strict=True)}
+    assert {axis: place.scale for axis, place in micrograph.placed.items()} == scales
+
+
+def test_a_distance_between_planes_stays_with_a_file_that_calls_them_frames(tmp_path):
+    metadata = {"axes": "TYX", "unit": "nm", "spacing": 30.0}
+    options = {"imagej": True, "metadata": metadata, "resolution": (0.25, 0.25)}
+    tifffile.imwrite(tmp_path / "a.tif", values((3, 20, 35)), **options)
+    size = read_image(tmp_path / "a.tif", axes="ZYX").pixel_size
+    assert size == PixelSize("nm", 30, 4, 4)
+
+
 def test_a_palette_of_colours_is_rgb_and_one_of_greys_is_grey(tmp_path):
     indices = values((20, 35)) % 4
     greys = np.zeros((3, 256), np.uint16)
@@ -508,6 +542,20 @@ def test_hdf5_names_are_used(tmp_path):
     assert_same(read_image(tmp_path / "a.h5", dataset="labels"), array.T, "ZYX")
     ilastik = read_image(tmp_path / "a.h5", dataset="ilastik")
     assert_same(ilastik, np.moveaxis(array, -1, 0), "ZYX")
+
+
+def test_a_plane_is_read_by_the_names_of_its_axes(tmp_path):
+    array = values((4, 5))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"], file["none"] = array, array
+        for dimension, label in zip(file["a"].dims, "xy", strict=True):
+            dimension.label = label
+    write_ome_zarr(tmp_path / "a.zarr", array, "xy", dict.fromkeys("xy", "nm"), [1.0, 2.0])
+    assert_same(read_image(tmp_path / "a.h5", dataset="a"), array.T, "YX")
+    assert_same(read_image(tmp_path / "a.h5", dataset="none"), array, "YX")
+    assert_same(read_image(tmp_path / "a.zarr"), array.T, "YX")
+    assert read_image(tmp_path / "a.zarr").pixel_size == PixelSize("nm", None, 4, 2)
+    assert read_image(tmp_path / "a.zarr", axes="YX").pixel_size == PixelSize("nm", None, 2, 4)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3], ids=["0.4", "0.5"])

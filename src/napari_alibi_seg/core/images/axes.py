@@ -7,18 +7,20 @@ dimensions whose axes are named by neither is refused.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError, UnsettledError
+from napari_alibi_seg.core.images.pixel_size import calibrate
 from napari_alibi_seg.core.images.stored import Stored, copyable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_alibi_seg.core.images.stored import Array
 
+_T = TypeVar("_T")
 _COMPARED_ROWS = 512
 _LETTERS = "T time, Z planes, Y rows, X columns, C channels, S colours (red, green, blue, alpha)"
 
@@ -35,6 +37,7 @@ def settle_axes(stored: Stored, axes: str | None) -> Stored:
     """
     _require_numbers(stored)
     letters = _require_names(stored, axes)
+    stored = _renamed(stored, letters)
     keep = [n for n, letter in enumerate(letters) if letter in "YX" or stored.data.shape[n] > 1]
     if not {letters[n] for n in keep} <= set("TZYXCS"):
         raise _unnamed(stored)
@@ -43,6 +46,20 @@ def settle_axes(stored: Stored, axes: str | None) -> Stored:
     remaining = [letters[n] for n in keep]
     order = [remaining.index(letter) for letter in "TZYXCS" if letter in remaining]
     return replace(stored, data=data.transpose(order), axes="".join(remaining[n] for n in order))
+
+
+def _renamed(stored: Stored, axes: str) -> Stored:
+    """Give what the file tells of each of its axes to the name that it is read by."""
+    old, new = (stored.axes or "").lower(), axes.lower()
+    if len(old) != len(new):
+        return stored
+
+    def moved(told: Mapping[str, _T]) -> dict[str, _T]:
+        kept = {axis: of_it for axis, of_it in told.items() if axis not in old}
+        return kept | {to: told[axis] for axis, to in zip(old, new, strict=True) if axis in told}
+
+    size = stored.pixel_size and calibrate(moved(stored.pixel_size.lengths))
+    return replace(stored, axes=axes, pixel_size=size, placed=moved(stored.placed))
 
 
 def settle_channels(ordered: Stored, channels: int | Sequence[int] | None) -> tuple[Array, str]:
@@ -90,11 +107,11 @@ def _require_numbers(stored: Stored) -> None:
 
 def _require_names(stored: Stored, axes: str | None) -> str:
     if axes is None:
+        if stored.named:
+            return stored.axes or ""
         if len(stored.shape) == 2:
             return "YX"
-        if not stored.named:
-            raise _unnamed(stored)
-        return stored.axes or ""
+        raise _unnamed(stored)
     letters = str(axes).upper()
     allowed = set("YX") <= set(letters) <= set("TZYXCS")
     if not allowed or len(set(letters)) != len(letters) or len(letters) != len(stored.shape):

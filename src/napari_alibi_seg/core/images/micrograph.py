@@ -390,5 +390,6 @@ def require_micrograph(image: object) -> None:
 
 def settle(stored: Stored, axes: str | None, channels: int | Sequence[int] | None) -> Micrograph:
     """Make a micrograph from a stored array; `read_image` describes `axes` and `channels`."""
-    data, letters = settle_channels(settle_axes(stored, axes), channels)
-    return Micrograph(data, letters, stored.pixel_size, stored.path, stored.placed)
+    ordered = settle_axes(stored, axes)
+    data, letters = settle_channels(ordered, channels)
+    return Micrograph(data, letters, ordered.pixel_size, ordered.path, ordered.placed)

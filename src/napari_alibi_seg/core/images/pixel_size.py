@@ -62,6 +62,11 @@ class PixelSize:
         object.__setattr__(self, "unit", _unit(self.unit) or self.unit)
 
     @property
+    def lengths(self) -> dict[str, tuple[float | None, str]]:
+        """Each length with its unit, by axis, as `calibrate` takes them."""
+        return {"z": (self.z, self.unit), "y": (self.y, self.unit), "x": (self.x, self.unit)}
+
+    @property
     def metres_per_unit(self) -> float | None:
         """Length of `unit` in metres; None for an unknown unit."""
         return _METRES.get(self.unit)
@@ -99,8 +104,7 @@ class PixelSize:
         """Return this size, with the slice spacing of another, if known, where it has none."""
         if self.z is not None or other is None:
             return self
-        lengths = {"z": (other.z, other.unit), "y": (self.y, self.unit), "x": (self.x, self.unit)}
-        return calibrate(lengths) or self
+        return calibrate(self.lengths | {"z": other.lengths["z"]}) or self
 
 
 def common_size(sizes: Iterable[PixelSize | None]) -> PixelSize | None:
