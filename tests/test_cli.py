@@ -870,6 +870,11 @@ def test_apply_writes_one_image_as_a_zarr_that_is_finished_by_the_same_command(
     labels = np.asarray(zarr.open_group(folder / "labels.ome.zarr", mode="r")["0"])
     assert np.array_equal(labels, tifffile.imread(folder / "image_labels.tif"))
 
+    sized = folder / "sized.ome.zarr"
+    assert main([*command, str(sized), "--pixel-size", "4nm"]) == 0
+    assert read_image(sized).pixel_size == PixelSize("nm", None, 4, 4)
+    assert {one["length_unit"] for one in rows(folder / "sized_fractions.csv")} == {"nm"}
+
     measured = rows(folder / "labels_fractions.csv")
     assert {int(one["class_value"]): int(one["pixels"]) for one in measured} == {
         value: np.count_nonzero(labels == value) for value in (1, 3)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 from threading import Thread
 
 import cloudpickle
@@ -18,6 +18,8 @@ from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.images.micrograph import ImageFile, as_micrograph, read_image
+from napari_alibi_seg.core.images.ome_zarr import Placement
+from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.progress import silent
 from napari_alibi_seg.core.runs.feature_files import write_features
 from napari_alibi_seg.core.runs.ledger import Ledger
@@ -137,6 +139,43 @@ def test_the_labels_lie_where_the_image_lies(volume, classifier, output):
     assert labels.placed == image.placed
     assert labels.pixel_size == image.pixel_size
     assert labels.placed["z"].translation == 40.0
+
+
+@pytest.mark.parametrize(
+    ("size", "starts"),
+    [(PixelSize("µm", None, 0.01, 0.01), (0.04, -0.0035, 0.007)), (None, (40, -3.5, 7))],
+)
+def test_labels_have_the_pixel_size_given_and_lie_where_the_image_lies(
+    volume, classifier, output, size, starts
+):
+    source = replace(volume, pixel_size=size)
+    segment_volume(source, classifier, output)
+    labels = read_image(output)
+    assert labels.pixel_size == source.read().pixel_size
+    places = labels.placed.values()
+    assert [place.translation for place in places] == pytest.approx(starts)
+    assert [place.scale for place in places] == pytest.approx(astuple(labels.pixel_size)[1:])
+
+
+def test_what_starts_at_a_length_without_a_unit_starts_at_the_same_pixel(
+    volume, classifier, output
+):
+    group = zarr.open_group(volume.path)
+    ome = group.attrs["ome"]
+    for axis in ome["multiscales"][0]["axes"]:
+        del axis["unit"]
+    group.attrs["ome"] = ome
+    segment_volume(replace(volume, pixel_size=PixelSize("nm", None, 10, 10)), classifier, output)
+    placed = read_image(output).placed
+    assert placed["z"] == Placement(20, 40)
+    assert placed["y"] == Placement(10, -7, "nanometer")
+
+
+def test_labels_of_two_pixel_sizes_are_never_mixed(volume, classifier, output):
+    segment_volume(volume, classifier, output)
+    larger = replace(volume, pixel_size=PixelSize("nm", None, 10, 10))
+    with pytest.raises(OutputError, match="begun by a run that differs in settings"):
+        segment_volume(larger, classifier, output)
 
 
 def test_a_file_without_translation_gives_its_pixel_size(pixels, classifier, output, tmp_path):

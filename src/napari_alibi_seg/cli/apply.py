@@ -51,7 +51,6 @@ _OF_FILES = (*FILE_SUFFIXES, ".csv", ".skops")
 _NOT_FOR_ZARR = {
     "replace": "is finished; delete it to begin anew",
     "skip_existing": "is finished; delete it to begin anew",
-    "pixel_size": "gets the scale of its image",
     "region": "is segmented as a whole",
 }
 

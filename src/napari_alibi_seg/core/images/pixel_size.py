@@ -93,12 +93,8 @@ class PixelSize:
 
     def times(self, other: PixelSize) -> float | None:
         """Return how many times as large as another its side is; None if units are unknown."""
-        if self.unit == other.unit:
-            return self.side / other.side
-        mine, theirs = self.metres_per_unit, other.metres_per_unit
-        if mine is None or theirs is None:
-            return None
-        return self.side * mine / (other.side * theirs)
+        side = converted(self.side, self.unit, other.unit)
+        return None if side is None else side / other.side
 
     def with_spacing_of(self, other: PixelSize | None) -> PixelSize:
         """Return this size, with the slice spacing of another, if known, where it has none."""
@@ -124,6 +120,16 @@ def saved_size(fields: Mapping[str, Any] | None) -> PixelSize | None:
     return calibrate({axis: (fields[axis], fields["unit"]) for axis in "zyx"})
 
 
+def converted(length: float, unit: str | None, to: str) -> float | None:
+    """Convert a length to another unit, a `PixelSize.unit`; None if they are unknown and differ."""
+    own = _unit(str(unit).strip())
+    if own == to:
+        return length
+    if own not in _METRES or to not in _METRES:
+        return None
+    return length * _METRES[own] / _METRES[to]
+
+
 def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
     """Make a pixel size from metadata, with all lengths converted to the unit of x.
 
@@ -143,16 +149,11 @@ def calibrate(lengths: Mapping[str, tuple[object, object]]) -> PixelSize | None:
         length, unit = _positive(number), _unit(str(name).strip())
         if length is not None and unit is not None:
             usable[axis] = (length, unit)
-    if not usable.keys() >= {"y", "x"}:
+    if "x" not in usable:
         return None
-    unit = usable["x"][1]
-    sizes = {
-        axis: length if own == unit else length * _METRES[own] / _METRES[unit]
-        for axis, (length, own) in usable.items()
-        if own == unit or {own, unit} <= _METRES.keys()
-    }
-    sound = "y" in sizes and _positive(sizes["y"] * sizes["x"])
-    return PixelSize(unit, sizes.get("z"), sizes["y"], sizes["x"]) if sound else None
+    x, unit = usable["x"]
+    y, z = (converted(*usable[axis], unit) if axis in usable else None for axis in "yz")
+    return PixelSize(unit, z, y, x) if y is not None and _positive(y * x) else None
 
 
 def _unit(name: str) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 
 from napari_alibi_seg.core.images.ome_zarr import Placement
+from napari_alibi_seg.core.images.pixel_size import converted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_alibi_seg.core.classes import ClassInfo
     from napari_alibi_seg.core.images.micrograph import Micrograph
+    from napari_alibi_seg.core.images.pixel_size import PixelSize
 
 _VERSION = "0.5"
 _CHUNK = 1024
@@ -93,12 +95,24 @@ def _level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _placed(image: Micrograph) -> dict[str, Placement]:
-    """Return the placement of each axis: that of the OME-Zarr, else from the pixel size."""
-    size, known = image.pixel_size, dict(image.placed)
-    if size is not None and not known:
-        steps = {"z": size.z, "y": size.y, "x": size.x}
-        known = {axis: Placement(step, 0.0, size.unit_name) for axis, step in steps.items() if step}
-    return {axis: known.get(axis, Placement()) for axis in image.label_axes.lower()}
+    """Return the placement of each axis: that of the OME-Zarr, with the scale of the pixel size."""
+    placed = {axis: image.placed.get(axis, Placement()) for axis in image.label_axes.lower()}
+    size = image.pixel_size
+    if size is None:
+        return placed
+    return {
+        axis: _measured(place, size, getattr(size, axis, None)) for axis, place in placed.items()
+    }
+
+
+def _measured(place: Placement, size: PixelSize, step: float | None) -> Placement:
+    """Return a placement in steps of a pixel size; without a unit, it keeps its place in pixels."""
+    if step is None:
+        return place
+    start = converted(place.translation, place.unit, size.unit)
+    if start is None:
+        start = place.translation / place.scale * step
+    return Placement(step, start, size.unit_name)
 
 
 def _multiscale(name: str, axes: str, placed: dict[str, Placement], levels: int) -> dict[str, Any]:

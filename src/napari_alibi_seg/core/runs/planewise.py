@@ -316,7 +316,7 @@ def load_job(job: PlaneJob) -> _LoadedJob:
 
 
 def _settings(image: Micrograph, reach: int) -> str:
-    settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype}"
+    settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype} {image.pixel_size}"
     return f"{settings} {image.anisotropy}" if reach else settings
 
 
