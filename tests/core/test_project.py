@@ -112,11 +112,12 @@ def test_the_image_is_named_relative_to_the_project(folder, project_on, scribble
 
 def test_the_options_to_read_the_image_with_come_with_the_project(folder, project_on, scribbles):
     path, size = folder / "projects/p.alibi", PixelSize("nm", 8.0, 4.0, 4.0)
-    image = ImageFile(folder / "images/alloy.tif", "YX", "0", spacing=2.0, pixel_size=size)
+    measured = {"spacing": 2.0, "pixel_size": size, "region": np.s_[:-40, 10:]}
+    image = ImageFile(folder / "images/alloy.tif", "YX", "0", **measured)
     save_project(replace(project_on(scribbles), image=image), path)
     assert load_project(path).image == image
     opened = open_image(load_project(path), path)
-    assert (opened.spacing, opened.pixel_size) == (2.0, size)
+    assert {name: getattr(opened, name) for name in measured} == measured
 
 
 def test_a_project_is_segmented_as_its_image_and_scribbles_are(folder, project_on, scribbles):

@@ -171,11 +171,23 @@ def test_what_starts_at_a_length_without_a_unit_starts_at_the_same_pixel(
     assert placed["y"] == Placement(10, -7, "nanometer")
 
 
-def test_labels_of_two_pixel_sizes_are_never_mixed(volume, classifier, output):
+def test_a_region_of_a_volume_gives_the_bytes_that_memory_gives(volume, classifier, output):
+    source = replace(volume, region=np.s_[:-40, 10:])
+    segment_volume(source, classifier, output)
+    labels = labels_of(output)
+    assert np.array_equal(labels, in_memory(source, classifier))
+    assert labels[:, :-40, 10:].all()
+    assert not labels[:, -40:].any()
+    assert not labels[..., :10].any()
+
+
+@pytest.mark.parametrize(
+    "other", [{"pixel_size": PixelSize("nm", None, 10, 10)}, {"region": np.s_[:-40, :]}]
+)
+def test_labels_of_two_regions_or_pixel_sizes_are_never_mixed(volume, classifier, output, other):
     segment_volume(volume, classifier, output)
-    larger = replace(volume, pixel_size=PixelSize("nm", None, 10, 10))
     with pytest.raises(OutputError, match="begun by a run that differs in settings"):
-        segment_volume(larger, classifier, output)
+        segment_volume(replace(volume, **other), classifier, output)
 
 
 def test_a_file_without_translation_gives_its_pixel_size(pixels, classifier, output, tmp_path):

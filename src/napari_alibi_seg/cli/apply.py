@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from napari_alibi_seg.cli.files import (
     REPLACE,
     UNRECOGNISED,
     image_file,
-    read,
     require_new,
     tell_fractions,
 )
@@ -48,11 +46,6 @@ if TYPE_CHECKING:
 
 _NAMED = 20
 _OF_FILES = (*FILE_SUFFIXES, ".csv", ".skops")
-_NOT_FOR_ZARR = {
-    "replace": "is finished; delete it to begin anew",
-    "skip_existing": "is finished; delete it to begin anew",
-    "region": "is segmented as a whole",
-}
 
 
 def add_to(commands: Commands) -> None:
@@ -136,9 +129,11 @@ def _require_options_of_projects(options: argparse.Namespace, zarr: bool) -> Non
 
 
 def _require_options_of_volumes(options: argparse.Namespace) -> None:
-    for option, why in _NOT_FOR_ZARR.items():
-        if getattr(options, option):
-            options.misuse(f"--{option.replace('_', '-')} is not for a .zarr, which {why}")
+    if options.replace or options.skip_existing:
+        options.misuse(
+            "--replace and --skip-existing are not for a .zarr, which the same command finishes; "
+            "delete it to begin anew"
+        )
     if len(options.images) > 1:
         options.misuse("an --output that ends in .zarr takes one image; for several, name a folder")
 
@@ -162,10 +157,13 @@ def _apply_to_images(options: argparse.Namespace) -> int:
     else:
         kept += "; go on by the same command with --skip-existing"
     failed: list[Path] = []
+
+    def reading(path: Path) -> Micrograph:
+        return image_file(path, options).read()
+
     with kept_if_interrupted(kept), Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
         segmenter.load(classifier)
-        reading = partial(read, options=options)
         for outcome in segment_images(segmenter, classifier, targets, reading):
             if outcome.failure:
                 failed.append(outcome.image)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.core.errors import NO_DATA, OutputError
@@ -26,10 +25,7 @@ UNRECOGNISED = "strokes left out of training are not recognised"
 
 
 def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
-    """Return an image with the options to read it with, all but the region.
-
-    Warns if white is 0 in the file.
-    """
+    """Return an image with the options to read it with; warns if white is 0 in the file."""
     from napari_alibi_seg.core.images.micrograph import ImageFile
     from napari_alibi_seg.core.images.reading import stores_white_as_zero
 
@@ -39,13 +35,8 @@ def image_file(path: Path, options: argparse.Namespace) -> ImageFile:
             "what looks bright counts as dark; if other images are stored the usual way, with "
             "black as 0, save this one anew like them before you use them together."
         )
-    measured = [vars(options).get(option) for option in ("spacing", "pixel_size")]
-    return ImageFile(path, options.axes, options.dataset, options.channels, *measured)
-
-
-def read(path: Path, options: argparse.Namespace) -> Micrograph:
-    """Read an image with its options: those of `image_file`, and the region."""
-    return replace(image_file(path, options).read(), region=vars(options).get("region"))
+    more = [vars(options).get(option) for option in ("spacing", "pixel_size", "region")]
+    return ImageFile(path, options.axes, options.dataset, options.channels, *more)
 
 
 def read_drawn(path: Path, image: Micrograph, options: argparse.Namespace) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_alibi_seg.cli.files import (
     UNRECOGNISED,
-    read,
+    image_file,
     read_drawn,
     tell_fractions,
     warn_of_unused_classes,
@@ -95,7 +95,7 @@ def segment(options: argparse.Namespace) -> int:
     more = [path for path in (options.save_classifier, options.fractions) if path]
     require_no_image_names(more)
     require_free([options.image, options.scribbles], [*tiffs, *more])
-    image = read(options.image, options)
+    image = image_file(options.image, options).read()
     drawn = read_drawn(options.scribbles, image, options)
     if image.levels.flat:
         say(f"{options.image} {CONSTANT}.")

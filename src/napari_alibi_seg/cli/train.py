@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.cli.files import read, read_drawn, warn_of_unused_classes
+from napari_alibi_seg.cli.files import image_file, read_drawn, warn_of_unused_classes
 from napari_alibi_seg.cli.options import (
     add_command,
     add_image_options,
@@ -54,7 +54,7 @@ def train(options: argparse.Namespace) -> int:
 
     require_no_image_names([options.output])
     require_free([path for pair in options.painted for path in pair], [options.output])
-    images = [read(path, options) for path, _ in options.painted]
+    images = [image_file(path, options).read() for path, _ in options.painted]
     for (path, _), image in zip(options.painted, images, strict=True):
         image.levels.require_contrast(str(path))
     drawings = [

@@ -268,6 +268,8 @@ class ImageFile:
         Slice spacing, in pixels.
     pixel_size : PixelSize or None
         Overrides that of the file.
+    region : tuple of slice or None
+        Rows and columns to segment.
     """
 
     path: Path
@@ -276,6 +278,7 @@ class ImageFile:
     channels: tuple[int, ...] | None = None
     spacing: float | None = None
     pixel_size: PixelSize | None = None
+    region: Region | None = field(default=None, hash=False)  # Python 3.11 cannot hash slices
 
     def read(self) -> Micrograph:
         """Open the image with `read_image`, which see for the errors."""

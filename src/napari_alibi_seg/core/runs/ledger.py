@@ -42,8 +42,8 @@ class Plan:
     program : str
         Name and version of the program.
     settings : str
-        Axes, shape, dtype and pixel size of the image as read, and its slice spacing if 3-D filters
-        use it.
+        Axes, shape, dtype, pixel size and region of the image as read, and its slice spacing if 3-D
+        filters use it.
     precision : str or None
         Precision of the features (half on a GPU); None if there are none.
     image : tuple of str

@@ -282,7 +282,8 @@ def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
                 f"Plane {near} of {job.source.path} changed while the run was at work; "
                 "bring the image back and run the same command to go on, or choose another output."
             )
-    return Plane(found[number - min(expected)], job.levels, depth, light=job.light)
+    data, region = found[number - min(expected)], image.region_window
+    return Plane(data, job.levels, depth, region, job.light)
 
 
 def _in_memory(data: Array) -> NDArray[Any]:
@@ -316,7 +317,8 @@ def load_job(job: PlaneJob) -> _LoadedJob:
 
 
 def _settings(image: Micrograph, reach: int) -> str:
-    settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype} {image.pixel_size}"
+    settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype}"
+    settings += f" {image.pixel_size} {image.region_window}"
     return f"{settings} {image.anisotropy}" if reach else settings
 
 
