@@ -287,9 +287,10 @@ def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
 
 
 def _in_memory(data: Array) -> NDArray[Any]:
-    if not isinstance(data, np.ndarray):
-        data = data.compute(scheduler="synchronous")
-    return np.array(data)
+    if isinstance(data, np.ndarray):
+        return np.array(data)
+    computed: NDArray[Any] = data.compute(scheduler="synchronous")
+    return computed
 
 
 def _around(image: Micrograph, number: int, reach: int) -> range:
