@@ -133,6 +133,7 @@ def write_features(
     return make_planes(
         "features",
         PlaneJob(source, image.levels, (), FeatureWork(model, scale, identity.key, device), output),
+        image,
         create,
         cluster=cluster,
         progress=progress,

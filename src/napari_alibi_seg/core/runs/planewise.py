@@ -125,6 +125,7 @@ class _LoadedJob:
 def make_planes(
     stage: str,
     job: PlaneJob,
+    image: Micrograph,
     create: Callable[[Path], None],
     *,
     reach: int = 0,
@@ -143,6 +144,8 @@ def make_planes(
     job : PlaneJob
         What to compute. Its output is new, or from a run with the same image, work and version of
         this program.
+    image : Micrograph
+        Its source, as read.
     create : callable
         Creates the empty output at a path.
     reach : int
@@ -167,7 +170,7 @@ def make_planes(
     DeviceError
         If the cluster does not answer or loses its workers, or only some of them have a GPU.
     """
-    image, ledger = job.source.read(), Ledger(job.output)
+    ledger = Ledger(job.output)
     numbers = range(len(image.plane_indices()))
     with ledger.claimed(), _runner(cluster, _planes_at_once(image, reach), progress) as run:
         checked = run("checking", check_plane, [(job, number) for number in numbers])

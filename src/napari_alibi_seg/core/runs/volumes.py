@@ -143,6 +143,7 @@ def segment_volume(
     return make_planes(
         "segmentation",
         PlaneJob(source, first.levels, first.light, work, output),
+        image,
         create,
         reach=_reach(known, first),
         cluster=cluster,
