@@ -210,6 +210,8 @@ def test_a_changed_image_is_told_and_never_segmented(folder, project_on, scribbl
         ((1, 30), "YX", np.float16),
         ((20, 30, 5), "YXC", np.uint8),
         ((4, 20, 30, 2), "ZYXC", np.uint16),
+        ((2, 3, 20, 30, 3), "TZYXC", np.float32),
+        ((3, 20, 30, 4), "TYXC", bool),
     ],
 )
 def test_pixels_without_a_file_are_kept_beside_the_project(tmp_path, shape, axes, dtype):
@@ -220,7 +222,23 @@ def test_pixels_without_a_file_are_kept_beside_the_project(tmp_path, shape, axes
 
     assert file.path.parent == tmp_path
     assert file.read().axes == axes
+    assert file.read().data.dtype == image.data.dtype
     np.testing.assert_array_equal(file.read().data, image.data)
+    with tifffile.TiffFile(file.path) as tiff:
+        assert dtype is bool or len(tiff.pages) == len(image.plane_indices())
+
+
+def test_a_copy_whose_pages_are_rows_is_read_as_before(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 200, (4, 20, 30, 2), np.uint16)
+    image = as_micrograph(pixels, "ZYXC", (0, 1))
+    path = keep_image(image, content_hash(image), None, tmp_path / "p.alibi").path
+    tifffile.imwrite(path, pixels, photometric="minisblack")
+    before = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.pages) == 4 * 20
+    again = keep_image(image, content_hash(image), None, tmp_path / "p.alibi")
+    assert path.read_bytes() == before
+    np.testing.assert_array_equal(again.read().data, pixels)
 
 
 def test_a_file_with_these_pixels_is_named_and_not_copied(folder, micrograph_pixels):

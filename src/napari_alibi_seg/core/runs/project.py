@@ -275,6 +275,9 @@ def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: P
 def _write_image(image: Micrograph, path: Path) -> None:
     shape, dtype = image.data.shape, image.data.dtype
     planes = (np.asarray(image.plane(index)) for index in image.plane_indices())
+    bits = dtype == np.bool_  # tifffile can only write channels of these row by row
+    if image.has_channels and bits:
+        planes = (row for plane in planes for row in plane)
     with replacing(path) as aside:
         tifffile.imwrite(
             aside,
@@ -282,5 +285,6 @@ def _write_image(image: Micrograph, path: Path) -> None:
             shape=shape,
             dtype=dtype,
             photometric="rgb" if image.colour else "minisblack",
+            planarconfig="contig" if image.has_channels and not bits else None,
             bigtiff=needs_bigtiff(shape, dtype),
         )
