@@ -213,7 +213,7 @@ def read_image(
     axes : str, optional
         One letter per dimension, in the order of the file, from TZYXC and S (red, green and blue
         samples, as opposed to channels C of any meaning; transparency is ignored); overrides the
-        file's metadata.
+        names in the file, whose pixel sizes stay with the dimensions they belong to.
     dataset : str or int, optional
         Which array of an HDF5 file or Zarr group, or which image (0, 1, ...) of a TIFF; required
         if there are several, ignored for PNG, JPEG and BMP.
