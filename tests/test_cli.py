@@ -284,6 +284,19 @@ def test_a_classifier_that_recognises_nothing_says_so_of_other_images(folder, ca
     assert "not recognised" not in said
 
 
+def test_an_image_unlike_the_one_painted_is_told_and_has_no_intervals(folder, capsys):
+    saved, other = folder / "c.skops", folder / "steel.png"
+    imsave(other, imread(SAMPLES / "steel.png")[:100, :120])
+    assert segment(folder, "--trees", "10", "--save-classifier", str(saved)) == 0
+    images = [str(folder / "image.png"), str(other)]
+    assert main(["apply", str(saved), *images, "--output", str(folder / "r")]) == 0
+    assert "steel.png: It looks unlike what the classifier" in capsys.readouterr().err
+    table = pandas.read_csv(folder / "r/fractions.csv").set_index("image")
+    assert table.loc["steel.png", "fraction_low"].isna().all()
+    assert (table.loc["image.png", "novelty"] < 1.5).all()
+    assert table.loc["image.png", "fraction_low"].notna().all()
+
+
 def test_a_constant_image_is_told_and_teaches_nothing(folder, classifier, capsys):
     flat, output = str(folder / "flat.png"), folder / "c2.skops"
     imsave(flat, np.full((100, 120), 7, np.uint8), check_contrast=False)
@@ -1273,7 +1286,7 @@ def test_being_stopped_leaves_nothing_half_written(folder, big, ending, heed_sig
 def test_a_batch_that_is_stopped_tells_what_is_done(folder, classifier, big, heed_signals):
     images, results = [folder / "image.png", big], folder / "results"
     process = started("apply", classifier, *images, "--output", results, preexec_fn=heed_signals)
-    while process.poll() is None and not (results / "fractions.csv").exists():
+    while process.poll() is None and not (results / "image.png_labels.tif").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)

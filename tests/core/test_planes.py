@@ -1,7 +1,9 @@
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
+from dask.callbacks import Callback
 from skimage.io import imread
 
 from napari_alibi_seg.core.errors import ImageError
@@ -35,6 +37,17 @@ def test_windows_are_cut_from_the_same_endless_plane():
     plane = Plane(RAMP, Levels(0, 11))
     large = plane.read(Window(-8, -8, 20, 20))
     assert np.array_equal(plane.read(Window(5, -3, 4, 6)), large[13:17, 5:11])
+
+
+def test_napari_keeps_nothing_of_what_is_read_in_other_threads(micrograph_pixels):
+    seen = []
+    pixels = da.from_array(micrograph_pixels, 64)
+    with Callback(posttask=lambda key, *_: seen.append(key)):
+        plane = plane_of(pixels)
+        read = whole(plane)
+        plane.content_hash()
+    assert np.array_equal(read, whole(plane_of(micrograph_pixels)))
+    assert seen == []
 
 
 def test_a_single_pixel_is_endless_too():

@@ -161,7 +161,7 @@ def test_a_ring_goes_when_the_view_is_moved_or_the_image_closed(segmented_desk):
         assert mark._began == began
 
 
-def test_in_three_dimensions_the_next_spot_lies_on_the_plane_that_was_shown(desk, pixels):
+def test_the_next_spot_is_found_whichever_dimensions_are_shown(desk, pixels):
     desk.hurry()
     desk.open(np.stack([pixels] * 5), scale=(4, 1, 1))
     desk.viewer.dims.set_current_step(0, 3)
@@ -175,6 +175,13 @@ def test_in_three_dimensions_the_next_spot_lies_on_the_plane_that_was_shown(desk
     desk.rest()
 
     assert desk.viewer.dims.current_step[0] == 3
+
+    desk.viewer.dims.order = (2, 0, 1)
+    desk.rest()
+    spot = desk.work.spots[3,][0]
+    desk.panels.result.spot_button.click()
+    assert desk.viewer.dims.current_step[2] == spot.column
+    assert desk.viewer.scene.camera.center[-2:] == (12, spot.row)
 
 
 @pytest.fixture

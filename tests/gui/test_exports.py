@@ -461,7 +461,7 @@ def test_an_image_unlike_those_painted_has_no_ranges(desk, pixels, tmp_path):
     written(desk, desk.dock.exports.save, tmp_path / "c.skops")
     desk.viewer.layers.clear()
     desk.rest()
-    desk.open(imread(SAMPLES / "sandstone.png")[:100, :120])
+    desk.open(imread(SAMPLES / "steel.png")[:100, :120])
     desk.dock.reuse.load(tmp_path / "c.skops")
     desk.until(lambda: bool(desk.work.result.finished))
     desk.rest()

@@ -39,6 +39,27 @@ def test_what_all_planes_hold_together_is_told(stacked):
     )
 
 
+def test_looking_through_a_stack_leaves_time_to_segment_it(desk, pixels):
+    desk.hurry()
+    desk.open(np.stack([pixels] * 16))
+    desk.bar(1, 18, (0,))
+    desk.bar(2, 58, (0,))
+    desk.until(lambda: desk.segmented is not None)
+    desk.rest()
+    desk.controller.apply_to_stack()
+    assert desk.panels.strip.words == "Segmented 0 of 16 planes."
+    assert [button.text() for button in desk.panels.strip.buttons] == ["Stop", "Dismiss"]
+    order = desk.work.order
+
+    desk.viewer.dims.set_current_step(0, 15)
+    desk.until(lambda: not desk.controller.watch.pending)
+    assert desk.controller.stack.planes
+    assert desk.work.order is order
+    desk.until(lambda: desk.work.order is not order)
+    assert desk.work.order.request.planes[0] == (15,)
+    desk.until(lambda: "All 16 planes" in desk.panels.strip.words)
+
+
 def test_a_result_is_corrected_in_a_copy_that_stays(stacked):
     desk = stacked
     result = desk.work.result.labels

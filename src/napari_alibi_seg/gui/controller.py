@@ -342,7 +342,7 @@ class Controller(QObject):
         if self.work is not None and pixel is None:
             self.notices.tell_of_no_spot(self.display.no_spot_words)
         elif self.work is not None and pixel is not None:
-            place = self.work.source.in_world(pixel)
+            place = self.work.source.on_sliders(pixel, self.viewer.dims)
             self.mark.point_at(place, self.work.scribbles.breadth)
 
     def _go_on_without(self, lost: Labels) -> None:

@@ -281,6 +281,12 @@ class ImageSource:
         position[self.dims] = pixel
         return tuple(np.asarray(self.layer.data_to_world(position))[self.dims].tolist())
 
+    def on_sliders(self, pixel: tuple[int, ...], dims: Dims) -> dict[int, float]:
+        """Return the world coordinates of a pixel of the scribbles by the viewer's dimensions."""
+        offset = dims.ndim - self.layer.ndim
+        axes = [offset + dim for dim in self.dims]
+        return {a: at for a, at in zip(axes, self.in_world(pixel), strict=True) if a >= 0}
+
     def visible(self) -> Window:
         """Return the visible part of the plane; all of it before the first draw."""
         rows, columns = self.micrograph.shape_yx

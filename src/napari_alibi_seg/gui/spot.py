@@ -13,6 +13,8 @@ from qtpy.QtWidgets import QWidget
 from napari_alibi_seg.gui.viewers import camera_of, canvas_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.viewer import Viewer
     from qtpy.QtGui import QPaintEvent
 
@@ -48,17 +50,21 @@ class SpotMark(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.hide()
 
-    def point_at(self, place: tuple[float, ...], breadth: float) -> None:
-        """Centre the view on a place, and circle it unless the canvas shows a grid.
+    def point_at(self, place: Mapping[int, float], breadth: float) -> None:
+        """Move sliders and view to a place, and circle it unless the canvas shows a grid.
 
         Parameters
         ----------
-        place : tuple of float
-            World coordinates.
+        place : mapping of int to float
+            World coordinates by the viewer's dimensions.
         breadth : float
             Brush diameter in world units; the ring is as wide, but never too small to see.
         """
-        camera_of(self._viewer).center = (0.0, 0.0, *place)[-3:]
+        dims = self._viewer.dims
+        hidden = [axis for axis in dims.not_displayed if axis in place]
+        dims.set_point(hidden, [place[axis] for axis in hidden])
+        centre = (place.get(axis, dims.point[axis]) for axis in dims.displayed)
+        camera_of(self._viewer).center = (0.0, *centre)[-3:]
         canvas = canvas_of(self._viewer, self._beside)
         if canvas is None:
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import ImageError
+from napari_alibi_seg.core.images.stored import in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def sampled_planes(planes: Sequence[Array]) -> list[NDArray[Any]]:
     chosen = np.unique(np.linspace(0, len(planes) - 1, _SAMPLED_PLANES, dtype=int))
     pixels = sum(math.prod(planes[i].shape) for i in chosen)
     step = max(math.ceil(math.sqrt(pixels / _SAMPLED_PIXELS)), 1)
-    return [np.asarray(planes[i][::step, ::step]) for i in chosen]
+    return [in_memory(planes[i][::step, ::step]) for i in chosen]
 
 
 def robust_levels(planes: Sequence[NDArray[Any]], *, by_band: bool = False) -> Levels:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.images.levels import normalised
+from napari_alibi_seg.core.images.stored import in_memory
 from napari_alibi_seg.core.images.windows import mirrored
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Plane:
             [-1, 2], and NaN becomes 0; if `corrected`, then without `light`.
         """
         within = self._mirrored(window)
-        return self._pixels(np.asarray(self.data[_spanned(within)]), within)
+        return self._pixels(in_memory(self.data[_spanned(within)]), within)
 
     def read_through(self, window: Window, reach: int) -> Iterator[NDArray[np.float32]]:
         """Yield a window of each nearby plane, reflected at the ends of the volume.
@@ -125,7 +126,7 @@ class Plane:
         volume = self.depth.volume
         planes = mirrored(self.depth.position - reach, 2 * reach + 1, volume.shape[0])
         within = self._mirrored(window)
-        raw = np.asarray(volume[_spanned((planes, *within))])
+        raw = in_memory(volume[_spanned((planes, *within))])
         for plane in planes - planes.min():
             yield self._pixels(raw[plane], within)
 
@@ -162,7 +163,7 @@ class Plane:
         return outside | self._not_finite(window) if floats else outside
 
     def _not_finite(self, window: Window) -> NDArray[np.bool_]:
-        endless: NDArray[np.bool_] = ~np.isfinite(np.asarray(self.data[window.slices]))
+        endless: NDArray[np.bool_] = ~np.isfinite(in_memory(self.data[window.slices]))
         return endless if endless.ndim == 2 else np.asarray(endless.any(axis=-1))
 
     def content_hash(self) -> str:
@@ -171,7 +172,7 @@ class Plane:
         even = (_HASHED_ROWS,) * math.ceil(self.shape[0] / _HASHED_ROWS)
         heights = getattr(self.data, "chunks", (even,))[0]  # so that each chunk is read once
         for bottom, height in zip(accumulate(heights), heights, strict=True):
-            digest.update(np.ascontiguousarray(self.data[bottom - height : bottom]).tobytes())
+            digest.update(in_memory(self.data[bottom - height : bottom]).tobytes())
         return digest.hexdigest()
 
 

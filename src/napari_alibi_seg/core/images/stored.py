@@ -278,6 +278,18 @@ def as_array(data: Any, axes: str | None = None) -> Array:
         raise ImageError(f"This is no array of numbers ({error}); give one.") from error
 
 
+def in_memory(data: Array) -> NDArray[Any]:
+    """Return the values of a numpy or dask array, or of a part of one.
+
+    Callbacks of dask are for the whole process, and that of napari, which keeps what is read for
+    the screen, fails when two threads read at once; so none of them sees what is read here.
+    """
+    if isinstance(data, np.ndarray):
+        return np.asarray(data)
+    read: NDArray[Any] = data.compute(callbacks=())
+    return read
+
+
 def _whole_chunks(chunk: int, wanted: int) -> int:
     return chunk * max(1, wanted // chunk)
 

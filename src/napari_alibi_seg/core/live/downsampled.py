@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_alibi_seg.core.forest.samples import PixelSamples
 from napari_alibi_seg.core.forest.strokes import training_pixels
+from napari_alibi_seg.core.images.stored import in_memory
 from napari_alibi_seg.core.images.windows import Window
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class BlockMeans:
     def __getitem__(self, where: tuple[slice, slice]) -> NDArray[np.float64]:
         side = self._factor
         rows, columns = (slice(one.start * side, one.stop * side) for one in where)
-        means: NDArray[Any] = np.asarray(self._data[rows, columns])
+        means: NDArray[Any] = in_memory(self._data[rows, columns])
         for axis in (0, 1):
             begins = np.arange(0, means.shape[axis], side)
             sizes = np.diff(begins, append=means.shape[axis])

@@ -18,6 +18,7 @@ from napari_alibi_seg.core.errors import ImageError, ProjectError
 from napari_alibi_seg.core.forest.scribbles import require_classes
 from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.images.micrograph import ImageFile
+from napari_alibi_seg.core.images.stored import in_memory
 from napari_alibi_seg.core.images.tiff import needs_bigtiff
 from napari_alibi_seg.core.writing import replacing
 
@@ -274,7 +275,7 @@ def keep_image(image: Micrograph, content: str, known: ImageFile | None, path: P
 
 def _write_image(image: Micrograph, path: Path) -> None:
     shape, dtype = image.data.shape, image.data.dtype
-    planes = (np.asarray(image.plane(index)) for index in image.plane_indices())
+    planes = (in_memory(image.plane(index)) for index in image.plane_indices())
     bits = dtype == np.bool_  # tifffile can only write channels of these row by row
     if image.has_channels and bits:
         planes = (row for plane in planes for row in plane)
