@@ -112,12 +112,18 @@ def test_the_image_is_named_relative_to_the_project(folder, project_on, scribble
 
 def test_the_options_to_read_the_image_with_come_with_the_project(folder, project_on, scribbles):
     path, size = folder / "projects/p.alibi", PixelSize("nm", 8.0, 4.0, 4.0)
-    measured = {"spacing": 2.0, "pixel_size": size, "region": np.s_[:-40, 10:]}
+    measured = {"spacing": 2.0, "pixel_size": size}
     image = ImageFile(folder / "images/alloy.tif", "YX", "0", **measured)
     save_project(replace(project_on(scribbles), image=image), path)
     assert load_project(path).image == image
     opened = open_image(load_project(path), path)
     assert {name: getattr(opened, name) for name in measured} == measured
+
+
+def test_a_project_of_a_region_is_refused(folder, project_on, scribbles):
+    image = ImageFile(folder / "images/alloy.tif", region=np.s_[:-40, :])
+    with pytest.raises(ProjectError, match="leave the region out"):
+        replace(project_on(scribbles), image=image)
 
 
 def test_a_project_is_segmented_as_its_image_and_scribbles_are(folder, project_on, scribbles):

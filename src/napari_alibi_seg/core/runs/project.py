@@ -101,7 +101,7 @@ class Project:
     config : SegmentationConfig
         Training settings.
     image : ImageFile or None
-        The image; None in a session file, which is found by its name.
+        The whole image, as the window shows it; None in a session file, which is found by its name.
     content : str
         `content_hash` of the image; empty in a session file.
     features : str
@@ -127,6 +127,14 @@ class Project:
     pixel_size: PixelSize | None = None
     spacing: float | None = None
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Reject an image of which only a region is to be segmented."""
+        if self.image is not None and self.image.region is not None:
+            raise ProjectError(
+                "A project is of a whole image, as the window shows it; leave the region out, and "
+                "paint what lies outside in a class that is ignored."
+            )
 
     def config_with(self, model: str | None) -> SegmentationConfig:
         """Return the training settings, with the name or path where the model is found now.

@@ -162,16 +162,13 @@ def _project(header: dict[str, Any], scribbles: SparseScribbles, path: Path) -> 
 
 def _image_fields(image: ImageFile, path: Path) -> dict[str, Any]:
     options = {name: value for name, value in asdict(image).items() if value is not None}
-    if image.region is not None:
-        options["region"] = [(part.start, part.stop) for part in image.region]
     return options | {"path": _relative(image.path, path)}
 
 
 def _image_file(fields: dict[str, Any], path: Path) -> ImageFile:
     absolute = Path(os.path.normpath(path.absolute().parent / fields["path"]))
-    size, parts = saved_size(fields.get("pixel_size")), fields.get("region")
-    region = parts and tuple(slice(*part) for part in parts)
-    return ImageFile(**{**fields, "path": absolute, "pixel_size": size, "region": region})
+    size = saved_size(fields.get("pixel_size"))
+    return ImageFile(**{**fields, "path": absolute, "pixel_size": size})
 
 
 def _relative(image: Path, path: Path) -> str:
