@@ -34,6 +34,26 @@ def test_folders_give_their_images_and_files_are_taken_as_they_are(tmp_path, gra
     assert find_images([tmp_path / "*.png"]) == ([inside[0]], {})
 
 
+def test_a_file_named_in_two_ways_is_one_image_and_a_link_of_another_name_another(
+    tmp_path, gradient, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.png", gradient.astype(np.uint8))
+    assert find_images([Path("a.png"), tmp_path, tmp_path / "a.png"])[0] == [Path("a.png")]
+    (tmp_path / "b.png").symlink_to("a.png")
+    assert len(find_images([tmp_path])[0]) == 2
+
+
+def test_copies_have_one_content_in_every_format_and_other_images_another(tmp_path, gradient):
+    pixels = gradient.astype(np.uint8)
+    copies = [save(tmp_path / f"a.{ending}", pixels) for ending in ("png", "bmp", "tif")]
+    tifffile.imwrite(tmp_path / "deep.tif", pixels.astype(np.uint16) * 257)
+    copies += [save(tmp_path / "rgb.png", np.stack([pixels] * 3, -1)), tmp_path / "deep.tif"]
+    assert len({read_square(path).content for path in copies}) == 1
+    pixels[30, 50] ^= 8
+    assert read_square(save(tmp_path / "b.png", pixels)).content != read_square(copies[0]).content
+
+
 def test_a_folder_without_images_is_named(tmp_path, gradient):
     image = save(tmp_path / "a.png", gradient.astype(np.uint8))
     (tmp_path / "empty").mkdir()

@@ -32,12 +32,14 @@ def crop(number, folder):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Two models and an unknown one on two images and a broken one."""
+    """Two models and an unknown one on two images, a copy of one, and a broken one."""
     folder = tmp_path_factory.mktemp("probing")
     images = folder / "images"
     images.mkdir()
     for number in (0, 1):
         crop(number, images)
+    with Image.open(images / "crop0.png") as original:
+        original.save(images / "crop0.tif")
     (images / "broken.png").write_bytes(b"\x89PNG and no more")
     output = folder / "out"
     models = ["--model", TEACHER, "--model", "no-such-model", "--model", ALIBI]
@@ -51,10 +53,11 @@ def summary(run):
     return json.loads((run[1] / "summary.json").read_text())
 
 
-def test_a_broken_image_and_an_unknown_model_are_named_and_the_others_probed(run, summary):
+def test_broken_images_copies_and_an_unknown_model_are_named_and_the_others_probed(run, summary):
     code, _ = run
     assert code == 1
-    assert summary["failed"].keys() == {"broken.png", "no-such-model"}
+    assert summary["failed"].keys() == {"broken.png", "crop0.tif", "no-such-model"}
+    assert summary["failed"]["crop0.tif"] == "crop0.tif shows the same pixels as crop0.png."
     assert summary["models"].keys() == {TEACHER, ALIBI}
     assert summary["images"] == ["crop0.png", "crop1.png"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from napari_alibi_seg.core.blockwise import in_order
 from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.images.micrograph import read_pictures
-from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.planes import Plane, pixel_digest
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.runs.finding import images_of
 from napari_alibi_seg.finetune.options import ConfigError
@@ -136,7 +136,7 @@ class Corpus:
         levels = micrograph.levels
         for index in micrograph.plane_indices():
             pixels = _decoded(micrograph, index, levels)
-            picture = Picture(path, name, number, index, levels, _digest(pixels))
+            picture = Picture(path, name, number, index, levels, pixel_digest(pixels))
             self._keep(picture, pixels)
             yield picture
 
@@ -249,12 +249,6 @@ def _decoded(micrograph: Micrograph, index: tuple[int, ...], levels: Levels) -> 
     plane = Plane(micrograph.plane(index), levels)
     values = plane.read(Window(0, 0, *plane.shape))  # (Y, X, 1 or 3) float32
     return np.round(255 * values.clip(0, 1)).astype(np.uint8)
-
-
-def _digest(pixels: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
 
 
 def _held_out(name: str, share: float) -> bool:

@@ -1,6 +1,6 @@
 """Command line of the probing; see ``--help``.
 
-Exit codes: 0 success, 1 done but some images or models could not be read, 2 wrong usage, 130
+Exit codes: 0 success, 1 done but some images or models were left out, 2 wrong usage, 130
 interrupted; errors by subject: 3 image, 5 model, 7 output, 8 device or memory.
 """
 

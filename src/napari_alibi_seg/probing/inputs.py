@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
@@ -14,16 +15,15 @@ from napari_alibi_seg.core.errors import ImageError
 from napari_alibi_seg.core.features.extraction import usual_layer
 from napari_alibi_seg.core.images.levels import robust_levels, sampled_planes
 from napari_alibi_seg.core.images.micrograph import read_pictures
-from napari_alibi_seg.core.images.planes import Plane
+from napari_alibi_seg.core.images.planes import Plane, pixel_digest
 from napari_alibi_seg.core.images.windows import Window
 from napari_alibi_seg.core.model.debiasing import REMEDIES, load_model
 from napari_alibi_seg.core.naming import IMAGE_SUFFIXES
-from napari_alibi_seg.core.runs.finding import images_of
+from napari_alibi_seg.core.runs.finding import distinct, images_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_alibi_seg.core.model.backbone import BackboneIdentity
@@ -46,6 +46,11 @@ class Square:
 
     pixels: NDArray[np.float32]
     shape: tuple[int, int]
+
+    @property
+    def content(self) -> str:
+        """Digest of the pixels in 256 grey values, equal for copies in any format."""
+        return pixel_digest(np.round(255 * self.pixels).astype(np.uint8))
 
     def view(self, side: int) -> torch.Tensor:
         """Return the square resized to (1, 3, side, side), in [0, 1]."""
@@ -130,7 +135,7 @@ def find_images(sources: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
             f"No image was found in {', '.join(map(str, sources))}; give image files, or folders "
             f"that hold some ({', '.join(IMAGE_SUFFIXES)}) and may be read."
         )
-    return list(dict.fromkeys(found)), unreadable
+    return distinct(found), unreadable
 
 
 def unique_names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -146,7 +146,7 @@ class Probing:
     shapes : dict of str to tuple of int
         Rows and columns of every probed image, by name.
     failed : dict of str to str
-        Images and models that could not be read, and why.
+        What was left out, and why: copies, and images and models that could not be read.
     first : Square
         The first image, for the figures.
     models : tuple of ModelProbe

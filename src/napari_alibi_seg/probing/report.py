@@ -245,7 +245,7 @@ def _failures(failed: Mapping[str, str]) -> str:
     if not failed:
         return ""
     items = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in failed.items())
-    return f"<h3>Left out because they could not be read</h3><ul>{items}</ul>"
+    return f"<h3>Left out</h3><ul>{items}</ul>"
 
 
 def _image_list(shapes: Mapping[str, tuple[int, int]]) -> str:

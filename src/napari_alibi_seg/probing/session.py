@@ -51,7 +51,7 @@ def probe(
     Returns
     -------
     Probing
-        The measurements; `failed` names images and models that could not be read.
+        The measurements; `failed` names copies, and images and models that could not be read.
 
     Raises
     ------
@@ -104,6 +104,7 @@ def _measured(
     names, failed = unique_names(paths), dict(unreadable)
     tested = _spread(paths, config.stability_images)
     shapes: dict[str, tuple[int, int]] = {}
+    by_content: dict[str, str] = {}
     first: Square | None = None
     for number, path in enumerate(paths):
         progress("probing", number, len(paths))
@@ -111,6 +112,10 @@ def _measured(
             square = read_square(path)
         except ImageError as error:
             failed[names[path]] = str(error)
+            continue
+        same = by_content.setdefault(square.content, names[path])
+        if same != names[path]:
+            failed[names[path]] = f"{names[path]} shows the same pixels as {same}."
             continue
         for measurement in measurements:
             measurement.add(square)

@@ -180,6 +180,13 @@ def _spanned(wanted: Sequence[NDArray[np.intp]]) -> tuple[slice, ...]:
     return tuple(slice(int(indices.min()), int(indices.max()) + 1) for indices in wanted)
 
 
+def pixel_digest(pixels: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of shape and pixels, hexadecimal."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
 def as_colours(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (Y, X, bands) pixels as they can be shown: grey or colour, or the mean of all bands.
 

@@ -76,6 +76,17 @@ def images_of(name: str, recursive: bool = False) -> list[Path]:
     return images
 
 
+def distinct(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths without those that name an earlier one's file in another way.
+
+    A link of another name stays.
+    """
+    once: dict[tuple[Path, str], Path] = {}
+    for path in paths:
+        once.setdefault((path.resolve(), path.name), path)
+    return [*once.values()]
+
+
 def _below(folder: Path) -> Iterator[Path]:
     """Yield the files and Zarr folders in a folder and the folders below it."""
     for parent, folders, files in os.walk(folder, onerror=_refuse):
