@@ -106,6 +106,13 @@ def test_a_constant_image_shows_nothing_of_a_model(tmp_path):
         read_square(constant)
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (55, 200), (200, 55)])
+def test_a_thumbnail_shows_nothing_of_a_model(tmp_path, shape):
+    pixels = np.arange(shape[0] * shape[1]).reshape(shape).astype(np.uint8)
+    with pytest.raises(ImageError, match=rf"a\.png is {min(shape)} px at its shortest; .* 56 px"):
+        read_square(save(tmp_path / "a.png", pixels))
+
+
 def test_a_view_covers_any_side_in_three_channels(tmp_path, gradient):
     view = read_square(save(tmp_path / "a.png", gradient.astype(np.uint8))).view(84)
     assert view.shape == (1, 3, 84, 84)

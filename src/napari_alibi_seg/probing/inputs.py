@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.model.debiasing import TokenModel
 
 LARGEST_SQUARE = 1024
+_SMALLEST_SIDE = 56  # four patches; enlarged to a grid of many more, less shows hardly anything
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,15 @@ def read_square(path: Path) -> Square:
     Raises
     ------
     ImageError
-        If the file cannot be read, or that plane is constant.
+        If the file cannot be read, or that plane is constant or less than 56 px at its shortest.
     """
     images = read_pictures(path)
     largest = max(image.shape_yx for image in images)  # others are thumbnails or labels
+    if min(largest) < _SMALLEST_SIDE:
+        raise ImageError(
+            f"{path} is {min(largest)} px at its shortest; a grid of patches needs "
+            f"{_SMALLEST_SIDE} px or more, so leave it out."
+        )
     stack = [
         (image, index)
         for image in images
