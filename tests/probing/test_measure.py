@@ -1,5 +1,8 @@
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import r2_score
 
@@ -8,9 +11,11 @@ from napari_alibi_seg.core.model.position import (
     leave_one_image_out_r2,
     ramps,
 )
+from napari_alibi_seg.core.progress import silent
 from napari_alibi_seg.probing.inputs import Square
 from napari_alibi_seg.probing.measure import Measurement
 from napari_alibi_seg.probing.records import RAMPS, ProbingConfig
+from napari_alibi_seg.probing.session import _measured
 
 GRID = 12
 CONFIG = ProbingConfig(grid=GRID, device="cpu")
@@ -60,6 +65,40 @@ def test_one_image_leaves_nothing_to_leave_out(placeless):
     assert probe.left_out_fingerprint is None
     assert probe.authors.shape == (1, 6, 5)
     assert np.array_equal(probe.channel_r2, probe.fingerprint[-1])
+
+
+class Recorder:
+    """Takes the place of a measurement and notes what it is given."""
+
+    def __init__(self):
+        self.tested = []
+
+    def add(self, square):
+        pass
+
+    def add_stability(self, name, square):
+        self.tested.append(name)
+
+    def result(self):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("count", "tested"), [(1, "b"), (2, "be"), (3, "bce"), (9, "bcde"), (0, "")]
+)
+def test_as_many_usable_images_as_asked_for_are_tested_the_first_among_them(
+    tmp_path, count, tested
+):
+    for number, name in enumerate("abcdefg"):
+        pixels = np.random.default_rng(number).integers(0, 255, (60, 60), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "f.png").write_bytes(b"no image")
+    shutil.copy(tmp_path / "c.png", tmp_path / "g.png")
+    config = ProbingConfig(stability_images=count)
+    probing = _measured(sorted(tmp_path.iterdir()), {}, [Recorder()], config, silent)
+    assert probing.models[0].tested == [f"{name}.png" for name in tested]
+    assert probing.failed.keys() == {"a.png", "f.png", "g.png"}
 
 
 def test_every_model_is_probed_with_the_same_random_numbers(placeless):

@@ -102,9 +102,8 @@ def _measured(
     progress: Progress,
 ) -> Probing:
     names, failed = unique_names(paths), dict(unreadable)
-    tested = _spread(paths, config.stability_images)
     shapes: dict[str, tuple[int, int]] = {}
-    by_content: dict[str, str] = {}
+    usable: dict[str, Path] = {}
     first: Square | None = None
     for number, path in enumerate(paths):
         progress("probing", number, len(paths))
@@ -113,15 +112,12 @@ def _measured(
         except ImageError as error:
             failed[names[path]] = str(error)
             continue
-        same = by_content.setdefault(square.content, names[path])
-        if same != names[path]:
-            failed[names[path]] = f"{names[path]} shows the same pixels as {same}."
+        same = usable.setdefault(square.content, path)
+        if same != path:
+            failed[names[path]] = f"{names[path]} shows the same pixels as {names[same]}."
             continue
         for measurement in measurements:
             measurement.add(square)
-            # The figures show the first readable image, so it is always tested.
-            if path in tested or (tested and first is None):
-                measurement.add_stability(names[path], square)
         shapes[names[path]] = square.shape
         first = first or square
     if first is None:
@@ -129,10 +125,17 @@ def _measured(
             f"None of {len(paths)} images can be read, the first because: "
             f"{next(iter(failed.values()))}"
         )
+    tested = _spread([*usable.values()], config.stability_images)
+    for number, path in enumerate(tested):
+        progress("tiles, flips and shifts", number, len(tested))
+        square = read_square(path)
+        for measurement in measurements:
+            measurement.add_stability(names[path], square)
     models = tuple(measurement.result() for measurement in measurements)
     return Probing(config, shapes, failed, first, models)
 
 
-def _spread(paths: Sequence[Path], count: int) -> set[Path]:
+def _spread(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return some of the paths, spread evenly; the first, which the figures show, is one."""
     chosen = np.linspace(0, len(paths) - 1, min(count, len(paths)), dtype=int)
-    return {paths[number] for number in chosen}
+    return [paths[number] for number in chosen]
