@@ -937,6 +937,13 @@ def test_images_of_one_name_are_refused_by_that_name(folder, classifier, capsys)
     assert "the same name, image.png," in capsys.readouterr().err
 
 
+def test_an_image_given_in_two_ways_is_segmented_once(folder, classifier, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    images = ["image.png", str(folder / "image.png"), "./image.p*"]
+    assert main(["apply", str(classifier), *images, "--output", "r"]) == 0
+    assert capsys.readouterr().out.count("segmentation: ") == 1
+
+
 def test_classes_that_teach_nothing_are_told(folder, capsys):
     named = ("--ignore", "2,45", "--names", "1=matrix,9=pores")
     assert segment(folder, *FAST, *named, "--trees", "2") == 0

@@ -26,7 +26,7 @@ from napari_alibi_seg.core.judging.mean_fractions import (
     write_mean_fractions,
 )
 from napari_alibi_seg.core.naming import MEANS, TABLE, label_files
-from napari_alibi_seg.core.runs.finding import images_of
+from napari_alibi_seg.core.runs.finding import distinct, images_of
 from napari_alibi_seg.core.runs.results import stack_writer
 from napari_alibi_seg.core.writing import locked, require_free
 
@@ -92,7 +92,7 @@ def label_targets(
         or an existing file has the name but not the format of a table.
     """
     found = (image for name in names for image in images_of(str(name)))
-    targets = label_files(dict.fromkeys(found), folder)
+    targets = label_files(distinct(found), folder)
     require_free([*others, *targets], [*targets.values(), folder / TABLE, folder / MEANS])
     read_fractions(folder / TABLE)
     read_rows(folder / MEANS, MEAN_COLUMNS)
