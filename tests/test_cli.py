@@ -34,6 +34,7 @@ from napari_alibi_seg.core.images.pixel_size import PixelSize
 from napari_alibi_seg.core.images.planes import Plane
 from napari_alibi_seg.core.judging.expectation import Expectation
 from napari_alibi_seg.core.judging.fractions import add_fractions, class_fractions
+from napari_alibi_seg.core.runs.batch import label_targets, segment_images
 from napari_alibi_seg.core.runs.project import Project, SparseScribbles, content_hash
 from napari_alibi_seg.core.runs.project_files import save_project
 
@@ -626,6 +627,33 @@ def test_results_of_another_classifier_of_the_same_classes_are_not_mixed(
     capsys.readouterr()
     assert main(["describe", str(folder / "d.skops")]) == 0
     assert f"classifier {names[1]}\n" in capsys.readouterr().out
+
+
+def test_images_that_differ_in_their_extensions_never_get_each_others_labels(
+    folder, classifier, capsys
+):
+    image, results = folder / "image.png", folder / "r"
+    tifffile.imwrite(folder / "image.tif", imread(image)[:60])
+
+    def apply(*names_and_options):
+        places = [str(folder / one) if "." in one else one for one in names_and_options]
+        return main(["apply", str(classifier), *places, "--output", str(results)])
+
+    known = load_classifier(classifier)
+    segmenter, late = Segmenter.of(known), label_targets([folder / "image.tif"], results)
+    assert apply("image.png") == 0
+    before = {path.name: path.read_bytes() for path in results.iterdir()}
+    for options in ([], ["--replace"], ["--skip-existing"]):
+        assert apply("image.tif", *options) == 7
+        assert "image.png, whose labels would be in image_labels.tif" in capsys.readouterr().err
+    [outcome] = segment_images(segmenter, known, late)  # begun before the other one was done
+    assert "choose another folder, or segment both" in outcome.failure
+    assert {path.name: path.read_bytes() for path in results.iterdir()} == before
+
+    assert apply("image.png", "image.tif") == 0
+    assert apply("image.png", "image.tif", "--skip-existing") == 0
+    assert apply("image.png", "--replace") == 7
+    assert {"image.png_labels.tif", "image.tif_labels.tif"} < {p.name for p in results.iterdir()}
 
 
 def test_what_another_classifier_made_is_not_taken_for_done(folder, classifier, capsys):

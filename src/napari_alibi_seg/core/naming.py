@@ -116,6 +116,11 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     return few if len(names) <= most else f"{few} and {len(names) - most} more"
 
 
+def possible_labels(name: str) -> set[str]:
+    """Return the names that `label_files` may give to the labels of an image, ignoring case."""
+    return {f"{part(name)}{LABELS}".casefold() for part in (stem, safe, _with_digest)}
+
+
 def label_files(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
     """Return the label file of each image, named by its stem, or its full name if ambiguous.
 

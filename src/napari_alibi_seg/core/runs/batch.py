@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from napari_alibi_seg.core.judging.mean_fractions import (
     mean_fractions,
     write_mean_fractions,
 )
-from napari_alibi_seg.core.naming import MEANS, TABLE, label_files
+from napari_alibi_seg.core.naming import MEANS, TABLE, label_files, possible_labels
 from napari_alibi_seg.core.runs.finding import distinct, images_of
 from napari_alibi_seg.core.runs.results import stack_writer
 from napari_alibi_seg.core.writing import locked, require_free
@@ -88,15 +89,32 @@ def label_targets(
     ImageError
         If a folder or pattern matches no image.
     OutputError
-        If two images have the same name, a result would overwrite an image or cannot be written,
-        or an existing file has the name but not the format of a table.
+        If two images have the same name, or one of them has the label file of another image in
+        the table; a result would overwrite an image or cannot be written; or an existing file has
+        the name but not the format of a table.
     """
     found = (image for name in names for image in images_of(str(name)))
     targets = label_files(distinct(found), folder)
     require_free([*others, *targets], [*targets.values(), folder / TABLE, folder / MEANS])
-    read_fractions(folder / TABLE)
+    _require_own_labels(folder / TABLE, targets)
     read_rows(folder / MEANS, MEAN_COLUMNS)
     return targets
+
+
+def _require_own_labels(table: Path, targets: Mapping[Path, Path]) -> None:
+    """Refuse images whose labels would be taken for those of another image in the table."""
+    of_labels = defaultdict(set)
+    for name in {row[0] for row in read_fractions(table)}:
+        for labels in possible_labels(name):
+            of_labels[labels].add(name)
+    for image, path in targets.items():
+        others = of_labels[path.name.casefold()] - {name_in_table(image.name)}
+        if others:
+            raise OutputError(
+                f"{table} holds fractions of {min(others)}, whose labels would be in {path.name}, "
+                f"as those of {image.name}; choose another folder, or segment both images at once, "
+                "which gives them names of their own."
+            )
 
 
 def finished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, str]:
@@ -161,7 +179,7 @@ def segment_images(
             image.levels.require_contrast("The image")
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            keep = partial(_add_to_tables, target)
+            keep = partial(_add_to_tables, path, target)
             rows = write_segmentation(
                 target, image, dtype, path.name, classifier, planes, keep=keep
             )
@@ -197,9 +215,10 @@ def _require_same_classifier(targets: Mapping[Path, Path], classifier: PixelClas
         )
 
 
-def _add_to_tables(labels: Path, rows: Sequence[ClassFraction]) -> None:
+def _add_to_tables(image: Path, labels: Path, rows: Sequence[ClassFraction]) -> None:
     table = labels.parent / TABLE
     with locked(table):
+        _require_own_labels(table, {image: labels})
         if os.path.isfile(labels):
             os.unlink(labels)
         add_fractions(table, rows)
