@@ -688,6 +688,35 @@ def test_what_another_classifier_made_is_not_taken_for_done(folder, classifier, 
     assert set(pandas.read_csv(folder / "r/fractions.csv")["classifier"]) == made
 
 
+def test_what_was_read_with_other_options_is_not_taken_for_done(folder, classifier, rows, capsys):
+    def apply(*options):
+        places = [str(folder / "image.png"), "--output", str(folder / "r")]
+        return main(["apply", str(classifier), *places, *options])
+
+    def readings():
+        return {row["reading"] for row in rows(folder / "r/fractions.csv")}
+
+    assert apply() == 0
+    assert readings() == {""}
+    whole = (folder / "r/image_labels.tif").read_bytes()
+    region = ("--region=:-40,10:", "--skip-existing")
+    capsys.readouterr()
+    assert apply(*region) == 7
+    told = capsys.readouterr().err
+    assert "image_labels.tif; the images were read with no options, not --region=:-40,10:," in told
+    assert (folder / "r/image_labels.tif").read_bytes() == whole
+    assert apply(*region, "--replace") == 0
+    assert "the images were read with no options" in capsys.readouterr().out
+    assert readings() == {"--region=:-40,10:"}
+    assert (folder / "r/image_labels.tif").read_bytes() != whole
+    assert apply(*region) == 0
+    assert "1 of 1 images were done before" in capsys.readouterr().out
+
+    measured = ("--pixel-size=4 nm", "--spacing", "2.50", "--axes", "YX", "--dataset", "0")
+    assert apply(*measured, "--replace") == 0
+    assert readings() == {"--axes=YX --dataset=0 --spacing=2.5 --pixel-size=4nm"}
+
+
 def test_outside_a_region_nothing_is_segmented_counted_or_learnt(folder, classifier, capsys):
     apply = ["apply", str(classifier), str(folder / "image.png"), "--output"]
     assert main([*apply, str(folder / "all")]) == 0

@@ -8,6 +8,7 @@ from scipy.stats import t
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.judging.fractions import (
+    COLUMNS,
     class_fractions,
     read_fractions,
     write_fractions,
@@ -79,7 +80,7 @@ def test_classes_of_one_value_but_other_names_are_not_averaged(table):
 def test_results_of_different_classifiers_are_not_averaged(table):
     rows = table(("a", 0, 10), ("b", 0, 30), ("c", 0, 50), ("d", 0, 70), ("e", 0, 90))
     for row, classifier in zip(rows, "ccccddddee", strict=True):
-        row[-1] = classifier
+        row[COLUMNS.index("classifier")] = classifier
     means = {(mean.classifier, mean.name): mean.mean for mean in mean_fractions(rows)}
     assert means == pytest.approx(
         {("c", "matrix"): 0.8, ("c", "pores"): 0.2, ("d", "matrix"): 0.4, ("d", "pores"): 0.6}

@@ -496,8 +496,10 @@ def test_a_databar_that_is_ignored_is_left_out_of_every_image_and_told(
     labels = tifffile.imread(out / "other_labels.tif")
     assert set(np.unique(labels[:-20])) == {1, 2}
     assert not labels[-20:].any()
-    counts = [int(row[COLUMNS.index("pixels")]) for row in read_fractions(out / "fractions.csv")]
+    rows = read_fractions(out / "fractions.csv")
+    counts = [int(row[COLUMNS.index("pixels")]) for row in rows]
     assert sum(counts) == labels[:-20].size
+    assert {row[COLUMNS.index("reading")] for row in rows} == {"--region=:-20,:"}
 
 
 def test_labels_are_never_written_over_an_image_that_is_to_be_segmented(

@@ -21,6 +21,7 @@ from napari_alibi_seg.cli.options import (
     add_pixel_size_option,
     add_region_option,
     add_spacing_option,
+    reading_words,
 )
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.naming import (
@@ -72,8 +73,8 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--skip-existing",
         action="store_true",
-        help="skip images whose labels and fractions by this classifier exist already, e.g. after "
-        "an interruption",
+        help="skip images whose labels and fractions by this classifier, read with the same "
+        "options, exist already, e.g. after an interruption",
     )
     add_cluster_option(command, "segment a volume on the dask cluster with this scheduler")
     command.add_argument(
@@ -164,7 +165,8 @@ def _apply_to_images(options: argparse.Namespace) -> int:
     with kept_if_interrupted(kept), Bars() as bars:
         segmenter = Segmenter.of(classifier, options.model, device=options.device, progress=bars)
         segmenter.load(classifier)
-        for outcome in segment_images(segmenter, classifier, targets, reading):
+        how = reading_words(options)
+        for outcome in segment_images(segmenter, classifier, targets, reading, how):
             if outcome.failure:
                 failed.append(outcome.image)
                 say(f"{outcome.image} failed: {outcome.failure}")
@@ -187,17 +189,22 @@ def _apply_to_images(options: argparse.Namespace) -> int:
 def _unfinished(
     options: argparse.Namespace, classifier: PixelClassifier, targets: Mapping[Path, Path]
 ) -> dict[Path, Path]:
-    """Leave out images that this classifier has segmented; another's results need `--replace`."""
+    """Leave out images that this command has segmented; other results need `--replace`."""
     from napari_alibi_seg.core.runs.batch import finished
 
-    makers = finished(targets, options.output)
-    others = [image for image, maker in makers.items() if maker != classifier.fingerprint]
-    advice = "another classifier made what is there, so add --replace to have it made anew"
+    made, reading = finished(targets, options.output), reading_words(options)
+    others = {image: how for image, how in made.items() if how != (classifier.fingerprint, reading)}
+    reason = "another classifier made"
+    if {maker for maker, _ in others.values()} == {classifier.fingerprint}:
+        readings = {before or "no options" for _, before in others.values()}
+        now = reading or "no options"
+        reason = f"the images were read with {' or '.join(sorted(readings))}, not {now}, for"
+    advice = f"{reason} what is there, so add --replace to have it made anew"
     require_new([targets[image] for image in others], options.replace, advice)
-    done = makers.keys() - others
+    done = made.keys() - others
     tell(f"{len(done)} of {len(targets)} images were done before, going by their names")
     if others:
-        tell(f"segmented again, as another classifier made their results: {listed(others)}")
+        tell(f"segmented again, as {reason} their results: {listed([*others])}")
     return {image: labels for image, labels in targets.items() if image not in done}
 
 

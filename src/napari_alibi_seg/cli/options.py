@@ -88,6 +88,23 @@ def add_region_option(command: argparse.ArgumentParser) -> None:
     )
 
 
+def reading_words(options: argparse.Namespace) -> str:
+    """Return the options by which images are read, as they are typed; empty if none is given."""
+    size, spacing = options.pixel_size, options.spacing
+    parts = ([part.start, part.stop] for part in options.region or ())
+    given = {
+        "axes": options.axes,
+        "dataset": options.dataset,
+        "channels": ",".join(map(str, options.channels or ())),
+        "spacing": spacing and f"{spacing:.9g}",
+        "pixel-size": size and f"{size.side:.9g}{size.unit}",
+        "region": ",".join(
+            ":".join("" if end is None else str(end) for end in part) for part in parts
+        ),
+    }
+    return " ".join(f"--{name}={value}" for name, value in given.items() if value)
+
+
 def add_model_options(command: argparse.ArgumentParser, others: str) -> None:
     """Add the options for computing features: --model, --scale, --device.
 

@@ -89,7 +89,8 @@ class Actions:
         assert classifier is not None
         device = self._controller.effective_settings.device
         read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
-        go = partial(self._segment_files, classifier, device, read)
+        reading = f"--region=:-{footer_rows},:" if footer_rows else ""  # as `apply` writes it
+        go = partial(self._segment_files, classifier, device, read, reading)
         propose = partial(self._propose, work, footer_rows, go)
         self._strip.say("Looking at the images")
         self._background.start(files.survey, paths, folder, read, receive=propose)
@@ -105,6 +106,7 @@ class Actions:
         classifier: PixelClassifier,
         device: str,
         read: Callable[[Path], Micrograph],
+        reading: str,
         targets: Mapping[Path, Path],
     ) -> None:
         self._background.start(
@@ -113,6 +115,7 @@ class Actions:
             targets,
             device,
             read,
+            reading,
             self._background.stopped,
             long=True,
         )

@@ -235,13 +235,14 @@ def segment_files(
     targets: Mapping[Path, Path],
     device: str,
     read: Callable[[Path], Micrograph],
+    reading: str,
     stopped: Event,
 ) -> Iterator[str]:
     """Segment files one by one with `segment_images`, each to its target.
 
     Parameters
     ----------
-    classifier, targets, read
+    classifier, targets, read, reading
         As for `segment_images`.
     device : str
         As for `Segmenter`.
@@ -261,7 +262,7 @@ def segment_files(
             raise _StoppedError
 
     segmenter = Segmenter.of(classifier, device=device, progress=heed_stop)
-    outcomes = segment_images(segmenter, classifier, targets, read)
+    outcomes = segment_images(segmenter, classifier, targets, read, reading)
     count, written = counted(len(targets), "image"), 0
     folder = next(iter(targets.values())).parent
     failed, doubtful = [], []

@@ -40,6 +40,7 @@ COLUMNS = (
     "area",
     "classifier",
     "novelty",
+    "reading",
 )
 """Columns of the table, in this order."""
 _ACCURACY = COLUMNS.index("expected_accuracy")
@@ -72,6 +73,8 @@ class ClassFraction:
         `PixelClassifier.fingerprint` of the classifier behind the labels; None if that is unknown.
     novelty : float or None
         How unlike the painted images the plane is, as in `Segmentation`; None if unknown.
+    reading : str
+        The options of `apply` by which the image was read; empty for none.
     """
 
     image: str
@@ -86,6 +89,7 @@ class ClassFraction:
     pixel_size: PixelSize | None
     classifier: str | None = None
     novelty: float | None = None
+    reading: str = ""
 
     @property
     def area(self) -> float | None:
@@ -98,7 +102,8 @@ class ClassFraction:
         size = self.pixel_size
         side = (None, None) if size is None else (size.side, size.unit)
         expected = (self.low, self.high, self.accuracy)
-        return rounded(*measured, *expected, *side, self.area, self.classifier, self.novelty)
+        known = (self.classifier, self.novelty, self.reading or None)
+        return rounded(*measured, *expected, *side, self.area, *known)
 
 
 def rounded(*values: object) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.judging.assessment import Assessment
     from napari_alibi_seg.core.segmentation import Segmenter
 
-_VALUE, _NAME, _CLASSIFIER = map(COLUMNS.index, ("class_value", "class_name", "classifier"))
+_VALUE, _NAME, _CLASSIFIER, _READING = map(
+    COLUMNS.index, ("class_value", "class_name", "classifier", "reading")
+)
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,16 @@ def _require_own_labels(table: Path, targets: Mapping[Path, Path]) -> None:
             )
 
 
-def finished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, str]:
+def finished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, tuple[str, str]]:
     """Return the images of `label_targets` whose labels and fractions are in the folder already.
 
     Returns
     -------
     dict
-        The classifier that the table names for each of them, which it knows by their names.
+        The classifier and the reading of each of them in the table, which knows images by their
+        names.
     """
-    in_table = {row[0]: row[_CLASSIFIER] for row in read_fractions(folder / TABLE)}
+    in_table = {row[0]: (row[_CLASSIFIER], row[_READING]) for row in read_fractions(folder / TABLE)}
     return {
         image: in_table[name_in_table(image.name)]
         for image, labels in targets.items()
@@ -138,6 +141,7 @@ def segment_images(
     classifier: PixelClassifier,
     targets: Mapping[Path, Path],
     read: Callable[[Path], Micrograph] = read_image,
+    reading: str = "",
 ) -> Iterator[Outcome]:
     """Segment images one after the other; a failure, as of an image or disk, stops no others.
 
@@ -158,6 +162,8 @@ def segment_images(
         From `label_targets`.
     read : callable
         Reads an image from its path.
+    reading : str
+        How it does so, for the table of fractions; see `ClassFraction`.
 
     Yields
     ------
@@ -179,7 +185,7 @@ def segment_images(
             image.levels.require_contrast("The image")
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            keep = partial(_add_to_tables, path, target)
+            keep = partial(_add_to_tables, path, target, reading)
             rows = write_segmentation(
                 target, image, dtype, path.name, classifier, planes, keep=keep
             )
@@ -215,13 +221,13 @@ def _require_same_classifier(targets: Mapping[Path, Path], classifier: PixelClas
         )
 
 
-def _add_to_tables(image: Path, labels: Path, rows: Sequence[ClassFraction]) -> None:
+def _add_to_tables(image: Path, labels: Path, reading: str, rows: Sequence[ClassFraction]) -> None:
     table = labels.parent / TABLE
     with locked(table):
         _require_own_labels(table, {image: labels})
         if os.path.isfile(labels):
             os.unlink(labels)
-        add_fractions(table, rows)
+        add_fractions(table, [replace(row, reading=reading) for row in rows])
         _update_means(table.parent)
 
 
