@@ -952,6 +952,12 @@ def test_apply_writes_one_image_as_a_zarr_that_is_finished_by_the_same_command(
         assert one["classifier"] == load_classifier(classifier).fingerprint
         assert f"{one['class_name']}: {100 * float(one['fraction']):.2f} %" in told
 
+    shutil.rmtree(folder / "labels.ome.zarr")
+    shutil.copy(folder / "image.png", folder / "other.png")
+    command[2] = str(folder / "other.png")
+    assert main([*command, str(folder / "labels.ome.zarr")]) == 0
+    assert set(pandas.read_csv(folder / "labels_fractions.csv")["image"]) == {"other.png"}
+
 
 @pytest.mark.parametrize(
     "wrong",

@@ -233,7 +233,7 @@ def _tell_fractions(folder: Path, made: set[str]) -> None:
 def _apply_to_volume(options: argparse.Namespace) -> int:
     """Write the planes that are still missing from an OME-Zarr of labels, then its fractions."""
     from napari_alibi_seg.core.forest.classifier_files import load_classifier
-    from napari_alibi_seg.core.judging.fractions import add_fractions, read_fractions
+    from napari_alibi_seg.core.judging.fractions import read_fractions, write_fractions
     from napari_alibi_seg.core.runs.volumes import segment_volume, volume_fractions
     from napari_alibi_seg.core.writing import require_free
 
@@ -258,7 +258,7 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
             progress=bars,
         )
         rows = volume_fractions(image.path.name, volume, known, output)
-        add_fractions(table, rows)
+        write_fractions(table, rows)
     tell(f"segmentation: {output} ({made} of {planes} planes made now)\nfractions: {table}")
     tell_fractions(rows)
     return 0
