@@ -1007,6 +1007,18 @@ def test_an_image_given_in_two_ways_is_segmented_once(folder, classifier, monkey
     assert capsys.readouterr().out.count("segmentation: ") == 1
 
 
+def test_that_two_images_of_a_batch_show_the_same_pixels_is_told(folder, classifier, capsys):
+    pixels = imread(folder / "image.png")
+    tifffile.imwrite(folder / "copy.tif", pixels)
+    imsave(folder / "other.png", pixels[::-1], check_contrast=False)
+    images = [str(folder / name) for name in ("image.png", "copy.tif", "other.png")]
+    capsys.readouterr()
+    assert main(["apply", str(classifier), *images, "--output", str(folder / "r")]) == 0
+    told = capsys.readouterr().err
+    assert f"{images[1]}: It shows the same pixels as image.png; both are counted in" in told
+    assert told.count("the same pixels") == 1
+
+
 def test_classes_that_teach_nothing_are_told(folder, capsys):
     named = ("--ignore", "2,45", "--names", "1=matrix,9=pores")
     assert segment(folder, *FAST, *named, "--trees", "2") == 0

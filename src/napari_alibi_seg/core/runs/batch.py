@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_alibi_seg.core.errors import AlibiSegError, OutputError, disk_failure
-from napari_alibi_seg.core.images.micrograph import read_image
+from napari_alibi_seg.core.images.micrograph import planes_of, read_image
 from napari_alibi_seg.core.judging.expectation import Expectation, expectation, is_unlike
 from napari_alibi_seg.core.judging.fractions import (
     COLUMNS,
@@ -62,8 +62,8 @@ class Outcome:
     failure : str
         The error message; empty on success.
     doubt : str
-        Why the labels are doubtful, as from `PixelClassifier.doubt` and `unlike_words`; empty if
-        they are not.
+        Why the labels are doubtful, as from `PixelClassifier.doubt` and `unlike_words`, or that
+        the pixels are counted twice; empty if neither.
     """
 
     image: Path
@@ -177,19 +177,24 @@ def segment_images(
         classifier.
     """
     _require_same_classifier(targets, classifier)
+    seen: dict[tuple[str, ...], Path] = {}
     for path, target in targets.items():
         failure = doubt = ""
         try:
             image = read(path)
             doubt = classifier.doubt(image.pixel_size)
             image.levels.require_contrast("The image")
+            content = tuple(plane.content_hash() for plane in planes_of(image).values())
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
             keep = partial(_add_to_tables, path, target, reading)
             rows = write_segmentation(
                 target, image, dtype, path.name, classifier, planes, keep=keep
             )
-            doubt = " ".join(filter(None, (doubt, unlike_words(rows))))
+            same = seen.setdefault(content, path)
+            copied = f"It shows the same pixels as {same.name}; both are counted in the means."
+            copied = "" if same == path else copied
+            doubt = " ".join(filter(None, (doubt, unlike_words(rows), copied)))
         except (AlibiSegError, MemoryError, OSError) as error:
             failure = f"{_told(error)}{_without_fractions(path, target)}"
         yield Outcome(path, target, failure, doubt)
