@@ -14,7 +14,7 @@ from napari_alibi_seg.core.channels.pixel_channels import PixelChannels, Project
 from napari_alibi_seg.core.choices import Forest
 from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig
-from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, ScribbleError
+from napari_alibi_seg.core.errors import AlibiSegError, ClassifierError, OutputError, ScribbleError
 from napari_alibi_seg.core.forest.classifier import PixelClassifier
 from napari_alibi_seg.core.forest.classifier_files import load_classifier, save_classifier
 from napari_alibi_seg.core.forest.prediction import predictions
@@ -351,6 +351,14 @@ def test_a_classifier_of_deep_channels_alone_is_saved_and_loaded(
     deep = PixelClassifier(forest, classes, config, projection, features.identity, 1)
     save_classifier(deep, tmp_path / "c.skops")
     assert load_classifier(tmp_path / "c.skops").channels == config
+
+
+def test_what_is_no_classifier_or_would_be_lost_among_images_is_not_saved(classifier, tmp_path):
+    with pytest.raises(ClassifierError, match=r"but this is 'c\.skops'"):
+        save_classifier("c.skops", classifier)
+    with pytest.raises(OutputError, match=r"a name for an image; .* classifier in \.skops"):
+        save_classifier(classifier, tmp_path / "c.PNG")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_file_tells_the_versions_it_was_made_with(classifier, tmp_path):

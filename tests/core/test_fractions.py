@@ -140,6 +140,13 @@ def test_the_file_is_rfc_4180_and_utf_8_that_excel_recognises(tmp_path):
     assert {len(line) for line in lines} == {len(COLUMNS)}
 
 
+def test_a_table_never_has_the_name_of_an_image(tmp_path):
+    for write in (write_fractions, add_fractions):
+        with pytest.raises(OutputError, match=r"a name for an image; let a table .* \.csv"):
+            write(tmp_path / "f.tif", measured())
+    assert not [*tmp_path.iterdir()]
+
+
 def test_rows_are_added_and_those_of_the_same_image_replaced(tmp_path):
     path, [row, *_] = tmp_path / "f.csv", measured()
     first, strange = replace(row, image='a, "b"\n'), replace(row, image="\udcff.tif")

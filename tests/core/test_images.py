@@ -257,6 +257,12 @@ def test_values_that_are_no_numbers_are_refused(dtype):
         as_micrograph(np.zeros((4, 5), dtype))
 
 
+def test_an_image_is_read_from_a_path_only():
+    for wrong in (as_micrograph(np.eye(4)), np.eye(4), None):
+        with pytest.raises(ImageError, match=r"from a path, but this is of type .* as_micrograph"):
+            read_image(wrong)
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (7,), ()])
 def test_images_without_pixels_are_refused(shape):
     with pytest.raises(ImageError, match="at least two dimensions and one pixel"):

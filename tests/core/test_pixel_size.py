@@ -96,6 +96,13 @@ def test_images_have_a_size_in_common_if_they_agree_in_it(sizes, same):
     assert common_size(sizes) == (sizes[0] if same else None)
 
 
+@pytest.mark.parametrize("unit", ["", " ", "pixel", "none", "n\nm", None])
+def test_what_is_no_unit_of_length_is_no_pixel_size(unit):
+    with pytest.raises(ImageError, match=r"in the unit .*; give .* a unit like 'nm'"):
+        PixelSize(unit, None, 4.0, 4.0)
+    assert PixelSize(" nm ", None, 4.0, 4.0).unit == "nm"
+
+
 def test_the_area_of_a_pixel_is_that_of_its_rectangle():
     assert PixelSize("nm", None, 4.0, 5.0).area == 20
 

@@ -262,6 +262,12 @@ def test_what_names_no_class_is_explained(micrograph, scribbles, classes):
         Segmenter(QUICK).fit(micrograph, scribbles, classes)
 
 
+def test_two_classes_of_one_name_are_refused(micrograph, scribbles):
+    with pytest.raises(ScribbleError, match=r"gives two classes one name.* give each its own"):
+        Segmenter(QUICK).fit(micrograph, scribbles, {1: "pores", 3: "pores"})
+    assert len(Segmenter(QUICK).fit(micrograph, scribbles, {1: "", 3: ""}).classes) == 2
+
+
 @pytest.mark.parametrize("colour", ["red", (1, 2), (0, 0, 300), (-1, 0, 0), None, 7])
 def test_what_is_no_colour_is_refused(colour):
     with pytest.raises(ScribbleError, match="red, green and blue from 0 to 255"):
@@ -398,6 +404,9 @@ def test_images_and_scribbles_that_do_not_match_are_explained(
     segmenter, only_three = Segmenter(QUICK), np.where(scribbles == 3, 3, 0)
     with pytest.raises(ScribbleError, match=r"'s\.png'; read a file with read_scribbles"):
         segmenter.fit(micrograph, "s.png")
+    for wrong in (None, 7, ["a.png"]):
+        with pytest.raises(ImageError, match=r"is of type (NoneType|int|str); make one with"):
+            segment(wrong, scribbles, QUICK)
     with pytest.raises(ScribbleError, match="2 images came with 1 scribbles"):
         segmenter.fit([micrograph, micrograph], [scribbles])
     with pytest.raises(ScribbleError, match="only class 3"):

@@ -95,6 +95,12 @@ class ClassInfo:
     def given(cls, classes: Iterable[ClassInfo] | Mapping[int, str]) -> tuple[ClassInfo, ...]:
         """Return classes as given, or named by value in default colours; reject anything else."""
         if isinstance(classes, Mapping):
+            names = [*classes.values()]
+            if any(name and names.count(name) > 1 for name in names):  # "" is a default name
+                raise ScribbleError(
+                    f"{classes!r} gives two classes one name, by which tables could not tell them "
+                    "apart; give each its own."
+                )
             return tuple(starmap(cls.default, classes.items()))
         found = tuple(classes) if isinstance(classes, Iterable) else (classes,)
         if not all(isinstance(info, ClassInfo) for info in found):

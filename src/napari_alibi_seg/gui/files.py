@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_alibi_seg.core.errors import AlibiSegError, ImageError
-from napari_alibi_seg.core.naming import require_no_image_names
 from napari_alibi_seg.gui.torch_import import Stage, require
 from napari_alibi_seg.gui.words import counted
 
@@ -103,7 +102,6 @@ def write_table(
     """
     from napari_alibi_seg.core.judging.fractions import class_fractions, write_fractions
 
-    require_no_image_names([path])
     classes, by = classifier.classes, classifier.fingerprint
     rows: list[ClassFraction] = []
     for index, (labels, expected, novelty) in sorted(planes.items()):
@@ -128,7 +126,6 @@ def write_classifier(path: Path, classifier: PixelClassifier) -> Iterator[str]:
     """
     from napari_alibi_seg import save_classifier
 
-    require_no_image_names([path])
     save_classifier(classifier, path)
     yield f"Written: {path}"
 

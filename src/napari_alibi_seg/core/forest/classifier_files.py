@@ -20,12 +20,13 @@ from napari_alibi_seg.core.classes import ClassInfo
 from napari_alibi_seg.core.config import ChannelConfig
 from napari_alibi_seg.core.errors import DAMAGE, AlibiSegError, ClassifierError, inaccessible
 from napari_alibi_seg.core.features.extraction import FeatureIdentity
-from napari_alibi_seg.core.forest.classifier import PixelClassifier
+from napari_alibi_seg.core.forest.classifier import PixelClassifier, require_classifier
 from napari_alibi_seg.core.forest.voting import LEAF
 from napari_alibi_seg.core.headers import versions, with_tuples
 from napari_alibi_seg.core.images.pixel_size import saved_size
 from napari_alibi_seg.core.model.backbone import BackboneIdentity
 from napari_alibi_seg.core.model.geometry import Geometry
+from napari_alibi_seg.core.naming import require_no_image_names
 from napari_alibi_seg.core.writing import replacing
 
 if TYPE_CHECKING:
@@ -47,9 +48,13 @@ def save_classifier(classifier: PixelClassifier, path: str | Path) -> None:
 
     Raises
     ------
+    ClassifierError
+        If this is no classifier.
     OutputError
-        If the file cannot be written.
+        If the name is that of an image, or the file cannot be written.
     """
+    require_classifier(classifier)
+    require_no_image_names([Path(path)])
     projection = classifier.projection
     header = {
         "format": _FORMAT,

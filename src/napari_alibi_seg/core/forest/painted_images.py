@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,7 +15,7 @@ from napari_alibi_seg.core.forest.scribbles import (
     require_class_count,
     training_scribbles,
 )
-from napari_alibi_seg.core.images.micrograph import Micrograph, planes_of, require_micrograph
+from napari_alibi_seg.core.images.micrograph import planes_of, require_micrograph
 from napari_alibi_seg.core.naming import first_few
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_alibi_seg.core.images.micrograph import Micrograph
     from napari_alibi_seg.core.images.planes import Plane
 
     PaintedPlane: TypeAlias = tuple[Plane, NDArray[np.integer[Any]]]
@@ -58,7 +60,7 @@ def painted_images(
             "read a file with read_scribbles."
         )
     ignored = ignored_classes(ignored)
-    images = [image] if isinstance(image, Micrograph) else list(image)
+    images = list(image) if isinstance(image, Iterable) else [image]
     drawings = [scribbles] if hasattr(scribbles, "shape") else list(scribbles)
     for one in images:
         require_micrograph(one)

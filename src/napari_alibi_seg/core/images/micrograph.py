@@ -5,6 +5,7 @@ The axes are always a subsequence of TZYX, in this order, and then C, S or neith
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -244,6 +245,11 @@ def read_image(
     # Imported here because its dependencies are slow to import.
     from napari_alibi_seg.core.images.reading import open_stored
 
+    if not isinstance(path, str | os.PathLike):
+        raise ImageError(
+            f"An image is read from a path, but this is of type {type(path).__name__}; make an "
+            "array an image with as_micrograph."
+        )
     image = settle(open_stored(Path(path), dataset), axes, channels)
     if isinstance(pixel_size, PixelSize):
         pixel_size = pixel_size.with_spacing_of(image.pixel_size)

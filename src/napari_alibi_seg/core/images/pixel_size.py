@@ -51,7 +51,8 @@ class PixelSize:
         """Normalise the unit to its symbol; reject sizes that are not positive and finite."""
         lengths = {"y": self.y, "x": self.x} | ({} if self.z is None else {"z": self.z})
         valid = all(isinstance(length, Real) and _positive(length) for length in lengths.values())
-        if not (valid and _positive(self.y * self.x)) or not isinstance(self.unit, str):
+        unit = _unit(self.unit.strip()) if isinstance(self.unit, str) else None
+        if not (valid and _positive(self.y * self.x)) or unit is None:
             raise ImageError(
                 f"Pixels cannot be {self.y!r} by {self.x!r} large, in planes {self.z!r} apart, in "
                 f"the unit {self.unit!r}; give positive numbers (z may be None) and a unit like "
@@ -59,7 +60,7 @@ class PixelSize:
             )
         for axis, length in lengths.items():
             object.__setattr__(self, axis, float(length))
-        object.__setattr__(self, "unit", _unit(self.unit) or self.unit)
+        object.__setattr__(self, "unit", unit)
 
     @property
     def lengths(self) -> dict[str, tuple[float | None, str]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.naming import require_no_image_names
 from napari_alibi_seg.core.writing import locked, replacing
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def write_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the name is that of an image, or the file cannot be written.
     """
     write_rows(Path(path), COLUMNS, (fraction.row() for fraction in rows))
 
@@ -215,7 +216,7 @@ def add_fractions(path: str | Path, rows: Iterable[ClassFraction]) -> None:
     Raises
     ------
     OutputError
-        As from `read_fractions`, or if the file cannot be written.
+        As from `read_fractions` and `write_fractions`.
     """
     path, rows = Path(path), list(rows)
     again = {name_in_table(fraction.image) for fraction in rows}
@@ -308,6 +309,7 @@ def _no_table(path: Path) -> OutputError:
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table with the given columns, as `write_fractions` does."""
+    require_no_image_names([path])
     with (
         replacing(path) as aside,
         # File names may contain undecodable bytes, which must not make writing fail.
