@@ -273,6 +273,27 @@ def test_pixels_of_another_size_than_was_trained_on_are_doubtful(
     assert bool(loaded.doubt(given)) is doubtful
 
 
+@pytest.mark.parametrize(
+    ("spacing", "z", "doubtful"),
+    [
+        (8, 8, False),
+        (8, 10, False),
+        (8, 13, True),
+        (8, 4, True),
+        (8, None, False),
+        (None, 8, False),
+    ],
+)
+def test_planes_further_apart_than_was_trained_on_are_doubtful_to_3d_filters(
+    classifier, spacing, z, doubtful
+):
+    flat = replace(classifier, pixel_size=PixelSize("nm", spacing, 4, 4))
+    through = replace(flat, channels=replace(flat.channels, sigmas_3d=(1.4,)))
+    given = PixelSize("parsec", z, 4, 4)
+    assert not flat.doubt(given)
+    assert ("pixels apart, not 2 as those" in through.doubt(given)) is doubtful
+
+
 @pytest.mark.parametrize("recognised", [True, False, None])
 def test_a_classifier_remembers_whether_it_recognises_strokes(classifier, tmp_path, recognised):
     path = tmp_path / "c.skops"

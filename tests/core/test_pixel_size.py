@@ -1,4 +1,4 @@
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 
 import numpy as np
@@ -79,6 +79,22 @@ def test_what_is_no_pixel_size_is_refused_where_it_is_given(tmp_path, size):
     for make in (partial(read_image, tmp_path / "a.png"), partial(as_micrograph, PIXELS)):
         with pytest.raises(ImageError, match=r"A pixel size is a PixelSize.*PixelSize\('nm'"):
             make(pixel_size=size)
+
+
+def test_a_common_size_has_a_spacing_if_the_images_agree_in_it():
+    flat, thin, thick = (PixelSize("nm", z, 4, 4) for z in (None, 8, 12))
+    close = PixelSize("µm", 0.00802, 0.004, 0.004)
+    assert common_size([thin, close]) == thin
+    for other in (flat, thick):
+        assert common_size([thin, close, other]) == flat
+
+
+def test_the_size_of_voxels_has_the_spacing_that_was_given():
+    size = PixelSize("nm", 8, 4, 4)
+    stack = as_micrograph(np.zeros((3, 20, 35)), "ZYX", pixel_size=size)
+    assert stack.voxel_size == size
+    assert replace(stack, spacing=5).voxel_size == PixelSize("nm", 20, 4, 4)
+    assert replace(stack, spacing=5, pixel_size=None).voxel_size is None
 
 
 @pytest.mark.parametrize(

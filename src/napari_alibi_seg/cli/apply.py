@@ -244,7 +244,7 @@ def _apply_to_volume(options: argparse.Namespace) -> int:
     read_fractions(table)  # a file that is none would be refused after the run
     output = options.output.resolve()
     known, volume = load_classifier(classifier), image.read()
-    doubt = known.doubt(volume.pixel_size)
+    doubt = known.doubt(volume.voxel_size)
     if doubt:
         say(f"{image.path}: {doubt}")
     with kept_if_interrupted(PLANES_KEPT), Bars() as bars:

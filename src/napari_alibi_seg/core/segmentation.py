@@ -169,7 +169,7 @@ class Segmenter:
             features=self._identity(scale),
             bands=planes[0].bands,
             classes=named,
-            pixel_size=common_size(one.pixel_size for one, _ in by_image),
+            pixel_size=common_size(one.voxel_size for one, _ in by_image),
             several=len(by_image) > 1,
         )
         trees = self.config.trees

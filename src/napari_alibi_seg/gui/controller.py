@@ -131,7 +131,7 @@ class Controller(QObject):
         known = self.work.classifier.renamed(classes)
         if self.work.loaded is not None:
             return known
-        size = self.work.source.measured.pixel_size
+        size = self.work.source.measured.voxel_size
         recognised = self.work.recognised if self._assessed(self.work) else None
         return replace(known, pixel_size=size, recognised=recognised)
 

@@ -158,7 +158,7 @@ class Restorer(QObject):
         panels.show_config(config)
         self.classifier_read.emit(classifier)
         self._workspaces.show_classes()
-        doubt = classifier.doubt(work.source.measured.pixel_size)
+        doubt = classifier.doubt(work.source.measured.voxel_size)
         if doubt:
             self._strip.say(doubt, warn=True, holds=lambda: work.loaded is classifier)
         elif work.counts is not None and work.counts.pixels:

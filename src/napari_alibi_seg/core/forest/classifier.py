@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _OTHER_SIZE = 1.25
 """Pixels this many times as wide, or as narrow, are not of the same magnification."""
+_OTHER_SPACING = 1.5
+"""Planes this many times as far apart, or as close, do not show structures in the same detail."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class PixelClassifier:
     smoothing : int
         Radius, in pixels, of the filter that smooths the votes (`smoothed`); 0 for none.
     pixel_size : PixelSize or None
-        That of the images it was trained on, those with strokes; None if it is unknown or they
-        differ in it.
+        That of the images it was trained on, those with strokes (`Micrograph.voxel_size`); None if
+        it is unknown or they differ in it.
     recognised : bool or None
         Whether strokes left out of its training are recognised (`recognises`), without which its
         votes are no evidence; None if it was not assessed.
@@ -156,11 +158,23 @@ class PixelClassifier:
             return ""
         times = size.times(mine)
         if times is None or 1 / _OTHER_SIZE < times < _OTHER_SIZE:
-            return ""
+            return self._doubt_through_planes(mine, size)
         return (
             f"The pixels are {size.words} wide, not {mine.words} wide as those that the classifier "
             "was trained on. It knows structures by their width in pixels, so results are "
             "doubtful; train on an image of this magnification, or resize this one."
+        )
+
+    def _doubt_through_planes(self, mine: PixelSize, size: PixelSize) -> str:
+        learnt, apart = mine.anisotropy, size.anisotropy
+        if not (self.channels.sigmas_3d and learnt and apart):
+            return ""
+        if 1 / _OTHER_SPACING < apart / learnt < _OTHER_SPACING:
+            return ""
+        return (
+            f"The planes lie {apart:.3g} pixels apart, not {learnt:.3g} as those that the "
+            "classifier was trained on. Its 3-D filters know structures as such planes show "
+            "them, so results are doubtful; train on a volume like this one."
         )
 
     def segmentation(

@@ -120,9 +120,15 @@ class Micrograph:
     def anisotropy(self) -> float:
         """Slice spacing divided by the pixel spacing; 1 if unknown."""
         size = self.pixel_size
-        if self.spacing is not None or size is None or size.z is None:
-            return self.spacing or 1.0
-        return float(size.z / np.sqrt(size.area))
+        return self.spacing or (size and size.anisotropy) or 1.0
+
+    @property
+    def voxel_size(self) -> PixelSize | None:
+        """The pixel size with the slice spacing in use."""
+        size = self.pixel_size
+        if size is None or self.spacing is None:
+            return size
+        return replace(size, z=self.spacing * size.side)
 
     @property
     def colour(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,11 @@ class PixelSize:
         return math.sqrt(self.area)
 
     @property
+    def anisotropy(self) -> float | None:
+        """Slice spacing divided by `side`; None if unknown."""
+        return None if self.z is None else self.z / self.side
+
+    @property
     def words(self) -> str:
         """`side` with its unit, such as ``4 nm``."""
         return f"{self.side:.4g} {self.unit}"
@@ -105,12 +110,20 @@ class PixelSize:
 
 
 def common_size(sizes: Iterable[PixelSize | None]) -> PixelSize | None:
-    """Return the first size if all are known and within a hundredth of it; else None."""
+    """Return the first size if all are known and within a hundredth of it; else None.
+
+    Its slice spacing is None unless they agree in it, too.
+    """
     first, *others = sizes
     for one in others:
         times = None if first is None or one is None else one.times(first)
         if times is None or not math.isclose(times, 1, rel_tol=0.01):
             return None
+        assert first is not None
+        assert one is not None
+        apart, its = first.anisotropy, one.anisotropy
+        if apart and not (its and math.isclose(apart, its, rel_tol=0.01)):
+            first = replace(first, z=None)
     return first
 
 

@@ -123,6 +123,6 @@ class LiveTrainer:
             features=None if projection is None else self._features.identity(request.config),
             bands=self._channels.planes[request.planes[0]].bands,
             classes=request.classes,
-            pixel_size=request.image.pixel_size,
+            pixel_size=request.image.voxel_size,
         )
         return (yield from map_steps(work, lambda _: Step()))

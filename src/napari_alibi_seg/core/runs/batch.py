@@ -182,7 +182,7 @@ def segment_images(
         failure = doubt = ""
         try:
             image = read(path)
-            doubt = classifier.doubt(image.pixel_size)
+            doubt = classifier.doubt(image.voxel_size)
             image.levels.require_contrast("The image")
             content = tuple(plane.content_hash() for plane in planes_of(image).values())
             planes = segmenter.apply(classifier, image)
