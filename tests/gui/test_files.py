@@ -186,6 +186,31 @@ def test_an_ignored_class_stays_when_a_classifier_is_loaded(painted_desk, tmp_pa
     np.testing.assert_array_equal(desk.segmented, before)
 
 
+def test_what_is_ignored_stays_left_out_when_a_classifier_has_a_class_of_its_number(
+    painted_desk, tmp_path
+):
+    desk = painted_desk
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.panels.classes.rows[1].ignore.setChecked(True)
+    desk.rename(2, "databar")
+    desk.rest()
+    covered = desk.painted == 2
+
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+
+    known = [(info.value, info.name, info.ignored) for info in desk.panels.classes.classes]
+    assert known == [(1, "class 1", False), (2, "class 2", False), (3, "databar", True)]
+    assert "'databar', which you ignore, has the number 3 now" in desk.panels.strip.words
+    np.testing.assert_array_equal(desk.segmented == 0, covered)
+    desk.bar(2, 100)
+    desk.rest()
+    np.testing.assert_array_equal(desk.segmented == 0, covered)
+    assert set(np.unique(desk.segmented)) == {0, 1, 2}
+
+
 def test_an_outdated_classifier_is_neither_saved_nor_applied(painted_desk, tmp_path, pixels):
     desk, target = painted_desk, tmp_path / "c.skops"
     strip, apply = desk.panels.strip, desk.dock.reuse.apply_to_files

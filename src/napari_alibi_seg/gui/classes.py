@@ -25,7 +25,7 @@ from napari_alibi_seg.gui.parts import LayerCombo, Measured, PanelRows, row, sid
 from napari_alibi_seg.gui.records import PaintClass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari.layers import Labels
 
@@ -122,16 +122,20 @@ class ClassPanel(PanelRows):
             widget.setVisible(len(layers) > 1)
 
     def add_class(self) -> None:
-        """Add a class with the smallest free value, and paint it.
-
-        The value of a class deleted with strokes is not reused: undo may bring them back.
-        """
-        taken = {shown.value for shown in self.classes} | self._removed.keys()
-        value = next((value for value in range(1, _MOST + 1) if value not in taken), None)
+        """Add a class with the smallest free value, and paint it."""
+        value = self.free_value()
         if value is not None:
             self._list_anew([*self.classes, PaintClass.beside(value, self.classes)])
             self.changed.emit()
             self.chosen.emit(value)
+
+    def free_value(self, others: Iterable[int] = ()) -> int | None:
+        """Return the smallest value of no class nor of `others`; None if every one is taken.
+
+        The value of a class deleted with strokes is not reused: undo may bring them back.
+        """
+        taken = {*others, *self._removed, *(shown.value for shown in self.classes)}
+        return next((value for value in range(1, _MOST + 1) if value not in taken), None)
 
     def _want_eraser(self) -> None:
         self.erase_wanted.emit()

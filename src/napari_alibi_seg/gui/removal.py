@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_alibi_seg.gui.painting import ERASED
 from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ClassRemoval(QObject):
         self._panels.classes.remove(value, painted)
         if work is not None:
             if painted:
-                work.scribbles.remove(value)
+                work.scribbles.turn(value, ERASED)
                 self._brush.activate()  # undo is that of the active layer
             self.removed.emit()
             if work.scribbles.layer.selected_label == value:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.workspace import Workspace
     from napari_alibi_seg.gui.workspaces import Workspaces
 
+_NOT_STROKES = "The loaded classifier is used now, not your strokes; paint on to use them again."
 _OTHER_IMAGE = (
     "Another image was chosen while the file was being read; choose the image it is for and open "
     "it again."
@@ -154,18 +155,37 @@ class Restorer(QObject):
             channels=classifier.channels,
             smoothing=classifier.smoothing,
         )
-        panels.classes.show_classes(_joined(classifier, panels.classes.classes))
+        before, spared = panels.classes.classes, self._spare_ignored(work, classifier)
+        panels.classes.show_classes(_joined(classifier, spared))
         panels.show_config(config)
         self.classifier_read.emit(classifier)
         self._workspaces.show_classes()
+        said = [_renumbered(*pair) for pair in zip(before, spared, strict=True) if len({*pair}) > 1]
         doubt = classifier.doubt(work.source.measured.voxel_size)
         if doubt:
-            self._strip.say(doubt, warn=True, holds=lambda: work.loaded is classifier)
+            said.append(doubt)
         elif work.counts is not None and work.counts.pixels:
+            said.append(_NOT_STROKES)
+        if said:
             self._strip.say(
-                "The loaded classifier is used now, not your strokes; paint on to use them again.",
-                holds=lambda: work.loaded is classifier,
+                " ".join(said), warn=bool(doubt), holds=lambda: work.loaded is classifier
             )
+
+    def _spare_ignored(self, work: Workspace, classifier: PixelClassifier) -> list[PaintClass]:
+        """Return the classes, ignored ones with free numbers where the classifier has theirs."""
+        panel, layer = self._panels.classes, work.scribbles.layer
+        taken = {info.value for info in classifier.classes}
+        spared = []
+        for info in panel.classes:
+            clashes = info.ignored and info.value in taken
+            value = panel.free_value(taken) if clashes else None
+            if value is not None:
+                taken.add(value)
+                work.scribbles.turn(info.value, value)
+                if layer.selected_label == info.value:
+                    layer.selected_label = value
+            spared.append(replace(info, value=value or info.value))
+        return spared
 
     def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
         """Show a project read from its file.
@@ -238,6 +258,13 @@ def _joined(classifier: PixelClassifier, classes: Sequence[PaintClass]) -> list[
     values = {info.value for info in own}
     others = [info for info in classes if info.value not in values]
     return sorted([*own, *others], key=lambda info: info.value)
+
+
+def _renumbered(before: PaintClass, now: PaintClass) -> str:
+    return (
+        f"{now.name!r}, which you ignore, has the number {now.value} now, and so has what you "
+        f"painted in it: the classifier has a class {before.value} of its own."
+    )
 
 
 def _fits(shape: tuple[int, ...], source: ImageSource) -> bool:
