@@ -3,6 +3,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas
 import pytest
 import tifffile
 import zarr
@@ -39,6 +40,10 @@ def painted_desk(desk, pixels, tmp_path):
 def done(desk, words):
     desk.until(lambda: words in desk.panels.strip.words)
     desk.until(lambda: not desk.dock.background.busy)
+
+
+def named(desk):
+    return [info.name for info in desk.panels.classes.classes]
 
 
 def reopen_and_restore(desk, pixels):
@@ -184,6 +189,64 @@ def test_an_ignored_class_stays_when_a_classifier_is_loaded(painted_desk, tmp_pa
     assert desk.panels.classes.classes == classes
     assert classes[2].ignored
     np.testing.assert_array_equal(desk.segmented, before)
+
+
+def test_ones_own_classes_are_back_and_were_kept_all_along_once_a_loaded_classifier_is_put_aside(
+    painted_desk, tmp_path
+):
+    desk = painted_desk
+    desk.rename(1, "matrix")
+    desk.panels.classes.add_class()
+    desk.bar(3, 100)
+    desk.rest()
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.panels.classes.rows[2].delete.trigger()
+    desk.panels.strip.buttons[0].click()
+    for value, name in ((1, "gp"), (2, "pore")):
+        desk.rename(value, name)
+    desk.key("2")
+    desk.rest()
+    before = desk.panels.classes.classes
+
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+    assert named(desk) == ["matrix", "class 2", "class 3"]
+    desk.dock.exports.save_project(tmp_path / "p.alibi")
+    done(desk, "Written")
+    for path in (tmp_path / "p.alibi", session_path(desk.work.source.micrograph)):
+        assert [info.name for info in load_project(path).classes] == ["gp", "pore"]
+
+    desk.stroke((110, 60), (110, 100))
+    assert desk.panels.classes.classes == before
+    desk.rest()
+    desk.panels.strip.buttons[0].click()
+    assert named(desk) == ["matrix", "class 2", "class 3"]
+    desk.panels.training.trees.setValue(11)
+    assert desk.panels.classes.classes == before
+    desk.rest()
+    desk.dock.exports.export_fractions(tmp_path / "f.csv")
+    done(desk, "Written")
+    assert pandas.read_csv(tmp_path / "f.csv")["class_name"].tolist() == ["gp", "pore"]
+
+
+def test_the_classes_of_a_classifier_stay_where_nothing_was_painted_before(
+    painted_desk, tmp_path, pixels
+):
+    desk = painted_desk
+    desk.rename(1, "matrix")
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.choose_image(desk.viewer.add_image(255 - pixels))
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+
+    desk.bar(1, 18)
+    desk.rest()
+
+    assert desk.work.loaded is None
+    assert named(desk) == ["matrix", "class 2"]
 
 
 def test_what_is_ignored_stays_left_out_when_a_classifier_has_a_class_of_its_number(

@@ -245,7 +245,7 @@ class Chooser(QObject):
         self.choose_image(old.source.layer, old.source.reading, old.source.channels)
         if self._work is not None and self._work.scribbles.layer == old.scribbles.layer:
             self._work.second_offered = True
-            self._panels.classes.show_classes(old.classes)
+            self._panels.classes.show_classes(old.own_classes(old.classes))
             self._panels.show_config(config)
             self._workspaces.show_classes()
             self._tell_of_pixels(old)
@@ -277,6 +277,7 @@ class Chooser(QObject):
         before, layer.visible = work.scribbles.layer, True
         before.visible = is_blank(before)  # show only strokes that are used
         if RECIPE in layer.metadata:
+            work.own = {}
             self._panels.classes.show_classes(layer.metadata[RECIPE].classes)
         self._workspaces.paint_on(work, layer)
         if work.loaded is None:

@@ -78,9 +78,10 @@ class ClassPanel(PanelRows):
     def show_classes(self, classes: Sequence[PaintClass]) -> None:
         """Show other classes instead, and forget deleted ones."""
         self._removed.clear()
-        self._list_anew(classes)
+        self.list_anew(classes)
 
-    def _list_anew(self, classes: Sequence[PaintClass]) -> None:
+    def list_anew(self, classes: Sequence[PaintClass]) -> None:
+        """Show other classes instead; undo may still bring deleted ones back."""
         for old in self.rows:
             self._column.removeWidget(old)
             old.hide()
@@ -99,7 +100,7 @@ class ClassPanel(PanelRows):
                 back = self._removed.pop(value, None)
                 classes.append(back or PaintClass.beside(value, classes))
         if len(classes) > len(self.rows):
-            self._list_anew(sorted(classes, key=lambda shown: shown.value))
+            self.list_anew(sorted(classes, key=lambda shown: shown.value))
             self.changed.emit()
 
     def show_counts(self, pixels: Mapping[int, int]) -> None:
@@ -125,7 +126,7 @@ class ClassPanel(PanelRows):
         """Add a class with the smallest free value, and paint it."""
         value = self.free_value()
         if value is not None:
-            self._list_anew([*self.classes, PaintClass.beside(value, self.classes)])
+            self.list_anew([*self.classes, PaintClass.beside(value, self.classes)])
             self.changed.emit()
             self.chosen.emit(value)
 
@@ -160,7 +161,7 @@ class ClassPanel(PanelRows):
         """Delete a class; if it had strokes, undo may bring it back."""
         if painted:
             self._removed |= {info.value: info for info in self.classes if info.value == value}
-        self._list_anew([info for info in self.classes if info.value != value])
+        self.list_anew([info for info in self.classes if info.value != value])
 
 
 class ClassRow(QWidget):

@@ -197,6 +197,7 @@ class Controller(QObject):
             self._features_stopped &= self.work.keeps_features(self.panels.settings.config)
             self.work.outdate()
             self.work.loaded = self.work.put_aside = None
+            self.workspaces.show_own_classes()
         self.ask()
 
     def change_device(self) -> None:
@@ -263,6 +264,7 @@ class Controller(QObject):
         work.touch()
         if work.loaded is not None:
             work.put_aside, work.loaded = work.loaded, None
+            self.workspaces.show_own_classes()
             self.notices.tell_of_put_aside(work, partial(self._use_again, work))
         self._once = False
         self.stack.forget()
@@ -275,7 +277,7 @@ class Controller(QObject):
     def _use_again(self, work: Workspace) -> None:
         """Apply the classifier put aside, unless another image has been chosen."""
         if work is self.work and work.put_aside is not None:
-            self.apply(work.put_aside)
+            self.restorer.use(work, work.put_aside)
 
     def hear(self, event: LiveEvent | SessionFound | SessionProblem) -> None:
         """Show an event of the engine or the session file."""

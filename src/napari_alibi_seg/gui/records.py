@@ -124,6 +124,8 @@ class Order:
         Whether the user has painted, so that the session is worth saving.
     owner : str
         Token of the strokes; a session with another token is never overwritten.
+    classes : tuple of PaintClass
+        Those of the strokes; those of the request may be of a loaded classifier.
     kept : Event
         Set once the session is saved.
     """
@@ -134,6 +136,7 @@ class Order:
     threads: int = 0
     touched: bool = False
     owner: str = ""
+    classes: tuple[PaintClass, ...] = ()
     kept: Event = field(default_factory=Event)
 
 

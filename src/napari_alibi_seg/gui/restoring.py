@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.workspace import Workspace
     from napari_alibi_seg.gui.workspaces import Workspaces
 
-_NOT_STROKES = "The loaded classifier is used now, not your strokes; paint on to use them again."
+_NOT_STROKES = (
+    "The loaded classifier is used now, not your strokes; paint on to use them again, with your "
+    "own classes."
+)
 _OTHER_IMAGE = (
     "Another image was chosen while the file was being read; choose the image it is for and open "
     "it again."
@@ -107,7 +110,7 @@ class Restorer(QObject):
         work.second_offered = True
         if not work.touched:
             work.owner = found.project.owner
-        self._adopt(recipe)
+        self._adopt(work, recipe)
         work.scribbles.restore(scribbles)
 
     def _decline(self, work: Workspace, found: SessionFound) -> None:
@@ -155,16 +158,25 @@ class Restorer(QObject):
             channels=classifier.channels,
             smoothing=classifier.smoothing,
         )
-        before, spared = panels.classes.classes, self._spare_ignored(work, classifier)
-        panels.classes.show_classes(_joined(classifier, spared))
         panels.show_config(config)
+        self.use(work, classifier)
+
+    def use(self, work: Workspace, classifier: PixelClassifier) -> None:
+        """Apply a classifier to the open image, and show its classes until something is painted."""
+        self._workspaces.show_own_classes()  # not those of an earlier classifier
+        panel, painted = self._panels.classes, work.counts is not None and work.counts.pixels
+        before, spared = panel.classes, self._spare_ignored(work, classifier)
+        panel.list_anew(_joined(classifier, spared))
+        if painted:
+            known = {info.value: info for info in spared}
+            work.own = {info.value: known.get(info.value) for info in classifier.classes}
         self.classifier_read.emit(classifier)
         self._workspaces.show_classes()
         said = [_renumbered(*pair) for pair in zip(before, spared, strict=True) if len({*pair}) > 1]
         doubt = classifier.doubt(work.source.measured.voxel_size)
         if doubt:
             said.append(doubt)
-        elif work.counts is not None and work.counts.pixels:
+        elif painted:
             said.append(_NOT_STROKES)
         if said:
             self._strip.say(
@@ -223,7 +235,7 @@ class Restorer(QObject):
             if work.source.measure(opened.project.pixel_size, opened.project.spacing):
                 self._viewer.reset_view()
             self._replace_scribbles(work, Labels(scribbles, **(painted | work.source.placement())))
-            self._adopt(recipe)
+            self._adopt(work, recipe)
             self._strip.put_away()
 
     def _bring_back(self, work: Workspace, lost: Labels) -> None:
@@ -244,8 +256,9 @@ class Restorer(QObject):
         else:
             before.visible = False
 
-    def _adopt(self, recipe: Recipe) -> None:
-        """Use the classes and settings of a recipe."""
+    def _adopt(self, work: Workspace, recipe: Recipe) -> None:
+        """Use the classes and settings of a recipe on the open image."""
+        work.own = {}
         self._panels.classes.show_classes(recipe.classes)
         self._panels.show_config(recipe.config)
         self.settings_read.emit()

@@ -24,7 +24,7 @@ from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 from napari_alibi_seg.core.runs.project_files import load_project, save_project
 from napari_alibi_seg.gui.projects import project_of
-from napari_alibi_seg.gui.records import SessionFound, SessionProblem
+from napari_alibi_seg.gui.records import SessionFound, SessionProblem, as_core
 
 if TYPE_CHECKING:
     from napari_alibi_seg.core.images.micrograph import Micrograph
@@ -65,7 +65,7 @@ def keep_session(order: Order) -> SessionFound | SessionProblem | None:
 def _keep(order: Order) -> SessionFound | SessionProblem | None:
     asked = order.request
     path = session_path(asked.image)
-    project = project_of(asked.image, asked.scribbles, asked.classes, asked.ignored, order.config)
+    project = project_of(asked.image, asked.scribbles, *as_core(order.classes), order.config)
     project = replace(project, owner=order.owner)
     earlier = _earlier(path)
     painted = len(project.scribbles.values)

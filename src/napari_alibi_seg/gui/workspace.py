@@ -16,7 +16,7 @@ from napari_alibi_seg.core.judging.expectation import expectation, recognises
 from napari_alibi_seg.core.live.records import Advice, ClassifierReady, PlaneDone
 from napari_alibi_seg.gui.ownership import OWNER, follow_name
 from napari_alibi_seg.gui.projects import RECIPE
-from napari_alibi_seg.gui.records import Order, PaintClass, Recipe, as_core
+from napari_alibi_seg.gui.records import Order, PaintClass, Recipe
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -54,6 +54,9 @@ class Workspace:
         A classifier from a file, applied instead of training.
     put_aside : PixelClassifier or None
         The loaded one, no longer used because something was painted.
+    own : dict
+        What the classes of a loaded classifier were before, by value, if something was painted;
+        None where there was none.
     fitted : PixelClassifier or None
         The classifier last applied.
     fitted_with : SegmentationConfig or None
@@ -91,6 +94,7 @@ class Workspace:
     config: SegmentationConfig
     loaded: PixelClassifier | None = None
     put_aside: PixelClassifier | None = None
+    own: dict[int, PaintClass | None] = field(default_factory=dict)
     fitted: PixelClassifier | None = None
     fitted_with: SegmentationConfig | None = None
     counts: ScribbleCounts | None = None
@@ -162,6 +166,7 @@ class Workspace:
             settings.threads,
             touched=self.touched,
             owner=self.owner,
+            classes=recipe.classes,
         )
         return self.order
 
@@ -171,19 +176,13 @@ class Workspace:
         """Make an order that saves the session before the image is left."""
         assert self.order is not None
         self.outdated = False
-        known, ignored = as_core(classes)
-        painted = replace(
-            self.order.request,
-            scribbles=self.scribbles.data,
-            classes=known,
-            ignored=ignored,
-        )
         self.order = replace(
             self.order,
-            request=painted,
+            request=replace(self.order.request, scribbles=self.scribbles.data),
             config=config,
             touched=True,  # also where the last stroke came after the last order
             owner=self.owner,
+            classes=self.own_classes(classes),
             kept=Event(),
         )
         return self.order
@@ -310,7 +309,22 @@ class Workspace:
     def recipe(self, classes: tuple[PaintClass, ...], config: SegmentationConfig) -> Recipe:
         """Return the recipe to store with the strokes."""
         source = self.source
-        return Recipe(classes, config, source.reading.axes, source.channels, source.file)
+        own = self.own_classes(classes)
+        return Recipe(own, config, source.reading.axes, source.channels, source.file)
+
+    def own_classes(self, shown: tuple[PaintClass, ...]) -> tuple[PaintClass, ...]:
+        """Return the classes of the strokes: those shown, except for what a classifier changed.
+
+        A class of the classifier alone is one of them once it is chosen to paint.
+        """
+        chosen, own = self.scribbles.layer.selected_label, []
+        for info in shown:
+            mine = self.own.get(info.value, info)
+            if mine is not None:
+                own.append(replace(mine, ignored=info.ignored))
+            elif info.value == chosen:
+                own.append(info)
+        return tuple(own) or shown
 
     def features_seen(self, config: SegmentationConfig) -> str:
         """Return the key of the features behind the result; empty if they are not current."""

@@ -186,6 +186,14 @@ class Workspaces(QObject):
         self.show_classes()
         self._brush.choose(self._panels.classes.classes[0].value)
 
+    def show_own_classes(self) -> None:
+        """Show the classes of the strokes again, in the place of those of a loaded classifier."""
+        work, panel = self.current, self._panels.classes
+        if work is not None and work.own:
+            panel.list_anew(work.own_classes(panel.classes))
+            work.own = {}
+            self.show_classes()
+
     def show_outputs(self) -> None:
         """Show or hide the maps of the open image as ticked."""
         if self.current is not None:
