@@ -76,6 +76,23 @@ def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
     assert not desk.painted.any()
 
 
+def test_pixel_size_and_spacing_set_by_hand_after_the_last_stroke_are_restored(desk, pixels):
+    desk.hurry()
+    stack = np.stack([pixels, pixels[::-1]])
+    desk.open(stack)
+    desk.bar(1, 18, (0,))
+    desk.rest()
+    layer = desk.work.source.layer
+    layer.scale, layer.units = (4, 0.5, 0.5), ("um", "um", "um")
+    desk.rest()
+
+    reopen_and_restore(desk, stack)
+
+    assert desk.work.source.layer.scale.tolist() == [4, 0.5, 0.5]
+    assert desk.work.source.measured.pixel_size == PixelSize("µm", 4, 0.5, 0.5)
+    assert desk.work.scribbles.layer.scale.tolist() == [4, 0.5, 0.5]
+
+
 def test_classes_of_more_than_eight_bits_are_restored(make_desk, pixels):
     desk = make_desk()
     desk.hurry()

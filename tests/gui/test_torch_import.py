@@ -52,7 +52,7 @@ painted[5, :9], painted[9, :9] = 1, 2
 image = as_micrograph(np.random.default_rng(0).random((30, 30), np.float32))
 config = SegmentationConfig("classical", trees=10)
 request = LiveRequest(image, painted, config, ((),), Window(0, 0, 30, 30))
-order = Order(request, config, touched=True)
+order = Order(request, config, image, touched=True)
 told = _serve({}, _Run(order, []))
 _, counted = next(told)
 assert counted.pixels == {1: 9, 2: 9} and counted.strokes == 2, counted
@@ -83,7 +83,7 @@ torch_import._load_libraries = allowed.wait
 image = as_micrograph(np.random.default_rng(0).random((30, 30), np.float32))
 blank, config = np.zeros((30, 30), np.uint8), SegmentationConfig()
 request = LiveRequest(image, blank, config, ((),), Window(0, 0, 30, 30))
-order = Order(request, config)
+order = Order(request, config, image)
 run = _Run(order, [])
 served = _serve({}, run)
 next(served)

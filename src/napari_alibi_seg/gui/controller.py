@@ -237,13 +237,12 @@ class Controller(QObject):
         self.display.show_no_image()
 
     def _measure(self) -> None:
-        """Update the plane spacing from the scale of the layer."""
+        """Update the plane spacing from the scale of the layer, and keep both in the session."""
         work = self.work
         if work is not None:
             self._offer_3d(work.source.measured)
             self.panels.strip.review()
-            if work.measure(self.effective_settings.config):
-                self.ask()
+            self.ask(new=work.measure(self.effective_settings.config))
 
     def _offer_3d(self, image: Micrograph) -> None:
         self.panels.training.offer_3d(image.anisotropy if "Z" in image.axes else None)

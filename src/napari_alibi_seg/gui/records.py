@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_alibi_seg.core.images.micrograph import ImageFile
+    from napari_alibi_seg.core.images.micrograph import ImageFile, Micrograph
     from napari_alibi_seg.core.live.records import LiveRequest
     from napari_alibi_seg.core.runs.project import Project
 
@@ -118,6 +118,8 @@ class Order:
         What should be on the screen.
     config : SegmentationConfig
         As the user chose it; that of the request has no deep features while these are stopped.
+    image : Micrograph
+        That of the request, with the pixel size and spacing that the layer has now.
     device, threads
         As in `Settings`.
     touched : bool
@@ -132,6 +134,7 @@ class Order:
 
     request: LiveRequest
     config: SegmentationConfig
+    image: Micrograph
     device: str = "auto"
     threads: int = 0
     touched: bool = False

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_alibi_seg.core.forest.classifier import PixelClassifier
+    from napari_alibi_seg.core.runs.project import Project
     from napari_alibi_seg.gui.choosing import Chooser
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.projects import OpenedProject
@@ -110,6 +111,7 @@ class Restorer(QObject):
         work.second_offered = True
         if not work.touched:
             work.owner = found.project.owner
+        self._measure(work, found.project)
         self._adopt(work, recipe)
         work.scribbles.restore(scribbles)
 
@@ -232,11 +234,15 @@ class Restorer(QObject):
             self._chooser.choose_image(image)
         work = self._workspaces.current
         if work is not None:
-            if work.source.measure(opened.project.pixel_size, opened.project.spacing):
-                self._viewer.reset_view()
+            self._measure(work, opened.project)
             self._replace_scribbles(work, Labels(scribbles, **(painted | work.source.placement())))
             self._adopt(work, recipe)
             self._strip.put_away()
+
+    def _measure(self, work: Workspace, project: Project) -> None:
+        """Give the image the pixel size and spacing of a project unless it has its own."""
+        if work.source.measure(project.pixel_size, project.spacing):
+            self._viewer.reset_view()
 
     def _bring_back(self, work: Workspace, lost: Labels) -> None:
         if work is self._workspaces.current:

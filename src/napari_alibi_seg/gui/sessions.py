@@ -65,7 +65,7 @@ def keep_session(order: Order) -> SessionFound | SessionProblem | None:
 def _keep(order: Order) -> SessionFound | SessionProblem | None:
     asked = order.request
     path = session_path(asked.image)
-    project = project_of(asked.image, asked.scribbles, *as_core(order.classes), order.config)
+    project = project_of(order.image, asked.scribbles, *as_core(order.classes), order.config)
     project = replace(project, owner=order.owner)
     earlier = _earlier(path)
     painted = len(project.scribbles.values)

@@ -162,6 +162,7 @@ class Workspace:
         self.order = Order(
             request,
             config,
+            self.source.measured,
             settings.device,
             settings.threads,
             touched=self.touched,
@@ -179,6 +180,7 @@ class Workspace:
         self.order = replace(
             self.order,
             request=replace(self.order.request, scribbles=self.scribbles.data),
+            image=self.source.measured,
             config=config,
             touched=True,  # also where the last stroke came after the last order
             owner=self.owner,
