@@ -456,6 +456,12 @@ def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
     desk.rest()
     assert desk.panels.classes.classes[0].name == "class 1"
     assert "Paint a stroke" in desk.panels.result.facts.text()
+    assert "Split RGB" in desk.panels.strip.words
+    assert "--" not in desk.panels.strip.words  # no advice for the command line
+
+    desk.two_strokes()
+    desk.rest()
+    assert desk.panels.strip.words == ""
 
 
 def test_a_damaged_classifier_is_refused_in_words(painted_desk, tmp_path):

@@ -19,7 +19,7 @@ from napari_alibi_seg.gui.sessions import set_aside
 from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari.viewer import Viewer
 
@@ -148,10 +148,14 @@ class Restorer(QObject):
         if work is None or work is not asked:
             self._strip.say(_OTHER_IMAGE, warn=True)
             return
-        try:
-            classifier.require_bands(work.source.micrograph.bands)
-        except AlibiSegError as error:
-            self._strip.say(str(error), warn=True)
+        misfit = classifier.misfit(work.source.micrograph.bands)
+        if misfit:
+            self._strip.say(
+                f"{misfit}; choose such an image or other channels (right-click a layer: Split "
+                "RGB, Merge to RGB), or paint strokes of two classes to train a new one.",
+                warn=True,
+                holds=partial(_is_unchanged, work, work.loaded, _painted(work)),
+            )
             return
         config = replace(
             panels.settings.config,
@@ -166,7 +170,7 @@ class Restorer(QObject):
     def use(self, work: Workspace, classifier: PixelClassifier) -> None:
         """Apply a classifier to the open image, and show its classes until something is painted."""
         self._workspaces.show_own_classes()  # not those of an earlier classifier
-        panel, painted = self._panels.classes, work.counts is not None and work.counts.pixels
+        panel, painted = self._panels.classes, bool(_painted(work))
         before, spared = panel.classes, self._spare_ignored(work, classifier)
         panel.list_anew(_joined(classifier, spared))
         if painted:
@@ -277,6 +281,18 @@ def _joined(classifier: PixelClassifier, classes: Sequence[PaintClass]) -> list[
     values = {info.value for info in own}
     others = [info for info in classes if info.value not in values]
     return sorted([*own, *others], key=lambda info: info.value)
+
+
+def _painted(work: Workspace) -> Mapping[int, int]:
+    """Return the pixels of each class, as last reported by the engine."""
+    return {} if work.counts is None else work.counts.pixels
+
+
+def _is_unchanged(
+    work: Workspace, loaded: PixelClassifier | None, painted: Mapping[int, int]
+) -> bool:
+    """Whether no classifier was loaded since, and nothing painted."""
+    return work.loaded is loaded and _painted(work) == painted
 
 
 def _renumbered(before: PaintClass, now: PaintClass) -> str:

@@ -127,14 +127,20 @@ class PixelClassifier:
         ClassifierError
             If the number is another.
         """
-        if self.bands != bands:
+        misfit = self.misfit(bands)
+        if misfit:
             ways = {1: "one channel as grey", 3: "three channels, or grey as 0,0,0,"}
             way = ways.get(self.bands, f"{self.bands} channels")
-            learnt, given = map(kind_of_images, (self.bands, bands))
             raise ClassifierError(
-                f"The classifier was trained on {learnt} images, but this one is {given}; choose "
-                f"{way} with channels (--channels), or train again."
+                f"{misfit}; choose {way} with channels (--channels), or train again."
             )
+
+    def misfit(self, bands: int) -> str:
+        """Return that planes of a number of bands are of another kind; empty if they are not."""
+        if self.bands == bands:
+            return ""
+        learnt, given = map(kind_of_images, (self.bands, bands))
+        return f"The classifier was trained on {learnt} images, but this one is {given}"
 
     def require_features(self, features: FeatureIdentity | None) -> None:
         """Reject features that the forest was not trained on.
