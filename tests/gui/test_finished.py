@@ -370,6 +370,28 @@ def test_undo_brings_a_deleted_class_back_with_its_name(painted):
     assert set(np.unique(desk.segmented)) == {1, 2, 3}
 
 
+def test_redo_deletes_a_class_again_but_erasing_its_strokes_does_not(painted):
+    desk, layer = painted, painted.work.scribbles.layer
+    delete(desk, 1)
+    desk.panels.strip.buttons[0].click()
+    desk.panels.classes.add_class()
+    desk.bar(4, 80)
+    desk.rest()
+    for act, known in ((layer.undo, [1, 2, 3, 4]), (layer.redo, [1, 3, 4])):
+        act()
+        act()
+        desk.rest()
+        assert values(desk) == known
+
+    layer.undo()
+    layer.undo()
+    desk.rest()
+    desk.bar(0, 58)
+    desk.rest()
+    assert not (desk.painted == 2).any()
+    assert values(desk) == [1, 2, 3, 4]
+
+
 def test_ctrl_z_brings_a_deleted_class_back_as_is_said_before(painted):
     desk, before = painted, painted.painted.copy()
     desk.viewer.layers.selection.active = desk.work.source.layer

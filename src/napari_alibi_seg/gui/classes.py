@@ -93,15 +93,26 @@ class ClassPanel(PanelRows):
         self.show_chosen(self._chosen)
 
     def ensure(self, values: Sequence[int]) -> None:
-        """Add a class for each painted value without one; a deleted class comes back."""
-        classes = list(self.classes)
+        """Add a class for each painted value without one; follow undo and redo of a deletion."""
+        classes = [info for info in self.classes if not self._is_deleted_again(info, values)]
         for value in map(int, values):
             if all(value != shown.value for shown in classes):
-                back = self._removed.pop(value, None)
+                back = self._removed.get(value)
                 classes.append(back or PaintClass.beside(value, classes))
-        if len(classes) > len(self.rows):
-            self.list_anew(sorted(classes, key=lambda shown: shown.value))
+        classes.sort(key=lambda shown: shown.value)
+        if classes and {*classes} != {*self.classes}:
+            self._removed |= {info.value: info for info in self.classes if info not in classes}
+            self.list_anew(classes)
             self.changed.emit()
+
+    def _is_deleted_again(self, info: PaintClass, painted: Sequence[int]) -> bool:
+        """Whether a class that undo brought back has no strokes any more; ignored ones untold."""
+        return info.value in self._removed and info.value not in painted and not info.ignored
+
+    def settle(self) -> None:
+        """Keep the classes listed, also those that undo brought back and redo might delete."""
+        for shown in self.classes:
+            self._removed.pop(shown.value, None)
 
     def show_counts(self, pixels: Mapping[int, int]) -> None:
         """Show how many pixels of each class are painted."""

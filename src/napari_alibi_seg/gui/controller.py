@@ -265,6 +265,7 @@ class Controller(QObject):
             work.put_aside, work.loaded = work.loaded, None
             self.workspaces.show_own_classes()
             self.notices.tell_of_put_aside(work, partial(self._use_again, work))
+        self.panels.classes.settle()  # a stroke leaves nothing to redo
         self._once = False
         self.stack.forget()
         self._generation += 1

@@ -173,6 +173,7 @@ class Restorer(QObject):
         panel, painted = self._panels.classes, bool(_painted(work))
         before, spared = panel.classes, self._spare_ignored(work, classifier)
         panel.list_anew(_joined(classifier, spared))
+        panel.settle()
         if painted:
             known = {info.value: info for info in spared}
             work.own = {info.value: known.get(info.value) for info in classifier.classes}
