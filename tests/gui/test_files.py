@@ -274,6 +274,7 @@ def test_what_is_ignored_stays_left_out_when_a_classifier_has_a_class_of_its_num
     done(desk, "Written")
     desk.panels.classes.rows[1].ignore.setChecked(True)
     desk.rename(2, "databar")
+    desk.bar(1, 100)
     desk.rest()
     covered = desk.painted == 2
 
@@ -284,6 +285,10 @@ def test_what_is_ignored_stays_left_out_when_a_classifier_has_a_class_of_its_num
     known = [(info.value, info.name, info.ignored) for info in desk.panels.classes.classes]
     assert known == [(1, "class 1", False), (2, "class 2", False), (3, "databar", True)]
     assert "'databar', which you ignore, has the number 3 now" in desk.panels.strip.words
+    np.testing.assert_array_equal(desk.segmented == 0, covered)
+    desk.work.scribbles.layer.undo()
+    desk.rest()
+    assert not desk.painted[100].any()
     np.testing.assert_array_equal(desk.segmented == 0, covered)
     desk.bar(2, 100)
     desk.rest()

@@ -108,9 +108,18 @@ class Scribbles(QObject):
         """Show classes in their colours."""
         self.layer.colormap = colormap(classes)
 
-    def turn(self, value: int, other: int) -> None:
-        """Make every stroke of a class one of another, or erase it; undo brings it back."""
-        self.layer.data_setitem(np.nonzero(self.data == value), other)
+    def remove(self, value: int) -> None:
+        """Erase every stroke of a class; undo brings them back."""
+        self.layer.data_setitem(np.nonzero(self.data == value), 0)
+        self._touch()
+
+    def renumber(self, value: int, other: int) -> None:
+        """Give the strokes of a class another value for good: undo undoes the stroke before."""
+        where = np.nonzero(self.data == value)
+        if where[0].size:
+            self.data[where] = other
+            self.layer.refresh()
+            self._touch()
 
     def restore(self, scribbles: SparseScribbles) -> None:
         """Paint the pixels of an earlier session that are blank now, as one step to undo."""

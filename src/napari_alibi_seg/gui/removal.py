@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_alibi_seg.gui.painting import ERASED
 from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class ClassRemoval(QObject):
         self._panels.classes.remove(value, painted)
         if work is not None:
             if painted:
-                work.scribbles.turn(value, ERASED)
+                work.scribbles.remove(value)
                 self._brush.activate()  # undo is that of the active layer
             self.removed.emit()
             if work.scribbles.layer.selected_label == value:

@@ -200,7 +200,7 @@ class Restorer(QObject):
             value = panel.free_value(taken) if clashes else None
             if value is not None:
                 taken.add(value)
-                work.scribbles.turn(info.value, value)
+                work.scribbles.renumber(info.value, value)
                 if layer.selected_label == info.value:
                     layer.selected_label = value
             spared.append(replace(info, value=value or info.value))
