@@ -1,5 +1,7 @@
+import gc
 import shlex
 import shutil
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +121,21 @@ def test_an_image_that_is_left_tells_if_its_strokes_cannot_be_kept(painted_desk,
     other = desk.viewer.add_image(pixels[::-1].copy(), name="other")
     desk.choose_image(other)
     desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
+
+
+def test_strokes_that_cannot_be_kept_are_told_of_though_earlier_ones_were_offered(
+    painted_desk, pixels
+):
+    desk = painted_desk
+    folder = session_path(desk.work.source.micrograph).parent
+    desk.viewer.layers.clear()
+    desk.rest()
+    desk.open(pixels.copy())
+    desk.until(lambda: "before" in desk.panels.strip.words)
+    shutil.rmtree(folder)
+    folder.write_text("a file in the way")
+    desk.bar(1, 100)
+    desk.until(lambda: "is not kept" in desk.panels.strip.words)
 
 
 def test_strokes_of_a_class_that_cannot_be_are_told_of_and_the_next_image_is_worked_on(
@@ -246,6 +263,43 @@ def test_ones_own_classes_are_back_and_were_kept_all_along_once_a_loaded_classif
     desk.dock.exports.export_fractions(tmp_path / "f.csv")
     done(desk, "Written")
     assert pandas.read_csv(tmp_path / "f.csv")["class_name"].tolist() == ["gp", "pore"]
+
+
+def test_a_class_that_a_loaded_classifier_finds_is_not_deleted(painted_desk, tmp_path):
+    desk = painted_desk
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+    desk.panels.classes.rows[1].delete.trigger()
+    assert "loaded classifier finds this class" in desk.panels.strip.words
+    assert [info.value for info in desk.panels.classes.classes] == [1, 2]
+
+
+def test_a_loaded_classifier_goes_on_with_other_pixels_and_then_lets_go_of_them(
+    painted_desk, tmp_path, pixels
+):
+    desk = painted_desk
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+    loaded, before = desk.work.loaded, desk.segmented.copy()
+
+    desk.work.source.layer.data = pixels[::-1].copy()
+    desk.rest()
+    assert desk.work.loaded is loaded
+    assert desk.work.result.finished
+    assert (desk.segmented != before).any()
+
+    gone = weakref.ref(desk.work)
+    desk.viewer.layers.clear()
+    desk.rest()
+    gc.unfreeze()
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_classes_of_a_classifier_stay_where_nothing_was_painted_before(

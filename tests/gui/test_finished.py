@@ -60,6 +60,34 @@ def test_looking_through_a_stack_leaves_time_to_segment_it(desk, pixels):
     desk.until(lambda: "All 16 planes" in desk.panels.strip.words)
 
 
+def test_a_result_that_is_removed_while_it_is_drawn_comes_back_whole(stacked, pixels):
+    desk = stacked
+    removed = desk.work.result.labels
+
+    def remove(event):
+        if isinstance(event, ResultBlock) and removed in desk.viewer.layers:
+            desk.viewer.layers.remove(removed)
+
+    desk.controller.bridge.reported.connect(remove)
+    desk.bar(1, 100, (1,))
+    desk.until(lambda: removed not in desk.viewer.layers)
+    desk.rest()
+    [plane] = desk.work.result.finished
+    assert desk.work.result.labels is not removed
+    assert desk.segmented[plane].all()
+
+
+def test_a_stack_that_was_stopped_goes_on_where_it_was(stacked):
+    desk, told = stacked, []
+    desk.apply_to_stack()
+    desk.controller.bridge.reported.connect(told.append)
+    desk.panels.strip.put_away()
+    desk.controller.stack.stop()
+    desk.rest()
+    desk.apply_to_stack()
+    assert not any(isinstance(event, ResultBlock) for event in told)
+
+
 def test_a_result_is_corrected_in_a_copy_that_stays(stacked):
     desk = stacked
     result = desk.work.result.labels

@@ -517,14 +517,19 @@ def test_sessions_that_are_declined_or_damaged_are_numbered(two, pixels):
     assert load_project(path.with_suffix(".3.alibi")).scribbles.values.size == 4 * 20
 
 
-@pytest.mark.parametrize("apart", ["layers", "images"])
+@pytest.mark.parametrize("apart", ["layers", "copies", "images"])
 def test_two_layers_painted_on_the_same_pixels_have_one_session_file_each(two, pixels, apart):
     desk = two
     if apart == "images":
         desk.open(pixels.copy(), name="same")
         turns = [partial(choose, desk, name) for name in ("same", "first")]
     else:
-        other = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="other")
+        if apart == "copies":
+            desk.viewer.layers.selection.active = desk.work.scribbles.layer
+            _duplicate_layer(desk.viewer.layers)
+            other = desk.viewer.layers[desk.work.scribbles.layer.name + " copy"]
+        else:
+            other = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="other")
         layers = (other, desk.work.scribbles.layer)
         turns = [partial(desk.choose_scribbles, layer) for layer in layers]
     turns[0]()

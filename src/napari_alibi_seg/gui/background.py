@@ -111,7 +111,7 @@ class Background(QObject):
         )
 
     def _finish(self, _: None = None) -> None:
-        self._worker = None
+        self._worker = self._receive = None
         self._strip.review()
         go, self._next = self._next, None
         if go is not None:

@@ -245,13 +245,21 @@ class Chooser(QObject):
         self.choose_image(old.source.layer, old.source.reading, old.source.channels)
         if self._work is not None and self._work.scribbles.layer == old.scribbles.layer:
             self._work.second_offered = True
-            self._panels.classes.show_classes(old.own_classes(old.classes))
+            self._carry_over(old, self._work)
             self._panels.show_config(config)
             self._workspaces.show_classes()
             self._tell_of_pixels(old)
             self.changed.emit()
         elif self._work is not None:
             self._tell_of_size(self._work, old.scribbles.layer)
+
+    def _carry_over(self, old: Workspace, work: Workspace) -> None:
+        """Go on with the classes of earlier work, and its loaded classifier if it still fits."""
+        if old.loaded is None or old.loaded.misfit(work.source.micrograph.bands):
+            self._panels.classes.show_classes(old.own_classes(old.classes))
+            return
+        work.loaded, work.own = old.loaded, old.own
+        self._panels.classes.show_classes(old.classes)
 
     def _tell_of_pixels(self, work: Workspace) -> None:
         """Say that strokes are used on other pixels than they were painted on."""

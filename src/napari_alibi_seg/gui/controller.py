@@ -161,7 +161,7 @@ class Controller(QObject):
     def update_once(self) -> None:
         """Predict now, whether live is on or not."""
         self._once = True
-        self.ask()
+        self.ask(new=False)
 
     def apply_to_stack(self) -> None:
         """Predict every plane, the one on the screen first; ask first if that takes long."""
@@ -336,7 +336,7 @@ class Controller(QObject):
         self.restorer.settings_read.connect(self.change_settings)
         self.restorer.classifier_read.connect(self.apply)
         self.stack.begun.connect(self.update_once)
-        self.stack.stopped.connect(self.ask)
+        self.stack.stopped.connect(look)
 
     def go_to_next_spot(self) -> None:
         """Show where a stroke would teach most; each further call shows the next best place."""

@@ -98,6 +98,12 @@ def link(layer: Layer, source: ImageSource) -> None:
     layer.metadata.pop(_LEFT, None)
 
 
+def owner_of(layer: Layer) -> str | None:
+    """Return the token of the strokes of a layer; None if it has none, as a copy of a layer."""
+    of, owner = layer.metadata.get(OWNER, (None, None))
+    return owner if of == layer.unique_id else None
+
+
 def take_over(layer: Labels) -> None:
     """Mark a layer as scribbles; for a layer of the user, remember what painting changes."""
     if not is_scribbles(layer):

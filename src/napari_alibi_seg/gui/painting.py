@@ -10,6 +10,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.gui.ownership import SCRIBBLES, scribbles_layer_name
 
 if TYPE_CHECKING:
@@ -108,14 +109,22 @@ class Scribbles(QObject):
         """Show classes in their colours."""
         self.layer.colormap = colormap(classes)
 
+    def pixels_of(self, value: int) -> tuple[NDArray[np.intp], ...]:
+        """Return the indices of what is painted in a class, along each dimension."""
+        flat = self.data.reshape(-1, self.data.shape[-1])
+        rows, columns = painted_pixels(flat)
+        here = flat[rows, columns] == value
+        pixels = np.ravel_multi_index((rows[here], columns[here]), flat.shape)
+        return np.unravel_index(pixels, self.data.shape)
+
     def remove(self, value: int) -> None:
         """Erase every stroke of a class; undo brings them back."""
-        self.layer.data_setitem(np.nonzero(self.data == value), 0)
+        self.layer.data_setitem(self.pixels_of(value), 0)
         self._touch()
 
     def renumber(self, value: int, other: int) -> None:
         """Give the strokes of a class another value for good: undo undoes the stroke before."""
-        where = np.nonzero(self.data == value)
+        where = self.pixels_of(value)
         if where[0].size:
             self.data[where] = other
             self.layer.refresh()

@@ -5,18 +5,22 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
+    from napari_alibi_seg.core.forest.classifier import PixelClassifier
     from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
     from napari_alibi_seg.gui.brush import Brush
     from napari_alibi_seg.gui.dock import Panels
     from napari_alibi_seg.gui.records import PaintClass
     from napari_alibi_seg.gui.workspace import Workspace
     from napari_alibi_seg.gui.workspaces import Workspaces
+
+_USED = (
+    "The loaded classifier finds this class; paint to use your own strokes again, then delete it."
+)
 
 
 class ClassRemoval(QObject):
@@ -48,7 +52,10 @@ class ClassRemoval(QObject):
     def propose(self, value: int) -> None:
         """Delete a class; ask first if something is painted in it."""
         work, classes = self._workspaces.current, self._panels.classes.classes
-        painted = 0 if work is None else int(np.count_nonzero(work.scribbles.data == value))
+        if work is not None and work.loaded is not None and value in work.loaded.label_values:
+            self._panels.strip.say(_USED, holds=partial(_is_used, work, work.loaded))
+            return
+        painted = 0 if work is None else len(work.scribbles.pixels_of(value)[0])
         if work is None or not painted:
             self._remove(work, value, painted=False)
             return
@@ -80,3 +87,7 @@ class ClassRemoval(QObject):
             self.removed.emit()
             if work.scribbles.layer.selected_label == value:
                 self._brush.choose(self._panels.classes.classes[0].value)
+
+
+def _is_used(work: Workspace, classifier: PixelClassifier) -> bool:
+    return work.loaded is classifier

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_alibi_seg.core.errors import AlibiSegError
-from napari_alibi_seg.gui.ownership import OWNER, is_taken_over
+from napari_alibi_seg.gui.ownership import is_taken_over, owner_of
 from napari_alibi_seg.gui.painting import is_blank
 from napari_alibi_seg.gui.projects import layers_of, misfit, recipe_of
 from napari_alibi_seg.gui.records import PaintClass, SessionProblem
@@ -81,13 +81,15 @@ class Restorer(QObject):
         self._chooser = chooser
 
     def offer_session(self, work: Workspace, found: SessionFound | SessionProblem) -> None:
-        """Offer once to restore an earlier session of an image, or report a problem with it."""
+        """Offer an earlier session of an image, and report a problem with it, once each."""
+        if isinstance(found, SessionProblem):
+            if not work.problem_told:
+                self._strip.say(found.words, warn=True)
+            work.problem_told = True
+            return
         if work.offered:
             return
         work.offered = True
-        if isinstance(found, SessionProblem):
-            self._strip.say(found.words, warn=True)
-            return
         painted = counted(len(found.project.scribbles.values), "pixel")
         self._strip.say(
             f"You painted {painted} on this image before ({found.saved}).",
@@ -251,7 +253,7 @@ class Restorer(QObject):
 
     def _bring_back(self, work: Workspace, lost: Labels) -> None:
         if work is self._workspaces.current:
-            work.owner = lost.metadata.get(OWNER, work.owner)
+            work.owner = owner_of(lost) or work.owner
             layer = work.scribbles.layer
             layer.data = np.where(layer.data == 0, lost.data, layer.data)
             layer.name = lost.name

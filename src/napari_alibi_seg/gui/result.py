@@ -196,7 +196,9 @@ class ResultLayers(QObject):
         self._cover(probabilities and bool(self.probabilities))
 
     def place(self, block: ResultBlock, uncertainty: bool, probabilities: bool) -> None:
-        """Write a block into its layers."""
+        """Write a block into its layers, unless the labels have just been removed."""
+        if self.labels is not None and self.labels not in self._viewer.layers:
+            return
         self._finished.discard(block.plane)
         self._suspended.discard(block.plane)
         where = (*block.plane, *block.window.slices)
@@ -294,7 +296,6 @@ class ResultLayers(QObject):
         self._stale.clear()
 
     def _labels_layer(self) -> Labels:
-        self.follow_layers()
         if self.labels is None:
             self.labels = Labels(
                 np.zeros(self._source.micrograph.label_shape, np.uint8),

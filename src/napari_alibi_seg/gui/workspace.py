@@ -14,7 +14,7 @@ from napari_alibi_seg.core.forest.scribbles import ScribbleCounts
 from napari_alibi_seg.core.forest.strokes import painted_pixels
 from napari_alibi_seg.core.judging.expectation import expectation, recognises
 from napari_alibi_seg.core.live.records import Advice, ClassifierReady, PlaneDone
-from napari_alibi_seg.gui.ownership import OWNER, follow_name
+from napari_alibi_seg.gui.ownership import OWNER, follow_name, owner_of
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.records import Order, PaintClass, Recipe
 
@@ -107,6 +107,7 @@ class Workspace:
     outdated: bool = False
     forest_outdated: bool = False
     offered: bool = False
+    problem_told: bool = False
     second_offered: bool = False
     named: str = field(init=False)
 
@@ -123,12 +124,16 @@ class Workspace:
     @property
     def owner(self) -> str:
         """Token of the strokes, stored in the session file."""
-        owner: str = self.scribbles.layer.metadata.setdefault(OWNER, uuid4().hex)
-        return owner
+        layer = self.scribbles.layer
+        found = owner_of(layer)
+        if found is None:
+            self.owner = found = uuid4().hex
+        return found
 
     @owner.setter
     def owner(self, owner: str) -> None:
-        self.scribbles.layer.metadata[OWNER] = owner
+        layer = self.scribbles.layer
+        layer.metadata[OWNER] = layer.unique_id, owner
 
     @property
     def unkept(self) -> bool:
