@@ -656,6 +656,18 @@ def test_images_that_differ_in_their_extensions_never_get_each_others_labels(
     assert {"image.png_labels.tif", "image.tif_labels.tif"} < {p.name for p in results.iterdir()}
 
 
+def test_an_image_whose_name_goes_on_after_that_of_another_is_segmented_beside_it(
+    folder, classifier
+):
+    tifffile.imwrite(folder / "image.png.tif", imread(folder / "image.png")[:60])
+    images = [str(folder / name) for name in ("image.png", "image.png.tif")]
+    apply = ["apply", str(classifier), *images, "--output", str(folder / "r")]
+    assert main(apply) == 0
+    assert main([*apply, "--replace"]) == 0
+    assert main([*apply[:2], images[1], *apply[4:], "--replace"]) == 0
+    assert len(pandas.read_csv(folder / "r/fractions.csv")) == 4
+
+
 def test_what_another_classifier_made_is_not_taken_for_done(folder, classifier, capsys):
     for name in ("a.png", "b.png", "c.png"):
         shutil.copy(folder / "image.png", folder / name)
@@ -703,11 +715,11 @@ def test_what_was_read_with_other_options_is_not_taken_for_done(folder, classifi
     capsys.readouterr()
     assert apply(*region) == 7
     told = capsys.readouterr().err
-    assert "image_labels.tif; the images were read with no options, not --region=:-40,10:," in told
+    assert "image_labels.tif; the images were read with no options, not region=:-40,10:," in told
     assert (folder / "r/image_labels.tif").read_bytes() == whole
     assert apply(*region, "--replace") == 0
     assert "the images were read with no options" in capsys.readouterr().out
-    assert readings() == {"--region=:-40,10:"}
+    assert readings() == {"region=:-40,10:"}
     assert (folder / "r/image_labels.tif").read_bytes() != whole
     assert apply(*region) == 0
     assert "1 of 1 images were done before" in capsys.readouterr().out

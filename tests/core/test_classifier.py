@@ -2,6 +2,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -301,10 +302,25 @@ def test_a_classifier_remembers_whether_it_recognises_strokes(classifier, tmp_pa
     assert load_classifier(path).recognised is recognised
 
 
+@pytest.mark.parametrize(
+    ("side", "components", "known"), [(9, 32, True), (9, 48, True), (9, 8, False), (8, 32, False)]
+)
+def test_novelty_is_known_of_enough_patches_by_enough_components(side, components, known):
+    random = np.random.default_rng(0)
+    maps = [
+        SimpleNamespace(tokens=random.normal(size=(n, n, 48)).astype(np.float16))
+        for n in (side, 2, 1)
+    ]
+    projection = Projection.fit(maps, ChannelConfig(components))
+    assert (projection.missed > 0) is known
+    assert (projection.novelty(maps[0].tokens) is not None) is known
+
+
 def test_a_classifier_remembers_what_its_components_miss(classifier, features, tmp_path):
     path = tmp_path / "c.skops"
-    save_classifier(classifier, path)
-    novelty = classifier.projection.novelty(features.tokens)
+    known = replace(classifier, projection=replace(classifier.projection, missed=0.25))
+    save_classifier(known, path)
+    novelty = known.projection.novelty(features.tokens)
     assert load_classifier(path).projection.novelty(features.tokens) == novelty > 0
 
 

@@ -360,7 +360,7 @@ def test_half_of_the_trees_see_no_deep_channels_and_half_of_these_no_learned_one
 def test_an_image_of_another_material_is_unlike_those_painted(
     micrograph, micrograph_pixels, scribbles, cache
 ):
-    segmenter = Segmenter(FAST, "cpu", cache)
+    segmenter = Segmenter(replace(FAST, channels=ChannelConfig(32)), "cpu", cache)
     classifier = segmenter.fit(micrograph, scribbles)
 
     def unlike(pixels):

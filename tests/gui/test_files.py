@@ -251,6 +251,8 @@ def test_ones_own_classes_are_back_and_were_kept_all_along_once_a_loaded_classif
     done(desk, "Written")
     for path in (tmp_path / "p.alibi", session_path(desk.work.source.micrograph)):
         assert [info.name for info in load_project(path).classes] == ["gp", "pore"]
+    desk.dock.reuse.copy_command()
+    assert "1=gp,2=pore" in QApplication.clipboard().text()
 
     desk.stroke((110, 60), (110, 100))
     assert desk.panels.classes.classes == before
@@ -263,6 +265,25 @@ def test_ones_own_classes_are_back_and_were_kept_all_along_once_a_loaded_classif
     desk.dock.exports.export_fractions(tmp_path / "f.csv")
     done(desk, "Written")
     assert pandas.read_csv(tmp_path / "f.csv")["class_name"].tolist() == ["gp", "pore"]
+
+
+def test_ones_own_names_outlive_the_strokes_while_a_classifier_is_loaded(
+    painted_desk, tmp_path, pixels
+):
+    desk = painted_desk
+    desk.dock.exports.save(tmp_path / "c.skops")
+    done(desk, "Written")
+    desk.choose_image(desk.viewer.add_image(255 - pixels))
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.bar(1, 18)
+    desk.rename(1, "gamma")
+    desk.rest()
+    desk.bar(0, 18)
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+    desk.bar(1, 58)
+    assert named(desk)[0] == "gamma"
 
 
 def test_a_class_that_a_loaded_classifier_finds_is_not_deleted(painted_desk, tmp_path):
@@ -327,7 +348,8 @@ def test_what_is_ignored_stays_left_out_when_a_classifier_has_a_class_of_its_num
     desk.dock.exports.save(tmp_path / "c.skops")
     done(desk, "Written")
     desk.panels.classes.rows[1].ignore.setChecked(True)
-    desk.rename(2, "databar")
+    desk.bar(2, 100)
+    desk.work.scribbles.layer.undo()
     desk.bar(1, 100)
     desk.rest()
     covered = desk.painted == 2
@@ -337,13 +359,14 @@ def test_what_is_ignored_stays_left_out_when_a_classifier_has_a_class_of_its_num
     desk.rest()
 
     known = [(info.value, info.name, info.ignored) for info in desk.panels.classes.classes]
-    assert known == [(1, "class 1", False), (2, "class 2", False), (3, "databar", True)]
-    assert "'databar', which you ignore, has the number 3 now" in desk.panels.strip.words
+    assert known == [(1, "class 1", False), (2, "class 2", False), (3, "class 3", True)]
+    assert len({info.colour for info in desk.panels.classes.classes}) == 3
+    assert "'class 2', which you ignore, has the number 3 now" in desk.panels.strip.words
     np.testing.assert_array_equal(desk.segmented == 0, covered)
-    desk.work.scribbles.layer.undo()
-    desk.rest()
-    assert not desk.painted[100].any()
-    np.testing.assert_array_equal(desk.segmented == 0, covered)
+    painted = desk.painted.copy()
+    for _ in range(2):
+        desk.work.scribbles.layer.undo()
+    np.testing.assert_array_equal(desk.painted, painted)
     desk.bar(2, 100)
     desk.rest()
     np.testing.assert_array_equal(desk.segmented == 0, covered)
@@ -669,7 +692,7 @@ def test_a_databar_that_is_ignored_is_left_out_of_every_image_and_told(
     rows = read_fractions(out / "fractions.csv")
     counts = [int(row[COLUMNS.index("pixels")]) for row in rows]
     assert sum(counts) == labels[:-20].size
-    assert {row[COLUMNS.index("reading")] for row in rows} == {"--region=:-20,:"}
+    assert {row[COLUMNS.index("reading")] for row in rows} == {"region=:-20,:"}
 
 
 def test_labels_are_never_written_over_an_image_that_is_to_be_segmented(

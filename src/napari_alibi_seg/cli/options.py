@@ -89,7 +89,10 @@ def add_region_option(command: argparse.ArgumentParser) -> None:
 
 
 def reading_words(options: argparse.Namespace) -> str:
-    """Return the options by which images are read, as they are typed; empty if none is given."""
+    """Return the options by which images are read; empty if none is given.
+
+    They have no dashes, which spreadsheets would take for formulas.
+    """
     size, spacing = options.pixel_size, options.spacing
     parts = ([part.start, part.stop] for part in options.region or ())
     given = {
@@ -102,7 +105,7 @@ def reading_words(options: argparse.Namespace) -> str:
             ":".join("" if end is None else str(end) for end in part) for part in parts
         ),
     }
-    return " ".join(f"--{name}={value}" for name, value in given.items() if value)
+    return " ".join(f"{name}={value}" for name, value in given.items() if value)
 
 
 def add_model_options(command: argparse.ArgumentParser, others: str) -> None:

@@ -89,7 +89,7 @@ class Actions:
         assert classifier is not None
         device = self._controller.effective_settings.device
         read = files.like(work.source.reading.axes, work.source.channels, footer_rows)
-        reading = f"--region=:-{footer_rows},:" if footer_rows else ""  # as `apply` writes it
+        reading = f"region=:-{footer_rows},:" if footer_rows else ""  # as `apply` writes it
         go = partial(self._segment_files, classifier, device, read, reading)
         propose = partial(self._propose, work, footer_rows, go)
         self._strip.say("Looking at the images")
@@ -148,7 +148,7 @@ class Actions:
         """Copy the shell command to the clipboard."""
         work = self._controller.work
         if work is not None:
-            classes = self._controller.panels.classes.classes
+            classes = work.own_classes(self._controller.panels.classes.classes)
             text = scripts.command(work.source, self._controller.effective_settings, classes)
             self._copy(text, "command")
 
@@ -156,7 +156,7 @@ class Actions:
         """Copy the Python script to the clipboard."""
         work = self._controller.work
         if work is not None:
-            classes = self._controller.panels.classes.classes
+            classes = work.own_classes(self._controller.panels.classes.classes)
             text = scripts.script(work.source, self._controller.effective_settings, classes)
             self._copy(text, "script")
 

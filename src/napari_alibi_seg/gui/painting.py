@@ -123,10 +123,12 @@ class Scribbles(QObject):
         self._touch()
 
     def renumber(self, value: int, other: int) -> None:
-        """Give the strokes of a class another value for good: undo undoes the stroke before."""
+        """Give the strokes of a class another value for good: nothing before it can be undone."""
         where = self.pixels_of(value)
         if where[0].size:
             self.data[where] = other
+            mode, self.layer.editable = self.layer.mode, False  # forgets strokes to undo and redo
+            self.layer.editable, self.layer.mode = True, mode
             self.layer.refresh()
             self._touch()
 

@@ -172,7 +172,7 @@ class Restorer(QObject):
     def use(self, work: Workspace, classifier: PixelClassifier) -> None:
         """Apply a classifier to the open image, and show its classes until something is painted."""
         self._workspaces.show_own_classes()  # not those of an earlier classifier
-        panel, painted = self._panels.classes, bool(_painted(work))
+        panel, painted = self._panels.classes, work.touched or bool(_painted(work))
         before, spared = panel.classes, self._spare_ignored(work, classifier)
         panel.list_anew(_joined(classifier, spared))
         panel.settle()
@@ -195,8 +195,8 @@ class Restorer(QObject):
     def _spare_ignored(self, work: Workspace, classifier: PixelClassifier) -> list[PaintClass]:
         """Return the classes, ignored ones with free numbers where the classifier has theirs."""
         panel, layer = self._panels.classes, work.scribbles.layer
-        taken = {info.value for info in classifier.classes}
-        spared = []
+        own = list(map(PaintClass.from_core, classifier.classes))
+        taken, spared = {info.value for info in own}, []
         for info in panel.classes:
             clashes = info.ignored and info.value in taken
             value = panel.free_value(taken) if clashes else None
@@ -205,7 +205,8 @@ class Restorer(QObject):
                 work.scribbles.renumber(info.value, value)
                 if layer.selected_label == info.value:
                     layer.selected_label = value
-            spared.append(replace(info, value=value or info.value))
+                info = _unlike(replace(info, value=value), own)
+            spared.append(info)
         return spared
 
     def show_project(self, asked: Workspace | None, opened: OpenedProject) -> None:
@@ -298,9 +299,20 @@ def _is_unchanged(
     return work.loaded is loaded and _painted(work) == painted
 
 
+def _unlike(info: PaintClass, others: Sequence[PaintClass]) -> PaintClass:
+    """Return a class with a name and a colour that others do not have."""
+    fresh = PaintClass.beside(info.value, others)
+    named, coloured = ({getattr(o, part) for o in others} for part in ("name", "colour"))
+    return replace(
+        info,
+        name=fresh.name if info.name in named else info.name,
+        colour=fresh.colour if info.colour in coloured else info.colour,
+    )
+
+
 def _renumbered(before: PaintClass, now: PaintClass) -> str:
     return (
-        f"{now.name!r}, which you ignore, has the number {now.value} now, and so has what you "
+        f"{before.name!r}, which you ignore, has the number {now.value} now, and so has what you "
         f"painted in it: the classifier has a class {before.value} of its own."
     )
 

@@ -130,7 +130,7 @@ UNRECOGNISED = (
     "No ranges: strokes left out of the classifier's training are not recognised, or too few to "
     "leave some out."
 )
-UNLIKE = "No ranges: this looks unlike what was painted. Check by eye, or paint here, too."
+UNLIKE = "No ranges: this looks unlike what was painted. Check by eye."
 ALIKE = "Strokes left out of training are not recognised: to the forest, the classes look alike."
 NO_PIXEL_SIZE = (
     "No pixel size is known, so there are no areas: give the layer a scale and units (how-to: "
@@ -229,7 +229,7 @@ def _pixel_words(size: PixelSize) -> str:
 def _no_ranges(done: PlaneDone, loaded: bool) -> str:
     """Return why votes do not count, unless the words on the strokes tell."""
     if is_unlike(done.novelty):
-        return f"<div>{UNLIKE}</div>"
+        return f"<div>{UNLIKE}{'' if loaded else ' Or paint here, too.'}</div>"
     return f"<div>{UNRECOGNISED}</div>" if loaded else ""
 
 

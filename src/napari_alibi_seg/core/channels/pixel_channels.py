@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _FITTED_TOKENS = 20_000
 _CHANNELS_AT_ONCE = 32
 _TRUNCATE = 2.0
+_JUDGED_BY = 32
+"""Number of components by which novelty is measured, the same for all settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +42,9 @@ class Projection:
     components : ndarray
         (D, C) float32, orthonormal rows, largest variance first.
     missed : float
-        Share of the variance of features, 0 to 1, that components fitted on half of a plane miss in
-        its other half; the mean over the fitted planes. 0 if unknown.
+        Share of the variance of features, 0 to 1, that 32 components fitted on half of a plane miss
+        in its other half; the mean over the fitted planes. 0 if unknown, as with fewer components
+        or in tiny planes.
     """
 
     mean: NDArray[np.float32]
@@ -57,7 +60,8 @@ class Projection:
             return cls(tokens[0].astype(np.float32), np.eye(1, tokens.shape[1], dtype=np.float32))
         kept = min(config.components, *tokens.shape)
         pca = PCA(kept, svd_solver="covariance_eigh").fit(tokens)
-        missed = float(np.mean([_missed_elsewhere(m.tokens, kept) for m in maps]))
+        known = [_missed_elsewhere(m.tokens) for m in maps] if kept >= _JUDGED_BY else []
+        missed = float(np.mean([share for share in known if share] or [0.0]))
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32), missed)
 
     def novelty(self, tokens: NDArray[np.float16]) -> float | None:
@@ -70,10 +74,12 @@ class Projection:
         Returns
         -------
         float or None
-            About 1 for the fitted planes, 1 to 2.5 for others like them; None if `missed` is
-            unknown.
+            About 1 for a fitted plane, more if the fitted ones differ; mostly 1 to 2.5 for others
+            like them. None if `missed` is unknown.
         """
-        return _share_missed(self.components, _few(tokens)) / self.missed if self.missed else None
+        if not self.missed:
+            return None
+        return _share_missed(self.components[:_JUDGED_BY], _few(tokens)) / self.missed
 
     def __call__(self, tokens: NDArray[np.float16]) -> NDArray[np.float32]:
         """Project (h, w, C) tokens to (h, w, D) row by row, to avoid a float32 copy of the map."""
@@ -191,22 +197,20 @@ def _few(tokens: NDArray[np.float16]) -> NDArray[np.float32]:
 def _share_missed(components: NDArray[np.float32], tokens: NDArray[np.float32]) -> float:
     deviations = tokens - tokens.mean(axis=0)
     total = np.square(deviations).sum()
-    return float(1 - np.square(deviations @ components.T).sum() / total) if total else 0.0
+    return max(float(1 - np.square(deviations @ components.T).sum() / total), 0.0) if total else 0.0
 
 
-def _missed_elsewhere(tokens: NDArray[np.float16], components: int) -> float:
-    """Return the share that components of two of four bands of rows miss in the others."""
+def _missed_elsewhere(tokens: NDArray[np.float16]) -> float:
+    """Return the share that components of two of four bands of rows miss in the others; or 0."""
     bands = np.array_split(_few(tokens), 4)
     halves = [np.concatenate(bands[start::2]) for start in (0, 1)]
-    kept = min(components, *map(len, halves))
-    return float(
-        np.mean(
-            [
-                _share_missed(PCA(kept, svd_solver="covariance_eigh").fit(one).components_, other)
-                for one, other in (halves, halves[::-1])
-            ]
-        )
-    )
+    if min(map(len, halves)) <= _JUDGED_BY:
+        return 0.0
+    pca = PCA(_JUDGED_BY, svd_solver="covariance_eigh")
+    shares = [
+        _share_missed(pca.fit(one).components_, other) for one, other in (halves, halves[::-1])
+    ]
+    return float(np.mean(shares))
 
 
 def local_contrast(tokens: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -98,25 +98,36 @@ def label_targets(
     found = (image for name in names for image in images_of(str(name)))
     targets = label_files(distinct(found), folder)
     require_free([*others, *targets], [*targets.values(), folder / TABLE, folder / MEANS])
-    _require_own_labels(folder / TABLE, targets)
+    _require_own_labels(folder / TABLE, targets, targets)
     read_rows(folder / MEANS, MEAN_COLUMNS)
     return targets
 
 
-def _require_own_labels(table: Path, targets: Mapping[Path, Path]) -> None:
+def _require_own_labels(table: Path, targets: Mapping[Path, Path], images: Iterable[Path]) -> None:
     """Refuse images whose labels would be taken for those of another image in the table."""
     of_labels = defaultdict(set)
     for name in {row[0] for row in read_fractions(table)}:
         for labels in possible_labels(name):
             of_labels[labels].add(name)
-    for image, path in targets.items():
+    elsewhere = {name_in_table(image.name): path for image, path in targets.items()}
+    for image in images:
+        path = targets[image]
         others = of_labels[path.name.casefold()] - {name_in_table(image.name)}
+        others = {name for name in others if elsewhere.get(name, path) == path}
+        if others and not _has_other_labels(image.name, path):
+            others = {name for name in others if not _has_other_labels(name, path)}
         if others:
             raise OutputError(
                 f"{table} holds fractions of {min(others)}, whose labels would be in {path.name}, "
                 f"as those of {image.name}; choose another folder, or segment both images at once, "
                 "which gives them names of their own."
             )
+
+
+def _has_other_labels(image: str, path: Path) -> bool:
+    """Whether beside a label file lies another one that is of an image in the table."""
+    there = {file.name.casefold() for file in path.parent.iterdir()}
+    return bool(there & possible_labels(image) - {path.name.casefold()})
 
 
 def finished(targets: Mapping[Path, Path], folder: Path) -> dict[Path, tuple[str, str]]:
@@ -177,17 +188,17 @@ def segment_images(
         classifier.
     """
     _require_same_classifier(targets, classifier)
-    seen: dict[tuple[str, ...], Path] = {}
+    seen: dict[tuple[tuple[int, ...], str], Path] = {}
     for path, target in targets.items():
         failure = doubt = ""
         try:
             image = read(path)
             doubt = classifier.doubt(image.voxel_size)
             image.levels.require_contrast("The image")
-            content = tuple(plane.content_hash() for plane in planes_of(image).values())
+            content = image.data.shape, next(iter(planes_of(image).values())).content_hash()
             planes = segmenter.apply(classifier, image)
             dtype = classifier.label_values.dtype
-            keep = partial(_add_to_tables, path, target, reading)
+            keep = partial(_add_to_tables, path, targets, reading)
             rows = write_segmentation(
                 target, image, dtype, path.name, classifier, planes, keep=keep
             )
@@ -226,10 +237,13 @@ def _require_same_classifier(targets: Mapping[Path, Path], classifier: PixelClas
         )
 
 
-def _add_to_tables(image: Path, labels: Path, reading: str, rows: Sequence[ClassFraction]) -> None:
+def _add_to_tables(
+    image: Path, targets: Mapping[Path, Path], reading: str, rows: Sequence[ClassFraction]
+) -> None:
+    labels = targets[image]
     table = labels.parent / TABLE
     with locked(table):
-        _require_own_labels(table, {image: labels})
+        _require_own_labels(table, targets, [image])
         if os.path.isfile(labels):
             os.unlink(labels)
         add_fractions(table, [replace(row, reading=reading) for row in rows])
@@ -321,7 +335,7 @@ def write_segmentation(
 
 def unlike_words(rows: Iterable[ClassFraction]) -> str:
     """Return what to say if planes of an image are unlike those painted; empty if none is."""
-    novelties = {row.plane: row.novelty for row in rows}
+    novelties = {row.plane: row.novelty if row.low is None else None for row in rows}
     unlike = sum(map(is_unlike, novelties.values()))
     if not unlike:
         return ""

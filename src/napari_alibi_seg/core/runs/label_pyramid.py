@@ -111,7 +111,7 @@ def _measured(place: Placement, size: PixelSize, step: float | None) -> Placemen
         return place
     start = converted(place.translation, place.unit, size.unit)
     if start is None:
-        start = place.translation / place.scale * step
+        start = place.translation / place.scale * step if place.scale else 0.0
     return Placement(step, start, size.unit_name)
 
 
