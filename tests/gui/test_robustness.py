@@ -348,6 +348,60 @@ def test_stopped_features_leave_the_pixel_filters(desk, pixels):
     assert desk.work.fitted.features is not None
 
 
+def test_a_model_that_cannot_be_used_leaves_the_pixel_filters(segmented_desk, tmp_path):
+    desk, chip = segmented_desk, segmented_desk.panels.image.chip
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_text("x")
+    for row in (100, 110):
+        if row == 100:
+            desk.panels.image.choose_model(str(damaged))
+            desk.controller.change_settings()
+        else:
+            chip.button.click()
+        desk.rest()
+        assert (chip.words, chip.button.text()) == ("Not available", "Try again")
+        assert "damaged" in desk.panels.strip.words
+        assert not desk.work.result.unfinished
+
+        desk.bar(1, row)
+        desk.rest()
+        assert not desk.work.result.unfinished
+        assert desk.work.fitted.features is None
+
+
+def test_a_device_that_cannot_be_used_leaves_the_pixel_filters(desk, pixels):
+    chip, device = desk.panels.image.chip, desk.panels.training.device
+    desk.open(pixels)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.rest()
+    assert chip.state is ChipState.READY
+    device.addItem("cuda:77")
+    device.setCurrentText("cuda:77")
+    device.activated.emit(device.currentIndex())
+    desk.rest()
+    assert (chip.words, chip.button.text()) == ("Not available", "Try again")
+    assert desk.work.fitted.features is not None
+    assert not desk.work.result.unfinished
+
+    desk.bar(1, 100)
+    desk.rest()
+    assert desk.work.fitted.features is None
+    assert not desk.work.result.unfinished
+
+
+def test_features_that_were_started_again_can_be_stopped_at_once(desk, pixels):
+    chip = desk.panels.image.chip
+    desk.open(pixels)
+    desk.rest()
+    desk.controller.toggle_features()
+    assert (chip.words, chip.button.text()) == ("Stopped", "Start")
+    chip.button.click()
+    assert (chip.state, chip.words, chip.button.text()) == (ChipState.WORKING, "Starting", "Stop")
+    desk.rest()
+    assert chip.state is ChipState.READY
+
+
 @pytest.mark.parametrize("stop", ["stopped", "not available"])
 def test_the_chosen_model_is_kept_while_its_features_are_stopped(desk, pixels, stop):
     desk.open(pixels)

@@ -179,11 +179,19 @@ class Controller(QObject):
     def toggle_features(self) -> None:
         """Stop the features, or start them again."""
         self.notices.recover()
-        self._features_stopped = not self._features_stopped
         if self._features_stopped:
+            self._start_features()
+        else:
+            self._features_stopped = True
             self.bridge.stop()
             self.display.show_stopped()
         self.ask()
+
+    def _start_features(self) -> None:
+        """Let the features, if the model has any, be computed or found again."""
+        self._features_stopped = False
+        if self.work is not None and self.effective_settings.config.deep:
+            self.display.expect_features()
 
     def change_settings(self) -> None:
         """Train with changed settings, and drop a classifier from a file.
@@ -194,7 +202,8 @@ class Controller(QObject):
         self.stack.forget()
         self._once = False
         if self.work is not None:
-            self._features_stopped &= self.work.keeps_features(self.panels.settings.config)
+            if not self.work.keeps_features(self.panels.settings.config):
+                self._start_features()
             self.work.outdate()
             self.work.loaded = self.work.put_aside = None
             self.workspaces.show_own_classes()
@@ -203,12 +212,13 @@ class Controller(QObject):
     def change_device(self) -> None:
         """Compute on another device, with whatever classifier is used."""
         self.notices.recover()
-        self._features_stopped = False
+        self._start_features()
         self.ask()
 
     def apply(self, classifier: PixelClassifier) -> None:
         """Apply a classifier until something is painted."""
-        self._features_stopped, self._once = False, True
+        self._once = True
+        self._start_features()
         if self.work is not None:
             self.work.use(classifier)
         self.ask()
@@ -303,13 +313,19 @@ class Controller(QObject):
         self.panels.strip.review()
 
     def fail(self, message: str) -> None:
-        """Show an error, and leave everything as it is."""
+        """Show an error, and leave everything as it is; go on without features that failed."""
         self.notices.tell_of_failure(message)
         if self.panels.image.chip.state is ChipState.WORKING:
             self._features_stopped = True
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
-            if self.display.end_preliminary():
+            self.display.end_preliminary()
+            if self.work is not None and self._can_do_without(self.work):
                 self.ask()
+
+    def _can_do_without(self, work: Workspace) -> bool:
+        """Whether the plane on the screen lacks a result that pixel filters could give."""
+        finished = work.source.index(self.viewer.dims) in work.result.finished
+        return work.loaded is None and not finished
 
     def _connect(self) -> None:
         look = partial(self.ask, new=False)

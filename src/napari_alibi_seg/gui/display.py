@@ -82,20 +82,23 @@ class Display:
         self._panels.classes.show_counts({})
         self._panels.training.tell_light(uneven=False)
         self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
-        self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Stop")
+        self.expect_features()
         self._enable(work)
         self.show_plane()
+
+    def expect_features(self) -> None:
+        """Show that features have been asked for."""
+        self._panels.image.chip.show_state(ChipState.WORKING, "Starting", "Stop")
 
     def show_stopped(self) -> None:
         """Show that the features have been stopped."""
         self._panels.image.chip.show_state(ChipState.NONE, "Stopped", "Start", _STOPPED)
         self.end_preliminary()
 
-    def end_preliminary(self) -> bool:
-        """End the wait for features; return whether a preliminary result is shown."""
-        before, self._state = self._state, ResultState.FINAL
+    def end_preliminary(self) -> None:
+        """End the wait for features."""
+        self._state = ResultState.FINAL
         self.show_plane()
-        return before is ResultState.PRELIMINARY
 
     def hear(self, event: LiveEvent, stopped: bool) -> None:
         """Show an event about the open image, which the image's state reflects already.
