@@ -452,7 +452,7 @@ def test_a_classifier_tells_of_an_image_of_another_pixel_size(desk, pixels, tmp_
 
 
 def test_a_loaded_classifier_is_used_on_another_device_too(painted_desk, tmp_path):
-    desk, device = painted_desk, painted_desk.panels.training.device
+    desk = painted_desk
     desk.dock.exports.save(tmp_path / "c.skops")
     done(desk, "Written")
     desk.dock.reuse.load(tmp_path / "c.skops")
@@ -460,13 +460,37 @@ def test_a_loaded_classifier_is_used_on_another_device_too(painted_desk, tmp_pat
     desk.rest()
     loaded = desk.work.loaded
 
-    device.setCurrentText("cpu")
-    device.activated.emit(device.currentIndex())
+    desk.panels.training.device.setCurrentText("cpu")
     desk.rest()
 
     assert desk.work.order.device == "cpu"
     assert desk.work.loaded is loaded
     assert "From the loaded classifier" in desk.panels.result.facts.text()
+
+
+@pytest.mark.parametrize("box", ["scale", "forest", "device", "models"])
+def test_a_setting_that_is_chosen_again_changes_nothing(painted_desk, box):
+    desk, panels = painted_desk, painted_desk.panels
+    desk.controller.apply(desk.controller.classifier)
+    desk.rest()
+    loaded, order = desk.work.loaded, desk.work.order
+    assert loaded is not None
+
+    combo = getattr(panels.image if box == "models" else panels.training, box)
+    combo.activated.emit(combo.currentIndex())
+    desk.rest()
+
+    assert desk.work.loaded is loaded
+    assert desk.work.order is order
+    assert not desk.work.result.unfinished
+
+
+def test_other_devices_are_offered_without_choosing_one(qapp):
+    panel, told = TrainingPanel(), []
+    panel.device_changed.connect(lambda: told.append(panel.device.currentText()))
+    panel.device.setCurrentText("cpu")
+    panel.offer_devices(["auto", "cpu"])
+    assert told == ["cpu"]
 
 
 def test_a_question_about_files_goes_when_its_classifier_is_outdated(

@@ -510,7 +510,6 @@ def test_a_blank_class_that_is_deleted_is_no_stroke(painted):
 def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk, pixels):
     desk.open(np.tile(pixels, (3, 3)), name="large")
     desk.panels.training.scale.setCurrentText("1")
-    desk.controller.change_settings()
     desk.bar(1, 18)
     desk.bar(2, 58)
     desk.rest()
@@ -523,7 +522,6 @@ def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk
 
     desk.controller.bridge.reported.connect(look)
     desk.panels.training.scale.setCurrentText("2")
-    desk.controller.change_settings()
     desk.rest()
 
     assert seen

@@ -69,9 +69,7 @@ def test_a_map_is_refused_as_long_as_it_is_not_there(applied):
 
 
 def choose_device(desk, name):
-    box = desk.panels.training.device
-    box.setCurrentText(name)
-    box.activated.emit(box.currentIndex())
+    desk.panels.training.device.setCurrentText(name)
 
 
 def test_what_went_wrong_is_told_until_it_works_and_only_usable_devices_are_offered(desk, pixels):

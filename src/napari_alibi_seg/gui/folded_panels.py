@@ -99,8 +99,8 @@ class TrainingPanel(PanelRows):
         self.add("Device", self.device)
         self.show_settings(Settings())
         for box in (self.scale, self.forest):
-            box.activated.connect(self.changed)
-        self.device.activated.connect(self.device_changed)
+            box.currentIndexChanged.connect(self.changed)
+        self.device.currentIndexChanged.connect(self.device_changed)
         for spin in (self.components, self.trees, self.smoothing, self.seed):
             spin.valueChanged.connect(self.changed)
         for choice in (self.filters, self.learned, self.filters_3d, self.flatten):
@@ -171,9 +171,10 @@ class TrainingPanel(PanelRows):
         chosen = self.device.currentText()
         offered = list(dict.fromkeys([*names, chosen]))
         if offered != [self.device.itemText(place) for place in range(self.device.count())]:
-            self.device.clear()
-            self.device.addItems(offered)
-            self.device.setCurrentText(chosen)
+            with signals_blocked(self):
+                self.device.clear()
+                self.device.addItems(offered)
+                self.device.setCurrentText(chosen)
 
     def tell_light(self, uneven: bool) -> None:
         """Tell whether the image has uneven light."""

@@ -122,9 +122,10 @@ class ImagePanel(PanelRows):
             self.models.currentData()
             or QFileDialog.getOpenFileName(self, "Model", "", f"Checkpoints (*{_CHECKPOINT})")[0]
         )
-        self.choose_model(name or self.model)
-        if name:
-            self.model_chosen.emit(name)
+        before = self.model
+        self.choose_model(name or before)
+        if self.model != before:
+            self.model_chosen.emit(self.model)
 
 
 class ResultPanel(PanelRows):
