@@ -365,6 +365,7 @@ def test_a_model_that_cannot_be_used_leaves_the_pixel_filters(segmented_desk, tm
 
         desk.bar(1, row)
         desk.rest()
+        assert "damaged" in desk.panels.strip.words
         assert not desk.work.result.unfinished
         assert desk.work.fitted.features is None
 
@@ -387,6 +388,19 @@ def test_a_device_that_cannot_be_used_leaves_the_pixel_filters(desk, pixels):
     desk.rest()
     assert desk.work.fitted.features is None
     assert not desk.work.result.unfinished
+
+
+def test_a_failure_is_told_until_something_works_also_without_features(desk, pixels):
+    desk.open(pixels)
+    desk.controller.toggle_features()
+    desk.rest()
+    desk.controller.fail("The file could not be read.")
+    desk.rest()
+    assert desk.panels.strip.words == "The file could not be read."
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.rest()
+    assert desk.panels.strip.words == ""
 
 
 def test_features_that_were_started_again_can_be_stopped_at_once(desk, pixels):

@@ -303,8 +303,8 @@ class Controller(QObject):
         if isinstance(event, PlaneDone):
             self._up_to_date |= event.plane == work.source.index(self.viewer.dims)
             self.stack.tell(work, event.plane, self.panels.classes.classes)
-        if isinstance(event, ModelReady | PlaneDone) and not self._features_stopped:
-            self.notices.recover()
+        if isinstance(event, ModelReady | PlaneDone):
+            self.notices.go_on()
         if isinstance(event, ScribbleCounts):
             if not event.pixels:
                 self._use_again(work)
@@ -314,8 +314,9 @@ class Controller(QObject):
 
     def fail(self, message: str) -> None:
         """Show an error, and leave everything as it is; go on without features that failed."""
-        self.notices.tell_of_failure(message)
-        if self.panels.image.chip.state is ChipState.WORKING:
+        features_fail = self.panels.image.chip.state is ChipState.WORKING
+        self.notices.tell_of_failure(message, lasting=features_fail)
+        if features_fail:
             self._features_stopped = True
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
             self.display.end_preliminary()

@@ -29,16 +29,21 @@ class Notices:
 
     def __init__(self, strip: Strip) -> None:
         self._strip = strip
-        self._failed = False
+        self._failed = self._lasting = False
 
-    def tell_of_failure(self, message: str) -> None:
-        """Say what went wrong, until something works again."""
-        self._failed = True
+    def tell_of_failure(self, message: str, lasting: bool) -> None:
+        """Say what went wrong, until something works again or, if `lasting`, is chosen."""
+        self._failed, self._lasting = True, lasting
         self._strip.say(message, warn=True, holds=lambda: self._failed)
 
+    def go_on(self) -> None:
+        """Note that the engine works again."""
+        if not self._lasting:
+            self.recover()
+
     def recover(self) -> None:
-        """Note that the engine works again, or has a new task."""
-        self._failed = False
+        """Note that the engine has a new task."""
+        self._failed = self._lasting = False
         self._strip.review()
 
     def tell_of_put_aside(self, work: Workspace, use_again: Callable[[], None]) -> None:
