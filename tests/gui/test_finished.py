@@ -216,6 +216,46 @@ def test_a_result_layer_made_anew_on_another_plane_is_not_whole(stacked, tmp_pat
     assert desk.segmented.all()
 
 
+@pytest.mark.parametrize("act", ["erase", "fail"])
+def test_what_is_said_to_lead_to_a_final_result_does(segmented_desk, tmp_path, act):
+    desk = segmented_desk
+    if act == "erase":
+        desk.work.scribbles.remove(2)
+        desk.rest()
+    else:
+        desk.work.outdate()
+        desk.controller.fail("The file could not be read.")
+    desk.dock.exports.export(tmp_path / "labels.tif")
+    to_paint = "paint a stroke in each of two classes" in desk.panels.strip.words
+    assert to_paint == (act == "erase")
+    assert "not the final one" in desk.panels.strip.words
+
+    desk.bar(2, 100)
+    desk.rest()
+    assert not desk.work.result.unfinished
+
+
+def test_a_result_that_lacks_features_is_said_to_lack_them(desk, pixels, tmp_path):
+    desk.open(pixels)
+    desk.bar(1, 18)
+    desk.bar(2, 58)
+    desk.rest()
+    classifier, device = desk.controller.classifier, desk.panels.training.device
+    desk.bar(1, 100)
+    desk.rest()
+    device.addItem("cuda:77")
+    device.setCurrentText("cuda:77")
+    desk.controller.apply(classifier)
+    desk.rest()
+    desk.dock.exports.export(tmp_path / "labels.tif")
+    assert "no features; press Try again next to Features" in desk.panels.strip.words
+
+    device.setCurrentText("auto")
+    desk.rest()
+    assert desk.panels.strip.words == ""
+    assert not desk.work.result.unfinished
+
+
 def preliminary(desk):
     return "Preliminary" in desk.panels.result.facts.text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.words import counted
 
 if TYPE_CHECKING:
@@ -82,10 +83,20 @@ class Refusals:
                 f"Not yet segmented with the current strokes: {len(unfinished)} of {len(planes)} "
                 "planes; press Apply to stack, then export."
             )
-        live = self._controller.panels.result.live.isChecked()
-        remedy = "paint a stroke in each of two classes" if live else "press Update once"
-        words = f"The result on the screen is not the final one; {remedy}, then export."
+        remedy = f"{self._way_to_final(work)}, then export."
+        words = f"The result on the screen is not the final one{remedy}"
         return words if unfinished else ""
+
+    def _way_to_final(self, work: Workspace) -> str:
+        """Return what the user should do to get the final result, after why it is lacking."""
+        chip = self._controller.panels.image.chip
+        if not self._controller.panels.result.live.isChecked():
+            return "; press Update once"
+        if not (work.trainable or work.loaded):
+            return "; paint a stroke in each of two classes"
+        if work.loaded is not None and chip.state is ChipState.NONE:
+            return f", as there are no features; press {chip.button.text()} next to Features"
+        return "; paint or change the settings"
 
     def map(self, work: Workspace, kind: str) -> str:
         """Return why the map of a kind, empty if none is ticked, cannot be exported."""
