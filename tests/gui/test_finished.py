@@ -558,7 +558,7 @@ def test_the_old_result_stays_until_the_features_of_another_scale_are_there(desk
     def look(event):
         if isinstance(event, FeatureProgress) and event.done < event.total:
             seen.append((desk.segmented == before).all())
-            seen.append("previous settings" in desk.panels.result.facts.text())
+            seen.append("previous result" in desk.panels.result.facts.text())
 
     desk.controller.bridge.reported.connect(look)
     desk.panels.training.scale.setCurrentText("2")

@@ -51,7 +51,7 @@ class ResultState(Enum):
     """How the result on the screen relates to the strokes.
 
     ``FINAL`` is their result, or about to be; ``PRELIMINARY`` still lacks deep features;
-    ``OUTLIVED`` is from the previous settings, until the features for the new ones are ready;
+    ``OUTLIVED`` is of previous settings or strokes, until the features are ready;
     ``WAITING`` means there is no result of the strokes until the user asks for one.
     """
 

@@ -37,7 +37,7 @@ _CELL, _LINE = 12, 24  # characters
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 _NOT_FINAL = {
     ResultState.PRELIMINARY: "Preliminary, from pixel filters, until the features are ready.",
-    ResultState.OUTLIVED: "Still with the previous settings until the features are ready.",
+    ResultState.OUTLIVED: "Still the previous result, until the features are ready.",
     ResultState.WAITING: "Press Update once for a current result.",
 }
 
