@@ -44,6 +44,15 @@ def done(desk, words):
     desk.until(lambda: not desk.dock.background.busy)
 
 
+def save_and_load(desk, path):
+    """Apply the present classifier as one from a file."""
+    desk.dock.exports.save(path)
+    done(desk, "Written")
+    desk.dock.reuse.load(path)
+    desk.until(lambda: desk.work.loaded is not None)
+    desk.rest()
+
+
 def named(desk):
     return [info.name for info in desk.panels.classes.classes]
 
@@ -288,11 +297,7 @@ def test_ones_own_names_outlive_the_strokes_while_a_classifier_is_loaded(
 
 def test_a_class_that_a_loaded_classifier_finds_is_not_deleted(painted_desk, tmp_path):
     desk = painted_desk
-    desk.dock.exports.save(tmp_path / "c.skops")
-    done(desk, "Written")
-    desk.dock.reuse.load(tmp_path / "c.skops")
-    desk.until(lambda: desk.work.loaded is not None)
-    desk.rest()
+    save_and_load(desk, tmp_path / "c.skops")
     desk.panels.classes.rows[1].delete.trigger()
     assert "loaded classifier finds this class" in desk.panels.strip.words
     assert [info.value for info in desk.panels.classes.classes] == [1, 2]
@@ -302,11 +307,7 @@ def test_a_loaded_classifier_goes_on_with_other_pixels_and_then_lets_go_of_them(
     painted_desk, tmp_path, pixels
 ):
     desk = painted_desk
-    desk.dock.exports.save(tmp_path / "c.skops")
-    done(desk, "Written")
-    desk.dock.reuse.load(tmp_path / "c.skops")
-    desk.until(lambda: desk.work.loaded is not None)
-    desk.rest()
+    save_and_load(desk, tmp_path / "c.skops")
     loaded, before = desk.work.loaded, desk.segmented.copy()
 
     desk.work.source.layer.data = pixels[::-1].copy()
@@ -453,11 +454,7 @@ def test_a_classifier_tells_of_an_image_of_another_pixel_size(desk, pixels, tmp_
 
 def test_a_loaded_classifier_is_used_on_another_device_too(painted_desk, tmp_path):
     desk = painted_desk
-    desk.dock.exports.save(tmp_path / "c.skops")
-    done(desk, "Written")
-    desk.dock.reuse.load(tmp_path / "c.skops")
-    desk.until(lambda: desk.work.loaded is not None)
-    desk.rest()
+    save_and_load(desk, tmp_path / "c.skops")
     loaded = desk.work.loaded
 
     desk.panels.training.device.setCurrentText("cpu")
