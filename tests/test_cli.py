@@ -726,7 +726,7 @@ def test_what_was_read_with_other_options_is_not_taken_for_done(folder, classifi
 
     measured = ("--pixel-size=4 nm", "--spacing", "2.50", "--axes", "YX", "--dataset", "0")
     assert apply(*measured, "--replace") == 0
-    assert readings() == {"--axes=YX --dataset=0 --spacing=2.5 --pixel-size=4nm"}
+    assert readings() == {"axes=YX dataset=0 spacing=2.5 pixel-size=4nm"}
 
 
 def test_outside_a_region_nothing_is_segmented_counted_or_learnt(folder, classifier, capsys):
