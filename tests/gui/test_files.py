@@ -44,10 +44,12 @@ def done(desk, words):
     desk.until(lambda: not desk.dock.background.busy)
 
 
-def save_and_load(desk, path):
-    """Apply the present classifier as one from a file."""
+def save_and_load(desk, path, other=None):
+    """Apply the present classifier as one from a file, maybe to another image."""
     desk.dock.exports.save(path)
     done(desk, "Written")
+    if other is not None:
+        desk.choose_image(other)
     desk.dock.reuse.load(path)
     desk.until(lambda: desk.work.loaded is not None)
     desk.rest()
@@ -280,11 +282,7 @@ def test_ones_own_names_outlive_the_strokes_while_a_classifier_is_loaded(
     painted_desk, tmp_path, pixels
 ):
     desk = painted_desk
-    desk.dock.exports.save(tmp_path / "c.skops")
-    done(desk, "Written")
-    desk.choose_image(desk.viewer.add_image(255 - pixels))
-    desk.dock.reuse.load(tmp_path / "c.skops")
-    desk.until(lambda: desk.work.loaded is not None)
+    save_and_load(desk, tmp_path / "c.skops", desk.viewer.add_image(255 - pixels))
     desk.bar(1, 18)
     desk.rename(1, "gamma")
     desk.rest()
@@ -329,11 +327,7 @@ def test_the_classes_of_a_classifier_stay_where_nothing_was_painted_before(
 ):
     desk = painted_desk
     desk.rename(1, "matrix")
-    desk.dock.exports.save(tmp_path / "c.skops")
-    done(desk, "Written")
-    desk.choose_image(desk.viewer.add_image(255 - pixels))
-    desk.dock.reuse.load(tmp_path / "c.skops")
-    desk.until(lambda: desk.work.loaded is not None)
+    save_and_load(desk, tmp_path / "c.skops", desk.viewer.add_image(255 - pixels))
 
     desk.bar(1, 18)
     desk.rest()

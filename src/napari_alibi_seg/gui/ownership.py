@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from napari.layers import Image, Labels, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari_alibi_seg.gui.source import ImageSource
 
@@ -25,12 +25,12 @@ _GIVEN = ("scribbles on ", "segmentation of ", "uncertainty of ", " probability 
 _CHANNEL = ", channel"
 """What follows the name of an image where its channels are named (`ImageSource.name`)."""
 OWNER = "napari-alibi-seg owner"
-"""Metadata of painted layers: the token of the strokes in their session file."""
+"""Metadata of painted layers: their id, and the token of the strokes in their session file."""
 SCRIBBLES = {_MARK: "scribbles"}
 """Metadata of a layer made to be painted on."""
 _TURNS = count(1)
-_OWNERS: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
-"""Tokens of layers of the user that were given back, for the next time they are taken over."""
+_OWNERS: WeakKeyDictionary[Labels, tuple[Hashable, str]] = WeakKeyDictionary()
+"""`OWNER` of layers of the user that were given back, for the next time they are taken over."""
 
 
 def scribbles_layer_name(image: str) -> str:

@@ -278,15 +278,15 @@ def as_array(data: Any, axes: str | None = None) -> Array:
         raise ImageError(f"This is no array of numbers ({error}); give one.") from error
 
 
-def in_memory(data: Array) -> NDArray[Any]:
-    """Return the values of a numpy or dask array, or of a part of one.
+def in_memory(data: Array, scheduler: str | None = None) -> NDArray[Any]:
+    """Return the values of a numpy or dask array, or of a part of one, read by dask's scheduler.
 
     Callbacks of dask are for the whole process, and that of napari, which keeps what is read for
     the screen, fails when two threads read at once; so none of them sees what is read here.
     """
     if isinstance(data, np.ndarray):
         return np.asarray(data)
-    read: NDArray[Any] = data.compute(callbacks=())
+    read: NDArray[Any] = data.compute(scheduler=scheduler, callbacks=())
     return read
 
 

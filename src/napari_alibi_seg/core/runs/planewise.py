@@ -19,6 +19,7 @@ from napari_alibi_seg import __version__
 from napari_alibi_seg.core.blockwise import available_cores
 from napari_alibi_seg.core.errors import DeviceError, ImageError
 from napari_alibi_seg.core.images.planes import Depth, Plane
+from napari_alibi_seg.core.images.stored import in_memory
 from napari_alibi_seg.core.progress import Progress, silent
 from napari_alibi_seg.core.runs.cluster import connected, on_cluster, on_threads
 from napari_alibi_seg.core.runs.ledger import (
@@ -204,7 +205,7 @@ def make_planes(
 def check_plane(job: PlaneJob, number: int) -> tuple[str, str | None]:
     """Return the digest of a plane of the image, and the precision of features on this worker."""
     loaded = _loaded(job)
-    data = _in_memory(loaded.image.plane(_index(loaded.image, number)))
+    data = _copied(loaded.image.plane(_index(loaded.image, number)))
     return Plane(data, job.levels).content_hash(), loaded.work.precision
 
 
@@ -273,11 +274,11 @@ def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
     image = _loaded(job).image
     index = _index(image, number)
     if len(expected) == 1:
-        found, depth = _in_memory(image.plane(index))[None], None
+        found, depth = _copied(image.plane(index))[None], None
     else:
         first = index[-1] - (number - min(expected))
         within = image.plane(index[:-1])[first : first + len(expected)]
-        found = _in_memory(within)
+        found = _copied(within)
         depth = Depth(found, index[-1] - first, image.anisotropy)
     for (near, digest_before), data in zip(sorted(expected.items()), found, strict=True):
         if Plane(data, job.levels).content_hash() != digest_before:
@@ -289,11 +290,11 @@ def _plane(job: PlaneJob, number: int, expected: Mapping[int, str]) -> Plane:
     return Plane(data, job.levels, depth, region, job.light)
 
 
-def _in_memory(data: Array) -> NDArray[Any]:
+def _copied(data: Array) -> NDArray[Any]:
+    """Read an array in this thread; copy one that may be memory-mapped, as its file may change."""
     if isinstance(data, np.ndarray):
         return np.array(data)
-    computed: NDArray[Any] = data.compute(scheduler="synchronous")
-    return computed
+    return in_memory(data, "synchronous")
 
 
 def _around(image: Micrograph, number: int, reach: int) -> range:
