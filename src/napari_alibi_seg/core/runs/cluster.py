@@ -129,6 +129,7 @@ def on_cluster(
         If the scheduler is lost, no worker comes back, or a task kills several workers.
     """
     from distributed import CancelledError, KilledWorker
+    from distributed.comm.core import CommClosedError
 
     futures = client.map(work, *zip(*arguments, strict=True), pure=False)
     results = {}
@@ -142,7 +143,7 @@ def on_cluster(
             "One task brought several workers down, most likely for lack of memory; give each "
             "worker more of it, or fewer threads."
         ) from error
-    except CancelledError as error:
+    except (CancelledError, CommClosedError) as error:
         raise _lost("its scheduler") from error
     finally:
         client.cancel(futures)
