@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtGui import QOpenGLContext
 
 from napari_alibi_seg.core.judging.fractions import read_fractions
 from napari_alibi_seg.gui.strip import Strip
@@ -30,6 +31,21 @@ def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
     gc.collect()
 
     assert [ref() for ref in left] == [None] * 6
+
+
+def test_what_was_drawn_of_an_image_is_freed_on_the_canvas(segmented_desk):
+    """Freed elsewhere, it can end the process when something is next drawn, a brush's box say."""
+    desk = segmented_desk
+    freed_on = []
+    desk.viewer.layers.events.removed.connect(
+        lambda: freed_on.append(QOpenGLContext.currentContext()), position="last"
+    )
+
+    desk.canvas.native.doneCurrent()
+    desk.viewer.layers.clear()
+
+    assert freed_on == 3 * [desk.canvas.native.context()]
+    desk.rest()
 
 
 def test_what_was_computed_of_the_last_image_is_let_go_of(segmented_desk, pixels):

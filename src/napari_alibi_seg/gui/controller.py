@@ -65,7 +65,7 @@ class Controller(QObject):
         self.notices = Notices(panels.strip)
         self.mark = SpotMark(viewer, panels.strip)
         self.framing = Framing(viewer, panels.strip)
-        self.watch = Watch(viewer, self)
+        self.watch = Watch(viewer, panels.strip, self)
         self.workspaces = Workspaces(viewer, panels, self.brush, self)
         self.chooser = Chooser(viewer, panels, self.workspaces, self.brush, self)
         self.removal = ClassRemoval(self.workspaces, panels, self.brush, self)

@@ -25,7 +25,23 @@ def shows_grid(viewer: Viewer) -> bool:
 
 def canvas_of(viewer: Viewer, widget: QWidget) -> QWidget | None:
     """Return the canvas of a widget's main window, even if its dock floats; None for a grid."""
+    return None if shows_grid(viewer) else _canvas_beside(widget)
+
+
+def draw_on_canvas(widget: QWidget) -> None:
+    """Make the canvas of a widget's main window the one OpenGL commands go to.
+
+    napari frees what it has drawn of removed layers in whatever OpenGL context is current, mostly
+    that of the window. Some drivers, Mesa's for software rendering among them, then lose the shader
+    in use on the canvas, and the next drawing ends the process.
+    """
+    canvas = _canvas_beside(widget)
+    if canvas is not None:
+        canvas.makeCurrent()
+
+
+def _canvas_beside(widget: QWidget) -> QOpenGLWidget | None:
     window: QWidget | None = widget
     while window is not None and not isinstance(window, QMainWindow):
         window = window.parentWidget()
-    return None if window is None or shows_grid(viewer) else window.findChild(QOpenGLWidget)
+    return None if window is None else window.findChild(QOpenGLWidget)

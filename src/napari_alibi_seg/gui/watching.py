@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_alibi_seg.gui.viewers import camera_of
+from napari_alibi_seg.gui.viewers import camera_of, draw_on_canvas
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
 
 _VIEW_MS = 150
 
@@ -22,6 +23,8 @@ class Watch(QObject):
     ----------
     viewer : Viewer
         The viewer.
+    beside : QWidget
+        Any widget of the viewer's window.
     parent : QObject
         Owner.
     """
@@ -33,8 +36,9 @@ class Watch(QObject):
     region_changed = Signal()
     """The user has panned or zoomed."""
 
-    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+    def __init__(self, viewer: Viewer, beside: QWidget, parent: QObject) -> None:
         super().__init__(parent)
+        self._beside = beside
         self._timers = {
             signal: self._timer(milliseconds, signal)
             for signal, milliseconds in (
@@ -48,6 +52,7 @@ class Watch(QObject):
         self._emitters: tuple[tuple[Any, Any], ...] = (
             *((emitter, self._layers) for emitter in (layers.inserted, layers.removed)),
             (layers.renamed, self._layers),
+            (layers.removing, self._draw_on_canvas),
             (layers.removed, self._let_go),
             *((emitter, self._plane) for emitter in (dims.current_step, dims.order)),
             (dims.ndisplay, self._plane),
@@ -74,6 +79,10 @@ class Watch(QObject):
         timer.setInterval(milliseconds)
         timer.timeout.connect(getattr(self, signal))
         return timer
+
+    def _draw_on_canvas(self) -> None:
+        """Have napari free what it has drawn of a layer where it has drawn it."""
+        draw_on_canvas(self._beside)
 
     def _let_go(self) -> None:
         """Make removed layers collectable, even if they were frozen."""
