@@ -25,7 +25,7 @@ from napari_alibi_seg.cli import main
 from napari_alibi_seg.cli.overlay import overlay_picture
 from napari_alibi_seg.core.choices import DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.classes import ClassInfo
-from napari_alibi_seg.core.errors import OutputError, thread_shortage
+from napari_alibi_seg.core.errors import OutputError, shortage
 from napari_alibi_seg.core.forest.classifier_files import load_classifier
 from napari_alibi_seg.core.forest.result import Segmentation
 from napari_alibi_seg.core.images.levels import Levels
@@ -1431,8 +1431,15 @@ def test_too_few_threads_are_told_in_one_sentence_with_what_to_do(folder):
 )
 def test_the_ways_to_more_threads_are_those_of_the_system(system, ways, monkeypatch):
     monkeypatch.setattr(sys, "platform", system)
-    told = str(thread_shortage(RuntimeError("can't start new thread")))
+    told = str(shortage(RuntimeError("can't start new thread")))
     assert {way for way in ("ulimit", "taskset") if way in told} == ways
+
+
+def test_a_torch_that_windows_cannot_load_is_told_with_the_remedy():
+    error = OSError(r'[WinError 1114] Error loading "C:\alibi\torch\lib\c10.dll"')
+    assert shortage(error) is None
+    error.winerror = 1114
+    assert "pip install -U PyQt6 PyQt6-Qt6" in str(shortage(error))
 
 
 def imported_by(code):

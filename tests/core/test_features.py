@@ -250,6 +250,13 @@ def test_the_disk_limit_removes_the_oldest(counting, tmp_path, monkeypatch, plan
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_the_disk_cache_leaves_space_on_the_disk(counting, tmp_path, monkeypatch, plane):
+    monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_BYTES", 1000)
+    monkeypatch.setattr("napari_alibi_seg.core.features.cache._SPARED_BYTES", 1e18)
+    FeatureCache(folder=tmp_path).get(plane, counting, 1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unwritable_disk_cache_does_not_stop_the_work(counting, tmp_path, monkeypatch, plane):
     monkeypatch.setattr("napari_alibi_seg.core.features.cache._LARGE_BYTES", 1000)
     (tmp_path / "occupied").write_text("a file where the folder should be")

@@ -3,12 +3,14 @@
 import hashlib
 import re
 import socket
+import sys
 import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from huggingface_hub.utils import enable_progress_bars
 
 from napari_alibi_seg.core.errors import ModelError
 from napari_alibi_seg.core.model.fetch import HubFile, cached, fetch
@@ -79,6 +81,13 @@ def test_a_file_is_fetched_once_into_the_documented_place(hub, tmp_path):
     hub["asked"].clear()
     assert fetch(WEIGHTS, hub["endpoint"]) == path
     assert hub["asked"] == []
+
+
+def test_a_file_is_fetched_where_there_is_no_console(hub, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", None)
+        assert fetch(WEIGHTS, hub["endpoint"]).read_bytes() == CONTENT
+    enable_progress_bars()
 
 
 def test_an_interrupted_download_is_resumed_where_it_broke(hub):

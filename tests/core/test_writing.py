@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -6,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from napari_alibi_seg.core import writing
 from napari_alibi_seg.core.errors import OutputError
 from napari_alibi_seg.core.writing import (
+    move,
     replacing,
     require_free,
     require_new_folder,
@@ -176,6 +179,55 @@ def test_a_file_that_another_program_holds_is_explained(tmp_path):
     held = PermissionError(13, os.strerror(13), str(tmp_path / "a.txt"))
     with pytest.raises(OutputError, match="close it"), replacing(tmp_path / "a.txt"):
         raise held
+
+
+def test_a_rename_waits_for_a_program_that_holds_the_file(tmp_path, monkeypatch):
+    """As it does on Windows, where virus scanners open what was just written."""
+    (tmp_path / "a.txt").touch()
+    refused, replace = [PermissionError, PermissionError], os.replace
+
+    def held(source, target):
+        if refused:
+            raise refused.pop()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(writing, "_WAITS_S", (0.01, 0.01))
+    move(tmp_path / "a.txt", tmp_path / "b.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+
+    refused += 3 * [PermissionError]
+    with pytest.raises(PermissionError):
+        move(tmp_path / "b.txt", tmp_path / "c.txt")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux holds programs that run")
+def test_on_windows_a_file_that_is_held_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "_WINDOWS", True)
+    path = tmp_path / "table.csv"
+    shutil.copy(shutil.which("sleep"), path)
+    with subprocess.Popen([path, "60"]) as program:
+        with pytest.raises(OutputError, match="could not be written"):
+            require_writable(path)
+        program.kill()
+    require_writable(path)
+
+
+def test_on_windows_a_long_path_is_told_to_be_too_long(tmp_path, monkeypatch):
+    path = tmp_path / ("n" * 200)
+    missing = FileNotFoundError(2, os.strerror(2), str(path))
+    for windows, advice in ((True, "path is shorter"), (False, "free space")):
+        monkeypatch.setattr(writing, "_WINDOWS", windows)
+        with pytest.raises(OutputError, match=advice), replacing(path):
+            raise missing
+
+
+def test_another_name_of_an_input_is_refused(tmp_path):
+    """A second link, as a name in other capitals is where these make no difference."""
+    (tmp_path / "Scan.TIF").touch()
+    os.link(tmp_path / "Scan.TIF", tmp_path / "scan.tif")
+    with pytest.raises(OutputError, match="another name of an input"):
+        require_free([tmp_path / "Scan.TIF"], [tmp_path / "scan.tif"])
 
 
 @pytest.mark.parametrize("name", [".", "..", "../here"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -25,8 +28,6 @@ from napari_alibi_seg.finetune.targets import Imitated, TargetTable
 from napari_alibi_seg.finetune.training import Distillation, Trainer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_alibi_seg.core.model.backbone import Backbone
 
 CONFIG = FinetuneConfig(
@@ -207,6 +208,19 @@ def test_a_checkpoint_without_a_scale_is_gone_on_with_in_float16(
     half.state.load(tmp_path / "c.safetensors", "corpus")
     assert half.state.scaler.state_dict() == before
     assert half.state.step == plain.state.step
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
+def test_a_checkpoint_that_was_read_can_be_replaced_on_windows(
+    make_trainer, tmp_path: Path
+) -> None:
+    """Which refuses to replace a file as long as a tensor is mapped to it."""
+    first, second = make_trainer(CONFIG), make_trainer(CONFIG)
+    list(first.steps(Event()))
+    first.state.save(tmp_path / "c.safetensors", "corpus")
+    second.state.load(tmp_path / "c.safetensors", "corpus")
+    gc.collect()
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
 def test_tokens_of_a_patchwise_model_follow_every_motion() -> None:

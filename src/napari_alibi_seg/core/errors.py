@@ -42,6 +42,8 @@ DAMAGE = (
 """Exceptions that readers raise on damaged files, collected by fuzzing intact files."""
 
 _NOT_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT}
+_UNLOADABLE = {126, 127, 1114}
+"""Error numbers of Windows for a library that lacks another one, or fails as it starts."""
 _OTHER_WAYS_TO_THREADS = {
     "linux": ", raise the limit (ulimit -u, or the pids limit of the container), or run on fewer "
     "cores (OMP_NUM_THREADS=1 taskset -c 0 before the command)",
@@ -139,11 +141,17 @@ def disk_failure(error: OSError) -> OutputError:
     )
 
 
-def thread_shortage(error: RuntimeError) -> DeviceError | None:
-    """Return a `DeviceError` if `error` means that no thread could be started, else None."""
-    if "can't start new thread" not in str(error):
-        return None
-    others = _OTHER_WAYS_TO_THREADS.get(sys.platform, "")
-    return DeviceError(
-        f"The system allows this program no more threads; close other programs{others}."
-    )
+def shortage(error: Exception) -> DeviceError | None:
+    """Return a `DeviceError` if this computer lacks threads, or what PyTorch needs, else None."""
+    if "can't start new thread" in str(error):
+        others = _OTHER_WAYS_TO_THREADS.get(sys.platform, "")
+        return DeviceError(
+            f"The system allows this program no more threads; close other programs{others}."
+        )
+    if getattr(error, "winerror", None) in _UNLOADABLE and "torch" in str(error):
+        return DeviceError(
+            f"PyTorch cannot be loaded ({error}); update Qt (pip install -U PyQt6 PyQt6-Qt6), "
+            "whose old libraries it cannot share, or install "
+            "https://aka.ms/vc14/vc_redist.x64.exe, and start the program again."
+        )
+    return None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
-from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, disk_failure, thread_shortage
+from napari_alibi_seg.core.errors import AlibiSegError, DeviceError, disk_failure, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,10 +133,10 @@ def _known(
     if isinstance(error, AlibiSegError):
         return error
     if isinstance(error, OSError):
-        return disk_failure(error)
+        return shortage(error) or disk_failure(error)
     if isinstance(error, MemoryError) or any(words in str(error) for words in _SHORT_MEMORY):
         return DeviceError(f"there is too little memory; {advice}.")
-    return thread_shortage(error)
+    return shortage(error)
 
 
 class Bars:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _IN_USE, _REPLACED = "in use", "replaced"
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_WINDOWS = os.name == "nt"
+_WAITS_S = (0.01, 0.05, 0.2, 0.5, 1.0, 2.0) if _WINDOWS else ()
+_LONG_PATH = 200
+"""Characters from which on Windows, with 260 at most, may not find a file in a temporary folder."""
 
 
 @contextmanager
@@ -51,6 +56,25 @@ def replacing(path: Path) -> Iterator[Path]:
             if error.errno in _DISK_ERRORS or _is_of(error.filename, folder, path):
                 raise _unwritable(path, error) from error
             raise
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder, replacing a file.
+
+    On Windows this waits up to four seconds for other programs to close it: virus scanners and
+    indexers open what was just written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be renamed.
+    """
+    for wait in _WAITS_S:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            time.sleep(wait)
+    return os.replace(source, target)
 
 
 @contextmanager
@@ -87,6 +111,8 @@ def require_writable(path: Path) -> None:
     with _folder_beside(path) as folder:
         try:
             (folder / path.name).touch()
+            if _WINDOWS and path.is_file():  # a spreadsheet program may hold it
+                path.open("r+b").close()
         except OSError as error:
             raise _unwritable(path, error) from error
     with suppress(OSError):  # another program may have put something there
@@ -105,6 +131,7 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     # Writing an OME-Zarr replaces everything in its folder.
     read = [path.resolve() for path in inputs]
     sources = {place for path in read for place in (path, *path.parents)}
+    same = {_identity(path) for path in read} - {None}
     written: set[Path] = set()
     for path in outputs:
         place = path.resolve()
@@ -115,12 +142,26 @@ def require_free(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
                 f"{path} is an input, or a folder with one, and would be written over; choose "
                 "another name."
             )
+        if _identity(place) in same:
+            raise OutputError(
+                f"{path} is another name of an input, which would be written over; choose another "
+                "place."
+            )
         if place in written:
             raise OutputError(
                 f"{path} is the name of two results, or of a folder with one; choose another name."
             )
         written |= {place, *place.parents}
         require_writable(path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what all names of a file have in common, also in other capitals; None without it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_ino else None
 
 
 def _is_part(place: Path, folder: Path) -> bool:
@@ -238,12 +279,13 @@ def _remove_left(path: Path) -> None:
         lock = _lock(folder)
         try:
             if not os.path.isfile(lock.lock_file):
+                folder.rmdir()  # fails unless it is empty
                 continue
             lock.acquire()
         except (OSError, NotImplementedError):
             continue  # in use
         if (folder / _REPLACED).exists() and not path.exists():
-            os.replace(folder / _REPLACED, path)  # the process was killed between two renames
+            move(folder / _REPLACED, path)  # the process was killed between two renames
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -259,12 +301,12 @@ def _lock(folder: Path) -> BaseFileLock:
 
 def _move(aside: Path, path: Path, replaced: Path) -> None:
     if path.is_dir():
-        os.replace(path, replaced)
+        move(path, replaced)
     try:
-        os.replace(aside, path)
+        move(aside, path)
     except BaseException:
         if replaced.exists():
-            os.replace(replaced, path)
+            move(replaced, path)
         raise
 
 
@@ -274,11 +316,15 @@ def _is_of(name: object, folder: Path, path: Path) -> bool:
     return Path(name) == path or folder in (Path(name), *Path(name).parents)
 
 
+def _is_long(path: Path, error: OSError) -> bool:
+    return error.errno == errno.ENOENT and len(str(path.absolute())) > _LONG_PATH
+
+
 def _unwritable(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
     advice = "choose a folder you may write to on a disk with free space"
-    if error.errno == errno.ENAMETOOLONG:
-        advice = "choose a shorter name"
+    if error.errno == errno.ENAMETOOLONG or (_WINDOWS and _is_long(path, error)):
+        advice = "choose a shorter name, or a folder whose path is shorter"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         advice = "a file lies where a folder is needed; choose another name"
     elif isinstance(error, PermissionError):

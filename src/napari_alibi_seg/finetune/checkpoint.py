@@ -94,7 +94,8 @@ class Checkpoint:
         # There are no moments as long as a loss scaler has skipped every step.
         for name, parameter in self._parameters() if moments else ():
             self.optimiser.state[parameter] = {
-                "step": moments[f"step.{name}"].to(parameter.device),
+                # A copy, as Windows replaces no file that a tensor is still mapped to.
+                "step": moments[f"step.{name}"].to(parameter.device, copy=True),
                 # In the parameter's memory layout, which the fused optimiser requires.
                 **{
                     key: torch.empty_like(parameter, requires_grad=False).copy_(

@@ -10,8 +10,8 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 from superqt.utils import create_worker
 
-from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
-from napari_alibi_seg.gui.bridge import unexpected
+from napari_alibi_seg.core.errors import AlibiSegError
+from napari_alibi_seg.gui.bridge import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -106,9 +106,7 @@ class Background(QObject):
             self._strip.say(words)  # the user has just asked for it
 
     def _fail(self, error: Exception) -> None:
-        self._strip.say(
-            str(error) if isinstance(error, AlibiSegError) else unexpected(error), warn=True
-        )
+        self._strip.say(explained(error), warn=True)
 
     def _finish(self, _: None = None) -> None:
         self._worker = self._receive = None
@@ -129,4 +127,4 @@ def _finishing(
     try:
         yield from work(*arguments)
     except RuntimeError as error:  # superqt takes it for a deleted worker and never finishes
-        raise (thread_shortage(error) or AlibiSegError(unexpected(error))) from error
+        raise AlibiSegError(explained(error)) from error

@@ -209,7 +209,7 @@ class BiasReport(QWidget):
     def _open(self) -> None:
         pages = sorted(self.process.report.rglob("*.html"))
         shown = pages[0] if pages else self.process.report
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(shown)))
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(shown.resolve())))
 
     def _offer(self) -> None:
         images = image_layers(self._viewer.layers)

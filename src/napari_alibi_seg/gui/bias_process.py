@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import tifffile
-from qtpy.QtCore import QObject, QProcess, Signal
+from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +70,9 @@ class ReportProcess(QObject):
             words += ["--model", model]
         self._process = QProcess(self)
         self._process.setProcessChannelMode(QProcess.ProcessChannelMode.MergedChannels)
+        surroundings = QProcessEnvironment.systemEnvironment()
+        surroundings.insert("PYTHONIOENCODING", "utf-8")  # of what `_finish` reads
+        self._process.setProcessEnvironment(surroundings)
         self._process.finished.connect(self._finish)
         self._process.errorOccurred.connect(self._tell_of_error)
         self._process.start(sys.executable, words)

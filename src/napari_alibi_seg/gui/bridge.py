@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
-from napari_alibi_seg.core.errors import AlibiSegError, thread_shortage
+from napari_alibi_seg.core.errors import AlibiSegError, shortage
 from napari_alibi_seg.core.forest.scribbles import training_scribbles_and_counts
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.gui.records import SessionProblem
@@ -159,7 +159,7 @@ class Bridge(QObject):
     def _fail(self, error: Exception) -> None:
         order = self._running.order if self._running is not None else None
         if order is not None and order.request.generation == self._generation:
-            self.failed.emit(str(error) if isinstance(error, AlibiSegError) else unexpected(error))
+            self.failed.emit(explained(error))
 
     def _finish(self, _: None = None) -> None:
         self._running = None
@@ -216,7 +216,7 @@ def _serve(
     except MemoryError as error:
         raise AlibiSegError(_NO_MEMORY) from error
     except RuntimeError as error:  # superqt takes one for a deleted worker and never finishes
-        raise (thread_shortage(error) or AlibiSegError(unexpected(error))) from error
+        raise AlibiSegError(explained(error)) from error
 
 
 def _use_threads(count: int) -> None:
@@ -244,8 +244,11 @@ def _engine(engines: dict[str, LiveEngine], device: str) -> LiveEngine:
     return engines[device]
 
 
-def unexpected(error: Exception) -> str:
-    """Return a plain message about an unforeseen error."""
+def explained(error: Exception) -> str:
+    """Return what to say about an error, which may be unforeseen."""
+    known = error if isinstance(error, AlibiSegError) else shortage(error)
+    if known is not None:
+        return str(known)
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return (
         f"Something unexpected happened ({type(error).__name__}: {reason}). Your scribbles are "

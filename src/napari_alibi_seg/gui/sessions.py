@@ -23,6 +23,7 @@ import platformdirs
 from napari_alibi_seg.core.errors import AlibiSegError, ProjectError
 from napari_alibi_seg.core.runs.project import PROJECT_SUFFIX
 from napari_alibi_seg.core.runs.project_files import load_project, save_project
+from napari_alibi_seg.core.writing import move
 from napari_alibi_seg.gui.projects import project_of
 from napari_alibi_seg.gui.records import SessionFound, SessionProblem, as_core
 
@@ -120,7 +121,7 @@ def set_aside(path: Path) -> Path:
     names = (path.with_suffix(f".{number}{PROJECT_SUFFIX}") for number in count(1))
     renamed = next(name for name in names if not name.exists())
     if path.is_file():
-        os.replace(path, renamed)
+        move(path, renamed)
     return renamed
 
 

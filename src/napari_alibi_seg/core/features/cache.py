@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_alibi_seg.core.images.planes import Plane
 
 _LARGE_BYTES = 15e6
+_SPARED_BYTES = 2e9  # left free on the disk, at least
 
 
 @dataclass
@@ -82,6 +84,9 @@ class FeatureCache:
             return
         path = self._path(key)
         with suppress(OutputError, OSError):  # on a full disk the map is only computed again
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free < _SPARED_BYTES + features.tokens.nbytes:
+                return
             with replacing(path) as aside, aside.open("wb") as file:
                 np.save(file, features.tokens)
             self._forget_oldest(path)

@@ -23,7 +23,12 @@ from torch import Tensor
 from napari_alibi_seg.core.choices import DEFAULT_MODEL
 from napari_alibi_seg.core.errors import DAMAGE, ModelError
 from napari_alibi_seg.core.model.backbone import Backbone, BackboneIdentity, fold_positions
-from napari_alibi_seg.core.model.fetch import HubFile, connection_errors, fetch
+from napari_alibi_seg.core.model.fetch import (
+    HubFile,
+    connection_errors,
+    fetch,
+    show_progress_if_possible,
+)
 from napari_alibi_seg.core.model.geometry import Geometry, Slopes
 from napari_alibi_seg.core.model.names import MODELS, ModelEntry
 from napari_alibi_seg.core.writing import replacing
@@ -136,6 +141,7 @@ def _create(architecture: str, **options: Any) -> Any:
 
 def _stock(architecture: str, file: Path | None) -> Backbone:
     if file is None:
+        show_progress_if_possible()
         try:
             vit = _create(architecture, pretrained=True)
         except (RuntimeError, *connection_errors()) as error:  # type: ignore[misc]

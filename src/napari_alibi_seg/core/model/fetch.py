@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from napari_alibi_seg.core.errors import ModelError
+from napari_alibi_seg.core.writing import move
 
 _SHA256_DIGITS = 64
 
@@ -66,6 +68,7 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
     # Imported late: it is slow, and the window uses this module when it opens.
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
+    show_progress_if_possible()
     place = _place(source)
     try:
         partial = Path(
@@ -89,8 +92,16 @@ def fetch(source: HubFile, endpoint: str | None = None) -> Path:
             f"{source.file} from {source.repository} is not what its hub announces (SHA-256 "
             f"{announced or 'none'}); it was removed, try again."
         )
-    os.replace(partial, place)
+    move(partial, place)
     return place
+
+
+def show_progress_if_possible() -> None:
+    """Keep the hub's client from showing progress where there is no console, which would fail."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    if sys.stderr is None:
+        disable_progress_bars()
 
 
 def connection_errors() -> tuple[type[Exception], ...]:

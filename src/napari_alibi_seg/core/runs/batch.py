@@ -29,7 +29,7 @@ from napari_alibi_seg.core.judging.mean_fractions import (
 from napari_alibi_seg.core.naming import MEANS, TABLE, label_files, possible_labels
 from napari_alibi_seg.core.runs.finding import distinct, images_of
 from napari_alibi_seg.core.runs.results import stack_writer
-from napari_alibi_seg.core.writing import locked, require_free
+from napari_alibi_seg.core.writing import locked, require_free, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -192,6 +192,7 @@ def segment_images(
     for path, target in targets.items():
         failure = doubt = ""
         try:
+            require_writable(target.parent / TABLE)
             image = read(path)
             doubt = classifier.doubt(image.voxel_size)
             image.levels.require_contrast("The image")
