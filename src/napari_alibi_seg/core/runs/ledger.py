@@ -136,7 +136,7 @@ class Ledger:
         """Store the plan and delete all entries."""
         with writing(self.result):
             shutil.rmtree(self._entries, ignore_errors=True)
-            self._entries.mkdir()
+            self._entries.mkdir(exist_ok=True)
             with replacing(self._plan) as aside:
                 aside.write_text(json.dumps(asdict(plan)), encoding="utf-8")
 
