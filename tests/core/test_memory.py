@@ -51,12 +51,14 @@ def with_room_for(megabytes):
 expected, large = segmented()
 told, side = with_room_for(10)  # before what is freed later leaves more room
 assert side == 0 and "not enough memory" in told, (side, told)
-tried = {}
-for megabytes in range(120, 15, -3):
+tried, few, many = {}, 10, 120
+while few + 1 < many:
+    megabytes = (few + many) // 2
     labels, side = with_room_for(megabytes)
     tried[megabytes] = side
     if 0 < side < large:
         break
+    few, many = (few, megabytes) if side else (megabytes, many)
 assert large == 256 and 0 < side < large, tried
 assert np.array_equal(labels, expected)
 """

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_alibi_seg.cli import main
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL, SIGMAS_3D
 from napari_alibi_seg.core.config import ChannelConfig, SegmentationConfig
 from napari_alibi_seg.core.errors import DeviceError, ImageError, OutputError
@@ -119,13 +120,23 @@ def stop():
 # The result
 
 
-@pytest.mark.parametrize("config", [QUICK, DEEP], ids=["classical", "deep"])
+@pytest.fixture
+def two_planes(tmp_path, pixels):
+    """Enough for features, which cost more."""
+    return ImageFile(write_volume(tmp_path / "two.ome.zarr", pixels[:2]))
+
+
+@pytest.mark.parametrize(
+    ("config", "source"), [(QUICK, "volume"), (DEEP, "two_planes")], ids=["classical", "deep"]
+)
 def test_a_volume_gives_the_bytes_that_memory_gives(
-    volume, micrograph, scribbles, tmp_path, output, config
+    config, source, micrograph, scribbles, tmp_path, output, request
 ):
+    volume = request.getfixturevalue(source)
     classifier = trained(config, micrograph, scribbles, tmp_path / "c.skops")
-    assert segment_volume(volume, classifier, output, device="cpu") == (PLANES, PLANES)
+    made, planes = segment_volume(volume, classifier, output, device="cpu")
     labels = labels_of(output)
+    assert made == planes == len(labels)
     expected = in_memory(volume, classifier)
     assert labels.dtype == expected.dtype
     assert np.array_equal(labels, expected)
@@ -137,24 +148,20 @@ def test_the_labels_lie_where_the_image_lies(volume, classifier, output):
     image, labels = volume.read(), read_image(output)
     assert labels.axes == "ZYX"
     assert labels.placed == image.placed
-    assert labels.pixel_size == image.pixel_size
-    assert labels.placed["z"].translation == 40.0
+    assert_placed(labels, image.pixel_size, (40, -3.5, 7))
 
 
-@pytest.mark.parametrize(
-    ("size", "starts"),
-    [(PixelSize("µm", None, 0.01, 0.01), (0.04, -0.0035, 0.007)), (None, (40, -3.5, 7))],
-)
-def test_labels_have_the_pixel_size_given_and_lie_where_the_image_lies(
-    volume, classifier, output, size, starts
-):
-    source = replace(volume, pixel_size=size)
-    segment_volume(source, classifier, output)
-    labels = read_image(output)
-    assert labels.pixel_size == source.read().pixel_size
+def assert_placed(labels, size, starts):
+    assert labels.pixel_size == size
     places = labels.placed.values()
     assert [place.translation for place in places] == pytest.approx(starts)
-    assert [place.scale for place in places] == pytest.approx(astuple(labels.pixel_size)[1:])
+    assert [place.scale for place in places] == pytest.approx(astuple(size)[1:])
+
+
+def test_labels_have_the_pixel_size_given_and_lie_where_the_image_lies(volume, classifier, output):
+    source = replace(volume, pixel_size=PixelSize("µm", None, 0.01, 0.01))
+    segment_volume(source, classifier, output)
+    assert_placed(read_image(output), source.read().pixel_size, (0.04, -0.0035, 0.007))
 
 
 def test_what_starts_at_a_length_without_a_unit_starts_at_the_same_pixel(
@@ -179,15 +186,6 @@ def test_a_region_of_a_volume_gives_the_bytes_that_memory_gives(volume, classifi
     assert labels[:, :-40, 10:].all()
     assert not labels[:, -40:].any()
     assert not labels[..., :10].any()
-
-
-@pytest.mark.parametrize(
-    "other", [{"pixel_size": PixelSize("nm", None, 10, 10)}, {"region": np.s_[:-40, :]}]
-)
-def test_labels_of_two_regions_or_pixel_sizes_are_never_mixed(volume, classifier, output, other):
-    segment_volume(volume, classifier, output)
-    with pytest.raises(OutputError, match="begun by a run that differs in settings"):
-        segment_volume(replace(volume, **other), classifier, output)
 
 
 def test_a_file_without_translation_gives_its_pixel_size(pixels, classifier, output, tmp_path):
@@ -257,30 +255,32 @@ def test_a_stopped_run_goes_on_and_computes_no_plane_twice(volume, classifier, o
     assert segment_volume(volume, classifier, output) == (0, PLANES)
 
 
-def command(volume, classifier, output):
-    run = [sys.executable, "-m", "napari_alibi_seg", "apply", classifier, volume.path]
-    return [*map(str, run), "--output", str(output)]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_after_kill_9_the_same_command_goes_on(pixels, classifier, output, tmp_path):
+def test_a_second_run_is_refused_until_kill_9_ends_the_first_and_then_goes_on(
+    pixels, classifier, output, tmp_path, capsys
+):
     volume = ImageFile(write_volume(tmp_path / "long.zarr", np.tile(pixels, (4, 1, 2))))
-    process = subprocess.Popen(command(volume, classifier, output))
+    command = ["apply", str(classifier), str(volume.path), "--output", str(output)]
+    process = subprocess.Popen([sys.executable, "-m", "napari_alibi_seg", *command])
     while len(entries(output)) < 4:
         assert process.poll() is None
         time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    assert main(command) == 7
+    [said] = capsys.readouterr().err.splitlines()
+    assert "Another run is writing" in said
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
+
     before = entries(output)
     assert 4 <= len(before) < 24
-    done = subprocess.run(command(volume, classifier, output), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert f"{24 - len(before)} of 24 planes" in done.stdout
+    assert main(command) == 0
+    assert f"{24 - len(before)} of 24 planes" in capsys.readouterr().out
     assert before.items() <= entries(output).items()
     assert np.array_equal(labels_of(output), in_memory(volume, classifier))
 
 
-def test_another_image_classifier_or_version_is_refused(
+def test_another_image_reading_classifier_or_version_is_refused(
     volume, classifier, output, pixels, micrograph, scribbles, tmp_path, monkeypatch
 ):
     segment_volume(volume, classifier, output)
@@ -288,6 +288,9 @@ def test_another_image_classifier_or_version_is_refused(
     other = ImageFile(write_volume(tmp_path / "other.zarr", pixels[::-1]))
     with pytest.raises(OutputError, match="begun by a run that differs in image"):
         segment_volume(other, classifier, output)
+    for reading in ({"pixel_size": PixelSize("nm", None, 10, 10)}, {"region": np.s_[:-40, :]}):
+        with pytest.raises(OutputError, match="begun by a run that differs in settings"):
+            segment_volume(replace(volume, **reading), classifier, output)
     again = trained(replace(QUICK, seed=7), micrograph, scribbles, tmp_path / "again.skops")
     with pytest.raises(OutputError, match="begun by a run that differs in classifier"):
         segment_volume(volume, again, output)
@@ -298,24 +301,24 @@ def test_another_image_classifier_or_version_is_refused(
 
 
 def test_planes_of_two_precisions_are_never_mixed(
-    volume, micrograph, scribbles, tmp_path, output, monkeypatch
+    two_planes, micrograph, scribbles, tmp_path, output, monkeypatch
 ):
     deep = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
     jobs = []
     keep = "napari_alibi_seg.core.runs.planewise.load_job"
     monkeypatch.setattr(keep, lambda job: jobs.append(job) or load_job(job))
     monkeypatch.setattr(f"{keep}.cache_clear", load_job.cache_clear, raising=False)
-    segment_volume(volume, deep, output, device="cpu")
+    segment_volume(two_planes, deep, output, device="cpu")
     done = entries(output)
 
     gpu = "napari_alibi_seg.core.runs.volumes.inference_dtype"
     monkeypatch.setattr(gpu, lambda _: "torch.float16")
     with pytest.raises(OutputError, match="begun by a run that differs in precision"):
-        segment_volume(volume, deep, output, device="cpu")
-    Ledger(output).folder.joinpath("planes/0000003.json").unlink()
+        segment_volume(two_planes, deep, output, device="cpu")
+    Ledger(output).folder.joinpath("planes/0000001.json").unlink()
     with pytest.raises(DeviceError, match="some have none"):
-        make_plane(jobs[-1], 3, {3: ""}, "torch.float32", silent)
-    assert set(done) - set(entries(output)) == {"0000003.json"}
+        make_plane(jobs[-1], 1, {1: ""}, "torch.float32", silent)
+    assert set(done) - set(entries(output)) == {"0000001.json"}
 
 
 @pytest.mark.parametrize("kept", ["plan.json", "nothing"])
@@ -337,12 +340,6 @@ def test_a_result_whose_metadata_are_cut_short_is_told_and_left(volume, classifi
     with pytest.raises(OutputError, match="was damaged"):
         segment_volume(volume, classifier, output)
     assert np.array_equal(zarr.open_array(output / "0", mode="r")[:], finished)
-
-
-def test_a_deleted_result_is_made_again(volume, classifier, output):
-    segment_volume(volume, classifier, output)
-    shutil.rmtree(output)
-    assert segment_volume(volume, classifier, output) == (PLANES, PLANES)
 
 
 # Faults
@@ -390,13 +387,19 @@ def test_a_truncated_chunk_of_the_image_is_named_before_the_work(volume, classif
     assert not Ledger(output).folder.exists()
 
 
-def test_a_truncated_chunk_of_the_result_is_made_again_and_no_other(volume, classifier, output):
+def test_what_is_damaged_or_deleted_of_a_result_is_made_again_and_no_more(
+    volume, classifier, output
+):
     segment_volume(volume, classifier, output)
     chunk = output / "0/c/4/0/0"
     whole = chunk.read_bytes()
     chunk.write_bytes(whole[: len(whole) // 2])
     assert segment_volume(volume, classifier, output) == (1, PLANES)
     assert chunk.read_bytes() == whole
+    (Ledger(output).folder / "planes/0000003.json").write_text(json.dumps({"result": "?"})[:5])
+    assert segment_volume(volume, classifier, output) == (1, PLANES)
+    shutil.rmtree(output)
+    assert segment_volume(volume, classifier, output) == (PLANES, PLANES)
 
 
 def test_an_image_that_changes_meanwhile_is_noticed(volume, classifier, output, pixels):
@@ -462,27 +465,6 @@ def test_a_volume_whose_planes_have_no_neighbours_is_refused_at_once(through, ou
     assert not output.exists()
 
 
-def test_two_runs_on_one_output_are_refused(volume, classifier, output):
-    said = []
-
-    def second():
-        run = subprocess.run(command(volume, classifier, output), capture_output=True, text=True)
-        said.append((run.returncode, run.stderr))
-
-    segment_volume(volume, classifier, output, progress=after(1, second))
-    [(code, error)] = said
-    assert code == 7
-    assert "Another run is writing" in error
-    assert len(error.strip().splitlines()) == 1
-    assert np.array_equal(labels_of(output), in_memory(volume, classifier))
-
-
-def test_a_damaged_entry_only_costs_its_plane(volume, classifier, output):
-    segment_volume(volume, classifier, output)
-    (Ledger(output).folder / "planes/0000003.json").write_text(json.dumps({"result": "?"})[:5])
-    assert segment_volume(volume, classifier, output) == (1, PLANES)
-
-
 # A cluster
 
 
@@ -490,10 +472,14 @@ def test_a_damaged_entry_only_costs_its_plane(volume, classifier, output):
 def cluster():
     distributed = pytest.importorskip("distributed")
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
-    ) as running:
-        yield running
+    dask = pytest.importorskip("dask")
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        imported_once = ["distributed", "napari_alibi_seg.core.runs.volumes", "timm"]
+        distributed.utils.get_mp_context().set_forkserver_preload(imported_once)
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
+        ) as running:
+            yield running
 
 
 def pids(client):
@@ -513,16 +499,16 @@ def test_a_cluster_gives_the_same_bytes_and_holds_weights_loaded_once_per_worker
 ):
     from distributed import Client
 
-    volume = ImageFile(write_volume(tmp_path / "wide.ome.zarr", np.tile(pixels, (1, 1, 4))))
+    volume = ImageFile(write_volume(tmp_path / "wide.ome.zarr", np.tile(pixels[:4], (1, 1, 4))))
     classifier = trained(DEEP, micrograph, scribbles, tmp_path / "c.skops")
     address = cluster.scheduler_address
     with Client(address, set_as_default=False) as client:
         found = []
-        look = after(PLANES, lambda: found.extend(client.run(loads).values()))
+        look = after(4, lambda: found.extend(client.run(loads).values()))
         made = segment_volume(
             volume, classifier, output, device="cpu", cluster=address, progress=look
         )
-        assert made == (PLANES, PLANES)
+        assert made == (4, 4)
         assert found == [1, 1]
         assert [*client.run(held).values()] == [0, 0]
     local = tmp_path / "local.ome.zarr"
@@ -531,6 +517,34 @@ def test_a_cluster_gives_the_same_bytes_and_holds_weights_loaded_once_per_worker
     assert {path.relative_to(local).parts[0] for path in chunks} == {"0", "1"}
     for chunk in chunks:
         assert (output / chunk.relative_to(local)).read_bytes() == chunk.read_bytes()
+
+
+def test_errors_of_workers_arrive_as_they_are(cluster, volume, classifier, output, pixels):
+    array = zarr.open_array(volume.path / "0", mode="r+")
+
+    def change(stage, done, total):
+        if (stage, done) == ("checking", total):
+            array[5, 7, 7] = ~pixels[5, 7, 7]
+
+    address = cluster.scheduler_address
+    with pytest.raises(ImageError, match=r"Plane 5 of .* changed"):
+        segment_volume(volume, classifier, output, cluster=address, progress=change)
+
+
+def test_a_cluster_that_is_not_there_is_explained(volume, classifier, output, monkeypatch):
+    monkeypatch.setattr("napari_alibi_seg.core.runs.cluster._PATIENCE", 1)
+    with pytest.raises(DeviceError, match="No cluster answers"):
+        segment_volume(volume, classifier, output, cluster="tcp://127.0.0.1:9")
+
+
+def test_features_of_a_cluster_are_those_computed_here(cluster, two_planes, tmp_path):
+    here, there = tmp_path / "here.zarr", tmp_path / "there.zarr"
+    for output, address in ((here, None), (there, cluster.scheduler_address)):
+        made = write_features(two_planes, output, DEFAULT_MODEL, 1, device="cpu", cluster=address)
+        assert made == (2, 2)
+    features = [zarr.open_array(output, mode="r") for output in (here, there)]
+    assert np.array_equal(*map(np.asarray, features))
+    assert features[0].attrs.asdict() == features[1].attrs.asdict()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -556,31 +570,3 @@ def test_a_run_survives_a_worker_that_is_killed(cluster, pixels, classifier, out
     assert len(made) == 1
     assert before.items() <= entries(output).items()
     assert np.array_equal(labels_of(output), in_memory(volume, classifier))
-
-
-def test_errors_of_workers_arrive_as_they_are(cluster, volume, classifier, output, pixels):
-    array = zarr.open_array(volume.path / "0", mode="r+")
-
-    def change(stage, done, total):
-        if (stage, done) == ("checking", total):
-            array[5, 7, 7] = ~pixels[5, 7, 7]
-
-    address = cluster.scheduler_address
-    with pytest.raises(ImageError, match=r"Plane 5 of .* changed"):
-        segment_volume(volume, classifier, output, cluster=address, progress=change)
-
-
-def test_a_cluster_that_is_not_there_is_explained(volume, classifier, output, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.core.runs.cluster._PATIENCE", 1)
-    with pytest.raises(DeviceError, match="No cluster answers"):
-        segment_volume(volume, classifier, output, cluster="tcp://127.0.0.1:9")
-
-
-def test_features_of_a_cluster_are_those_computed_here(cluster, volume, tmp_path):
-    here, there = tmp_path / "here.zarr", tmp_path / "there.zarr"
-    for output, address in ((here, None), (there, cluster.scheduler_address)):
-        made = write_features(volume, output, DEFAULT_MODEL, 1, device="cpu", cluster=address)
-        assert made == (PLANES, PLANES)
-    features = [zarr.open_array(output, mode="r") for output in (here, there)]
-    assert np.array_equal(*map(np.asarray, features))
-    assert features[0].attrs.asdict() == features[1].attrs.asdict()

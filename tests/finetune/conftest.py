@@ -84,7 +84,7 @@ def assert_refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., None]:
     return check
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def arguments(teacher_name: str, images: Path) -> list[str]:
     """Return the command line of a short run, without --output and --steps."""
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +41,7 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def arguments(teacher_name: str, images: Path) -> list[str]:
     """Return the command line of a short run, without --output and --steps."""
     return [
@@ -59,11 +60,17 @@ def assert_equal_weights(one: Path, other: Path) -> None:
         torch.testing.assert_close(value, second[name], rtol=0, atol=0, msg=name)
 
 
-@pytest.fixture
-def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
-    run = tmp_path / "uninterrupted"
+@pytest.fixture(scope="module")
+def finished(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("finished") / "run"
     assert COMMAND.main([*arguments, "--steps", "6", "--output", str(run)]) == 0
     return run
+
+
+@pytest.fixture
+def uninterrupted(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "uninterrupted")
+    return tmp_path / "uninterrupted"
 
 
 def test_a_run_leaves_filters_that_load_and_agree_with_their_card(

@@ -55,11 +55,17 @@ def assert_equal_weights(one: Path, other: Path, tolerance: float = 0.0) -> None
         torch.testing.assert_close(value, second[name], rtol=0, atol=tolerance, msg=name)
 
 
-@pytest.fixture
-def uninterrupted(arguments: list[str], tmp_path: Path) -> Path:
-    run = tmp_path / "uninterrupted"
+@pytest.fixture(scope="module")
+def finished(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("finished") / "run"
     assert COMMAND.main([*arguments, "--steps", "8", "--output", str(run)]) == 0
     return run
+
+
+@pytest.fixture
+def uninterrupted(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "uninterrupted")
+    return tmp_path / "uninterrupted"
 
 
 def test_run_leaves_a_loadable_student_that_agrees_with_its_card(

@@ -1,10 +1,11 @@
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -125,11 +126,20 @@ def test_the_report_needs_nothing_but_itself(run):
     assert "strong" in page
 
 
-def test_one_image_says_what_it_cannot_tell(tmp_path, rows):
-    output = tmp_path / "out"
-    image = str(crop(0, tmp_path))
-    quick = ["--stability-images", "0"]
-    assert main([image, "--model", ALIBI, "--output", str(output), *SMALL, *quick]) == 0
+@pytest.fixture(scope="module")
+def of_one_image(tmp_path_factory):
+    """The folder of a run on one image, and what it says where standard output lacks letters."""
+    folder = tmp_path_factory.mktemp("one")
+    output, stdout = folder / "试验", TextIOWrapper(BytesIO(), encoding="cp1252")
+    command = [str(crop(0, folder)), "--model", ALIBI, "--output", str(output), *SMALL]
+    with redirect_stdout(stdout):
+        assert main([*command, "--stability-images", "0"]) == 0
+    stdout.flush()
+    return output, stdout.buffer.getvalue()
+
+
+def test_one_image_says_what_it_cannot_tell(of_one_image, rows):
+    output, _ = of_one_image
     figures = json.loads((output / "summary.json").read_text())["models"][ALIBI]
     for key in ("loio_r2", "segmentation_loio_r2", "null_r2", "tile_cosine"):
         assert figures[key] is None
@@ -162,13 +172,9 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys, model, i
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "good"]
 
 
-def test_a_report_is_named_where_standard_output_lacks_its_letters(tmp_path):
-    image, output = crop(0, tmp_path), tmp_path / "试验"
-    command = [sys.executable, "-m", "napari_alibi_seg.probing", str(image), "--model", ALIBI]
-    command += ["--output", str(output), *SMALL, "--stability-images", "0"]
-    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
-    ended = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert ended.stdout.endswith("\\u8bd5\\u9a8c/report.html\n")
+def test_a_report_is_named_where_standard_output_lacks_its_letters(of_one_image):
+    _, said = of_one_image
+    assert said.decode("cp1252").endswith("\\u8bd5\\u9a8c/report.html\n")
 
 
 def test_a_folder_in_use_is_refused_and_kept(tmp_path, capsys):
