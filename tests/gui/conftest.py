@@ -112,7 +112,11 @@ class Desk:
         self.panels.image.choose_model(CLASSICAL)
 
     def until(self, condition, timeout=LONG):
-        self.qtbot.waitUntil(condition, timeout=timeout)
+        try:
+            self.qtbot.waitUntil(condition, timeout=timeout)
+        except self.qtbot.TimeoutError as error:
+            error.add_note(f"The window says {self.panels.strip.words!r}.")
+            raise
 
     def rest(self):
         """Wait until nothing runs and nothing is about to."""

@@ -21,22 +21,16 @@ def paint_two_classes(desk, plane=()):
     desk.controller.ask()
 
 
-def test_the_strip_tells_how_much_is_expected_to_be_right(desk, pixels):
-    desk.open(pixels)
+def test_the_strip_tells_how_much_is_right_and_the_key_goes_to_one_spot_after_the_other(
+    desk, pixels
+):
     desk.hurry()
-    paint_two_classes(desk)
-
-    desk.until(lambda: advised(desk))
-
-    assert "%" in desk.panels.result.facts.text()
-    assert "nine times in ten" in " ".join(desk.panels.result.facts.toolTip().split())
-
-
-def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
     desk.open(pixels, scale=(2, 2), translate=(30, 10))
-    desk.hurry()
     assert not desk.panels.result.spot_button.isEnabled()
     paint_two_classes(desk)
+    desk.until(lambda: advised(desk))
+    assert "%" in desk.panels.result.facts.text()
+    assert "nine times in ten" in " ".join(desk.panels.result.facts.toolTip().split())
     desk.until(lambda: desk.panels.result.spot_button.isEnabled())
     desk.rest()
 
@@ -50,6 +44,19 @@ def test_the_key_goes_to_one_spot_after_the_other(desk, pixels):
         row, column = (np.array(centre) - (30, 10)) / 2
         assert 0 <= row < pixels.shape[0] and 0 <= column < pixels.shape[1]
         assert not desk.painted[round(row), round(column)]
+
+
+def test_the_window_tells_of_uneven_light(desk, pixels):
+    desk.hurry()
+    rows, columns = np.indices(pixels.shape)
+    for added, told in ((0, False), (60, True)):
+        desk.viewer.layers.clear()
+        desk.rest()
+        desk.open(40 * ((rows // 20 + columns // 20) % 2) + added * columns / columns.max())
+        desk.two_strokes()
+        desk.until(lambda: desk.segmented is not None)
+        desk.rest()
+        assert ("uneven here" in desk.panels.training.flatten.text()) == told
 
 
 def test_the_key_tells_what_to_do_while_no_spot_is_known(segmented_desk):
@@ -73,12 +80,17 @@ def test_the_key_tells_what_to_do_while_no_spot_is_known(segmented_desk):
     assert desk.viewer.scene.camera.center != before
 
 
-def test_the_key_asks_for_strokes_before_there_are_any(desk, pixels):
+def test_the_key_asks_for_strokes_before_there_are_any_and_takes_no_question_away(desk, pixels):
     desk.hurry()
     desk.key("N")
     assert desk.panels.strip.words == ""
     desk.open(pixels)
     desk.rest()
+    desk.panels.strip.say("Is it so?", ("Yes", lambda: None))
+    desk.key("N")
+    assert desk.panels.strip.words == "Is it so?"
+    desk.panels.strip.buttons[0].click()
+
     desk.key("N")
     assert desk.panels.strip.words.startswith("Paint a stroke in each of two classes first")
     paint_two_classes(desk)
@@ -86,16 +98,7 @@ def test_the_key_asks_for_strokes_before_there_are_any(desk, pixels):
     desk.rest()
 
 
-def test_the_key_takes_no_question_away(desk, pixels):
-    desk.hurry()
-    desk.open(pixels)
-    desk.rest()
-    desk.panels.strip.say("Is it so?", ("Yes", lambda: None))
-    desk.key("N")
-    assert desk.panels.strip.words == "Is it so?"
-
-
-def test_numbers_and_spots_are_those_of_the_plane_on_the_screen(stacked):
+def test_numbers_and_spots_are_those_of_the_plane_on_the_screen(stacked, monkeypatch):
     desk, facts, button = stacked, stacked.panels.result.facts, stacked.panels.result.spot_button
     desk.viewer.dims.set_point(0, 1)
     desk.rest()
@@ -119,10 +122,7 @@ def test_numbers_and_spots_are_those_of_the_plane_on_the_screen(stacked):
     assert desk.controller.display.next_spot()[0] == 1
     desk.rest()
 
-
-def test_a_plane_without_a_result_has_no_numbers_while_it_is_computed(stacked, monkeypatch):
-    desk, facts = stacked, stacked.panels.result.facts
-    desk.viewer.dims.set_point(0, 1)
+    desk.panels.result.live.setChecked(True)
     desk.rest()
     assert "this plane" in facts.text()
     monkeypatch.setattr(desk.controller.bridge, "ask", lambda order: None)
@@ -130,11 +130,12 @@ def test_a_plane_without_a_result_has_no_numbers_while_it_is_computed(stacked, m
     desk.until(lambda: "this plane" not in facts.text())
 
 
-def test_a_ring_marks_the_spot_until_it_fades_and_is_painted_through(segmented_desk):
+def test_a_ring_marks_the_spot_until_it_fades_or_the_view_is_moved_or_the_image_closed(
+    segmented_desk,
+):
     desk, mark = segmented_desk, segmented_desk.controller.mark
     desk.until(lambda: desk.panels.result.spot_button.isEnabled())
     desk.key("N")
-
     canvas = desk.canvas.native
     assert mark.isVisible()
     assert mark.parent() == canvas
@@ -144,14 +145,11 @@ def test_a_ring_marks_the_spot_until_it_fades_and_is_painted_through(segmented_d
     assert {ring.pixelColor(ring.width() // 2, row).lightness() for row in range(9)} >= {0, 255}
 
     spot = np.round(desk.viewer.scene.camera.center[-2:]).astype(int)
-    desk.stroke(spot, np.add(spot, (0, 3)))
+    desk.stroke(spot, np.add(spot, (0, 3)))  # through the ring
     assert desk.painted[tuple(spot)]
     desk.until(lambda: not mark.isVisible())
+    desk.rest()
 
-
-def test_a_ring_goes_when_the_view_is_moved_or_the_image_closed(segmented_desk):
-    desk, mark = segmented_desk, segmented_desk.controller.mark
-    desk.until(lambda: desk.panels.result.spot_button.isEnabled())
     for act in (lambda: setattr(desk.viewer.scene.camera, "zoom", 1), desk.viewer.layers.clear):
         desk.key("N")
         assert mark.isVisible()

@@ -71,7 +71,14 @@ def test_a_model_that_is_unknown_is_told_in_words(report, qtbot):
     assert report.button.text() == "Make the report"
 
 
-def test_a_probing_that_breaks_off_is_told_whatever_its_exit_code(report, qtbot, monkeypatch):
+def test_a_probing_that_breaks_off_or_does_not_start_is_told(report, qtbot, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.executable", "/no/such/python")
+        report.button.click()
+        qtbot.waitUntil(lambda: report.strip.words.startswith("The report could not be made: "))
+    assert report.button.text() == "Make the report"
+    report.strip.put_away()
+
     monkeypatch.setenv("PYTHONUTF8", "neither")  # Python then leaves with 1 before it begins
     report.button.click()
     qtbot.waitUntil(lambda: not report.process.running, timeout=120_000)
@@ -110,17 +117,20 @@ def test_a_plane_that_cannot_be_read_is_told_and_leaves_nothing(report, tmp_path
     assert not any(tmp_path.iterdir())
 
 
-def test_a_python_that_does_not_start_is_told(report, qtbot, monkeypatch):
-    monkeypatch.setattr("sys.executable", "/no/such/python")
-    report.button.click()
-    qtbot.waitUntil(lambda: report.strip.words.startswith("The report could not be made: "))
-    assert report.button.text() == "Make the report"
-
-
-def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other(viewer, report, probe):
+def test_a_model_that_was_left_out_does_not_cost_the_report_of_the_other_and_its_figure(
+    viewer, report, probe, qtbot
+):
     probe(viewer.layers["alloy"], {STOCK_MODEL: "It could not be fetched."})
     assert report.strip.words.endswith(f"Without {STOCK_MODEL}: It could not be fetched.")
     assert DEFAULT_MODEL in report.table.text()
+
+    report.figure.click()
+    dialog = report.findChild(QDialog)
+    qtbot.waitUntil(dialog.isVisible)
+    screen = report.screen().availableSize()
+    assert dialog.width() <= screen.width()
+    assert dialog.findChild(QLabel).pixmap().width() > screen.width() / 2
+    dialog.close()
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -166,29 +176,14 @@ def test_what_is_lacking_is_told_until_it_is_there(viewer, report, pixels):
     assert report.strip.words == ""
 
 
-def test_a_long_name_of_a_model_shows_its_beginning(report):
+def test_a_long_name_of_a_model_shows_its_beginning_and_one_left_empty_is_none(report):
     report.second.setCurrentText("timm:vit_small_patch14_dinov2:/a/long/way/to/it.safetensors")
     assert report.second.lineEdit().cursorPosition() == 0
-
-
-def test_a_model_that_is_left_empty_is_none(report):
     report.second.setCurrentText("")
     assert report.models == [report.first.currentText()]
     report.first.setCurrentText(" ")
     report.button.click()
     assert report.strip.words == "Choose a model first."
-
-
-def test_the_enlarged_figure_fits_the_screen(viewer, report, probe, qtbot):
-    probe(viewer.layers["alloy"], {})
-    report.figure.click()
-    dialog = report.findChild(QDialog)
-    qtbot.waitUntil(dialog.isVisible)
-
-    screen = report.screen().availableSize()
-    assert dialog.width() <= screen.width()
-    assert dialog.findChild(QLabel).pixmap().width() > screen.width() / 2
-    dialog.close()
 
 
 def test_the_process_ends_with_the_widget(report, qtbot):

@@ -41,6 +41,7 @@ def paint(desk, planes=...):
 
 
 def written(desk, act, *arguments):
+    desk.panels.strip.put_away()
     act(*arguments)
     desk.until(lambda: "Written" in desk.panels.strip.words)
     desk.until(lambda: not desk.dock.background.busy)
@@ -60,40 +61,56 @@ def quick(desk):
     return desk
 
 
-def test_the_pixel_size_of_a_file_reaches_exports_though_napari_leaves_it_out(
-    quick, pixels, tmp_path
+def test_the_pixel_size_of_a_file_reaches_exports_that_are_proposed_beside_it_and_never_replace_it(
+    quick, pixels, tmp_path, monkeypatch
 ):
-    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata={"axes": "YX", **NANOMETRES})
-    quick.viewer.open(tmp_path / "a.ome.tif", plugin="napari")
+    path, proposed = tmp_path / "alloy.ome.tif", []
+    monkeypatch.setattr(QFileDialog, "exec", lambda dialog: proposed.extend(dialog.selectedFiles()))
+    tifffile.imwrite(path, pixels, metadata={"axes": "YX", **NANOMETRES})
+    before = path.read_bytes()
+    quick.viewer.open(path, plugin="napari")
     quick.until(lambda: quick.work is not None)
     paint(quick)
     assert exported_size(quick, tmp_path) == PixelSize("nm", None, 4.0, 5.0)
 
+    quick.panels.result.uncertainty.setChecked(True)
+    quick.rest()
+    for button in ("project_save", "save", "export", "map", "fractions", "scribbles"):
+        quick.panels.reuse.buttons[button].click()
+    assert proposed == [
+        str(tmp_path / f"alloy{name}")
+        for name in (
+            ".alibi",
+            "_classifier.skops",
+            "_labels.tif",
+            "_uncertainty.tif",
+            "_fractions.csv",
+            "_scribbles.tif",
+        )
+    ]
 
-@pytest.mark.parametrize(
-    ("unit", "written_as"),
-    [("um", "µm"), ("micrometer", "µm"), ("nm", "nm"), ("mm", "mm"), ("inch", "inch")],
-)
-def test_scale_and_units_of_a_layer_reach_exports(quick, pixels, tmp_path, unit, written_as):
-    quick.open(pixels, scale=(-4, 5), units=(unit, unit))
+    quick.dock.exports.export(path)
+    quick.until(lambda: "choose another name" in quick.panels.strip.words)
+    assert path.read_bytes() == before
+
+
+def test_scale_and_units_of_a_layer_reach_exports_unless_they_are_pixels(quick, pixels, tmp_path):
+    quick.open(pixels, scale=(-4, 5))
+    layer = quick.work.source.layer
     paint(quick)
-    assert exported_size(quick, tmp_path) == PixelSize(written_as, None, 4.0, 5.0)
-
-
-def test_scribbles_of_any_type_are_exported_in_few_bytes(quick, pixels, tmp_path):
-    quick.open(pixels)
-    own = np.zeros(pixels.shape, int)
-    own[18:20, 60:100], own[58:60, 60:100], own[0, 0] = 1, 300, -1
-    quick.choose_scribbles(quick.viewer.add_labels(own))
-    written(quick, quick.dock.exports.export_scribbles, tmp_path / "scribbles.tif")
-    exported = tifffile.imread(tmp_path / "scribbles.tif")
-    assert exported.dtype == np.uint16
-    np.testing.assert_array_equal(exported, own.clip(0))
-
-
-def test_pixels_have_no_size(quick, pixels, tmp_path):
-    quick.open(pixels, scale=(4, 5))
-    paint(quick)
+    assert exported_size(quick, tmp_path) is None
+    for unit, known in (
+        ("um", "µm"),
+        ("micrometer", "µm"),
+        ("nm", "nm"),
+        ("mm", "mm"),
+        ("inch",) * 2,
+    ):
+        layer.units = (unit, unit)
+        quick.rest()
+        assert exported_size(quick, tmp_path) == PixelSize(known, None, 4.0, 5.0)
+    layer.units, layer.scale = ("pixel", "pixel"), (4, 5)
+    quick.rest()
     assert exported_size(quick, tmp_path) is None
 
 
@@ -109,13 +126,6 @@ def test_a_scale_set_later_moves_strokes_and_results_and_reaches_exports(quick, 
     quick.until(lambda: not quick.work.result.unfinished)
     quick.rest()
     assert exported_size(quick, tmp_path) == PixelSize("nm", 3.0, 4.0, 5.0)
-
-
-def test_layers_beside_a_channel_keep_its_units(quick, pixels):
-    quick.open(np.stack([pixels] * 2), scale=(1, 4, 5), units=("pixel", "nm", "nm"))
-    layer = quick.work.source.layer
-    quick.choose_reading(quick.panels.image.readings.itemData(1))
-    assert quick.work.scribbles.layer.units == layer.units[1:]
 
 
 def test_a_pixel_size_comes_back_with_a_project_on_an_image_that_has_none(quick, pixels, tmp_path):
@@ -135,42 +145,6 @@ def test_a_pixel_size_comes_back_with_a_project_on_an_image_that_has_none(quick,
     np.testing.assert_array_equal(quick.painted, painted)
     assert quick.work.scribbles.layer.scale.tolist() == [4, 5]
     assert exported_size(quick, tmp_path) == PixelSize("nm", None, 4.0, 5.0)
-
-
-@pytest.mark.parametrize(
-    ("button", "name"),
-    [
-        ("project_save", "alloy.alibi"),
-        ("save", "alloy_classifier.skops"),
-        ("export", "alloy_labels.tif"),
-        ("map", "alloy_uncertainty.tif"),
-        ("fractions", "alloy_fractions.csv"),
-        ("scribbles", "alloy_scribbles.tif"),
-    ],
-)
-def test_names_are_proposed_beside_the_image(quick, pixels, tmp_path, monkeypatch, button, name):
-    proposed = []
-    monkeypatch.setattr(QFileDialog, "exec", lambda dialog: proposed.extend(dialog.selectedFiles()))
-    tifffile.imwrite(tmp_path / "alloy.ome.tif", pixels)
-    quick.viewer.open(tmp_path / "alloy.ome.tif", plugin="napari")
-    quick.until(lambda: quick.work is not None)
-    paint(quick)
-    quick.panels.result.uncertainty.setChecked(True)
-    quick.rest()
-    quick.panels.reuse.buttons[button].click()
-    assert proposed == [str(tmp_path / name)]
-
-
-def test_an_export_never_replaces_its_image(quick, pixels, tmp_path):
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, pixels)
-    before = path.read_bytes()
-    quick.viewer.open(path, plugin="napari")
-    quick.until(lambda: quick.work is not None)
-    paint(quick)
-    quick.dock.exports.export(path)
-    quick.until(lambda: "choose another name" in quick.panels.strip.words)
-    assert path.read_bytes() == before
 
 
 def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixels, tmp_path):
@@ -204,49 +178,39 @@ def test_the_map_that_is_shown_is_exported_when_every_plane_has_one(quick, pixel
     quick.controller.apply_to_stack()
     quick.until(lambda: not quick.work.result.unmapped("uncertainty"))
     quick.rest()
-    quick.panels.strip.say("")
     written(quick, quick.dock.exports.export_map, tmp_path / "u.tif", "uncertainty")
     leading = np.sort(shares, axis=1)
     expected = 1 - (leading[:, -1] - leading[:, -2])
     np.testing.assert_allclose(tifffile.imread(tmp_path / "u.tif"), expected, atol=1e-5)
 
 
-def test_without_live_it_is_told_how_a_map_and_a_table_come(quick, pixels, tmp_path):
-    quick.open(pixels)
-    paint(quick)
-    panels, button = quick.panels, quick.panels.reuse.buttons["map"]
-    panels.result.live.setChecked(False)
-    panels.result.uncertainty.setChecked(True)
-    quick.rest()
-    button.click()
-    assert panels.strip.words.endswith("press Update once, then export.")
-    panels.result.update_button.click()
-    quick.rest()
-    assert panels.strip.words == ""
-    assert not quick.work.result.unmapped("uncertainty")
-
-    quick.bar(1, 110)
-    quick.rest()
-    quick.dock.exports.export_fractions(tmp_path / "f.csv")
-    assert panels.strip.words.endswith("press Update once, then export.")
-
-
-@pytest.mark.parametrize("button", ["fractions", "export", "map"])
-def test_nothing_is_asked_where_the_result_that_was_removed_is_to_be_exported(
-    quick, pixels, tmp_path, monkeypatch, button
+def test_without_live_it_is_told_how_a_map_and_a_table_come_before_a_name_is_asked(
+    quick, pixels, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(QFileDialog, "exec", lambda dialog: pytest.fail("asked"))
     quick.open(pixels)
     paint(quick)
-    quick.panels.result.live.setChecked(False)
-    quick.panels.result.uncertainty.setChecked(True)
+    panels, buttons = quick.panels, quick.panels.reuse.buttons
+    panels.result.live.setChecked(False)
+    panels.result.uncertainty.setChecked(True)
     quick.rest()
+    buttons["map"].click()
+    assert panels.strip.words.endswith("press Update once, then export.")
     quick.viewer.layers.remove(quick.work.result.labels)
     quick.rest()
+    for button in ("fractions", "export", "map"):
+        panels.strip.put_away()
+        buttons[button].click()
+        assert panels.strip.words.endswith("press Update once, then export.")
 
-    quick.panels.reuse.buttons[button].click()
-
-    assert quick.panels.strip.words.endswith("press Update once, then export.")
+    panels.result.update_button.click()
+    quick.rest()
+    assert panels.strip.words == ""
+    assert not quick.work.result.unmapped("uncertainty")
+    quick.bar(1, 110)
+    quick.rest()
+    quick.dock.exports.export_fractions(tmp_path / "f.csv")
+    assert panels.strip.words.endswith("press Update once, then export.")
 
 
 def test_tables_and_classifiers_are_not_written_to_names_of_images(quick, pixels, tmp_path):
@@ -262,6 +226,17 @@ def test_tables_and_classifiers_are_not_written_to_names_of_images(quick, pixels
         quick.until(lambda: not quick.dock.background.busy)
         quick.panels.strip.put_away()
     assert picture.read_bytes() == before
+
+
+def test_scribbles_of_any_type_are_exported_in_few_bytes(quick, pixels, tmp_path):
+    quick.open(pixels)
+    own = np.zeros(pixels.shape, int)
+    own[18:20, 60:100], own[58:60, 60:100], own[0, 0] = 1, 300, -1
+    quick.choose_scribbles(quick.viewer.add_labels(own))
+    written(quick, quick.dock.exports.export_scribbles, tmp_path / "scribbles.tif")
+    exported = tifffile.imread(tmp_path / "scribbles.tif")
+    assert exported.dtype == np.uint16
+    np.testing.assert_array_equal(exported, own.clip(0))
 
 
 def exported_table(desk, path):
@@ -296,23 +271,6 @@ def test_the_table_tells_what_the_dock_shows(quick, pixels, tmp_path):
 
 def shown_and_tip(desk):
     return desk.panels.result.facts.text(), desk.panels.result.facts.toolTip()
-
-
-def test_a_table_holds_the_planes_the_present_strokes_segmented(quick, pixels, tmp_path):
-    quick.open(np.stack([pixels, pixels[::-1], pixels]))
-    quick.viewer.dims.set_point(0, 0)
-    paint(quick)
-    quick.viewer.dims.set_point(0, 1)
-    quick.until(lambda: {(0,), (1,)} <= quick.work.result.finished)
-    quick.rest()
-    assert exported_table(quick, tmp_path / "two.csv")["plane"].tolist() == [0, 0, 1, 1]
-
-    quick.painted[1, 100:102, 20:60] = 1
-    quick.controller.ask()
-    quick.until(lambda: quick.work.result.finished == {(1,)})
-    quick.rest()
-
-    assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
 
 
 def test_planes_that_teach_nothing_have_intervals_from_their_votes(quick, pixels, tmp_path):
@@ -398,13 +356,25 @@ def test_other_images_have_no_intervals_if_the_strokes_cannot_be_assessed(quick,
     assert pandas.read_csv(tmp_path / "out/fractions.csv")["fraction_low"].isna().all()
 
 
-def test_a_coarse_result_is_not_measured(quick, pixels, tmp_path):
-    quick.open(pixels)
+def test_a_table_holds_the_planes_the_present_strokes_segmented_and_no_coarse_one(
+    quick, pixels, tmp_path
+):
+    quick.open(np.stack([pixels, pixels[::-1], pixels]))
+    quick.viewer.dims.set_point(0, 0)
     paint(quick)
-    coarse = ResultBlock(
-        (), Window(0, 0, 1, 1), Segmentation(np.ones((1, 1), np.uint8), None, ()), False
-    )
-    quick.controller.hear(coarse)
+    quick.viewer.dims.set_point(0, 1)
+    quick.until(lambda: {(0,), (1,)} <= quick.work.result.finished)
+    quick.rest()
+    assert exported_table(quick, tmp_path / "two.csv")["plane"].tolist() == [0, 0, 1, 1]
+
+    quick.painted[1, 100:102, 20:60] = 1
+    quick.controller.ask()
+    quick.until(lambda: quick.work.result.finished == {(1,)})
+    quick.rest()
+    assert exported_table(quick, tmp_path / "one.csv")["plane"].tolist() == [1, 1]
+
+    coarse = Segmentation(np.ones((1, 1), np.uint8), None, ())
+    quick.controller.hear(ResultBlock((1,), Window(0, 0, 1, 1), coarse, False))
     quick.dock.exports.export_fractions(tmp_path / "f.csv")
     assert "wait" in quick.panels.strip.words
     assert not (tmp_path / "f.csv").exists()

@@ -9,6 +9,7 @@ import pandas
 import pytest
 import tifffile
 import zarr
+from napari.layers import Image
 from qtpy.QtWidgets import QApplication, QFileDialog
 from skimage.io import imsave
 
@@ -23,7 +24,9 @@ from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.bias import BiasReport
 from napari_alibi_seg.gui.folded_panels import TrainingPanel
 from napari_alibi_seg.gui.records import Settings
+from napari_alibi_seg.gui.scripts import command
 from napari_alibi_seg.gui.sessions import session_path
+from napari_alibi_seg.gui.source import ImageSource, readings
 
 
 @pytest.fixture
@@ -70,20 +73,24 @@ def reopen_and_restore(desk, pixels):
     desk.rest()
 
 
-def test_every_stroke_is_kept_and_can_be_restored(make_desk, pixels):
-    desk = make_desk()
+def test_every_stroke_is_kept_and_can_be_restored_also_of_more_than_eight_bits(desk, pixels):
     desk.hurry()
     desk.open(pixels)
-    desk.two_strokes()
+    own = np.zeros(pixels.shape, int)
+    own[18:22, 60:100], own[58:62, 60:100] = 1, 300
+    desk.choose_scribbles(desk.viewer.add_labels(own.copy()))
+    desk.until(lambda: desk.segmented is not None)
+    desk.stroke((100, 60), (100, 90))
     desk.rename(1, "matrix")
     desk.rest()
     painted = desk.painted.copy()
+    assert (painted != own).any()
 
     reopen_and_restore(desk, pixels)
 
     np.testing.assert_array_equal(desk.painted, painted)
     assert desk.panels.classes.classes[0].name == "matrix"
-    assert set(np.unique(desk.segmented)) == {1, 2}
+    assert set(np.unique(desk.segmented)) == {1, 300}
 
     desk.work.scribbles.layer.undo()
     assert not desk.painted.any()
@@ -106,47 +113,25 @@ def test_pixel_size_and_spacing_set_by_hand_after_the_last_stroke_are_restored(d
     assert desk.work.scribbles.layer.scale.tolist() == [4, 0.5, 0.5]
 
 
-def test_classes_of_more_than_eight_bits_are_restored(make_desk, pixels):
-    desk = make_desk()
-    desk.hurry()
-    desk.open(pixels)
-    own = np.zeros(pixels.shape, int)
-    own[18:22, 60:100], own[58:62, 60:100] = 1, 300
-    desk.choose_scribbles(desk.viewer.add_labels(own))
-    desk.until(lambda: desk.segmented is not None)
-    desk.work.scribbles.layer.data_setitem((np.array([18]), np.array([59])), 300)
-    desk.rest()
-    painted = desk.painted.copy()
-
-    reopen_and_restore(desk, pixels)
-
-    np.testing.assert_array_equal(desk.painted, painted)
-
-
-def test_an_image_that_is_left_tells_if_its_strokes_cannot_be_kept(painted_desk, pixels):
-    desk = painted_desk
-    folder = session_path(desk.work.source.micrograph).parent
-    shutil.rmtree(folder)
-    folder.write_text("a file in the way")
-    desk.bar(1, 100)
-    other = desk.viewer.add_image(pixels[::-1].copy(), name="other")
-    desk.choose_image(other)
-    desk.until(lambda: "not kept for the next time" in desk.panels.strip.words)
-
-
 def test_strokes_that_cannot_be_kept_are_told_of_though_earlier_ones_were_offered(
     painted_desk, pixels
 ):
-    desk = painted_desk
+    desk, strip = painted_desk, painted_desk.panels.strip
     folder = session_path(desk.work.source.micrograph).parent
     desk.viewer.layers.clear()
     desk.rest()
     desk.open(pixels.copy())
-    desk.until(lambda: "before" in desk.panels.strip.words)
+    desk.until(lambda: "before" in strip.words)
     shutil.rmtree(folder)
     folder.write_text("a file in the way")
     desk.bar(1, 100)
-    desk.until(lambda: "is not kept" in desk.panels.strip.words)
+    desk.until(lambda: "is not kept" in strip.words)
+    desk.rest()
+
+    strip.put_away()
+    desk.bar(1, 110)
+    desk.choose_image(desk.viewer.add_image(pixels[::-1].copy(), name="other"))
+    desk.until(lambda: "not kept for the next time" in strip.words)
 
 
 def test_strokes_of_a_class_that_cannot_be_are_told_of_and_the_next_image_is_worked_on(
@@ -165,34 +150,26 @@ def test_strokes_of_a_class_that_cannot_be_are_told_of_and_the_next_image_is_wor
     desk.until(lambda: desk.segmented is not None)
 
 
-def test_an_earlier_session_is_set_aside_not_overwritten(painted_desk, pixels):
+def test_an_earlier_or_damaged_session_is_set_aside_not_overwritten(painted_desk, pixels):
     desk = painted_desk
     path = session_path(desk.work.source.micrograph)
+    path.write_bytes(b"PK\x03\x04 and nothing more")
+    desk.stroke((120, 20), (130, 20))
+    desk.rest()
+    assert desk.panels.strip.words == ""
     first = load_project(path)
+    np.testing.assert_array_equal(first.scribbles.array(), desk.painted)
+    assert path.with_suffix(".1.alibi").read_bytes() == b"PK\x03\x04 and nothing more"
+
     desk.viewer.layers.clear()
     desk.rest()
     desk.open(pixels.copy())
     desk.until(lambda: "before" in desk.panels.strip.words)
-
     desk.stroke((100, 20), (130, 20))
     desk.rest()
-
-    kept = load_project(path.with_suffix(".1.alibi"))
+    kept = load_project(path.with_suffix(".2.alibi"))
     np.testing.assert_array_equal(kept.scribbles.positions, first.scribbles.positions)
     assert len(load_project(path).scribbles.values) != len(first.scribbles.values)
-
-
-def test_a_damaged_session_is_set_aside_and_painting_goes_on(painted_desk):
-    desk = painted_desk
-    path = session_path(desk.work.source.micrograph)
-    path.write_bytes(b"PK\x03\x04 and nothing more")
-
-    desk.stroke((100, 20), (130, 20))
-    desk.rest()
-
-    assert desk.panels.strip.words == ""
-    np.testing.assert_array_equal(load_project(path).scribbles.array(), desk.painted)
-    assert path.with_suffix(".1.alibi").read_bytes() == b"PK\x03\x04 and nothing more"
 
 
 def test_a_classifier_is_saved_and_applied_again(painted_desk, tmp_path, pixels):
@@ -278,12 +255,17 @@ def test_ones_own_classes_are_back_and_were_kept_all_along_once_a_loaded_classif
     assert pandas.read_csv(tmp_path / "f.csv")["class_name"].tolist() == ["gp", "pore"]
 
 
-def test_ones_own_names_outlive_the_strokes_while_a_classifier_is_loaded(
+def test_the_classes_of_a_classifier_stay_where_nothing_was_painted_but_ones_own_names_outlive_it(
     painted_desk, tmp_path, pixels
 ):
     desk = painted_desk
+    desk.rename(1, "matrix")
     save_and_load(desk, tmp_path / "c.skops", desk.viewer.add_image(255 - pixels))
     desk.bar(1, 18)
+    desk.rest()
+    assert desk.work.loaded is None
+    assert named(desk) == ["matrix", "class 2"]
+
     desk.rename(1, "gamma")
     desk.rest()
     desk.bar(0, 18)
@@ -293,20 +275,29 @@ def test_ones_own_names_outlive_the_strokes_while_a_classifier_is_loaded(
     assert named(desk)[0] == "gamma"
 
 
-def test_a_class_that_a_loaded_classifier_finds_is_not_deleted(painted_desk, tmp_path):
-    desk = painted_desk
-    save_and_load(desk, tmp_path / "c.skops")
-    desk.panels.classes.rows[1].delete.trigger()
-    assert "loaded classifier finds this class" in desk.panels.strip.words
-    assert [info.value for info in desk.panels.classes.classes] == [1, 2]
-
-
-def test_a_loaded_classifier_goes_on_with_other_pixels_and_then_lets_go_of_them(
+def test_a_loaded_classifier_goes_on_when_nothing_is_painted_and_then_lets_go_of_the_image(
     painted_desk, tmp_path, pixels
 ):
-    desk = painted_desk
+    desk, panels = painted_desk, painted_desk.panels
     save_and_load(desk, tmp_path / "c.skops")
-    loaded, before = desk.work.loaded, desk.segmented.copy()
+    loaded, order, before = desk.work.loaded, desk.work.order, desk.segmented.copy()
+    panels.classes.rows[1].delete.trigger()
+    assert "loaded classifier finds this class" in panels.strip.words
+    assert [info.value for info in panels.classes.classes] == [1, 2]
+
+    training = panels.training
+    for box in (training.scale, training.forest, training.device, panels.image.models):
+        box.activated.emit(box.currentIndex())  # as it is
+        desk.rest()
+        assert desk.work.loaded is loaded
+        assert desk.work.order is order
+        assert not desk.work.result.unfinished
+
+    training.device.setCurrentText("cpu")
+    desk.rest()
+    assert desk.work.order.device == "cpu"
+    assert desk.work.loaded is loaded
+    assert "From the loaded classifier" in panels.result.facts.text()
 
     desk.work.source.layer.data = pixels[::-1].copy()
     desk.rest()
@@ -320,20 +311,6 @@ def test_a_loaded_classifier_goes_on_with_other_pixels_and_then_lets_go_of_them(
     gc.unfreeze()
     gc.collect()
     assert gone() is None
-
-
-def test_the_classes_of_a_classifier_stay_where_nothing_was_painted_before(
-    painted_desk, tmp_path, pixels
-):
-    desk = painted_desk
-    desk.rename(1, "matrix")
-    save_and_load(desk, tmp_path / "c.skops", desk.viewer.add_image(255 - pixels))
-
-    desk.bar(1, 18)
-    desk.rest()
-
-    assert desk.work.loaded is None
-    assert named(desk) == ["matrix", "class 2"]
 
 
 def test_what_is_ignored_stays_left_out_when_a_classifier_has_a_class_of_its_number(
@@ -446,58 +423,12 @@ def test_a_classifier_tells_of_an_image_of_another_pixel_size(desk, pixels, tmp_
     desk.until(lambda: desk.panels.strip.words.startswith(words))
 
 
-def test_a_loaded_classifier_is_used_on_another_device_too(painted_desk, tmp_path):
-    desk = painted_desk
-    save_and_load(desk, tmp_path / "c.skops")
-    loaded = desk.work.loaded
-
-    desk.panels.training.device.setCurrentText("cpu")
-    desk.rest()
-
-    assert desk.work.order.device == "cpu"
-    assert desk.work.loaded is loaded
-    assert "From the loaded classifier" in desk.panels.result.facts.text()
-
-
-@pytest.mark.parametrize("box", ["scale", "forest", "device", "models"])
-def test_a_setting_that_is_chosen_again_changes_nothing(painted_desk, box):
-    desk, panels = painted_desk, painted_desk.panels
-    desk.controller.apply(desk.controller.classifier)
-    desk.rest()
-    loaded, order = desk.work.loaded, desk.work.order
-    assert loaded is not None
-
-    combo = getattr(panels.image if box == "models" else panels.training, box)
-    combo.activated.emit(combo.currentIndex())
-    desk.rest()
-
-    assert desk.work.loaded is loaded
-    assert desk.work.order is order
-    assert not desk.work.result.unfinished
-
-
 def test_other_devices_are_offered_without_choosing_one(qapp):
     panel, told = TrainingPanel(), []
     panel.device_changed.connect(lambda: told.append(panel.device.currentText()))
     panel.device.setCurrentText("cpu")
     panel.offer_devices(["auto", "cpu"])
     assert told == ["cpu"]
-
-
-def test_a_question_about_files_goes_when_its_classifier_is_outdated(
-    painted_desk, tmp_path, pixels
-):
-    desk, out = painted_desk, tmp_path / "out"
-    out.mkdir()
-    tifffile.imwrite(tmp_path / "other.tif", pixels)
-    (out / "other_labels.tif").write_text("corrected by hand")
-    desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
-    done(desk, "would be replaced")
-
-    desk.bar(1, 100)
-
-    assert desk.panels.strip.words == ""
-    desk.rest()
 
 
 def test_a_stroke_puts_a_loaded_classifier_aside_and_undo_or_the_strip_brings_it_back(
@@ -561,24 +492,57 @@ def test_a_classifier_of_grey_images_changes_nothing_on_a_colour_one(
     assert desk.panels.strip.words == ""
 
 
-def test_a_damaged_classifier_is_refused_in_words(painted_desk, tmp_path):
+def test_what_cannot_be_applied_is_refused_in_words_before_the_work(painted_desk, tmp_path, pixels):
+    desk, images = painted_desk, tmp_path / "images"
+    apply = desk.dock.reuse.apply_to_files
+    for folder in ("empty", "out", "images"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "c.skops").write_bytes(b"nothing")
-    painted_desk.dock.reuse.load(tmp_path / "c.skops")
-    done(painted_desk, "no classifier")
+    desk.dock.reuse.load(tmp_path / "c.skops")
+    done(desk, "no classifier")
+    apply([tmp_path / "empty"], tmp_path / "new")
+    done(desk, "There is no image in")
+
+    for name in ("other.tif", "other_labels.tif"):
+        tifffile.imwrite(images / name, pixels[::-1])
+    apply([images / "other.tif", images / "other_labels.tif"], images)
+    done(desk, "other_labels.tif is an input")
+    np.testing.assert_array_equal(tifffile.imread(images / "other_labels.tif"), pixels[::-1])
+
+    (tmp_path / "out" / "fractions.csv").write_text("notes of mine")
+    apply([images / "other.tif"], tmp_path / "out")
+    done(desk, "is no table of area fractions")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["fractions.csv"]
 
 
-def test_other_files_are_segmented_and_a_bad_one_is_named(painted_desk, tmp_path, pixels):
-    desk = painted_desk
-    tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
+def test_files_a_folder_of_images_or_an_ome_zarr_are_segmented_and_a_bad_one_is_named(
+    painted_desk, tmp_path, pixels, monkeypatch
+):
+    desk, images, out = painted_desk, tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    tifffile.imwrite(images / "other.tif", pixels[::-1])
     (tmp_path / "bad.tif").write_bytes(b"no image")
-
-    desk.dock.reuse.apply_to_files([tmp_path / "bad.tif", tmp_path / "other.tif"], tmp_path / "out")
+    desk.dock.reuse.apply_to_files([tmp_path / "bad.tif", images / "other.tif"], out)
     done(desk, "1 of 2 images")
-
     assert "\nbad.tif" in desk.panels.strip.words
     desk.until(lambda: [one.text() for one in desk.panels.strip.buttons] == ["Dismiss"])
-    labels = tifffile.imread(tmp_path / "out" / "other_labels.tif")
+    labels = tifffile.imread(out / "other_labels.tif")
     assert set(np.unique(labels)) == {1, 2}
+
+    tifffile.imwrite(images / "two.tif", pixels)
+    (images / "notes.txt").write_text("no image")
+    zarr.create_array(tmp_path / "one.zarr", data=pixels[::-1].copy())
+    for chosen, names in (
+        (images, ["other_labels.tif", "two_labels.tif"]),
+        (tmp_path / "one.zarr", ["one_labels.tif"]),
+    ):
+        out = tmp_path / f"out of {chosen.name}"
+        answers = iter([str(chosen), str(out)])
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, a=answers: next(a))
+        desk.panels.reuse.buttons["apply_folder"].click()
+        done(desk, f"Segmented {len(names)} of {len(names)}")
+        assert sorted(path.name for path in out.glob("*.tif")) == names
+        np.testing.assert_array_equal(tifffile.imread(out / names[0]), labels)
 
 
 def test_files_of_several_channels_are_segmented_by_the_one_that_was_painted_on(
@@ -601,61 +565,30 @@ def test_files_of_several_channels_are_segmented_by_the_one_that_was_painted_on(
     assert set(np.unique(tifffile.imread(tmp_path / "out" / "two_labels.tif"))) == {1, 2}
 
 
-@pytest.mark.parametrize("kind", ["folder", "zarr"])
-def test_a_folder_of_images_or_an_ome_zarr_is_segmented(
-    painted_desk, tmp_path, pixels, monkeypatch, kind
+def test_the_bias_report_opens_for_the_image_as_the_dock_reads_it_and_the_model_in_its_box(
+    painted_desk, pixels
 ):
-    desk, images = painted_desk, tmp_path / "images"
-    images.mkdir()
-    tifffile.imwrite(images / "one.tif", pixels[::-1])
-    chosen, names = images, ["one_labels.tif"]
-    if kind == "folder":
-        tifffile.imwrite(images / "two.tif", pixels)
-        (images / "notes.txt").write_text("no image")
-        names.append("two_labels.tif")
-    else:
-        chosen = tmp_path / "one.zarr"
-        zarr.create_array(chosen, data=pixels[::-1].copy())
-    answers = iter([str(chosen), str(tmp_path / "out")])
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(answers))
+    desk = painted_desk
+    desk.viewer.add_image(pixels, name="another")
 
-    desk.panels.reuse.buttons["apply_folder"].click()
-    done(desk, f"Segmented {len(names)} of {len(names)}")
+    def opened():
+        desk.panels.reuse.buttons["bias"].click()
+        return desk.dock.window().findChildren(BiasReport)[-1]
 
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == names
-    assert set(np.unique(tifffile.imread(tmp_path / "out" / "one_labels.tif"))) == {1, 2}
-
-
-def test_a_folder_without_images_is_told(painted_desk, tmp_path):
-    (tmp_path / "empty").mkdir()
-    painted_desk.dock.reuse.apply_to_files([tmp_path / "empty"], tmp_path / "out")
-    done(painted_desk, "There is no image in")
-
-
-def test_the_bias_report_opens_for_the_image_and_the_model(painted_desk, pixels):
-    painted_desk.viewer.add_image(pixels, name="another")
-    painted_desk.panels.reuse.buttons["bias"].click()
-    report = painted_desk.dock.window().findChild(BiasReport)
-    assert report.layers.currentData() == painted_desk.work.source.layer
+    report = opened()
+    assert report.layers.currentData() == desk.work.source.layer
     assert report.models[0] == DEFAULT_MODEL  # pixel filters alone go by no place
     report.release()
 
-
-def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in_its_box(
-    desk, pixels
-):
-    desk.open(np.stack([pixels, pixels[::-1]]))
+    desk.choose_image(desk.viewer.add_image(np.stack([pixels, pixels[::-1]])))
     desk.choose_reading(desk.panels.image.readings.itemData(1))
     desk.choose_channels((1,))
     model = f"{DEFAULT_MODEL}+blank"
     desk.panels.show_config(replace(desk.panels.settings.config, model=model))
     desk.controller.toggle_features()
-    desk.panels.reuse.buttons["bias"].click()
-    report = desk.dock.window().findChild(BiasReport)
+    report = opened()
     assert report.models[0] == model
-
     report.start(report.layers.currentData(), ["classical"])
-
     assert "channel 1" in report.strip.words
     np.testing.assert_array_equal(
         tifffile.imread(report.process.report.with_name("image.tif")), pixels[::-1]
@@ -666,7 +599,7 @@ def test_the_bias_report_reads_the_image_as_the_dock_does_and_takes_the_model_in
 def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
     painted_desk, tmp_path, pixels
 ):
-    desk, out = painted_desk, tmp_path / "out"
+    desk, strip, out = painted_desk, painted_desk.panels.strip, tmp_path / "out"
     out.mkdir()
     tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
     (out / "other_labels.tif").write_text("corrected by hand")
@@ -674,14 +607,20 @@ def test_results_that_are_there_are_replaced_only_if_the_person_says_so(
 
     desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
     done(desk, "1 file in")
-    assert "other_labels.tif" in desk.panels.strip.words
+    assert "other_labels.tif" in strip.words
     assert (out / "other_labels.tif").read_text() == "corrected by hand"
     assert {path.name for path in out.iterdir()} == {"other_labels.tif", "fractions.csv"}
 
-    desk.panels.strip.buttons[0].click()
+    strip.buttons[0].click()
     done(desk, "1 of 1 image in")
     assert set(np.unique(tifffile.imread(out / "other_labels.tif"))) == {1, 2}
     assert [row[0] for row in read_fractions(out / "fractions.csv")] == ["other.tif"] * 2
+
+    desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
+    done(desk, "would be replaced")
+    desk.bar(1, 100)  # which outdates the classifier
+    assert strip.words == ""
+    desk.rest()
 
 
 def test_a_databar_that_is_ignored_is_left_out_of_every_image_and_told(
@@ -710,29 +649,6 @@ def test_a_databar_that_is_ignored_is_left_out_of_every_image_and_told(
     assert {row[COLUMNS.index("reading")] for row in rows} == {"region=:-20,:"}
 
 
-def test_labels_are_never_written_over_an_image_that_is_to_be_segmented(
-    painted_desk, tmp_path, pixels
-):
-    images = [tmp_path / "other.tif", tmp_path / "other_labels.tif"]
-    for path in images:
-        tifffile.imwrite(path, pixels[::-1])
-
-    painted_desk.dock.reuse.apply_to_files(images, tmp_path)
-    done(painted_desk, "other_labels.tif is an input")
-    np.testing.assert_array_equal(tifffile.imread(images[1]), pixels[::-1])
-
-
-def test_a_file_in_the_way_of_the_table_is_told_before_the_work(painted_desk, tmp_path, pixels):
-    out = tmp_path / "out"
-    out.mkdir()
-    tifffile.imwrite(tmp_path / "other.tif", pixels[::-1])
-    (out / "fractions.csv").write_text("notes of mine")
-
-    painted_desk.dock.reuse.apply_to_files([tmp_path / "other.tif"], out)
-    done(painted_desk, "is no table of area fractions")
-    assert [path.name for path in out.iterdir()] == ["fractions.csv"]
-
-
 def run_copied_command(desk):
     desk.dock.reuse.copy_command()
     words = shlex.split(QApplication.clipboard().text())
@@ -745,8 +661,7 @@ def run_copied_script(desk):
     exec(QApplication.clipboard().text(), {})
 
 
-@pytest.mark.parametrize("run", [run_copied_command, run_copied_script])
-def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch, run):
+def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, monkeypatch):
     desk = painted_desk
     desk.rename(1, "it's the matrix")
     desk.rest()
@@ -755,16 +670,16 @@ def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, m
     desk.dock.exports.export_scribbles(tmp_path / "alloy_scribbles.tif")
     done(desk, "scribbles.tif")
     monkeypatch.chdir(tmp_path)
+    made = tmp_path / "alloy_labels.tif"
 
-    run(desk)
+    for run in (run_copied_command, run_copied_script):
+        made.unlink(missing_ok=True)
+        run(desk)
+        np.testing.assert_array_equal(tifffile.imread("shown.tif"), tifffile.imread(made))
 
-    shown, made = (tifffile.imread(tmp_path / n) for n in ("shown.tif", "alloy_labels.tif"))
-    np.testing.assert_array_equal(shown, made)
 
-
-@pytest.mark.parametrize("run", [run_copied_command, run_copied_script])
 def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
-    desk, pixels, tmp_path, monkeypatch, run
+    desk, pixels, tmp_path, monkeypatch
 ):
     desk.hurry()
     tifffile.imwrite(tmp_path / "alloy.tif", np.stack([pixels, pixels[::-1]]))
@@ -779,27 +694,29 @@ def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
     desk.controller.apply_to_stack()
     desk.until(lambda: not desk.work.result.unfinished)
     desk.rest()
+    assert set(np.unique(desk.segmented[:, :120])) == {1, 2}
+    assert not desk.segmented[:, 120:].any()
     desk.dock.exports.export_scribbles(tmp_path / "alloy_scribbles.tif")
     done(desk, "Written")
     monkeypatch.chdir(tmp_path)
+    made = tmp_path / "alloy_labels.tif"
 
-    run(desk)
-
-    np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), desk.segmented)
-    assert set(np.unique(desk.segmented[:, :120])) == {1, 2}
-    assert not desk.segmented[:, 120:].any()
+    for run in (run_copied_command, run_copied_script):
+        made.unlink(missing_ok=True)
+        run(desk)
+        np.testing.assert_array_equal(tifffile.imread(made), desk.segmented)
 
 
 @pytest.mark.parametrize(
     "channels",
     [ChannelConfig(8, sigmas=(), flatten=False), ChannelConfig(8, learned=0, flatten=False)],
 )
-def test_a_command_says_all_that_can_be_set(painted_desk, channels):
-    desk = painted_desk
+def test_a_command_says_all_that_can_be_set(qapp, pixels, channels):
+    panel, layer = TrainingPanel(), Image(pixels)
     config = SegmentationConfig(scale=2, channels=channels, trees=20, seed=3, smoothing=0)
-    desk.panels.show_config(config)
-    desk.dock.reuse.copy_command()
-    words = shlex.split(QApplication.clipboard().text())
+    panel.show_config(config)
+    source = ImageSource.of(layer, readings(layer)[0], None)
+    words = shlex.split(command(source, panel.settings(DEFAULT_MODEL), ()))
     assert training_config(_parser().parse_args(words[1:])) == config
 
 
@@ -855,45 +772,51 @@ def test_a_copied_script_names_what_it_reads_that_may_lie_in_no_file_yet(painted
     assert "fresh.tif (File, Save Selected Layers)" in desk.panels.strip.words
 
 
-@pytest.mark.parametrize("way", ["stacked", "split", "replaced", "picture", "same"])
 def test_only_a_file_that_holds_the_image_as_it_is_is_named_in_a_copied_command(
-    desk, pixels, tmp_path, way
+    desk, pixels, tmp_path
 ):
     desk.hurry()
-    options, data = {}, pixels
-    paths = [tmp_path / "alloy.png" if way == "picture" else tmp_path / "alloy.tif"]
-    if way == "stacked":
-        paths, options = [tmp_path / f"{number}.tif" for number in range(3)], {"stack": True}
-    elif way == "split":
-        data, options = np.stack([pixels, 255 - pixels]), {"channel_axis": 0}
-    for path in paths:
-        write = imsave if way == "picture" else tifffile.imwrite
-        write(path, np.dstack([data, data // 2, data, data]) if way == "picture" else data)
-    desk.viewer.open(list(map(str, paths)), plugin="napari", **options)
-    desk.until(lambda: desk.work is not None)
-    desk.rest()
-    if way == "replaced":
-        desk.work.source.layer.data = 255 - pixels
+    planes = [tmp_path / f"{number}.tif" for number in range(3)]
+    split, tif, png = tmp_path / "split.tif", tmp_path / "alloy.tif", tmp_path / "alloy.png"
+    for path in (*planes, tif):
+        tifffile.imwrite(path, pixels)
+    tifffile.imwrite(split, np.stack([pixels, 255 - pixels]))
+    imsave(png, np.dstack([pixels, pixels // 2, pixels, pixels]))
+
+    for paths, options, replacement, named in (
+        (planes, {"stack": True}, None, False),
+        ([split], {"channel_axis": 0}, None, False),
+        ([tif], {}, 255 - pixels, False),
+        ([png], {}, None, True),
+        ([tif], {}, None, True),
+    ):
+        desk.viewer.layers.clear()
         desk.rest()
+        desk.viewer.open(list(map(str, paths)), plugin="napari", **options)
+        desk.until(lambda: desk.work is not None)
+        desk.rest()
+        if replacement is not None:
+            desk.work.source.layer.data = replacement
+            desk.rest()
 
-    desk.dock.reuse.copy_command()
+        desk.dock.reuse.copy_command()
 
-    name = shlex.split(QApplication.clipboard().text())[2]
-    saved = "Save Selected Layers" in desk.panels.strip.words
-    named = way in ("same", "picture")
-    assert saved is not named
-    assert (name == str(paths[0])) is named
-    desk.choose_image(desk.work.source.layer)
-    assert (desk.work.source.exact_file == paths[0]) is named
+        name = shlex.split(QApplication.clipboard().text())[2]
+        saved = "Save Selected Layers" in desk.panels.strip.words
+        assert saved is not named
+        assert (name == str(paths[0])) is named
+        desk.choose_image(desk.work.source.layer)
+        assert (desk.work.source.exact_file == paths[0]) is named
 
 
-@pytest.mark.parametrize("error", [RuntimeError, MemoryError, ValueError])
-def test_an_action_that_fails_unforeseen_is_told_and_the_next_one_runs(desk, tmp_path, error):
-    def broken():
-        yield "begun"
-        raise error("the cable is loose")
+def test_an_action_that_fails_unforeseen_is_told_and_the_next_one_runs(desk, tmp_path):
+    for error in (RuntimeError, MemoryError, ValueError):
 
-    desk.dock.background.start(broken)
-    done(desk, "the cable is loose")
-    desk.dock.reuse.load(tmp_path / "none.skops")
-    done(desk, "none.skops")
+        def broken(error=error):
+            yield "begun"
+            raise error(f"the {error.__name__} is loose")
+
+        desk.dock.background.start(broken)
+        done(desk, f"the {error.__name__} is loose")
+        desk.dock.reuse.load(tmp_path / "none.skops")
+        done(desk, "none.skops")

@@ -12,7 +12,8 @@ from napari_alibi_seg.gui.parts import ChipState
 from napari_alibi_seg.gui.words import features_words
 
 
-def test_two_strokes_give_a_segmentation_without_another_click(desk, pixels):
+def test_two_strokes_give_the_segmentation_of_the_command_line_without_another_click(desk, pixels):
+    desk.window.resize(1280, 720)
     desk.open(pixels, name="alloy")
 
     desk.two_strokes()
@@ -22,95 +23,69 @@ def test_two_strokes_give_a_segmentation_without_another_click(desk, pixels):
     assert set(np.unique(desk.painted)) == {0, 1, 2}
     assert set(np.unique(desk.segmented)) == {1, 2}
     assert desk.panels.image.chip.state is ChipState.READY
+    assert desk.panels.image.chip.words == "Ready · scale 1 · CPU"
     assert "2 classes" in desk.panels.result.facts.text()
     assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
-
-
-@pytest.mark.parametrize(("added", "told"), [(0, False), (60, True)])
-def test_the_window_tells_of_uneven_light(desk, pixels, added, told):
-    rows, columns = np.indices(pixels.shape)
-    desk.open(40 * ((rows // 20 + columns // 20) % 2) + added * columns / columns.max())
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-    assert ("uneven here" in desk.panels.training.flatten.text()) == told
-
-
-def test_the_window_shows_what_the_command_line_computes(desk, pixels):
-    desk.open(pixels)
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-
-    expected = segment(
-        as_micrograph(pixels), desk.painted, desk.controller.effective_settings.config, "cpu"
-    )
-
+    config = desk.controller.effective_settings.config
+    expected = segment(as_micrograph(pixels), desk.painted, config, "cpu")
     np.testing.assert_array_equal(desk.segmented, expected.labels)
 
-
-def test_what_runs_is_stopped_as_soon_as_a_stroke_begins(segmented_desk, pixels):
-    desk = segmented_desk
-    where = desk.on_canvas((90, 60))
-    desk.controller.ask()
-    run = desk.controller.bridge._running
-    assert not run.stopped.is_set()
-
-    desk.mouse.mouse_press(pos=where, modifiers=(), button=1)
-
-    assert run.stopped.is_set()
-    desk.mouse.mouse_release(pos=where, modifiers=(), button=1)
-    desk.rest()
-    settings = desk.controller.effective_settings.config
-    expected = segment(as_micrograph(pixels), desk.painted, settings, "cpu")
-    np.testing.assert_array_equal(desk.segmented, expected.labels)
+    assert not desk.dock.area.verticalScrollBar().isVisible()
+    content = desk.dock.area.widget()
+    assert content.width() >= content.minimumSizeHint().width()
 
 
-def test_keys_choose_the_class_and_the_eraser(desk, pixels):
-    desk.open(pixels)
-    desk.panels.classes.add_class()
-
-    desk.key("2")
-    assert desk.work.scribbles.layer.selected_label == 2
-    assert desk.work.scribbles.layer.mode == "paint"
-    desk.key("E")
-    assert desk.work.scribbles.layer.mode == "erase"
-    assert desk.panels.classes.eraser.isChecked()
-    desk.key("3")
-    assert (desk.work.scribbles.layer.selected_label, desk.work.scribbles.layer.mode) == (
-        3,
-        "paint",
-    )
-    desk.key("9")
-    assert desk.work.scribbles.layer.selected_label == 3
-
-
-def test_the_key_of_a_class_is_that_of_its_value_and_of_its_plain_name(desk, pixels):
+def test_keys_choose_the_class_and_the_eraser_whatever_layer_is_selected(desk, pixels):
     desk.hurry()
     desk.open(pixels)
-    desk.painted[:5, :5], desk.painted[5:9, :5] = 7, 12
-    desk.controller.ask()
-    desk.rest()
     desk.panels.classes.add_class()
-    rows = desk.panels.classes.rows
-    assert [row.info.name for row in rows] == [f"class {n}" for n in (1, 2, 7, 12, 3)]
-    assert [row.key.text() for row in rows] == ["1", "2", "7", "12", "3"]
-    for number in (7, 3):
-        desk.key(str(number))
-        assert desk.work.scribbles.layer.selected_label == number
-    rows[3].key.click()
-    assert desk.work.scribbles.layer.selected_label == 12
-
-
-def test_the_panel_follows_what_is_chosen_in_naparis_own_controls(desk, pixels):
-    desk.open(pixels)
     layer, panel = desk.work.scribbles.layer, desk.panels.classes
 
+    desk.viewer.layers.selection.active = desk.work.source.layer
+    desk.key("2")
+    assert (layer.selected_label, layer.mode) == (2, "paint")
+    assert desk.viewer.layers.selection.active == layer
+    desk.key("E")
+    assert layer.mode == "erase"
+    assert panel.eraser.isChecked()
+    desk.key("3")
+    assert (layer.selected_label, layer.mode) == (3, "paint")
+    desk.key("9")
+    assert layer.selected_label == 3
+
+    for key, mode in ("1", "paint"), ("E", "erase"):
+        layer.visible = False
+        desk.key(key)
+        assert layer.visible
+        assert layer.mode == mode
+
+
+def test_the_panel_follows_naparis_own_controls_and_classes_have_the_keys_of_their_values(
+    desk, pixels
+):
+    desk.hurry()
+    desk.open(pixels)
+    layer, panel = desk.work.scribbles.layer, desk.panels.classes
     layer.selected_label = 2
     assert [row.key.isChecked() for row in panel.rows] == [False, True]
     layer.mode = "erase"
     assert panel.eraser.isChecked()
     assert not any(row.key.isChecked() for row in panel.rows)
+
+    desk.painted[:5, :5], desk.painted[5:9, :5] = 7, 12
+    desk.controller.ask()
+    desk.rest()
+    panel.add_class()
+    assert [row.info.name for row in panel.rows] == [f"class {n}" for n in (1, 2, 7, 12, 3)]
+    assert [row.key.text() for row in panel.rows] == ["1", "2", "7", "12", "3"]
+    for number in (7, 3):
+        desk.key(str(number))
+        assert layer.selected_label == number
+    panel.rows[3].key.click()
+    assert layer.selected_label == 12
+
+    desk.rename(1, "small precipitates of the gamma prime phase")
+    assert panel.rows[0].name.cursorPosition() == 0
 
 
 def test_nothing_is_marked_and_counted_without_an_image(desk, pixels):
@@ -135,52 +110,6 @@ def test_nothing_is_marked_and_counted_without_an_image(desk, pixels):
     assert [row.count.text() for row in panel.rows] == ["0 px", "0 px"]
     assert not desk.panels.result.spot_button.isEnabled()
     assert desk.panels.result.facts.toolTip() == ""
-
-
-def test_a_long_name_of_a_class_shows_its_beginning(desk):
-    desk.rename(1, "small precipitates of the gamma prime phase")
-    assert desk.panels.classes.rows[0].name.cursorPosition() == 0
-
-
-def test_keys_work_while_the_image_is_selected(desk, pixels):
-    layer = desk.open(pixels)
-    desk.viewer.layers.selection.active = desk.work.source.layer
-
-    desk.key("2")
-
-    assert desk.work.scribbles.layer.selected_label == 2
-    assert desk.viewer.layers.selection.active == desk.work.scribbles.layer
-    assert layer is not None
-
-
-def test_choosing_a_class_or_the_eraser_shows_hidden_strokes_and_paints(segmented_desk):
-    desk, layer = segmented_desk, segmented_desk.work.scribbles.layer
-    for key, mode in ("1", "paint"), ("E", "erase"):
-        layer.visible = False
-        desk.key(key)
-        assert layer.visible
-        assert layer.mode == mode
-
-
-def test_the_scribbles_lie_on_the_image(desk, pixels):
-    desk.open(pixels, scale=(0.02, 0.05), translate=(3, -4), rotate=20)
-
-    image, scribbles = desk.work.source.layer, desk.work.scribbles.layer
-
-    corner = (139, 179)
-    np.testing.assert_allclose(scribbles.data_to_world(corner), image.data_to_world(corner))
-
-
-def test_the_dock_needs_no_scroll_bar_at_1280_by_720(desk, pixels):
-    desk.window.resize(1280, 720)
-    desk.open(pixels)
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-
-    assert not desk.dock.area.verticalScrollBar().isVisible()
-    content = desk.dock.area.widget()
-    assert content.width() >= content.minimumSizeHint().width()
 
 
 def test_nothing_is_cut_off_where_the_dock_is_as_narrow_as_can_be(desk):
@@ -268,34 +197,23 @@ def test_one_tile_is_no_tiles():
         assert features_words(progress, "cpu")[1].startswith(words)
 
 
-def test_the_chip_says_at_which_scale_and_where_features_are_computed(desk, pixels):
-    desk.open(pixels)
-    desk.until(lambda: desk.panels.image.chip.words == "Ready · scale 1 · CPU")
-
-
-def test_what_is_unfolded_under_a_message_is_brought_into_view(desk, pixels):
+def test_what_is_unfolded_and_said_is_seen(desk, pixels):
     desk.window.resize(1280, 720)
     desk.hurry()
     desk.open(pixels)
     desk.rest()
-    desk.panels.strip.say("something that takes two lines, " * 2, ("Do", lambda: None))
+    strip, folds = desk.panels.strip, desk.dock.findChildren(QCollapsible)
+    strip.say("something that takes two lines, " * 2, ("Do", lambda: None))
     desk.qtbot.wait(100)
-
-    desk.dock.findChildren(QCollapsible)[0].toggleButton().click()
-
+    folds[0].toggleButton().click()
     desk.until(lambda: not desk.panels.training.device.visibleRegion().isEmpty(), 5000)
+    folds[0].toggleButton().click()
+    strip.put_away()
 
-
-def test_what_is_unfolded_and_said_is_seen(desk, pixels):
-    desk.window.resize(1280, 720)
-    desk.open(pixels)
-    fold = desk.dock.findChildren(QCollapsible)[1]
     last = desk.panels.reuse.buttons["command"]
-
-    fold.toggleButton().click()
+    folds[1].toggleButton().click()
     desk.until(lambda: not last.visibleRegion().isEmpty())
-    desk.panels.strip.say("something " * 20)
-    strip = desk.panels.strip
+    strip.say("something " * 20)
 
     def seen_whole():
         bar = desk.dock.area.verticalScrollBar()

@@ -18,18 +18,21 @@ def spared_collector():
     gc.unfreeze()
 
 
-def test_an_image_that_is_removed_is_let_go_of(segmented_desk, pixels):
+def test_an_image_that_is_removed_and_what_was_computed_of_it_are_let_go_of(segmented_desk, pixels):
     desk = segmented_desk
     parts = (desk.work, desk.work.scribbles, desk.work.result, *desk.viewer.layers)
     left = [weakref.ref(part) for part in parts]
+    computed = weakref.ref(desk.work.source.micrograph)
     del parts
 
     desk.viewer.layers.clear()
     desk.rest()
+    gc.collect()
+    assert computed() is None
+
     desk.open(pixels[:100], name="second")
     desk.rest()
     gc.collect()
-
     assert [ref() for ref in left] == [None] * 6
 
 
@@ -45,21 +48,6 @@ def test_what_was_drawn_of_an_image_is_freed_on_the_canvas(segmented_desk):
     desk.viewer.layers.clear()
 
     assert freed_on == 3 * [desk.canvas.native.context()]
-    desk.rest()
-
-
-def test_what_was_computed_of_the_last_image_is_let_go_of(segmented_desk, pixels):
-    desk = segmented_desk
-    left = weakref.ref(desk.work.source.micrograph)
-
-    desk.viewer.layers.clear()
-    desk.rest()
-    gc.collect()
-
-    assert left() is None
-    desk.open(pixels, name="alloy")
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
     desk.rest()
 
 
@@ -97,51 +85,35 @@ def test_a_project_that_is_read_when_the_dock_is_closed_is_not_opened(desk, pixe
     assert list(desk.viewer.layers) == []
 
 
-def test_no_more_files_follow_after_a_stop_which_is_told(desk, pixels, tmp_path):
-    desk.hurry()
-    desk.open(pixels)
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    for path in paths:
+def test_a_stop_leaves_the_files_before_it_whole_lets_none_follow_and_is_told(
+    segmented_desk, pixels, tmp_path
+):
+    desk, strip, out = segmented_desk, segmented_desk.panels.strip, tmp_path / "out"
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "stack.ome.tif"]
+    for path in paths[:2]:
         tifffile.imwrite(path, pixels)
-
-    desk.dock.reuse.apply_to_files(paths, tmp_path / "out")
-    desk.until(lambda: "(1 of 2)" in desk.panels.strip.words)
-    desk.panels.strip.buttons[0].click()
-    desk.rest()
-
-    written = list(tmp_path.glob("out/*_labels.tif"))  # none, unless it was quicker than the click
-    words = f"Stopped; {len(written)} of 2 images segmented in {tmp_path / 'out'}."
-    assert len(written) < 2
-    assert desk.panels.strip.words == words
-    assert [button.text() for button in desk.panels.strip.buttons] == ["Dismiss"]
-    done = {f"{path.name[0]}.tif" for path in written}
-    assert {row[0] for row in read_fractions(tmp_path / "out/fractions.csv")} == done
-
-
-def test_a_stop_within_a_stack_leaves_the_files_before_it_whole(desk, pixels, tmp_path):
-    desk.hurry()
-    desk.open(pixels)
-    desk.two_strokes()
-    desk.until(lambda: desk.segmented is not None)
-    desk.rest()
-    paths = [tmp_path / "a.tif", tmp_path / "stack.ome.tif"]
-    tifffile.imwrite(paths[0], pixels)
     planes = np.stack([np.roll(pixels, shift, 0) for shift in range(60)])
-    tifffile.imwrite(paths[1], planes, metadata={"axes": "ZYX"})
+    tifffile.imwrite(paths[2], planes, metadata={"axes": "ZYX"})
 
-    desk.dock.reuse.apply_to_files(paths, tmp_path / "out")
-    desk.until(lambda: desk.panels.strip.asks and start(desk) and stack_begun(tmp_path / "out"))
-    desk.panels.strip.buttons[0].click()
+    desk.dock.reuse.apply_to_files(paths[:2], out)
+    desk.until(lambda: "(1 of 2)" in strip.words)
+    strip.buttons[0].click()
     desk.rest()
+    written = list(out.glob("*_labels.tif"))  # none, unless it was quicker than the click
+    assert len(written) < 2
+    assert strip.words == f"Stopped; {len(written)} of 2 images segmented in {out}."
+    assert [button.text() for button in strip.buttons] == ["Dismiss"]
+    done = {f"{path.name[0]}.tif" for path in written}
+    assert {row[0] for row in read_fractions(out / "fractions.csv")} == done
 
-    assert desk.panels.strip.words.startswith("Stopped; 1 of 2 images segmented in")
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"a_labels.tif", "fractions.csv"}
-    table = read_fractions(tmp_path / "out/fractions.csv")
-    assert {row[0] for row in table} == {"a.tif"}
+    out = tmp_path / "out of a stack"
+    desk.dock.reuse.apply_to_files([paths[0], paths[2]], out)
+    desk.until(lambda: strip.asks and start(desk) and stack_begun(out))
+    strip.buttons[0].click()
+    desk.rest()
+    assert strip.words.startswith("Stopped; 1 of 2 images segmented in")
+    assert {path.name for path in out.iterdir()} == {"a_labels.tif", "fractions.csv"}
+    assert {row[0] for row in read_fractions(out / "fractions.csv")} == {"a.tif"}
 
 
 def start(desk):

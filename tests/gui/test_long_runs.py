@@ -85,64 +85,18 @@ def test_an_estimate_is_told_in_minutes_and_gigabytes(measured):
     assert "a guess" not in told
 
 
-def test_a_short_stack_is_segmented_without_a_question_and_its_end_is_told(stacked):
+def test_the_end_of_a_short_stack_and_of_many_files_that_are_asked_about_first_is_told(
+    stacked, monkeypatch, tmp_path
+):
     stacked.panels.reuse.buttons["apply_stack"].click()
     stacked.until(lambda: "All 3 planes" in stacked.panels.strip.words)
     assert "All 3 planes of alloy are segmented." in notified()
-
-
-def test_a_long_stack_is_asked_about_first(stacked, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
-
-    stacked.panels.reuse.buttons["apply_stack"].click()
-    stacked.rest()
-    assert "3 planes will take about" in stacked.panels.strip.words
-    assert sum(plane.any() for plane in stacked.segmented) == 1
-
-    stacked.panels.strip.buttons[0].click()
-    stacked.until(lambda: "All 3 planes" in stacked.panels.strip.words)
-    assert stacked.segmented.all()
-
-
-def test_a_stack_is_asked_about_as_long_as_there_is_a_classifier(stacked, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
-    stacked.panels.reuse.buttons["apply_stack"].click()
-    stacked.rest()
-    assert "3 planes will take about" in stacked.panels.strip.words
-    stacked.work.scribbles.remove(2)
-    stacked.until(lambda: stacked.panels.strip.words == "")
     stacked.rest()
 
-
-def test_a_stack_is_asked_about_though_nothing_is_measured_yet(stacked, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
-    run = StackRun(stacked.panels.strip, Pace(), stacked.dock)
-
-    run.propose(stacked.work, SegmentationConfig())
-
-    assert "3 planes will take about" in stacked.panels.strip.words
-    assert "a guess" in stacked.panels.strip.words
-    assert run.planes == ()
-    stacked.panels.strip.buttons[0].click()
-    assert len(run.planes) == 3
-
-
-def test_a_stack_at_a_finer_scale_is_told_to_take_longer(stacked, monkeypatch):
-    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
-    run = StackRun(stacked.panels.strip, Pace(), stacked.dock)
-    told = []
-    for scale in (1, 2, 4):
-        run.propose(stacked.work, SegmentationConfig(scale=scale))
-        told.append(float(re.findall(r"about (\d+) s", stacked.panels.strip.words)[0]))
-    assert told[0] <= told[1] < told[2]
-
-
-def test_many_files_are_asked_about_first_and_their_end_is_told(stacked, monkeypatch, tmp_path):
     monkeypatch.setattr("napari_alibi_seg.gui.actions.LONG_S", 0)
     paths = [tmp_path / "a.tif", tmp_path / "no_image.tif"]
     tifffile.imwrite(paths[0], np.asarray(stacked.work.source.layer.data[0]))
     paths[1].touch()
-
     stacked.dock.reuse.apply_to_files(paths, tmp_path / "out")
     stacked.until(lambda: "2 images will take about" in stacked.panels.strip.words)
     stacked.until(lambda: not stacked.dock.background.busy)
@@ -151,6 +105,45 @@ def test_many_files_are_asked_about_first_and_their_end_is_told(stacked, monkeyp
     stacked.panels.strip.buttons[0].click()
     stacked.until(lambda: "1 of 2 images" in stacked.panels.strip.words)
     stacked.until(lambda: any("1 of 2 images" in message for message in notified()))
+
+
+def test_a_long_stack_is_asked_about_first_as_long_as_there_is_a_classifier(stacked, monkeypatch):
+    desk, strip = stacked, stacked.panels.strip
+    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.rest()
+    assert "3 planes will take about" in strip.words
+    desk.work.scribbles.remove(2)
+    desk.until(lambda: strip.words == "")
+    desk.bar(2, 58, (1,))
+    desk.rest()
+
+    desk.panels.reuse.buttons["apply_stack"].click()
+    desk.rest()
+    assert "3 planes will take about" in strip.words
+    assert sum(plane.any() for plane in desk.segmented) == 1
+    strip.buttons[0].click()
+    desk.until(lambda: "All 3 planes" in strip.words)
+    assert desk.segmented.all()
+
+
+def test_a_stack_is_asked_about_though_nothing_is_measured_and_a_finer_scale_takes_longer(
+    stacked, monkeypatch
+):
+    strip, told = stacked.panels.strip, []
+    monkeypatch.setattr("napari_alibi_seg.gui.stack.LONG_S", 0)
+    run = StackRun(strip, Pace(), stacked.dock)
+    for scale in (1, 2, 4):
+        run.propose(stacked.work, SegmentationConfig(scale=scale))
+        told.append(float(re.findall(r"about (\d+) s", strip.words)[0]))
+    assert told[0] <= told[1] < told[2]
+
+    run.propose(stacked.work, SegmentationConfig())
+    assert "3 planes will take about" in strip.words
+    assert "a guess" in strip.words
+    assert run.planes == ()
+    strip.buttons[0].click()
+    assert len(run.planes) == 3
 
 
 def test_features_that_took_long_are_told_of_once(desk, pixels, monkeypatch):

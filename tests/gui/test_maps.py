@@ -1,16 +1,6 @@
 """What is seen of strokes, maps and image, as the screen shows it."""
 
 import numpy as np
-import pytest
-
-
-@pytest.fixture
-def mapped(segmented_desk):
-    """A desk with probabilities shown."""
-    segmented_desk.panels.result.probabilities.setChecked(True)
-    segmented_desk.until(lambda: bool(segmented_desk.work.result.probabilities))
-    segmented_desk.rest()
-    return segmented_desk
 
 
 def picture(desk):
@@ -18,31 +8,27 @@ def picture(desk):
     return desk.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
 
 
-def test_the_slider_sets_how_strongly_probabilities_cover_the_image(mapped):
-    slider, layers = mapped.panels.result.opacity, mapped.work.result.probabilities.values()
-    covered = picture(mapped)
+def test_strokes_and_the_image_are_seen_through_probabilities_as_the_slider_says(segmented_desk):
+    desk, slider = segmented_desk, segmented_desk.panels.result.opacity
+    desk.panels.result.probabilities.setChecked(True)
+    desk.until(lambda: bool(desk.work.result.probabilities))
+    desk.rest()
+    layers = desk.work.result.probabilities.values()
+    middle = (18, 85)
+    column, row = desk.on_canvas(middle)
+    assert desk.painted[middle] == 1
+    painted = picture(desk)[row, column]
+    desk.work.scribbles.layer.visible = False
+    covered = picture(desk)
+    assert np.abs(painted - covered[row, column]).sum() > 60
+
+    desk.work.result.labels.opacity = 0.3
+    assert [layer.opacity for layer in layers] == [0.3, 0.3]
+    assert slider.value() == 30
 
     slider.setValue(0)
-    faint = picture(mapped)
+    faint = picture(desk)
     for layer in layers:
         layer.visible = False
-
-    assert np.abs(faint - picture(mapped)).max() <= 2
+    assert np.abs(faint - picture(desk)).max() <= 2
     assert np.abs(faint - covered).max() > 50
-
-
-def test_probabilities_follow_the_opacity_of_the_labels(mapped):
-    result = mapped.work.result
-    result.labels.opacity = 0.3
-    assert [layer.opacity for layer in result.probabilities.values()] == [0.3, 0.3]
-    assert mapped.panels.result.opacity.value() == 30
-
-
-def test_strokes_are_told_from_the_probabilities_under_them(mapped):
-    middle = (18, 85)
-    column, row = mapped.on_canvas(middle)
-    assert mapped.painted[middle] == 1
-    painted = picture(mapped)[row, column]
-    mapped.work.scribbles.layer.visible = False
-
-    assert np.abs(painted - picture(mapped)[row, column]).sum() > 60

@@ -12,58 +12,43 @@ from napari_alibi_seg.gui.strip import Strip
 from napari_alibi_seg.gui.words import left_words
 
 
-@pytest.fixture
-def applied(stacked):
-    stacked.apply_to_stack()
-    return stacked
-
-
-@pytest.mark.parametrize("act", ["paint", "undo", "trees"])
-def test_planes_are_told_to_be_segmented_as_long_as_they_are(applied, act):
-    desk = applied
-    if act == "paint":
-        desk.bar(1, 100, (1,))
-    elif act == "undo":
-        desk.work.scribbles.layer.undo()
-    else:
-        desk.panels.training.trees.setValue(11)
-    desk.until(lambda: desk.panels.strip.words == "")
-    desk.rest()
-    assert desk.panels.strip.words == ""
-
-
-def test_a_report_goes_with_the_next_stroke(stacked, tmp_path):
+def test_planes_are_told_to_be_segmented_as_long_as_they_are(stacked):
     desk = stacked
+    for act in (
+        lambda: desk.bar(1, 100, (1,)),
+        desk.work.scribbles.layer.undo,
+        lambda: desk.panels.training.trees.setValue(11),
+    ):
+        desk.apply_to_stack()
+        act()
+        desk.until(lambda: desk.panels.strip.words == "")
+        desk.rest()
+        assert desk.panels.strip.words == ""
+
+
+def test_a_report_or_refusal_is_told_as_long_as_it_stands(stacked, tmp_path):
+    desk, strip, button = stacked, stacked.panels.strip, stacked.panels.reuse.buttons["map"]
     desk.dock.exports.export_scribbles(tmp_path / "s.tif")
-    desk.until(lambda: "Written" in desk.panels.strip.words)
+    desk.until(lambda: "Written" in strip.words)
     desk.bar(1, 100, (1,))
-    assert desk.panels.strip.words == ""
+    assert strip.words == ""
     desk.rest()
 
-
-def test_a_refusal_is_told_as_long_as_it_stands(applied, tmp_path):
-    desk = applied
-    desk.bar(1, 100, (1,))
-    desk.rest()
     desk.dock.exports.export(tmp_path / "labels.tif")
-    assert "2 of 3 planes" in desk.panels.strip.words
-
+    assert "2 of 3 planes" in strip.words
     desk.bar(1, 110, (1,))
-    assert desk.panels.strip.words == ""
+    assert strip.words == ""
     desk.rest()
 
-
-def test_a_map_is_refused_as_long_as_it_is_not_there(applied):
-    desk, strip = applied, applied.panels.strip
-    desk.panels.reuse.buttons["map"].click()
+    desk.apply_to_stack()
+    button.click()
     assert strip.words.startswith("Tick Uncertainty or Probabilities")
     desk.panels.result.uncertainty.setChecked(True)
     desk.until(lambda: strip.words == "")
     desk.rest()
-
-    desk.panels.reuse.buttons["map"].click()
+    button.click()
     assert "no map of uncertainty for 2 planes" in strip.words
-    desk.bar(1, 100, (1,))
+    desk.bar(1, 120, (1,))
     assert strip.words == ""
     desk.rest()
 
@@ -74,6 +59,7 @@ def choose_device(desk, name):
 
 def test_what_went_wrong_is_told_until_it_works_and_only_usable_devices_are_offered(desk, pixels):
     desk.panels.training.device.addItem("cuda:77")
+    desk.panels.training.trees.setValue(10)
     desk.open(pixels)
     choose_device(desk, "cuda:77")
     desk.until(lambda: "'cuda:77' cannot be used" in desk.panels.strip.words)
@@ -130,8 +116,34 @@ def test_strokes_without_data_are_told_of_for_every_image(desk, pixels):
     desk.rest()
 
 
-def test_a_layer_that_is_there_again_is_not_offered(stacked):
-    desk, lost = stacked, stacked.work.scribbles.layer
+def test_what_is_told_of_labels_is_told_as_long_as_they_are_of_grains_or_lie_elsewhere(
+    desk, pixels
+):
+    strip = desk.panels.strip
+    desk.hurry()
+    desk.open(pixels)
+    grains = np.arange(pixels.size, dtype=np.uint16).reshape(pixels.shape)
+    grains = desk.viewer.add_labels(grains, name="grains")
+    desk.choose_scribbles(grains)
+    desk.rest()
+    assert strip.words.startswith("'grains' holds more than")
+    desk.viewer.layers.remove(grains)
+    desk.until(lambda: strip.words == "")
+    desk.rest()
+
+    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), scale=(2, 2))
+    desk.choose_scribbles(mine)
+    assert "is not aligned" in strip.words
+    desk.rest()
+    assert "is not aligned" in strip.words
+    mine.scale = (1, 1)
+    desk.bar(1, 18)
+    desk.until(lambda: strip.words == "")
+    desk.rest()
+
+
+def test_a_layer_that_is_there_again_is_not_offered(segmented_desk):
+    desk, lost = segmented_desk, segmented_desk.work.scribbles.layer
     desk.viewer.layers.remove(lost)
     desk.until(lambda: "was removed" in desk.panels.strip.words)
     desk.viewer.layers.append(lost)
@@ -139,42 +151,12 @@ def test_a_layer_that_is_there_again_is_not_offered(stacked):
     desk.rest()
 
 
-def test_labels_that_lie_elsewhere_are_told_of_until_they_are_laid_on_the_image(desk, pixels):
-    desk.hurry()
-    desk.open(pixels)
-    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), scale=(2, 2))
-    desk.choose_scribbles(mine)
-    assert "is not aligned" in desk.panels.strip.words
-    desk.rest()
-    assert "is not aligned" in desk.panels.strip.words
-    mine.scale = (1, 1)
-    desk.bar(1, 18)
-    desk.until(lambda: desk.panels.strip.words == "")
-    desk.rest()
-
-
-def test_labels_of_grains_are_asked_about_as_long_as_they_are_there(desk, pixels):
-    desk.hurry()
-    desk.open(pixels)
-    grains = np.arange(pixels.size, dtype=np.uint16).reshape(pixels.shape)
-    mine = desk.viewer.add_labels(grains, name="grains")
-    desk.choose_scribbles(mine)
-    desk.rest()
-    assert desk.panels.strip.words.startswith("'grains' holds more than")
-    desk.viewer.layers.remove(mine)
-    desk.until(lambda: desk.panels.strip.words == "")
-    desk.rest()
-
-
-def test_an_image_that_cannot_be_used_is_told_of_as_long_as_it_is_there(desk):
+def test_what_is_told_of_an_image_or_to_wait_is_told_until_that_is_over(desk):
+    over, strip = Event(), desk.panels.strip
     five = desk.viewer.add_image(np.zeros((2, 2, 2, 20, 20), np.uint8))
-    desk.until(lambda: "5 dimensions" in desk.panels.strip.words)
+    desk.until(lambda: "5 dimensions" in strip.words)
     desk.viewer.layers.remove(five)
-    desk.until(lambda: desk.panels.strip.words == "")
-
-
-def test_what_is_told_to_wait_for_is_not_told_once_it_is_over(desk):
-    over = Event()
+    desk.until(lambda: strip.words == "")
 
     def work():
         over.wait()
@@ -182,10 +164,19 @@ def test_what_is_told_to_wait_for_is_not_told_once_it_is_over(desk):
 
     desk.dock.background.start(work)
     desk.dock.background.start(work)
-    assert desk.panels.strip.words.startswith("Please wait")
+    assert strip.words.startswith("Please wait")
     over.set()
     desk.until(lambda: not desk.dock.background.busy)
-    assert desk.panels.strip.words == ""
+    assert strip.words == ""
+
+
+def test_a_long_name_goes_on_in_the_next_line(strip):
+    words = "There is no model timm:" + "_".join(["vit_small"] * 20)
+
+    strip.say(words)
+
+    assert strip.words == words
+    assert strip.minimumSizeHint().width() < 300
 
 
 def test_a_report_of_a_long_run_takes_no_offer_away_and_is_shown_once_it_is_answered(desk, pixels):
@@ -291,15 +282,6 @@ def test_a_report_that_can_be_stopped_comes_back_after_a_question_and_no_older_o
     assert strip.words == "2 of 3"
     strip.buttons[-1].click()
     assert strip.words == ""
-
-
-def test_a_long_name_goes_on_in_the_next_line(desk):
-    strip, words = desk.panels.strip, "There is no model timm:" + "_".join(["vit_small"] * 20)
-
-    strip.say(words)
-
-    assert strip.words == words
-    assert strip.minimumSizeHint().width() < 300
 
 
 def test_names_without_a_space_widen_nothing(segmented_desk):

@@ -16,7 +16,24 @@ from napari_alibi_seg.gui.parts import ChipState
 
 @pytest.fixture
 def large(pixels):
-    return np.tile(pixels, (6, 6))
+    return np.tile(pixels, (4, 4))
+
+
+def test_what_runs_is_stopped_as_soon_as_a_stroke_begins(segmented_desk, pixels):
+    desk = segmented_desk
+    where = desk.on_canvas((90, 60))
+    desk.controller.ask()
+    run = desk.controller.bridge._running
+    assert not run.stopped.is_set()
+
+    desk.mouse.mouse_press(pos=where, modifiers=(), button=1)
+
+    assert run.stopped.is_set()
+    desk.mouse.mouse_release(pos=where, modifiers=(), button=1)
+    desk.rest()
+    settings = desk.controller.effective_settings.config
+    expected = segment(as_micrograph(pixels), desk.painted, settings, "cpu")
+    np.testing.assert_array_equal(desk.segmented, expected.labels)
 
 
 def test_undo_and_redo_while_a_run_is_in_progress_are_followed(desk, large):
@@ -50,6 +67,7 @@ def test_undo_and_redo_while_a_run_is_in_progress_are_followed(desk, large):
 
 
 def test_another_model_is_taken_while_the_features_of_the_last_are_computed(desk, large):
+    desk.panels.training.trees.setValue(10)
     desk.open(large)
     chip, models = desk.panels.image.chip, desk.panels.image.models
     desk.bar(1, 18)

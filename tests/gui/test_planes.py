@@ -20,8 +20,8 @@ THROUGH = SegmentationConfig(CLASSICAL, channels=ChannelConfig(sigmas_3d=SIGMAS_
 
 @pytest.fixture
 def stack(pixels):
-    """Six planes of the micrograph that drift."""
-    return np.stack([np.roll(pixels, 3 * n, axis=0) for n in range(6)])
+    """Five planes of a part of the micrograph that drift."""
+    return np.stack([np.roll(pixels[:90, :130], 3 * n, axis=0) for n in range(5)])
 
 
 def look_through(desk):
@@ -98,39 +98,29 @@ def test_command_script_and_project_give_the_result_of_the_window(
     look_through(desk)
     written(desk, desk.dock.exports.export_scribbles, tmp_path / "alloy_scribbles.tif")
     written(desk, desk.dock.exports.save_project, tmp_path / "p.alibi")
+    shown = desk.segmented.copy()
     monkeypatch.chdir(tmp_path)
 
     desk.dock.reuse.copy_command()
     words = shlex.split(QApplication.clipboard().text())
     assert main(words[1:]) == 0
-    np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), desk.segmented)
+    np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), shown)
 
     Path("alloy_labels.tif").unlink()
     desk.dock.reuse.copy_script()
     exec(QApplication.clipboard().text(), {})
-    np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), desk.segmented)
+    np.testing.assert_array_equal(tifffile.imread("alloy_labels.tif"), shown)
 
     assert main(["apply", "p.alibi", "--output", "out"]) == 0
-    np.testing.assert_array_equal(tifffile.imread("out/p_labels.tif"), desk.segmented)
+    np.testing.assert_array_equal(tifffile.imread("out/p_labels.tif"), shown)
     assert open_image(load_project(tmp_path / "p.alibi"), tmp_path / "p.alibi").spacing == 2.5
     assert read_image("alloy.tif", axes="ZYX").anisotropy == 1
 
-
-def test_a_project_brings_the_distance_between_planes_back(desk, stack, tmp_path):
-    tifffile.imwrite(tmp_path / "alloy.tif", stack, photometric="minisblack")
-    layer = desk.viewer.open(tmp_path / "alloy.tif", plugin="napari")[0]
-    desk.until(lambda: desk.work is not None)
-    layer.scale = (2.5, 1, 1)
-    look_through(desk)
-    written(desk, desk.dock.exports.save_project, tmp_path / "p.alibi")
-    shown = desk.segmented.copy()
     desk.viewer.layers.clear()
     desk.until(lambda: desk.work is None)
-
     desk.dock.reuse.open_project(tmp_path / "p.alibi")
     desk.until(lambda: desk.work is not None and not desk.dock.background.busy)
     finish(desk)
-
     assert desk.work.source.layer.scale.tolist() == [2.5, 1, 1]
     assert desk.controller.effective_settings.config.channels.sigmas_3d
     np.testing.assert_array_equal(desk.segmented, shown)

@@ -83,7 +83,17 @@ def test_each_image_keeps_its_strokes_classes_settings_result_and_session(two):
     desk = two
     desk.panels.classes.rows[0].recolour((10, 200, 30))
     desk.rest()
-    before = desk.painted.copy(), desk.segmented.copy(), desk.panels.classes.classes
+    paint(desk, 2, (100, 104), (20, 60))
+    painted, classes = desk.painted.copy(), desk.panels.classes.classes
+    assert desk.panels.image.layers.count() == 2
+
+    choose(desk, "second")  # at once
+    desk.rest()
+    np.testing.assert_array_equal(sessions(desk)["first"], painted)
+    assert sessions(desk)["second"] is None
+    choose(desk, "first")
+    desk.rest()
+    shown = desk.segmented.copy()
 
     choose(desk, "second")
     desk.rest()
@@ -95,93 +105,98 @@ def test_each_image_keeps_its_strokes_classes_settings_result_and_session(two):
     desk.until(lambda: desk.segmented is not None)
     desk.rest()
     kept = sessions(desk)
-    np.testing.assert_array_equal(kept["first"], before[0])
+    np.testing.assert_array_equal(kept["first"], painted)
     np.testing.assert_array_equal(kept["second"], desk.painted)
 
     choose(desk, "first")
     desk.rest()
-    np.testing.assert_array_equal(desk.painted, before[0])
-    np.testing.assert_array_equal(desk.segmented, before[1])
-    assert desk.panels.classes.classes == before[2]
+    np.testing.assert_array_equal(desk.painted, painted)
+    np.testing.assert_array_equal(desk.segmented, shown)
+    assert desk.panels.classes.classes == classes
     assert desk.panels.training.trees.value() == 10
 
 
-def test_a_stroke_is_kept_though_another_image_is_chosen_at_once(two):
+def test_a_stroke_is_kept_though_the_dock_is_closed_at_once_or_told_not_to_be(two):
     desk = two
+    desk.rest()
+    path = session_path(desk.work.source.micrograph)
     paint(desk, 2, (100, 104), (20, 60))
     painted = desk.painted.copy()
-
-    choose(desk, "second")
-    desk.rest()
-
-    np.testing.assert_array_equal(sessions(desk)["first"], painted)
-    assert sessions(desk)["second"] is None
-
-
-def test_a_stroke_is_kept_though_the_dock_is_closed_at_once(two):
-    desk = two
-    desk.rest()
-    paint(desk, 2, (100, 104), (20, 60))
-    path, painted = session_path(desk.work.source.micrograph), desk.painted.copy()
-
     desk.dock.release()
-
     np.testing.assert_array_equal(load_project(path).scribbles.array(), painted)
     assert not desk.controller.bridge.busy
 
-
-def test_a_stroke_that_cannot_be_kept_is_told_of_when_the_dock_is_closed(two):
-    desk = two
+    reopen(desk)
     desk.rest()
-    paint(desk, 2, (100, 104), (20, 60))
-    folder = session_path(desk.work.source.micrograph).parent
-    shutil.rmtree(folder)
-    folder.write_text("a file in the way")
-
+    paint(desk, 2, (110, 114), (20, 60))
+    shutil.rmtree(path.parent)
+    path.parent.write_text("a file in the way")
     desk.dock.release()
-
     told = [record.message for record in notification_manager.records]
     assert any("not kept for the next time" in message for message in told)
     assert not desk.controller.bridge.busy
 
 
-@pytest.mark.parametrize("away", ["another image", "dock closed"])
-def test_strokes_and_result_follow_an_image_that_was_scaled_while_it_was_not_open(two, away):
+def test_strokes_and_result_follow_an_image_that_was_scaled_while_it_was_not_open(two):
     desk, layer = two, two.viewer.layers["first"]
-    if away == "another image":
-        choose(desk, "second")
-        layer.scale = (4, 4)
-        choose(desk, "first")
-    else:
-        close(desk)
-        layer.scale = (4, 4)
-        open_again(desk)
-        choose(desk, "first")
-    desk.rest()
 
-    assert desk.work.source.layer == layer
-    for one in (desk.work.scribbles.layer, *desk.work.result.layers):
-        assert one.scale.tolist() == [4, 4]
+    def check(scale):
+        desk.rest()
+        assert desk.work.source.layer == layer
+        for one in (desk.work.scribbles.layer, *desk.work.result.layers):
+            assert one.scale.tolist() == scale
+
+    choose(desk, "second")
+    layer.scale = (4, 4)
+    choose(desk, "first")
+    check([4, 4])
+
+    close(desk)
+    layer.scale = (3, 3)
+    open_again(desk)
+    choose(desk, "first")
+    check([3, 3])
 
 
-def test_strokes_on_a_channel_follow_an_image_that_was_scaled_while_another_was_used(desk, pixels):
+def test_strokes_on_a_channel_follow_its_scale_and_are_not_offered_for_another_image(desk, pixels):
     desk.hurry()
-    desk.open(np.stack([pixels, 255 - pixels]), name="channels")
-    layer = desk.work.source.layer
+    desk.open(np.stack([pixels, 255 - pixels]), name="first", units=("pixel", "nm", "nm"))
+    first = desk.work.source.layer
     desk.choose_reading(desk.panels.image.readings.itemData(1))
     paint_two(desk)
+    left = desk.work.scribbles.layer
+    assert left.units == first.units[1:]
+    assert left.name == "scribbles on first, channel 0"
     desk.choose_channels((1,))
-    layer.scale = (1, 4, 4)
+    first.scale = (1, 4, 4)
     desk.choose_channels((0,))
-    assert desk.work.scribbles.layer.scale.tolist() == [4, 4]
+    assert desk.work.scribbles.layer == left
+    assert left.scale.tolist() == [4, 4]
+
+    first.scale = (1, 1, 1)
+    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
+    desk.choose_scribbles(mine)
+    desk.open(pixels, name="second")
+    choose(desk, "second")
     desk.rest()
+    offered = offered_scribbles(desk.viewer.layers, desk.work.source)
+    assert left not in offered
+    assert [layer.name for layer in offered] == ["scribbles on second"]
 
 
-def test_labels_of_the_person_stay_where_they_are_when_their_image_is_chosen_again(two):
+def test_labels_of_the_person_stay_with_their_image_and_strokes_left_for_them_are_not_taken(two):
     desk, layer = two, two.viewer.layers["first"]
+    left = desk.work.scribbles.layer
+    left.name = "phases"
     mine = desk.viewer.add_labels(np.zeros(desk.painted.shape, np.uint8), scale=(2, 2))
     desk.choose_scribbles(mine)
+    desk.rest()
+
     choose(desk, "second")
+    desk.rest()
+    assert desk.work.scribbles.layer is not left
+    assert not desk.painted.any()
+
     choose(desk, "first")
     desk.rest()
     assert desk.work.source.layer == layer
@@ -189,72 +204,56 @@ def test_labels_of_the_person_stay_where_they_are_when_their_image_is_chosen_aga
     assert mine.scale.tolist() == [2, 2]
 
 
-@pytest.mark.parametrize("hidden", [False, True])
-def test_a_corrected_copy_of_a_result_is_seen_with_its_image_unless_hidden(two, hidden):
+def test_a_corrected_copy_of_a_result_is_seen_with_its_image_unless_hidden(two):
     desk = two
     choose(desk, "first")
     desk.viewer.layers.selection = {desk.work.result.labels}
     _duplicate_layer(desk.viewer.__wrapped__.layers)
     [copy] = [layer for layer in desk.viewer.layers if is_copy(layer)]
-    copy.visible = not hidden
-    choose(desk, "first")
-    assert copy.visible is not hidden
-
-    choose(desk, "second")
-    assert not copy.visible
-    choose(desk, "first")
-    assert copy.visible is not hidden
+    for visible in (True, False):
+        copy.visible = visible
+        choose(desk, "first")
+        assert copy.visible is visible
+        choose(desk, "second")
+        assert not copy.visible
+        choose(desk, "first")
+        assert copy.visible is visible
     desk.rest()
 
 
-def test_an_offer_belongs_to_its_image(two, pixels):
-    desk = two
-    painted = desk.painted.copy()
-    desk.viewer.layers.clear()
-    desk.rest()
-    desk.open(pixels.copy(), name="again")
-    desk.until(lambda: "before" in desk.panels.strip.words)
-    desk.open(255 - pixels, name="other")
-
-    choose(desk, "other")
-    assert desk.panels.strip.words == ""
-    assert desk.panels.strip.buttons == []
-    assert not desk.painted.any()
-    desk.rest()
-
-    choose(desk, "again")
-    desk.until(lambda: "before" in desk.panels.strip.words)
-    desk.panels.strip.buttons[0].click()
-    desk.rest()
-    np.testing.assert_array_equal(desk.painted, painted)
-
-
-def test_an_offer_outlasts_a_blank_layer_that_is_removed(two, pixels):
-    desk = two
+def opened_again(desk, pixels):
+    """Close all images and open the first one once more, for which strokes are offered."""
     desk.viewer.layers.clear()
     desk.rest()
     desk.open(pixels.copy(), name="again")
     desk.until(lambda: desk.panels.strip.words.startswith("You painted"))
 
-    desk.viewer.layers.remove("scribbles on again")
-    desk.rest()
-    assert desk.panels.strip.words.startswith("You painted")
-    desk.panels.strip.buttons[0].click()
-    desk.rest()
 
-    assert desk.painted.any()
-
-
-def test_an_offer_that_was_dismissed_is_not_made_again(two, pixels):
-    desk = two
-    desk.viewer.layers.clear()
-    desk.rest()
-    desk.open(pixels.copy(), name="again")
-    desk.until(lambda: "before" in desk.panels.strip.words)
-    desk.panels.strip.buttons[-1].click()
+def test_an_offer_stands_until_it_is_taken_or_dismissed_and_belongs_to_its_image(two, pixels):
+    desk, strip, painted = two, two.panels.strip, two.painted.copy()
+    opened_again(desk, pixels)
+    strip.buttons[-1].click()
     desk.controller.ask(new=False)
     desk.rest()
-    assert desk.panels.strip.words == ""
+    assert strip.words == ""
+
+    opened_again(desk, pixels)
+    desk.viewer.layers.remove("scribbles on again")
+    desk.rest()
+    assert strip.words.startswith("You painted")
+
+    desk.open(255 - pixels, name="other")
+    choose(desk, "other")
+    assert strip.words == ""
+    assert strip.buttons == []
+    assert not desk.painted.any()
+    desk.rest()
+
+    choose(desk, "again")
+    desk.until(lambda: "before" in strip.words)
+    strip.buttons[0].click()
+    desk.rest()
+    np.testing.assert_array_equal(desk.painted, painted)
 
 
 def test_strokes_of_an_image_that_was_closed_are_not_taken_for_another(desk, pixels):
@@ -295,7 +294,7 @@ def test_planes_of_one_image_are_not_asked_for_in_another(desk, pixels, monkeypa
     assert desk.controller.stack.planes == ()
 
 
-def test_the_image_that_is_chosen_is_seen(two):
+def test_the_image_that_is_chosen_is_seen(two, pixels):
     desk = two
     first, second = (desk.viewer.layers[name] for name in ("first", "second"))
     scribbles, result = desk.work.scribbles.layer, desk.work.result.labels
@@ -316,6 +315,13 @@ def test_the_image_that_is_chosen_is_seen(two):
     assert desk.viewer.layers.selection.active == scribbles
     assert scribbles.mode == "paint"
 
+    beside = desk.open(pixels[:90], name="beside", translate=(0, 500))
+    overlay = desk.open(pixels, name="overlay", blending="additive")
+    choose(desk, "first")
+    assert beside.visible
+    assert overlay.visible
+    assert not second.visible
+
 
 def test_an_image_does_not_show_through_where_another_has_no_data(desk, pixels):
     desk.hurry()
@@ -323,18 +329,12 @@ def test_an_image_does_not_show_through_where_another_has_no_data(desk, pixels):
     framed = pixels.astype(float)
     framed[:20] = np.nan
     desk.open(framed, name="framed")
-    desk.rest()
     under, framed = (desk.viewer.layers[name] for name in ("under", "framed"))
-
-    choose(desk, "framed")
-    desk.rest()
-    assert framed.visible
-    assert not under.visible
-
-    choose(desk, "under")
-    desk.rest()
-    assert under.visible
-    assert not framed.visible
+    for name, seen, hidden in (("framed", framed, under), ("under", under, framed)):
+        choose(desk, name)
+        desk.rest()
+        assert seen.visible
+        assert not hidden.visible
 
 
 def test_an_image_that_is_opened_is_worked_on_while_nothing_is_painted(desk, pixels):
@@ -377,22 +377,27 @@ def test_an_image_that_hides_the_painted_one_is_offered(two, pixels):
     assert desk.work.source.layer == fourth
 
 
-@pytest.mark.parametrize("mode", ["paint", "erase", "pan_zoom"])
-def test_who_stays_goes_on_with_the_strokes_as_before(two, mode):
-    desk = two
-    scribbles = desk.work.scribbles.layer
-    scribbles.mode = mode
-    desk.until(lambda: "'second' was opened" in desk.panels.strip.words)
-    assert desk.viewer.layers.selection.active == desk.viewer.layers["second"]
+def test_who_stays_goes_on_with_the_strokes_as_before(two, pixels):
+    desk, scribbles = two, two.work.scribbles.layer
+    for mode, name, column in (
+        ("paint", "second", 75),
+        ("erase", "third", 75),
+        ("pan_zoom", "4", 90),
+    ):
+        if name != "second":
+            scribbles.mode = mode
+            desk.open(pixels.copy(), name=name)
+        desk.until(lambda name=name: f"'{name}' was opened" in desk.panels.strip.words)
+        assert desk.viewer.layers.selection.active == desk.viewer.layers[name]
 
-    desk.panels.strip.buttons[1].click()
+        desk.panels.strip.buttons[1].click()
 
-    assert desk.viewer.layers.selection.active == scribbles
-    assert scribbles.mode == mode
-    before = desk.painted.copy()
-    desk.stroke((18, 75), (100, 75))
-    desk.rest()
-    assert (desk.painted != before).any() == (mode != "pan_zoom")
+        assert desk.viewer.layers.selection.active == scribbles
+        assert scribbles.mode == mode
+        before = desk.painted.copy()
+        desk.stroke((18, column), (100, column))
+        desk.rest()
+        assert (desk.painted != before).any() == (mode != "pan_zoom")
 
 
 def test_the_brush_is_as_large_on_every_image(desk, pixels):
@@ -407,19 +412,7 @@ def test_the_brush_is_as_large_on_every_image(desk, pixels):
     assert desk.work.scribbles.layer.brush_size == 12
 
 
-def test_an_image_beside_another_stays_in_view(two, pixels):
-    desk = two
-    beside = desk.open(pixels[:90], name="beside", translate=(0, 500))
-    overlay = desk.open(pixels, name="overlay", blending="additive")
-
-    choose(desk, "first")
-
-    assert beside.visible
-    assert overlay.visible
-    assert not desk.viewer.layers["second"].visible
-
-
-def test_a_dock_that_is_opened_again_goes_on_with_what_is_there(desk, pixels):
+def test_a_dock_that_is_opened_again_goes_on_with_what_is_there_or_opened_meanwhile(desk, pixels):
     desk.hurry()
     segmented(desk, pixels, "first")
     desk.rename(1, "matrix")
@@ -444,6 +437,12 @@ def test_a_dock_that_is_opened_again_goes_on_with_what_is_there(desk, pixels):
     np.testing.assert_array_equal(load_project(path).scribbles.array(), desk.painted)
     assert list(path.parent.iterdir()) == [path]  # the same session goes on
 
+    close(desk)
+    meanwhile = desk.viewer.add_image(255 - pixels, name="meanwhile")
+    open_again(desk)
+    desk.rest()
+    assert desk.work.source.layer == meanwhile
+
 
 def test_a_dock_that_is_opened_again_goes_on_with_the_image_last_worked_on(two, pixels):
     desk = two
@@ -461,19 +460,6 @@ def test_a_dock_that_is_opened_again_goes_on_with_the_image_last_worked_on(two, 
         np.testing.assert_array_equal(desk.painted, painted)
         assert desk.work.result.labels == shown
         assert (first.visible, shown.visible, second.visible) == (True, True, False)
-
-
-def test_a_dock_that_is_opened_again_turns_to_an_image_opened_meanwhile(segmented_desk, pixels):
-    desk = segmented_desk
-    desk.viewer.window.remove_dock_widget(desk.dock.parent())
-    desk.until(lambda: not desk.controller.bridge.busy)
-    meanwhile = desk.viewer.add_image(255 - pixels, name="meanwhile")
-
-    _, desk.dock = desk.viewer.window.add_plugin_dock_widget("napari-alibi-seg", "Segmentation")
-    desk.until(lambda: desk.work is not None)
-    desk.rest()
-
-    assert desk.work.source.layer == meanwhile
 
 
 def test_a_dock_that_is_opened_again_reads_a_channel_as_before(desk, pixels):
@@ -517,38 +503,40 @@ def test_sessions_that_are_declined_or_damaged_are_numbered(two, pixels):
     assert load_project(path.with_suffix(".3.alibi")).scribbles.values.size == 4 * 20
 
 
-@pytest.mark.parametrize("apart", ["layers", "copies", "images"])
-def test_two_layers_painted_on_the_same_pixels_have_one_session_file_each(two, pixels, apart):
-    desk = two
-    if apart == "images":
-        desk.open(pixels.copy(), name="same")
-        turns = [partial(choose, desk, name) for name in ("same", "first")]
-    else:
-        if apart == "copies":
-            desk.viewer.layers.selection.active = desk.work.scribbles.layer
-            _duplicate_layer(desk.viewer.layers)
-            other = desk.viewer.layers[desk.work.scribbles.layer.name + " copy"]
-        else:
-            other = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="other")
-        layers = (other, desk.work.scribbles.layer)
-        turns = [partial(desk.choose_scribbles, layer) for layer in layers]
-    turns[0]()
-    paint(desk, 1, (100, 104), (60, 90))
-    desk.rest()
-    painted = {"other": desk.painted.copy()}
-    for _ in range(3):
-        for turn in turns[::-1]:
+def test_layers_painted_on_the_same_pixels_have_one_session_file_each(two, pixels):
+    desk, own = two, two.work.scribbles.layer
+    desk.viewer.layers.selection.active = own
+    _duplicate_layer(desk.viewer.layers)
+    copy = desk.viewer.layers[own.name + " copy"]
+    other = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="other")
+    desk.open(pixels.copy(), name="same")
+
+    def own_image(layer):
+        if desk.work.source.layer.name != "first":
+            choose(desk, "first")
+        desk.choose_scribbles(layer)
+
+    turns = [
+        partial(choose, desk, "same"),
+        *(partial(own_image, one) for one in (copy, other, own)),
+    ]
+    painted = {}
+    for row in (80, 84):
+        for place, turn in enumerate(turns):
             turn()
+            paint(desk, 1, (row, row + 4), (20 * place, 20 * place + 30))
             desk.rest()
-    turns[1]()
-    paint(desk, 2, (120, 124), (60, 90))
-    desk.rest()
-    painted["first"] = desk.painted.copy()
+            painted[place] = desk.painted.copy()
+    for turn in turns:
+        turn()
+        desk.rest()
 
     path = session_path(desk.work.source.micrograph)
-    [aside] = set(path.parent.iterdir()) - {path}
-    for file, name in ((path, "first"), (aside, "other")):
-        np.testing.assert_array_equal(load_project(file).scribbles.array(), painted[name])
+    np.testing.assert_array_equal(load_project(path).scribbles.array(), painted.pop(3))
+    aside = [load_project(one).scribbles.array() for one in path.parent.iterdir() if one != path]
+    assert len(aside) == 3
+    for kept in painted.values():
+        assert sum(np.array_equal(kept, one) for one in aside) == 1
 
 
 def test_a_session_that_cannot_be_kept_is_told_and_the_result_follows(desk, pixels, tmp_path):
@@ -560,74 +548,53 @@ def test_a_session_that_cannot_be_kept_is_told_and_the_result_follows(desk, pixe
 
 
 def test_strokes_of_another_size_are_explained_and_never_painted(two, pixels, tmp_path):
-    desk = two
+    desk, strip = two, two.panels.strip
+    earlier = session_path(desk.work.source.micrograph).read_bytes()
     desk.dock.exports.save_project(tmp_path / "p.alibi")
-    desk.until(lambda: "Written" in desk.panels.strip.words)
+    desk.until(lambda: "Written" in strip.words)
     desk.rest()
     for copy in tmp_path.glob("p_image_*.tif"):
         copy.unlink()
     binned = pixels[::2, ::2]
     desk.open(binned, name="binned")
     choose(desk, "binned")
-
-    desk.dock.reuse.open_project(tmp_path / "p.alibi")
-    desk.until(lambda: "never stretched" in desk.panels.strip.words)
     desk.rest()
 
-    assert "140 x 180" in desk.panels.strip.words
-    assert "70 x 90" in desk.panels.strip.words
+    desk.dock.reuse.open_project(tmp_path / "p.alibi")
+    desk.until(lambda: "never stretched" in strip.words)
+    desk.rest()
+    assert "140 x 180" in strip.words
+    assert "70 x 90" in strip.words
     assert desk.painted.shape == binned.shape
     assert not desk.painted.any()
 
-
-def test_a_session_file_of_another_size_is_explained_and_never_painted(two, pixels):
-    desk = two
-    earlier = session_path(desk.work.source.micrograph).read_bytes()
-    desk.open(pixels[::2, ::2], name="binned")
-    choose(desk, "binned")
-    desk.rest()
     session_path(desk.work.source.micrograph).write_bytes(earlier)
     desk.controller.ask()
-    desk.until(lambda: "before" in desk.panels.strip.words)
-
-    desk.panels.strip.buttons[0].click()
-
-    assert "never stretched" in desk.panels.strip.words
+    desk.until(lambda: "before" in strip.words)
+    strip.buttons[0].click()
+    assert "never stretched" in strip.words
     assert not desk.painted.any()
 
 
-@pytest.mark.parametrize("kind", ["project", "classifier"])
-def test_what_is_read_while_another_image_is_chosen_is_not_used_there(two, tmp_path, kind):
-    desk, exports, reuse = two, two.dock.exports, two.dock.reuse
-    save, read, path = {
-        "project": (exports.save_project, reuse.open_project, tmp_path / "p.alibi"),
-        "classifier": (exports.save, reuse.load, tmp_path / "c.skops"),
-    }[kind]
-    save(path)
-    desk.until(lambda: "Written" in desk.panels.strip.words)
-    desk.rest()
+def test_what_is_read_while_another_image_is_chosen_is_not_used_there(two, tmp_path):
+    desk, exports, reuse, strip = two, two.dock.exports, two.dock.reuse, two.panels.strip
+    for save, read, path in (
+        (exports.save_project, reuse.open_project, tmp_path / "p.alibi"),
+        (exports.save, reuse.load, tmp_path / "c.skops"),
+    ):
+        choose(desk, "first")
+        desk.rest()
+        save(path)
+        desk.until(lambda: "Written" in strip.words)
+        desk.rest()
 
-    read(path)
-    choose(desk, "second")
-    desk.until(lambda: "Another image" in desk.panels.strip.words)
-    desk.rest()
+        read(path)
+        choose(desk, "second")
+        desk.until(lambda: "Another image" in strip.words)
+        desk.rest()
 
-    assert not desk.painted.any()
-    assert desk.work.loaded is None
-
-
-def test_strokes_that_were_left_for_others_are_not_taken_for_another_image(two):
-    desk = two
-    left = desk.work.scribbles.layer
-    left.name = "phases"
-    desk.viewer.add_labels(np.zeros_like(desk.painted), name="mine")
-    desk.choose_scribbles(desk.viewer.layers["mine"])
-    desk.rest()
-
-    choose(desk, "second")
-    desk.rest()
-    assert desk.work.scribbles.layer is not left
-    assert not desk.painted.any()
+        assert not desk.painted.any()
+        assert desk.work.loaded is None
 
 
 def test_labels_of_another_size_or_place_are_explained(two):
@@ -651,8 +618,8 @@ def test_labels_of_another_size_or_place_are_explained(two):
     np.testing.assert_array_equal(aside.scale, (1, 1))
 
 
-def test_only_the_layers_of_one_image_are_results_and_scribbles_of_it(two):
-    desk = two
+def test_only_the_layers_of_one_image_are_its_own_and_no_question_on_them_goes_with_another(two):
+    desk, strip = two, two.panels.strip
     choose(desk, "second")
     paint_two(desk)
     desk.until(lambda: desk.segmented is not None)
@@ -666,6 +633,12 @@ def test_only_the_layers_of_one_image_are_results_and_scribbles_of_it(two):
         "scribbles on second",
         "segmentation of second",
     }
+
+    desk.panels.classes.removal_wanted.emit(1)
+    assert strip.words.startswith("Delete")
+    desk.viewer.layers.remove(desk.viewer.layers["first"])
+    desk.rest()
+    assert strip.words.startswith("Delete")
 
 
 def test_what_belongs_to_a_removed_image_is_offered_to_be_removed_and_its_classes_go(desk, pixels):
@@ -714,22 +687,6 @@ def test_what_belongs_to_images_removed_together_is_told_of_all_of_them(two):
     assert desk.panels.strip.words.count("scribbles on") == 2
 
 
-def test_a_question_is_not_wiped_by_an_image_that_goes(two):
-    desk, strip = two, two.panels.strip
-    choose(desk, "second")
-    paint_two(desk)
-    desk.until(lambda: desk.segmented is not None)
-    choose(desk, "first")
-    desk.rest()
-    desk.panels.classes.removal_wanted.emit(1)
-    assert strip.words.startswith("Delete")
-
-    desk.viewer.layers.remove(desk.viewer.layers["second"])
-    desk.rest()
-
-    assert strip.words.startswith("Delete")
-
-
 def test_labels_of_the_person_are_given_back_when_their_image_goes(desk, pixels):
     desk.hurry()
     mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
@@ -751,46 +708,28 @@ def test_labels_of_the_person_are_given_back_when_their_image_goes(desk, pixels)
     assert "segmentation of alloy" not in desk.viewer.layers
 
 
-@pytest.mark.parametrize("act", ["choose", "close"])
-def test_labels_of_the_person_are_given_back_as_they_were(desk, pixels, act):
+def test_labels_of_the_person_are_given_back_as_they_were(desk, pixels):
     desk.hurry()
-    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
-    mine.brush_size, mine.selected_label, mine.mode = 17, 9, "pan_zoom"
     kept = ("colormap", "brush_size", "selected_label", "mode", "opacity")
-    before, keys = [getattr(mine, name) for name in kept], set(mine.metadata)
     desk.open(pixels, name="alloy")
     own, size = desk.work.scribbles.layer, desk.work.scribbles.layer.brush_size
-    desk.choose_scribbles(mine)
-    paint_two(desk)
-    desk.key("2")
-    desk.rest()
 
-    if act == "choose":
+    def choose_own():
         desk.choose_scribbles(own)
         desk.rest()
         assert own.brush_size == size
-    else:
-        desk.dock.release()
 
-    assert [getattr(mine, name) for name in kept] == before
-    assert set(mine.metadata) - keys == {RECIPE}
-    assert mine.data.any()
+    for give_back in (choose_own, desk.dock.release):
+        mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8))
+        mine.brush_size, mine.selected_label, mine.mode = 17, 9, "pan_zoom"
+        before, keys = [getattr(mine, name) for name in kept], set(mine.metadata)
+        desk.choose_scribbles(mine)
+        paint_two(desk)
+        desk.key("2")
+        desk.rest()
 
+        give_back()
 
-def test_strokes_of_a_channel_of_another_image_are_not_offered(desk, pixels):
-    desk.hurry()
-    desk.open(np.stack([pixels, 255 - pixels]), name="first")
-    desk.choose_reading(desk.panels.image.readings.itemData(1))
-    paint_two(desk)
-    left = desk.work.scribbles.layer
-    assert left.name == "scribbles on first, channel 0"
-    mine = desk.viewer.add_labels(np.zeros(pixels.shape, np.uint8), name="mine")
-    desk.choose_scribbles(mine)
-    desk.open(pixels, name="second")
-    choose(desk, "second")
-    desk.rest()
-
-    offered = offered_scribbles(desk.viewer.layers, desk.work.source)
-
-    assert left not in offered
-    assert [layer.name for layer in offered] == ["scribbles on second"]
+        assert [getattr(mine, name) for name in kept] == before
+        assert set(mine.metadata) - keys == {RECIPE}
+        assert mine.data.any()
