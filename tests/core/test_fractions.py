@@ -21,6 +21,7 @@ from napari_alibi_seg.core.judging.fractions import (
     read_fractions,
     write_fractions,
 )
+from napari_alibi_seg.core.runs.batch import unlike_words
 
 CLASSES = [ClassInfo(1, 'matrix, "gamma"', (1, 2, 3)), ClassInfo(5, "δ\u2032", (4, 5, 6))]
 SIZE = PixelSize("µm", None, 0.1, 0.1)
@@ -127,6 +128,13 @@ def test_the_image_with_the_lowest_mean_accuracy_is_the_least_certain(tmp_path):
     table = read_fractions(tmp_path / "f.csv")
     assert least_certain(table) == ("b.tif", pytest.approx(0.825))
     assert least_certain(table[-2:]) is None
+
+    rows += class_fractions("d.tif", image, (0,), LABELS, CLASSES, None, novelty=9.0)
+    write_fractions(tmp_path / "f.csv", rows)
+    assert least_certain(read_fractions(tmp_path / "f.csv")) == ("d.tif", 0)
+    empty = class_fractions("e.tif", image, (0,), 0 * LABELS, CLASSES, None, novelty=9.0)
+    assert unlike_words(empty) == ""
+    assert "looks unlike" in unlike_words(rows[-2:])
 
 
 def test_the_file_is_rfc_4180_and_utf_8_that_excel_recognises(tmp_path):

@@ -82,9 +82,24 @@ def test_outliers_do_not_squeeze_the_rest_and_stay_bounded(micrograph_pixels):
     data[0, :3] = np.nan, np.inf, -np.inf
     data[1, 1] = 1e9
     pixels = whole(Plane(data, robust_levels([data])))[..., 0]
-    assert pixels[0, :3].tolist() == [0, 2, -1]
+    assert pixels[0, :3].tolist() == [0.5, 2, -1]
     assert np.isfinite(pixels).all()
     assert np.ptp(pixels[2:]) > 0.9
+
+
+def test_padding_a_databar_and_hot_pixels_leave_the_specimen_its_contrast(micrograph_pixels):
+    specimen = micrograph_pixels.astype(np.uint16) * 10 + 30000
+    framed = np.pad(specimen, 30)
+    framed[-40:] = np.where(np.eye(40, framed.shape[1], dtype=bool), 65535, 0)
+    framed[30:-40:9, 30:-30:9] = 65535
+    low, high = (getattr(robust_levels([specimen]), end) for end in ("low", "high"))
+    levels = robust_levels([framed])
+    assert (levels.low, levels.high) == pytest.approx((low, high), abs=0.02 * (high - low))
+
+
+def test_phases_far_apart_are_all_of_the_specimen():
+    three = np.repeat(np.array([0, 200, 210], np.uint8), 100)
+    assert robust_levels([three]) == Levels(0, 210)
 
 
 def test_a_few_bright_pixels_among_zeros_are_seen():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -61,6 +63,12 @@ def test_units_survive(tmp_path, unit):
     micrograph = micrograph_with("YX", size)
     write_stack(tmp_path / "a.tif", micrograph, painted((20, 35)))
     assert read_image(tmp_path / "a.tif").pixel_size == size
+
+
+def test_the_distance_between_planes_is_the_one_in_use(tmp_path):
+    micrograph = replace(micrograph_with("ZYX", PixelSize("nm", 20, 4, 4)), spacing=2.5)
+    write_stack(tmp_path / "labels.tif", micrograph, painted(micrograph.label_shape))
+    assert read_image(tmp_path / "labels.tif").pixel_size == PixelSize("nm", 10, 4, 4)
 
 
 def test_resolution_tags_agree_with_the_pixel_size(tmp_path):
@@ -218,6 +226,13 @@ def test_a_palette_holds_class_numbers(tmp_path):
     for name in ("s.png", "s.tif"):
         back = read_scribbles(tmp_path / name, micrograph_with("YX"))
         np.testing.assert_array_equal(back, painted((20, 35)))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_greys_of_few_bits_are_class_numbers(tmp_path, bits):
+    Image.fromarray(painted((20, 35))).save(tmp_path / "s.png", bits=bits)
+    scribbles = read_scribbles(tmp_path / "s.png", micrograph_with("YX"))
+    np.testing.assert_array_equal(scribbles, painted((20, 35)))
 
 
 def test_a_mask_is_one_class(tmp_path):

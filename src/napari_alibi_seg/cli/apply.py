@@ -221,7 +221,9 @@ def _tell_fractions(folder: Path, made: set[str]) -> None:
     names = {name_in_table(name) for name in made}
     least = least_certain(row for row in rows if row[0] in names)
     if least and len(names) > 1:
-        tell(f"least certain: {least[0]} (about {100 * least[1]:.0f} % of its pixels right)")
+        name, accuracy = least
+        right = f"about {100 * accuracy:.0f} % of its pixels right"
+        tell(f"least certain: {name} ({right if accuracy else 'it looks unlike those painted'})")
     means = mean_fractions(rows)
     if means:
         tell(f"their means, with 95 % confidence: {folder / MEANS}")

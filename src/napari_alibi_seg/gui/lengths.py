@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_alibi_seg.core.images.pixel_size import calibrate
 
 if TYPE_CHECKING:
     from napari.layers import Image
+    from numpy.typing import NDArray
 
     from napari_alibi_seg.core.images.pixel_size import PixelSize
 
@@ -42,6 +45,8 @@ def layer_scale(size: PixelSize | None, axes: str, spacing: float | None = None)
 def layer_pixel_size(layer: Image, axes: str) -> PixelSize | None:
     """Return the size of a layer's pixels; None unless its rows and columns are lengths.
 
+    Its affine transform may scale them, too.
+
     Parameters
     ----------
     layer : Image
@@ -49,8 +54,14 @@ def layer_pixel_size(layer: Image, axes: str) -> PixelSize | None:
     axes : str
         A letter for each of its dimensions, colour samples last if it has any.
     """
-    sizes = zip(axes.removesuffix("S").lower(), layer.scale, layer.units, strict=True)
-    return calibrate({axis: (abs(size), str(unit)) for axis, size, unit in sizes if axis in "zyx"})
+    sizes = zip(axes.removesuffix("S").lower(), _steps(layer), layer.units, strict=True)
+    return calibrate(
+        {
+            axis: (size, str(unit))
+            for axis, size, unit in sizes
+            if axis in "zyx" and "[time]" not in unit.dimensionality
+        }
+    )
 
 
 def layer_spacing(layer: Image, axes: str) -> float | None:
@@ -59,10 +70,16 @@ def layer_spacing(layer: Image, axes: str) -> float | None:
     None without planes, for cubic voxels, if the distance is a length, which `layer_pixel_size`
     returns, or if only rows and columns have lengths and a scale.
     """
-    scale = dict(zip(axes.removesuffix("S"), layer.scale, strict=True))
+    scale = dict(zip(axes.removesuffix("S"), _steps(layer), strict=True))
     size = layer_pixel_size(layer, axes)
     if "Z" not in scale or (size is not None and size.z is not None):
         return None
-    depth, row, column = (abs(float(scale[axis])) for axis in "ZYX")
+    depth, row, column = (float(scale[axis]) for axis in "ZYX")
     untold = depth == row == column if size is None else depth == 1
     return None if untold else depth / math.sqrt(row * column)
+
+
+def _steps(layer: Image) -> NDArray[np.float64]:
+    """Return the distances between neighbouring pixels along each dimension, in world units."""
+    steps: NDArray[np.float64] = np.abs(np.multiply(layer.scale, layer.affine.scale))
+    return steps

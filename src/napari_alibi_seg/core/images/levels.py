@@ -22,7 +22,10 @@ NORMALISED_RANGE = (-1.0, 2.0)
 """Normalised values are clipped to it."""
 CONSTANT = "is constant, so no phases can be distinguished"
 """Part of messages about images of a single value."""
+_MISSING = 0.5
 _PERCENTILES = (0.1, 99.9)
+_FOREIGN_VALUES = 4  # at either end
+_LEAST_OF_SPECIMEN = 1 / 4
 _SAMPLED_PIXELS = 4_000_000
 _SAMPLED_PLANES = 16
 
@@ -62,7 +65,9 @@ def sampled_planes(planes: Sequence[Array]) -> list[NDArray[Any]]:
 def robust_levels(planes: Sequence[NDArray[Any]], *, by_band: bool = False) -> Levels:
     """Return the 0.1 and 99.9 percentiles of the finite pixels of an image.
 
-    If they coincide, minimum and maximum are used; a constant image is normalised to 0.
+    Values of padding, databars and hot pixels are left out: those farther from all others than
+    these are apart. If the percentiles coincide, minimum and maximum are used; a constant image is
+    normalised to 0.
 
     Parameters
     ----------
@@ -95,16 +100,34 @@ def _levels(values: NDArray[np.float64]) -> tuple[float, float]:
             f"The values of the image go from {values.min():g} to {values.max():g}, which is too "
             "far apart to compute with; rescale them."
         )
+    values = _of_specimen(values)
     low, high = np.percentile(values, _PERCENTILES)
     if low == high:
         low, high = values.min(), values.max()
     return float(low), float(high)
 
 
+def _of_specimen(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leave out extreme values that are farther from the next ones than all others are apart.
+
+    They are no grey values of the specimen, and would leave it little contrast.
+    """
+    for _ in range(_FOREIGN_VALUES):
+        inner = values[(values > values.min()) & (values < values.max())]
+        if inner.size < _LEAST_OF_SPECIMEN * values.size:
+            break
+        low, high = inner.min(), inner.max()
+        near = (low - values <= high - low) & (values - high <= high - low)
+        if low == high or near.all():
+            break
+        values = values[near]
+    return values
+
+
 def normalised(raw: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
-    """Return raw values with the levels at 0 and 1, clipped; NaN becomes 0."""
+    """Return raw values with the levels at 0 and 1, clipped; NaN becomes a medium grey, .5."""
     # Subtract in double precision: float32 would lose large integers and offsets.
     low, extent = np.asarray(levels.low), np.subtract(levels.high, levels.low)
     scaled = (raw.astype(np.float64) - low) / np.where(extent > 0, extent, 1.0)
-    scaled = np.where(np.isnan(scaled), 0.0, scaled)
+    scaled = np.where(np.isnan(scaled), _MISSING, scaled)
     return np.clip(scaled, *NORMALISED_RANGE).astype(np.float32)

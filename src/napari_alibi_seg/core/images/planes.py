@@ -100,7 +100,7 @@ class Plane:
         -------
         ndarray
             (height, width, bands) float32; the levels map to 0 and 1, values are clipped to
-            [-1, 2], and NaN becomes 0; if `corrected`, then without `light`.
+            [-1, 2], and NaN becomes .5; if `corrected`, then without `light`.
         """
         within = self._mirrored(window)
         return self._pixels(in_memory(self.data[_spanned(within)]), within)

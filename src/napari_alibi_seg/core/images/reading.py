@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
+_STRETCHED = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies grey values of few bits, which may be indices, to fill 8."""
 
 
 def open_stored(path: Path, dataset: str | int | None = None, *, indices: bool = False) -> Stored:
@@ -169,4 +171,8 @@ def _samples(path: Path, picture: Image.Image, indices: bool) -> NDArray[Any]:
     if any("16B" in str(tile) for tile in getattr(picture, "tile", ())):
         # Pillow keeps only 8 of 16 bits unless the image is grey.
         return np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    return np.asarray(picture)
+    modes = [tile.args for tile in getattr(picture, "tile", ())]
+    values = np.asarray(picture)
+    if indices and len(modes) == 1 and modes[0] in _STRETCHED:
+        return values // _STRETCHED[modes[0]]
+    return values

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_alibi_seg.core.errors import OutputError
+from napari_alibi_seg.core.judging.expectation import is_unlike
 from napari_alibi_seg.core.naming import require_no_image_names
 from napari_alibi_seg.core.writing import locked, replacing
 
@@ -44,7 +45,7 @@ COLUMNS = (
     "reading",
 )
 """Columns of the table, in this order."""
-_ACCURACY = COLUMNS.index("expected_accuracy")
+_FRACTION, _ACCURACY, _NOVELTY = map(COLUMNS.index, ("fraction", "expected_accuracy", "novelty"))
 
 
 @dataclass(frozen=True)
@@ -258,6 +259,7 @@ def read_fractions(path: Path) -> list[list[str]]:
     rows = read_rows(path, COLUMNS)
     try:
         sound = all(0 <= float(row[_ACCURACY] or 0) <= 1 for row in rows)
+        sound &= all(float(row[_NOVELTY] or 0) >= 0 for row in rows)
     except ValueError:
         sound = False
     if not sound or not all(row[place].isdecimal() for row in rows for place in counts):
@@ -268,6 +270,8 @@ def read_fractions(path: Path) -> list[list[str]]:
 def least_certain(rows: Iterable[Sequence[str]]) -> tuple[str, float] | None:
     """Return the image with the lowest expected accuracy, averaged over its planes.
 
+    Nothing is known of a plane that looks unlike those painted, so it counts as wholly wrong.
+
     Parameters
     ----------
     rows : iterable of sequence of str
@@ -276,12 +280,13 @@ def least_certain(rows: Iterable[Sequence[str]]) -> tuple[str, float] | None:
     Returns
     -------
     tuple of str and float, or None
-        Its name and expected accuracy; None if none is known.
+        Its name and expected accuracy, 0 if all of it looks unlike; None if nothing is known.
     """
     accuracies: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        if row[_ACCURACY]:
-            accuracies[row[0]].append(float(row[_ACCURACY]))
+        unlike = row[_FRACTION] and is_unlike(float(row[_NOVELTY] or 0))
+        if row[_ACCURACY] or unlike:
+            accuracies[row[0]].append(float(row[_ACCURACY] or 0))
     means = ((name, sum(some) / len(some)) for name, some in accuracies.items())
     return min(means, key=itemgetter(1), default=None)
 

@@ -336,7 +336,10 @@ def write_segmentation(
 
 def unlike_words(rows: Iterable[ClassFraction]) -> str:
     """Return what to say if planes of an image are unlike those painted; empty if none is."""
-    novelties = {row.plane: row.novelty if row.low is None else None for row in rows}
+    novelties = {
+        row.plane: row.novelty if row.low is None and row.fraction is not None else None
+        for row in rows
+    }
     unlike = sum(map(is_unlike, novelties.values()))
     if not unlike:
         return ""

@@ -97,7 +97,7 @@ def _level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 def _placed(image: Micrograph) -> dict[str, Placement]:
     """Return the placement of each axis: that of the OME-Zarr, with the scale of the pixel size."""
     placed = {axis: image.placed.get(axis, Placement()) for axis in image.label_axes.lower()}
-    size = image.pixel_size
+    size = image.voxel_size
     if size is None:
         return placed
     return {

@@ -323,7 +323,7 @@ def load_job(job: PlaneJob) -> _LoadedJob:
 
 def _settings(image: Micrograph, reach: int) -> str:
     settings = f"{image.axes} {tuple(image.data.shape)} {image.data.dtype}"
-    settings += f" {image.pixel_size} {image.region_window}"
+    settings += f" {image.voxel_size} {image.region_window}"
     return f"{settings} {image.anisotropy}" if reach else settings
 
 

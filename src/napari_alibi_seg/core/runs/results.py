@@ -261,7 +261,7 @@ def _ome_xml(
 
 
 def _physical_sizes(micrograph: Micrograph) -> dict[str, str]:
-    size = micrograph.pixel_size
+    size = micrograph.voxel_size
     if size is None:
         return {}
     sizes = {"X": size.x, "Y": size.y} | ({"Z": size.z} if size.z is not None else {})
