@@ -116,6 +116,47 @@ def test_each_image_keeps_its_strokes_classes_settings_result_and_session(two):
     assert desk.panels.training.trees.value() == 10
 
 
+def test_undo_brings_a_deleted_class_back_after_another_image_and_a_dock_opened_again(two):
+    desk = two
+    choose(desk, "first")
+    desk.panels.classes.add_class()
+    paint(desk, 3, (100, 104), (20, 60))
+    desk.rest()
+    desk.rename(2, "carbide")
+    desk.panels.classes.rows[1].recolour((10, 200, 30))
+    desk.panels.classes.rows[1].ignore.setChecked(True)
+    desk.rest()
+    deleted, before = desk.panels.classes.classes[1], desk.painted.copy()
+    layer = desk.work.scribbles.layer
+
+    def values():
+        return [known.value for known in desk.panels.classes.classes]
+
+    def leave():
+        choose(desk, "second")
+        desk.panels.classes.add_class()
+        assert values()[:3] == [1, 2, 3]  # nothing was deleted there
+        choose(desk, "first")
+
+    for added, turn in enumerate((leave, partial(reopen, desk)), 4):
+        desk.panels.classes.removal_wanted.emit(2)
+        desk.panels.strip.buttons[0].click()
+        desk.rest()
+        turn()
+        desk.rest()
+        assert desk.work.scribbles.layer is layer
+        assert 2 not in values()
+
+        desk.panels.classes.add_class()
+        assert values() == [1, *range(3, added + 1)]
+        layer.undo()
+        desk.rest()
+        np.testing.assert_array_equal(desk.painted, before)
+        assert desk.panels.classes.classes[1] == deleted
+        assert values() == [*range(1, added + 1)]
+        assert 2 not in desk.segmented
+
+
 def test_a_stroke_is_kept_though_the_dock_is_closed_at_once_or_told_not_to_be(two):
     desk = two
     desk.rest()

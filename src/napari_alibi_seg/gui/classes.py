@@ -48,7 +48,8 @@ class ClassPanel(PanelRows):
         self.rows: list[ClassRow] = []
         self._chosen: int | None = None
         self._counts: Mapping[int, int] = {}
-        self._removed: dict[int, PaintClass] = {}
+        self.removed: dict[int, PaintClass] = {}
+        """Deleted classes with strokes, by value; kept with the layer whose undo has those."""
         self.layers = LayerCombo()
         self.layers.chosen.connect(self.layer_chosen)
         self._layers_label = self.add("Paint on", self.layers)
@@ -73,14 +74,10 @@ class ClassPanel(PanelRows):
 
     def show_plain(self) -> None:
         """Show two classes with plain names."""
+        self.removed = {}
         self.show_classes([PaintClass.default(1), PaintClass.default(2)])
 
     def show_classes(self, classes: Sequence[PaintClass]) -> None:
-        """Show other classes instead, and forget deleted ones."""
-        self._removed.clear()
-        self.list_anew(classes)
-
-    def list_anew(self, classes: Sequence[PaintClass]) -> None:
         """Show other classes instead; undo may still bring deleted ones back."""
         for old in self.rows:
             self._column.removeWidget(old)
@@ -97,22 +94,22 @@ class ClassPanel(PanelRows):
         classes = [info for info in self.classes if not self._is_deleted_again(info, values)]
         for value in map(int, values):
             if all(value != shown.value for shown in classes):
-                back = self._removed.get(value)
+                back = self.removed.get(value)
                 classes.append(back or PaintClass.beside(value, classes))
         classes.sort(key=lambda shown: shown.value)
         if classes and {*classes} != {*self.classes}:
-            self._removed |= {info.value: info for info in self.classes if info not in classes}
-            self.list_anew(classes)
+            self.removed |= {info.value: info for info in self.classes if info not in classes}
+            self.show_classes(classes)
             self.changed.emit()
 
     def _is_deleted_again(self, info: PaintClass, painted: Sequence[int]) -> bool:
         """Whether a class that undo brought back has no strokes any more; ignored ones untold."""
-        return info.value in self._removed and info.value not in painted and not info.ignored
+        return info.value in self.removed and info.value not in painted and not info.ignored
 
     def settle(self) -> None:
         """Keep the classes listed, also those that undo brought back and redo might delete."""
         for shown in self.classes:
-            self._removed.pop(shown.value, None)
+            self.removed.pop(shown.value, None)
 
     def show_counts(self, pixels: Mapping[int, int]) -> None:
         """Show how many pixels of each class are painted."""
@@ -137,7 +134,7 @@ class ClassPanel(PanelRows):
         """Add a class with the smallest free value, and paint it."""
         value = self.free_value()
         if value is not None:
-            self.list_anew([*self.classes, PaintClass.beside(value, self.classes)])
+            self.show_classes([*self.classes, PaintClass.beside(value, self.classes)])
             self.changed.emit()
             self.chosen.emit(value)
 
@@ -146,7 +143,7 @@ class ClassPanel(PanelRows):
 
         The value of a class deleted with strokes is not reused: undo may bring them back.
         """
-        taken = {*others, *self._removed, *(shown.value for shown in self.classes)}
+        taken = {*others, *self.removed, *(shown.value for shown in self.classes)}
         return next((value for value in range(1, _MOST + 1) if value not in taken), None)
 
     def _want_eraser(self) -> None:
@@ -171,8 +168,8 @@ class ClassPanel(PanelRows):
     def remove(self, value: int, painted: bool) -> None:
         """Delete a class; if it had strokes, undo may bring it back."""
         if painted:
-            self._removed |= {info.value: info for info in self.classes if info.value == value}
-        self.list_anew([info for info in self.classes if info.value != value])
+            self.removed |= {info.value: info for info in self.classes if info.value == value}
+        self.show_classes([info for info in self.classes if info.value != value])
 
 
 class ClassRow(QWidget):

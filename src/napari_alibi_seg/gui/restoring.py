@@ -174,7 +174,7 @@ class Restorer(QObject):
         self._workspaces.show_own_classes()  # not those of an earlier classifier
         panel, painted = self._panels.classes, work.touched or bool(_painted(work))
         before, spared = panel.classes, self._spare_ignored(work, classifier)
-        panel.list_anew(_joined(classifier, spared))
+        panel.show_classes(_joined(classifier, spared))
         panel.settle()
         if painted:
             known = {info.value: info for info in spared}
@@ -274,6 +274,7 @@ class Restorer(QObject):
         """Use the classes and settings of a recipe on the open image."""
         work.own = {}
         self._panels.classes.show_classes(recipe.classes)
+        self._panels.classes.settle()
         self._panels.show_config(recipe.config)
         self.settings_read.emit()
         self._workspaces.show_other_classes()

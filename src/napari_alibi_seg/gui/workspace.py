@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from napari_alibi_seg.gui.records import Settings
     from napari_alibi_seg.gui.result import ResultLayers
     from napari_alibi_seg.gui.source import ImageSource
+
+_REMOVED: WeakKeyDictionary[Labels, dict[int, PaintClass]] = WeakKeyDictionary()
+"""Classes deleted with strokes of a layer, which its undo may bring back as long as it lives."""
 
 
 @dataclass(eq=False)
@@ -376,3 +380,8 @@ def classes_of(layer: Labels) -> tuple[PaintClass, ...]:
     names = layer.metadata.get("classes", ())
     last = max(len(names), 2)
     return tuple(PaintClass.default(n, *names[n - 1 : n]) for n in range(1, last + 1))
+
+
+def removed_from(layer: Labels) -> dict[int, PaintClass]:
+    """Return the classes deleted with strokes of a layer, by value; changes to it are kept."""
+    return _REMOVED.setdefault(layer, {})

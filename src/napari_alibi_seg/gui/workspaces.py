@@ -25,7 +25,7 @@ from napari_alibi_seg.gui.ownership import (
 from napari_alibi_seg.gui.painting import is_blank, new_scribbles
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.result import PROBABILITIES, UNCERTAINTY, ResultLayers
-from napari_alibi_seg.gui.workspace import Workspace, classes_of
+from napari_alibi_seg.gui.workspace import Workspace, classes_of, removed_from
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -161,6 +161,7 @@ class Workspaces(QObject):
         take_over(layer)
         link(layer, work.source)
         work.scribbles = self._brush.take(layer)
+        self._panels.classes.removed = removed_from(layer)
         if layer != before:
             give_back(before)
         self.show_other_classes()
@@ -190,7 +191,7 @@ class Workspaces(QObject):
         """Show the classes of the strokes again, in the place of those of a loaded classifier."""
         work, panel = self.current, self._panels.classes
         if work is not None and work.own:
-            panel.list_anew(work.own_classes(panel.classes))
+            panel.show_classes(work.own_classes(panel.classes))
             work.own = {}
             self.show_classes()
 
