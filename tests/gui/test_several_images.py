@@ -2,10 +2,11 @@
 
 import shutil
 from functools import partial
+from html import escape
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.layers._layer_actions import _duplicate_layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication
@@ -13,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_alibi_seg.core.images.micrograph import as_micrograph
 from napari_alibi_seg.core.runs.project_files import load_project
 from napari_alibi_seg.gui.ownership import is_copy, is_result, is_scribbles, offered_scribbles
+from napari_alibi_seg.gui.parts import LayerCombo
 from napari_alibi_seg.gui.projects import RECIPE
 from napari_alibi_seg.gui.sessions import session_path
 
@@ -774,3 +776,19 @@ def test_labels_of_the_person_are_given_back_as_they_were(desk, pixels):
         assert [getattr(mine, name) for name in kept] == before
         assert set(mine.metadata) - keys == {RECIPE}
         assert mine.data.any()
+
+
+def test_long_names_that_differ_at_the_end_are_told_apart_and_written_out_in_the_tooltip(qtbot):
+    names = [f"2024-11-17_superalloy_30kV_BSE_<b>000{number}" for number in (1, 2)]
+    layers, combo, drawn = [Image(np.zeros((2, 2)), name=name) for name in names], LayerCombo(), []
+    qtbot.addWidget(combo)
+    combo.resize(140, 26)
+    combo.annotate("MIT")
+    for layer in layers:
+        combo.offer(layers, layer)
+        drawn.append(combo.grab().toImage())
+        assert [escape(layer.name) in combo.toolTip(), "MIT" in combo.toolTip()] == [True, True]
+    assert drawn[0] != drawn[1]
+    combo.offer(layers, None)
+    assert combo.grab().toImage() != drawn[1]
+    assert combo.toolTip() == "<p>MIT</p>"

@@ -68,7 +68,7 @@ class Display:
         self._panels.result.spot_button.setEnabled(False)
         self._panels.classes.show_counts({})
         self._panels.training.tell_light(uneven=False)
-        self._panels.image.layers.setToolTip("")
+        self._panels.image.layers.annotate("")
         self._panels.image.chip.show_state(ChipState.NONE, "No image")
         self._panels.image.offer_readings([], None)
         self._panels.reuse.enable(image=False, classifier=False, stack=False, script=False)
@@ -81,7 +81,7 @@ class Display:
         self._coarse, self._state = False, ResultState.FINAL
         self._panels.classes.show_counts({})
         self._panels.training.tell_light(uneven=False)
-        self._panels.image.layers.setToolTip(work.source.layer.metadata.get(ATTRIBUTION, ""))
+        self._panels.image.layers.annotate(work.source.layer.metadata.get(ATTRIBUTION, ""))
         self.expect_features()
         self._enable(work)
         self.show_plane()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
@@ -16,6 +17,9 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -30,27 +34,67 @@ if TYPE_CHECKING:
 GAP = 6
 LABEL_WIDTH = 56
 _SWATCH, _DISC = 16, 12  # pixels
+_TEXT_MARGIN = 1  # pixels that Qt leaves on either side of the text in a combo box
 
 
 class LayerCombo(QComboBox):
-    """A list of layers, identified by the layers themselves and never by name."""
+    """A list of layers, identified by the layers themselves and never by name.
+
+    Long names, which often differ at the end alone, are cut in the middle.
+    """
 
     chosen = Signal(object)
     """The user chose a layer."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._note = ""
         narrow(self)
+        view = self.view()
+        assert view is not None
+        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.currentIndexChanged.connect(self._show_tip)
         self.activated.connect(lambda _: self.chosen.emit(self.currentData()))
 
     def offer(self, layers: Sequence[Layer], chosen: Layer | None) -> None:
         """List layers, and mark the one that is chosen."""
         self.clear()
-        for layer in layers:
+        for place, layer in enumerate(layers):
             self.addItem(layer.name, layer)
+            self.setItemData(place, _paragraphs(layer.name), Qt.ItemDataRole.ToolTipRole)
         matches = [place for place, layer in enumerate(layers) if layer == chosen]
         self.setCurrentIndex(matches[0] if matches else -1)
         self.setEnabled(bool(layers))
+
+    def annotate(self, note: str) -> None:
+        """Show a note in the tooltip, below the whole name of the chosen layer."""
+        self._note = note
+        self._show_tip()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the name of the chosen layer with both its ends."""
+        if self.currentIndex() < 0:
+            super().paintEvent(event)
+            return
+        option, control = QStyleOptionComboBox(), QStyle.ComplexControl.CC_ComboBox
+        self.initStyleOption(option)
+        painter, style = QStylePainter(self), self.style()
+        assert style is not None
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = style.subControlRect(control, option, part, self).width() - 2 * _TEXT_MARGIN
+        middle = Qt.TextElideMode.ElideMiddle
+        option.currentText = self.fontMetrics().elidedText(option.currentText, middle, room)
+        painter.drawComplexControl(control, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
+
+    def _show_tip(self) -> None:
+        self.setToolTip(_paragraphs(self.currentText(), self._note))
+
+
+def _paragraphs(*texts: str) -> str:
+    """Return plain texts, as of names with a < in them, as rich text."""
+    return "".join(f"<p>{escape(text)}</p>" for text in texts if text)
 
 
 def narrow(combo: QComboBox) -> None:
