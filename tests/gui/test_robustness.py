@@ -1,9 +1,11 @@
+import errno
 import os
 import subprocess
 import sys
 import threading
 from dataclasses import replace
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -631,6 +633,70 @@ def test_no_number_of_threads_is_the_number_torch_chose_at_first():
     assert torch.get_num_threads() == usual + 1
     _use_threads(0)
     assert torch.get_num_threads() == usual
+
+
+@pytest.fixture
+def remote(pixels):
+    """A lazy stack of three planes, and the event that says when the engine cannot read it."""
+    gone = threading.Event()
+
+    def plane(block_info=None):
+        if gone.is_set() and threading.current_thread() is not threading.main_thread():
+            raise OSError(errno.EHOSTDOWN, "Host is down")
+        return pixels[None]
+
+    chunks = ((1,) * 3, *((size,) for size in pixels.shape))
+    with dask.config.set(scheduler="synchronous"):
+        yield da.map_blocks(plane, chunks=chunks, dtype=np.uint8, meta=pixels), gone
+
+
+def test_an_image_whose_disk_is_gone_is_told_and_read_again_when_asked_for(desk, remote):
+    lazy, gone = remote
+    strip, live = desk.panels.strip, desk.panels.result.live
+    desk.hurry()
+    desk.open(lazy)
+    desk.bar(1, 18, (1,))
+    desk.bar(2, 58, (1,))
+    desk.rest()
+    for plane, lively in ((0, True), (2, False)):
+        live.setChecked(lively)
+        desk.rest()
+        gone.set()
+        desk.viewer.dims.set_point(0, plane)
+        if not lively:
+            desk.panels.result.update_button.click()
+        desk.until(lambda: "could not be read or written" in strip.words)
+        desk.rest()
+        assert "Host is down" in strip.words
+        assert "report" not in strip.words
+        assert [button.text() for button in strip.buttons] == ["Try again", "Dismiss"]
+        strip.buttons[0].click()
+        desk.rest()
+        assert "Host is down" in strip.words
+
+        gone.clear()
+        strip.buttons[0].click()
+        desk.rest()
+        assert strip.words == ""
+        assert desk.segmented[plane].all()
+
+
+def test_features_that_failed_with_the_disk_are_computed_when_tried_again(desk, remote):
+    lazy, gone = remote
+    chip, strip = desk.panels.image.chip, desk.panels.strip
+    desk.panels.training.trees.setValue(10)
+    gone.set()
+    desk.open(lazy)
+    desk.until(lambda: strip.asks)
+    desk.rest()
+    assert "Host is down" in strip.words
+    assert (chip.words, chip.button.text()) == ("Not available", "Try again")
+
+    gone.clear()
+    strip.buttons[0].click()
+    desk.rest()
+    assert chip.state is ChipState.READY
+    assert strip.words == ""
 
 
 def test_a_lack_of_memory_is_told_nothing_is_lost_and_work_goes_on(desk, pixels):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import create_worker
 
-from napari_alibi_seg.core.errors import AlibiSegError, shortage
+from napari_alibi_seg.core.errors import AlibiSegError, disk_failure, shortage
 from napari_alibi_seg.core.forest.scribbles import training_scribbles_and_counts
 from napari_alibi_seg.core.images.micrograph import planes_of
 from napari_alibi_seg.gui.records import SessionProblem
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _NO_MEMORY = (
     "There is not enough memory for this image. Your scribbles are kept: close other images or "
-    "programs, then keep painting or press Update once."
+    "programs, then keep painting or try again."
 )
 
 
@@ -249,8 +249,10 @@ def explained(error: Exception) -> str:
     known = error if isinstance(error, AlibiSegError) else shortage(error)
     if known is not None:
         return str(known)
+    if isinstance(error, OSError):
+        return f"{disk_failure(error)} Your scribbles are kept."
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return (
         f"Something unexpected happened ({type(error).__name__}: {reason}). Your scribbles are "
-        "kept: keep painting or press Update once, and please report this if it happens again."
+        "kept: keep painting or try again, and please report this if it happens again."
     )

@@ -75,7 +75,7 @@ class Controller(QObject):
         self._looking.setSingleShot(True)
         self._looking.setInterval(_LOOKING_MS)
         self._generation = 0
-        self._features_stopped = False
+        self._features_stopped = self._features_failed = False
         self._once = False
         self._up_to_date = False
         self._connect()
@@ -189,7 +189,7 @@ class Controller(QObject):
 
     def _start_features(self) -> None:
         """Let the features, if the model has any, be computed or found again."""
-        self._features_stopped = False
+        self._features_stopped = self._features_failed = False
         if self.work is not None and self.effective_settings.config.deep:
             self.display.expect_features()
 
@@ -225,7 +225,7 @@ class Controller(QObject):
 
     def _show_work(self, work: Workspace) -> None:
         """Show an image that was opened."""
-        self._features_stopped = False
+        self._features_stopped = self._features_failed = False
         self.display.show_work(work)
         self.framing.turn_to(work.source.layer)
         self._offer_3d(work.source.micrograph)
@@ -315,13 +315,22 @@ class Controller(QObject):
     def fail(self, message: str) -> None:
         """Show an error, and leave everything as it is; go on without features that failed."""
         features_fail = self.panels.image.chip.state is ChipState.WORKING
-        self.notices.tell_of_failure(message, lasting=features_fail)
-        if features_fail:
-            self._features_stopped = True
+        self.notices.tell_of_failure(message, None if features_fail else self._try_again)
+        if features_fail:  # the chip offers to try again
+            self._features_stopped = self._features_failed = True
             self.panels.image.chip.show_state(ChipState.NONE, "Not available", "Try again")
             self.display.end_preliminary()
             if self.work is not None and self._can_do_without(self.work):
                 self.ask()
+
+    def _try_again(self) -> None:
+        """Compute again what failed, and features that failed before it."""
+        self.notices.recover()
+        if self._features_failed:
+            self._start_features()
+            self.ask()
+        else:
+            self.update_once()
 
     def _can_do_without(self, work: Workspace) -> bool:
         """Whether the plane on the screen lacks a result that pixel filters could give."""

@@ -31,10 +31,20 @@ class Notices:
         self._strip = strip
         self._failed = self._lasting = False
 
-    def tell_of_failure(self, message: str, lasting: bool) -> None:
-        """Say what went wrong, until something works again or, if `lasting`, is chosen."""
-        self._failed, self._lasting = True, lasting
-        self._strip.say(message, warn=True, holds=lambda: self._failed)
+    def tell_of_failure(self, message: str, try_again: Callable[[], None] | None) -> None:
+        """Say what went wrong.
+
+        Parameters
+        ----------
+        message : str
+            What it is.
+        try_again : callable or None
+            Called if the user wants so, which is offered until something works again; None if that
+            is offered elsewhere and the message stays until something else is chosen.
+        """
+        self._failed, self._lasting = True, try_again is None
+        offers = [] if try_again is None else [("Try again", try_again)]
+        self._strip.say(message, *offers, warn=True, holds=lambda: self._failed)
 
     def go_on(self) -> None:
         """Note that the engine works again."""
