@@ -678,6 +678,20 @@ def test_what_is_copied_gives_the_result_of_the_window(painted_desk, tmp_path, m
         np.testing.assert_array_equal(tifffile.imread("shown.tif"), tifffile.imread(made))
 
 
+def test_names_that_a_copied_command_leaves_out_are_told(segmented_desk):
+    desk, strip = segmented_desk, segmented_desk.panels.strip
+    desk.rename(2, "precipitate")
+    desk.dock.reuse.copy_command()
+    assert "with a comma" not in strip.words
+    desk.rename(1, "matrix, gamma")
+    desk.dock.reuse.copy_command()
+    assert strip.words.endswith("names with a comma: 'matrix, gamma'.")
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[words.index("--names") + 1] == "2=precipitate"
+    desk.dock.reuse.copy_script()
+    assert "with a comma" not in strip.words
+
+
 def test_what_is_copied_leaves_out_of_every_plane_what_is_ignored(
     desk, pixels, tmp_path, monkeypatch
 ):

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_alibi_seg.core.choices import CLASSICAL, DEFAULT_MODEL
 from napari_alibi_seg.core.forest.scribbles import count_footer_rows
-from napari_alibi_seg.core.naming import FILE_SUFFIXES
+from napari_alibi_seg.core.naming import FILE_SUFFIXES, first_few
 from napari_alibi_seg.gui import files, projects, scripts
 from napari_alibi_seg.gui.exports import CLASSIFIERS, PROJECTS
 from napari_alibi_seg.gui.pace import LONG_S
@@ -150,7 +150,9 @@ class Actions:
         if work is not None:
             classes = work.own_classes(self._controller.panels.classes.classes)
             text = scripts.command(work.source, self._controller.effective_settings, classes)
-            self._copy(text, "command")
+            lost = first_few(list(map(repr, scripts.names_left_out(classes))))
+            remark = f" The command line cannot take names with a comma: {lost}." if lost else ""
+            self._copy(text, "command", remark)
 
     def copy_script(self) -> None:
         """Copy the Python script to the clipboard."""
@@ -168,7 +170,7 @@ class Actions:
         _, report = window.add_plugin_dock_widget(*name, tabify=True)
         report.choose(work and work.source, DEFAULT_MODEL if model == CLASSICAL else model)
 
-    def _copy(self, text: str, what: str) -> None:
+    def _copy(self, text: str, what: str, remark: str = "") -> None:
         clipboard, work = QApplication.clipboard(), self._controller.work
         assert clipboard is not None
         assert work is not None
@@ -177,7 +179,8 @@ class Actions:
         if work.source.exact_file is None:
             needed.append(f"{scripts.image_name(work.source)} (File, Save Selected Layers)")
         folder = " and ".join(needed)
-        self._strip.say(f"The {what} is on the clipboard; run it in the folder with {folder}.")
+        words = f"The {what} is on the clipboard; run it in the folder with {folder}.{remark}"
+        self._strip.say(words)
 
     def _ask_project_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._window, "Open project", "", PROJECTS)

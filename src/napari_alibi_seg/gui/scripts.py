@@ -59,10 +59,16 @@ def command(source: ImageSource, settings: Settings, classes: Sequence[PaintClas
     if ignored:
         parts += ["--ignore", ",".join(ignored)]
     named = [info for info in classes if info.name != PaintClass.default(info.value).name]
-    names = [f"{info.value}={info.name}" for info in named if "," not in info.name]
+    left_out = names_left_out(classes)
+    names = [f"{info.value}={info.name}" for info in named if info.name not in left_out]
     if names:
         parts += ["--names", ",".join(names)]
     return " ".join(map(quoted_for_windows, parts)) if os.name == "nt" else shlex.join(parts)
+
+
+def names_left_out(classes: Sequence[PaintClass]) -> list[str]:
+    """Return the names that `command` cannot give, as commas separate them there."""
+    return [info.name for info in classes if "," in info.name]
 
 
 def script(source: ImageSource, settings: Settings, classes: Sequence[PaintClass]) -> str:
