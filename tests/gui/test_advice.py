@@ -130,6 +130,23 @@ def test_numbers_and_spots_are_those_of_the_plane_on_the_screen(stacked, monkeyp
     desk.until(lambda: "this plane" not in facts.text())
 
 
+def test_numbers_of_a_plane_that_is_not_on_the_screen_name_it(stacked):
+    desk, facts, dims = stacked, stacked.panels.result.facts, stacked.viewer.dims
+    dims.set_point(0, 1)
+    desk.rest()
+    assert "this plane" in facts.text()
+    for turn, back in (
+        (lambda: setattr(dims, "order", (1, 0, 2)), lambda: setattr(dims, "order", (0, 1, 2))),
+        (lambda: setattr(dims, "ndisplay", 3), lambda: setattr(dims, "ndisplay", 2)),
+    ):
+        turn()
+        desk.until(lambda: " · plane 1" in facts.text())
+        assert "this plane" not in facts.text()
+        back()
+        desk.until(lambda: "this plane" in facts.text())
+    desk.rest()
+
+
 def test_a_ring_marks_the_spot_until_it_fades_or_the_view_is_moved_or_the_image_closed(
     segmented_desk,
 ):

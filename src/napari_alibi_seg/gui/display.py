@@ -220,7 +220,17 @@ class Display:
         expected = None if done is None else work.expected(plane)
         classes, counts = panels.classes.classes, work.counts or ScribbleCounts({}, 0)
         loaded, size = work.loaded is not None, work.source.measured.pixel_size
-        words = facts(classes, counts, done, assessment, expected, state, loaded=loaded, size=size)
+        words = facts(
+            classes,
+            counts,
+            done,
+            assessment,
+            expected,
+            state,
+            loaded=loaded,
+            size=size,
+            on_screen=work.source.is_on_screen(self._viewer.dims),
+        )
         tip = facts_tip(classes, done, assessment, expected, size)
         current = (work.trainable or loaded) and state is not ResultState.PRELIMINARY
         panels.result.facts.setText(words)

@@ -267,6 +267,11 @@ class ImageSource:
             int(np.clip(step, 0, size - 1)) for step, size in zip(steps, shape, strict=True)
         )
 
+    def is_on_screen(self, dims: Dims) -> bool:
+        """Whether the screen shows a plane, rather than a section across planes or a volume."""
+        offset = dims.ndim - self.layer.ndim
+        return set(dims.displayed) == {offset + dim for dim in self.dims[-2:]}
+
     def show_channel(self, dims: Dims) -> None:
         """Move the slider to the channel in use, if there is one alone."""
         if self.channels is not None and len(self.channels) == 1:

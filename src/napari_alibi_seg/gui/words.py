@@ -149,6 +149,7 @@ def facts(
     *,
     loaded: bool,
     size: PixelSize | None = None,
+    on_screen: bool = True,
 ) -> str:
     """Return a summary of strokes and result as rich text.
 
@@ -160,6 +161,8 @@ def facts(
         Whether a classifier from a file is applied.
     size : PixelSize, optional
         Pixel size of the image, if known.
+    on_screen : bool
+        Whether the plane is what the screen shows, rather than a section across it or a volume.
     """
     kinds = len(counts.pixels)
     if kinds < 2 and not loaded:
@@ -173,7 +176,8 @@ def facts(
     if state is not ResultState.FINAL:
         return f"{words}<br><i>{_NOT_FINAL[state]}</i>"
     if done is not None:
-        words += " · this plane" if done.plane else ""
+        number = ", ".join(map(str, done.plane))
+        words += f" · {'this plane' if on_screen else f'plane {number}'}" if number else ""
         words += f" · {_pixel_words(size)}" if size is not None else ""
         words += _fractions(classes, done, expected)
         words += f"<div>The image {CONSTANT}.</div>" if done.flat else ""
