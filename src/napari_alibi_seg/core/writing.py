@@ -279,7 +279,6 @@ def _remove_left(path: Path) -> None:
         lock = _lock(folder)
         try:
             if not os.path.isfile(lock.lock_file):
-                folder.rmdir()  # fails unless it is empty
                 continue
             lock.acquire()
         except (OSError, NotImplementedError):
