@@ -168,11 +168,10 @@ def _open_picture(path: Path, indices: bool) -> Stored:
 def _samples(path: Path, picture: Image.Image, indices: bool) -> NDArray[Any]:
     if picture.mode == "CMYK" or (picture.mode == "P" and not indices):
         return np.asarray(picture.convert("RGB"))
-    if any("16B" in str(tile) for tile in getattr(picture, "tile", ())):
+    tiles = getattr(picture, "tile", ())  # none once the picture is loaded
+    if any("16B" in str(tile) for tile in tiles):
         # Pillow keeps only 8 of 16 bits unless the image is grey.
         return np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    modes = [tile.args for tile in getattr(picture, "tile", ())]
     values = np.asarray(picture)
-    if indices and len(modes) == 1 and modes[0] in _STRETCHED:
-        return values // _STRETCHED[modes[0]]
-    return values
+    stretched = [_STRETCHED[mode] for *_, mode in tiles if indices and mode in _STRETCHED]
+    return values // stretched[0] if stretched else values
